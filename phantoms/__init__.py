@@ -1,0 +1,1 @@
+"""Phantom definitions and the tissue table: data only."""

@@ -1,0 +1,1 @@
+"""Reconstructors: readouts in, images out. Needs numpy and torch; never numba."""

@@ -1,0 +1,111 @@
+"""What the bench asks of a reconstructor, and the adapter for a plain function.
+
+`Reconstructor` is a protocol, never a base class: anything with `open`, `push` and `close` is one.
+Most people bring a function of `(kspace, mask)`; `FrameAdapter` makes it a reconstructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.stream import Header, Readout
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Carry one reconstructed image out of a reconstructor.
+
+    Parameters
+    ----------
+    pixels
+        Image in host memory, shape (ny, nx), complex64; or (ny, stop - start) where `columns` is given.
+    frame
+        Frame that it shows.
+    last_line
+        Index of the newest line that went into it.
+    shows_ns
+        Instant that it claims to show, from the start of the scan, nanoseconds; None if it claims none.
+    columns
+        First column and the one past the last, where only a band is carried.
+    """
+
+    pixels: NDArray[np.complex64]
+    frame: int
+    last_line: int
+    shows_ns: int | None = None
+    columns: tuple[int, int] | None = None
+
+
+Emit = Callable[[Image], None]
+
+
+@runtime_checkable
+class Reconstructor(Protocol):
+    """Turn readouts into images, as they come.
+
+    The bench calls `open` once, `push` for every line when it is due, and `close` once. `emit` may be
+    called any number of times, from any thread; it takes the time stamp. A reconstructor must not keep
+    state across `open` calls that changes its images.
+    """
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan.
+
+        Raises
+        ------
+        InputError
+            If the scan's protocol is not one that it can reconstruct.
+        """
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the samples are a private copy."""
+
+    def close(self) -> None:
+        """End the scan and let go of what was held."""
+
+
+ReconstructFrame = Callable[[NDArray[np.complex64], NDArray[np.bool_]], NDArray[np.complex64]]
+
+
+class FrameAdapter:
+    """Make a reconstructor of a function that sees one frame at a time.
+
+    Parameters
+    ----------
+    function
+        Takes `kspace`, shape (coils, ny, nx), complex64, zero where nothing was sampled, and `mask`,
+        shape (ny,), bool, true where a row was sampled; returns the image, shape (ny, nx).
+    """
+
+    def __init__(self, function: ReconstructFrame) -> None:
+        self._function = function
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan."""
+        self._header, self._emit = header, emit
+        self._start_frame()
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the frame's last one calls the function and emits its image."""
+        row = readout.ky + self._header.matrix[0] // 2
+        self._kspace[:, row] = readout.samples
+        self._mask[row] = True
+        self._lines += 1
+        if self._lines == self._header.lines_per_frame:
+            pixels = np.asarray(self._function(self._kspace, self._mask), dtype=np.complex64)
+            self._emit(Image(pixels, readout.frame, readout.index))
+            self._start_frame()
+
+    def close(self) -> None:
+        """End the scan."""
+
+    def _start_frame(self) -> None:
+        # New arrays for every frame: the function may keep or change the ones it was given.
+        self._kspace = np.zeros((self._header.coils, *self._header.matrix), np.complex64)
+        self._mask = np.zeros(self._header.matrix[0], np.bool_)
+        self._lines = 0

@@ -1,0 +1,1 @@
+"""Shipped weights: arrays in `.npz` files, each with its record."""
