@@ -16,6 +16,8 @@ _EXPORTS = {
     "Readout": "stream",
     "Stream": "stream",
     "Truth": "stream",
+    "load": "storage",
+    "save": "storage",
     "InputError": "errors",
     "MrsimError": "errors",
     "Phantom": "phantom",
