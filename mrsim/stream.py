@@ -359,6 +359,7 @@ _PARSERS: dict[str, tuple[type | tuple[type, ...], type]] = {
     "int": (int, int),
     "float": ((int, float), float),
     "str": (str, str),
+    "bool": (bool, bool),
 }
 
 
@@ -385,6 +386,6 @@ def typed_fields(kind: type[Any], values: dict[str, Any], where: str) -> dict[st
 
 def _scalar(value: Any, annotation: str, where: str) -> Any:
     accepted, convert = _PARSERS[annotation]
-    if isinstance(value, bool) or not isinstance(value, accepted):
+    if isinstance(value, bool) != (accepted is bool) or not isinstance(value, accepted):
         raise InputError(f"{where} = {value!r}: expected {annotation}")
     return convert(value)

@@ -1,0 +1,241 @@
+"""The cascade: blocks of convolutions, each followed by data consistency.
+
+The seed's network is five times { ten 3x3 convolutions of 64 filters with ReLU between, plus the
+input; then data consistency } (Dietz 2019, ISMRM 4784, after Schlemper 2018,
+10.1109/TMI.2017.2760978). The family around it varies depth and width, what it starts from, what it
+remembers and how far it trusts a line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mrsim.errors import InputError
+from mrsim.stream import typed_fields
+from recon.consistency import enforce_image, weight_of
+from recon.fourier import to_image
+
+Start = Literal["zero-filled", "view-shared"]
+MEMORIES = ("zero-filled", "view-shared", "mean")
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeConfig:
+    """Describe a cascade.
+
+    Parameters
+    ----------
+    blocks
+        Number of blocks of convolutions and data consistency.
+    convolutions
+        3x3 convolutions in a block.
+    filters
+        Filters of each but a block's last, which returns the real and the imaginary part.
+    start
+        Image that the first block starts from.
+    memory
+        Images that every block sees besides, joined by `+`, each of `MEMORIES`; empty for none. Memory enters
+        here and never through data consistency: with a view-shared k-space and a full mask the output
+        would be view sharing itself.
+    lam
+        lambda of data consistency where it is fixed; infinity keeps the acquired values.
+    learned
+        Learn the weight of a line instead, from its row's distance to the centre and its age within the
+        frame: where the signal is weak or the line is old, the network may know better than the noise.
+    rows
+        Rows of the images it is made for.
+    """
+
+    blocks: int
+    convolutions: int
+    filters: int
+    start: str
+    memory: str
+    lam: float
+    learned: bool
+    rows: int
+
+    def __post_init__(self) -> None:
+        for key, low, high in (("blocks", 1, 32), ("convolutions", 2, 64), ("filters", 1, 1024)):
+            if not low <= getattr(self, key) <= high:
+                raise InputError(f"cascade: {key} = {getattr(self, key)}: expected {low} to {high}")
+        if self.start not in MEMORIES[:2]:
+            raise InputError(f"cascade: start = {self.start!r}: expected one of {', '.join(MEMORIES[:2])}")
+        for name in self.memories:
+            if name not in MEMORIES:
+                raise InputError(f"cascade: memory = {self.memory!r}: {name!r} is not one of {MEMORIES}")
+        if not 1 <= self.rows <= 4096:
+            raise InputError(f"cascade: rows = {self.rows}: expected 1 to 4096")
+        weight_of(self.lam)
+
+    @property
+    def memories(self) -> tuple[str, ...]:
+        """Return the names of the images that every block sees besides its own."""
+        return tuple(self.memory.split("+")) if self.memory else ()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "cascade") -> CascadeConfig:
+        """Build a configuration from JSON values, read from `where`.
+
+        Raises
+        ------
+        InputError
+            If a key is missing, unknown or out of range.
+        """
+        if values.get("lam") == "inf":  # strict JSON has no infinity
+            values = values | {"lam": float("inf")}
+        return cls(**typed_fields(cls, values, where))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        values = dataclasses.asdict(self)
+        return values | {"lam": "inf"} if self.lam == float("inf") else values
+
+
+def named_config(name: str, rows: int = 128) -> CascadeConfig:
+    """Return a named configuration.
+
+    Parameters
+    ----------
+    name
+        `seed`: 5 x 10 x 64 from the zero-filled image, as the abstract; `compact`: 3 x 5 x 16 with
+        causal memory, which a CPU can carry.
+    rows
+        Rows of the images.
+
+    Raises
+    ------
+    InputError
+        If there is no such name.
+    """
+    if name == "seed":
+        return CascadeConfig(5, 10, 64, "zero-filled", "", float("inf"), False, rows)
+    if name == "compact":
+        return CascadeConfig(
+            3, 5, 16, "view-shared", "zero-filled+view-shared+mean", float("inf"), True, rows
+        )
+    raise InputError(f"cascade: {name!r}: expected `seed` or `compact`")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Carry what a batch of frames gives to a cascade, in the hybrid space (ky, x), scaled to about 1.
+
+    Parameters
+    ----------
+    mask
+        Rows that the frame sampled, shape (batch, ny), bool.
+    ages
+        Frames since each row was taken, shape (batch, ny), float32.
+    shared
+        Newest value of every row, shape (batch, ny, nx), complex64; on the mask's rows it is the frame's own.
+    mean
+        Running mean of every row, same shape.
+    """
+
+    mask: Tensor
+    ages: Tensor
+    shared: Tensor
+    mean: Tensor
+
+    def named(self, name: str) -> Tensor:
+        """Return the hybrid space of a named image."""
+        if name == "zero-filled":
+            return self.shared * self.mask.unsqueeze(-1)
+        return {"view-shared": self.shared, "mean": self.mean}[name]
+
+    def map(self, function: Any) -> Inputs:
+        """Apply a function to every tensor."""
+        return Inputs(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
+
+
+class LineWeight(nn.Module):
+    """Learn how far a line is to be trusted, lambda / (1 + lambda), from its row and its age.
+
+    Parameters
+    ----------
+    rows
+        Rows of the image.
+    """
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        distance = torch.arange(rows) - rows // 2
+        self.register_buffer("distance", distance.abs(), persistent=False)
+        self.trust = nn.Parameter(torch.full((rows // 2 + 1,), 2.0))
+        self.fade = nn.Parameter(torch.zeros(rows // 2 + 1))
+        self.distance: Tensor
+
+    def forward(self, ages: Tensor) -> Tensor:
+        """Return the weight of every row, shape (batch, ny), in (0, 1)."""
+        return torch.sigmoid(self.trust[self.distance] - self.fade[self.distance] * ages.clamp(0.0, 1.0))
+
+
+class Cascade(nn.Module):
+    """Reconstruct frames: convolutions and data consistency in turn.
+
+    Parameters
+    ----------
+    config
+        Its size, what it starts from and what it remembers.
+    """
+
+    def __init__(self, config: CascadeConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = 2 + 2 * len(config.memories)
+        self.blocks = nn.ModuleList(
+            convolution_block(channels, config.filters, config.convolutions) for _ in range(config.blocks)
+        )
+        self.weights = nn.ModuleList(
+            LineWeight(config.rows) for _ in range(config.blocks if config.learned else 0)
+        )
+        self.weight = weight_of(config.lam)
+        for parameter in self.blocks.parameters():  # the layout in which a CPU convolves few filters fastest
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Reconstruct a batch of frames.
+
+        Parameters
+        ----------
+        inputs
+            What was acquired and what is remembered.
+
+        Returns
+        -------
+        images
+            Shape (batch, ny, nx), complex64, on the scale of the inputs.
+        """
+        images = {n: to_image(inputs.named(n), (-2,)) for n in {self.config.start, *self.config.memories}}
+        image = images[self.config.start]
+        memory = [as_channels(images[n]) for n in self.config.memories]
+        for i, block in enumerate(self.blocks):
+            change = block(torch.cat([as_channels(image), *memory], 1))
+            weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
+            image = enforce_image(image + as_complex(change), inputs.shared, inputs.mask, weight)
+        return image
+
+
+def convolution_block(channels: int, filters: int, convolutions: int) -> nn.Sequential:
+    """Return a block of 3x3 convolutions with ReLU between, from so many channels to two."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
+    for _ in range(convolutions - 2):
+        layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(filters, 2, 3, padding=1))
+
+
+def as_channels(image: Tensor) -> Tensor:
+    """Turn complex images, shape (batch, ny, nx), into two real channels, shape (batch, 2, ny, nx)."""
+    return torch.view_as_real(image).permute(0, 3, 1, 2)
+
+
+def as_complex(channels: Tensor) -> Tensor:
+    """Turn two real channels, shape (batch, 2, ny, nx), into complex64 images, shape (batch, ny, nx)."""
+    return torch.view_as_complex(channels.float().permute(0, 2, 3, 1).contiguous())

@@ -1,0 +1,75 @@
+"""The cascade in the stream: lines in, images out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.stream import Header, Readout
+from recon.cascade import Inputs
+from recon.checkpoint import Checkpoint, load
+from recon.memory import LineMemory
+from recon.protocol import Emit, Image
+
+
+class OnlineCascade:
+    """Run a trained cascade on lines as they come.
+
+    Parameters
+    ----------
+    weights
+        A checkpoint, a `.npz` file or the name of shipped weights.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be read.
+    """
+
+    def __init__(self, weights: Checkpoint | str | Path) -> None:
+        self._checkpoint = weights if isinstance(weights, Checkpoint) else load(weights)
+        self._cascade = self._checkpoint.cascade
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan, and run the network once so that the first image is not late.
+
+        Raises
+        ------
+        InputError
+            If the scan's matrix or coils are not those of the weights.
+        """
+        matrix = tuple(self._checkpoint.record.get("matrix", ()))
+        if matrix != header.matrix or header.coils != 1:
+            raise InputError(
+                f"cascade: the weights are for a matrix of {matrix} and 1 coil, the stream has "
+                f"{header.matrix} and {header.coils}"
+            )
+        self._header, self._emit = header, emit
+        self._memory = LineMemory(header)
+        self._reconstruct(0)
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the frame's last one emits its image."""
+        if self._memory.push(readout):
+            pixels = self._reconstruct(readout.index)
+            self._emit(Image(pixels, readout.frame, readout.index, self._header.echo_ns(readout.index)))
+
+    def close(self) -> None:
+        """End the scan."""
+
+    def _reconstruct(self, line: int) -> NDArray[np.complex64]:
+        scale = np.float32(1.0 / self._checkpoint.scale)
+        memory = self._memory
+        inputs = Inputs(
+            mask=torch.from_numpy(memory.mask)[None],
+            ages=torch.from_numpy(memory.ages(line))[None],
+            shared=torch.from_numpy(memory.shared * scale),
+            mean=torch.from_numpy(memory.mean * scale),
+        )
+        with torch.inference_mode():
+            image = self._cascade(inputs)[0].numpy()
+        return np.asarray(image * np.float32(self._checkpoint.scale), np.complex64)

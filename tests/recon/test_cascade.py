@@ -1,0 +1,109 @@
+"""The cascade: what holds for any weights, and what holds for none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrsim.errors import InputError
+from recon.cascade import Cascade, CascadeConfig, Inputs, named_config
+from recon.fourier import to_image, to_kspace
+
+MEMORY = "zero-filled+view-shared+mean"
+
+
+def random_inputs(seed: int, batch: int, ny: int, nx: int) -> Inputs:
+    rng = np.random.default_rng(seed)
+    shared, mean = (
+        torch.from_numpy(
+            (rng.normal(size=(batch, ny, nx)) + 1j * rng.normal(size=(batch, ny, nx))).astype(np.complex64)
+        )
+        for _ in range(2)
+    )
+    mask = torch.from_numpy(rng.random((batch, ny)) < 0.4)
+    ages = torch.from_numpy((rng.random((batch, ny)) * 4).astype(np.float32))
+    return Inputs(mask, ages, shared, mean)
+
+
+def config(**changes) -> CascadeConfig:
+    base = CascadeConfig(2, 3, 4, "zero-filled", "", math.inf, False, 12)
+    return dataclasses.replace(base, **changes)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 2**31), st.integers(1, 3), st.integers(2, 4), st.integers(3, 15), st.integers(3, 15),
+    st.sampled_from(["", MEMORY]), st.sampled_from(["zero-filled", "view-shared"]), st.booleans(),
+)  # fmt: skip
+def test_hard_consistency_holds_for_any_weights(seed, blocks, depth, ny, nx, memory, start, half):
+    """With lambda -> infinity the acquired lines stand in the output, whatever the network says."""
+    torch.manual_seed(seed)
+    cascade = Cascade(config(blocks=blocks, convolutions=depth, memory=memory, start=start, rows=ny))
+    inputs = random_inputs(seed, 2, ny, nx)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        out = cascade(inputs)
+    assert out.dtype == torch.complex64  # consistency stays in float32 while convolutions run in bfloat16
+    rows = inputs.mask.unsqueeze(-1).expand_as(out)
+    assert torch.allclose(to_kspace(out, (-2,))[rows], inputs.shared[rows], atol=2e-5)
+
+
+@pytest.mark.parametrize("start", ["zero-filled", "view-shared"])
+def test_zero_weights_give_the_image_that_it_starts_from(start):
+    cascade = Cascade(config(start=start, memory=MEMORY))
+    for parameter in cascade.parameters():
+        torch.nn.init.zeros_(parameter)
+    inputs = random_inputs(3, 2, 12, 10)
+    with torch.inference_mode():
+        assert torch.allclose(cascade(inputs), to_image(inputs.named(start), (-2,)), atol=1e-5)
+
+
+def test_memory_reaches_the_image_only_where_nothing_was_sampled():
+    """The mask of data consistency holds the present lines only."""
+    torch.manual_seed(0)
+    cascade = Cascade(config(start="view-shared", memory=MEMORY))
+    inputs = random_inputs(4, 1, 12, 10)
+    other = dataclasses.replace(inputs, mean=inputs.mean * -2)
+    with torch.inference_mode():
+        a, b = (to_kspace(cascade(i), (-2,))[0] for i in (inputs, other))
+    assert torch.allclose(a[inputs.mask[0]], b[inputs.mask[0]], atol=1e-5)
+    assert not torch.allclose(a[~inputs.mask[0]], b[~inputs.mask[0]], atol=1e-2)
+
+
+def test_learned_weight_stays_a_weight_and_may_fall_with_age():
+    cascade = Cascade(config(learned=True))
+    weight = cascade.weights[0]
+    torch.nn.init.constant_(weight.fade, 3.0)
+    ages = torch.linspace(0, 1, 12)[None]
+    out = weight(ages)[0]
+    assert ((out > 0) & (out < 1)).all()
+    assert (out.diff() < 0).all()
+
+
+def test_seed_configuration_is_the_abstracts():
+    cascade = Cascade(named_config("seed"))
+    assert len(cascade.blocks) == 5
+    for block in cascade.blocks:
+        convolutions = [m for m in block if isinstance(m, torch.nn.Conv2d)]
+        assert [c.out_channels for c in convolutions] == [64] * 9 + [2]
+        assert {c.kernel_size for c in convolutions} == {(3, 3)}
+        assert sum(isinstance(m, torch.nn.ReLU) for m in block) == 9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks": 0}, {"convolutions": 1}, {"filters": 10**6}, {"start": "mean"}, {"memory": "future"},
+        {"lam": -1.0}, {"rows": 0},
+    ],
+)  # fmt: skip
+def test_impossible_configurations_are_refused(changes):
+    with pytest.raises(InputError, match=next(iter(changes)).replace("lam", "lambda")):
+        config(**changes)
+    with pytest.raises(InputError, match="seed"):
+        named_config("sead")

@@ -1,0 +1,58 @@
+"""What a reconstructor remembers, against sums done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.fourier import to_image
+from recon.memory import MEAN_VISITS, LineMemory
+
+from .conftest import small_stream
+
+
+def test_columns_after_every_frame(stream):
+    memory = LineMemory(stream.header)
+    for readout in stream:
+        complete = memory.push(readout)
+        assert complete == ((readout.index + 1) % stream.header.lines_per_frame == 0)
+        if not complete:
+            continue
+        past = [r for r in stream if r.index <= readout.index]
+        now = {r.ky + 12 for r in past if r.frame == readout.frame}
+        assert set(np.flatnonzero(memory.mask)) == now
+        for row in range(24):
+            lines = [r for r in past if r.ky + 12 == row]
+            if not lines:
+                assert memory.newest[row] == -1
+                assert not memory.shared[0, row].any()
+                continue
+            newest = to_image(lines[-1].samples, (-1,))
+            assert memory.newest[row] == lines[-1].index
+            assert np.allclose(memory.shared[:, row], newest, atol=1e-6)
+            assert np.allclose(memory.acquired[:, row], newest if row in now else 0, atol=1e-6)
+
+
+def test_mean_is_the_plain_mean_at_first_and_forgets_later():
+    stream = small_stream(frames=3 * MEAN_VISITS)
+    memory, values, follow = LineMemory(stream.header), [], None
+    for readout in stream:
+        memory.push(readout)
+        if readout.ky != 0:
+            continue
+        line = to_image(readout.samples, (-1,))[0]
+        values.append(line)
+        if len(values) <= MEAN_VISITS:
+            follow = np.mean(values, axis=0)
+        else:
+            follow = follow + (line - follow) / MEAN_VISITS
+        assert np.allclose(memory.mean[0, 12], follow, atol=1e-5)
+
+
+def test_ages_count_frames_since_a_row_was_taken(stream):
+    memory = LineMemory(stream.header)
+    for readout in stream:
+        memory.push(readout)
+    last = len(stream) - 1
+    for row in range(24):
+        taken = np.flatnonzero(stream.ky + 12 == row)[-1]
+        assert memory.ages(last)[row] == np.float32((last - taken) / 8)
