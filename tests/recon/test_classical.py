@@ -59,7 +59,7 @@ def test_view_sharing_of_full_sampling_is_the_image_itself():
 def test_nearest_frame_shows_the_training_frame_with_the_least_misfit(stream):
     other = small_stream(frames=30, seed=2)
     images = run(NearestFrame(other), stream)
-    library = to_kspace(other.truth.image)
+    library, contrast = to_kspace(other.truth.image), []
     for image in images:
         rows = [r for r in stream if r.frame == image.frame]
         misfit = [
@@ -67,7 +67,8 @@ def test_nearest_frame_shows_the_training_frame_with_the_least_misfit(stream):
         ]
         shown = [i for i, frame in enumerate(other.truth.image) if np.array_equal(frame, image.pixels)]
         assert misfit[shown[0]] <= min(misfit) * (1 + 1e-5)  # a tie within rounding is a tie
-        assert max(misfit) > 2 * min(misfit)
+        contrast.append(max(misfit) / min(misfit))
+    assert np.median(contrast) > 10  # the lines do tell frames apart
 
 
 def test_nearest_frame_finds_the_frame_itself_in_its_library(stream):
