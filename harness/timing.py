@@ -149,7 +149,8 @@ def _age(run: Run) -> tuple[float | None, int | None]:
     """Return mean and maximum of the age of the image on show, from the first image to the last."""
     shown = run.images.shown
     completed = run.images.completed_ns[shown]
-    echo = run.t0_ns + run.images.last_line[shown] * run.tr_ns + run.te_ns
+    # By the frame's own last line: what the candidate says of itself cannot make an image younger.
+    echo = run.t0_ns + run.schedule.completing[shown] * run.tr_ns + run.te_ns
     order = np.argsort(completed, kind="stable")
     completed, echo = completed[order], np.maximum.accumulate(echo[order])  # the newest stays on show
     if len(completed) < 2 or completed[0] == completed[-1]:

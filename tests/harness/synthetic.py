@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import j1
 
 from mrsim.stream import Header, Provenance, Readout, Stream, Truth
 from recon.protocol import Emit, Image
@@ -77,3 +79,65 @@ class Blank:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def disc_image(header: Header, radius_m: float, x_m: float, y_m: float) -> np.ndarray:
+    """Render a uniform disc of signal 1 as full sampling in an instant gives it: by its exact transform."""
+    (ny, nx), (fov_y, fov_x) = header.matrix, header.fov_m
+    ky, kx = (np.arange(ny) - ny // 2) / fov_y, (np.arange(nx) - nx // 2) / fov_x
+    s = np.hypot(*np.meshgrid(kx, ky)) * radius_m
+    safe = np.where(s == 0, 1, s)
+    form = radius_m**2 * np.where(s == 0, np.pi, j1(2 * np.pi * safe) / safe)
+    form = form * np.exp(-2j * np.pi * (kx[None, :] * x_m + ky[:, None] * y_m))
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(form))) * ny * nx / (fov_y * fov_x)
+
+
+def breathing(t_s: np.ndarray) -> np.ndarray:
+    """Return the target's path (x, y), metres: 12 mm head-foot in breaths of 1.5 s, whose heights differ."""
+    phase = t_s / 1.5
+    height = 0.006 * (1 + 0.2 * np.sin(2.1 * phase))
+    return np.stack([0.001 * np.cos(2 * np.pi * phase) - 0.02, height * np.sin(2 * np.pi * phase)], axis=-1)
+
+
+def draw_target(header: Header, centroid_m: np.ndarray, signal: float = 0.8) -> np.ndarray:
+    """Render a 30 mm target in a homogeneous body of signal 0.2 (1 where the target is dark)."""
+    body = disc_image(header, 0.15, 0, 0) * (0.2 if signal > 0 else 1.0)
+    return body + signal * disc_image(header, 0.015, *centroid_m)
+
+
+def moving_stream(frames: int = 150, signal: float = 0.8) -> Stream:
+    """Make a scan of a breathing target with the truth of its images; its samples are zero."""
+    head = make_header(lines_per_frame=16, tr_ns=4_000_000, matrix=(64, 64))
+    lines = frames * head.lines_per_frame
+    t_ns = np.arange(lines) * head.tr_ns + head.te_ns
+    centroid = breathing(t_ns / 1e9)
+    shown = centroid[head.lines_per_frame - 1 :: head.lines_per_frame]
+    y, x = ((np.arange(64) - 32) * 0.4 / 64 for _ in range(2))
+    far = np.hypot(x[None, None, :] - shown[:, 0, None, None], y[None, :, None] - shown[:, 1, None, None])
+    stream = make_stream(lines, header=head)
+    truth = Truth(
+        regions=("target",),
+        target="target",
+        displacement=centroid[:, None, :],
+        centroid=centroid,
+        image=np.array([draw_target(head, c, signal) for c in shown]).astype(np.complex64),
+        mask=far <= 0.015,
+    )
+    return dataclasses.replace(stream, truth=truth)
+
+
+class Drawn:
+    """Emit, for every frame, the picture that a function of its number draws."""
+
+    def __init__(self, draw: Callable[[int], np.ndarray]) -> None:
+        self.draw = draw
+
+    def open(self, header: Header, emit: Emit) -> None:
+        self.header, self.emit = header, emit
+
+    def push(self, readout: Readout) -> None:
+        if (readout.index + 1) % self.header.lines_per_frame == 0:
+            self.emit(Image(self.draw(readout.frame).astype(np.complex64), readout.frame, readout.index))
+
+    def close(self) -> None:
+        pass
