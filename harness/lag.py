@@ -175,6 +175,7 @@ def _interval(
     sums, grid = sums[:, :, ::BOOTSTRAP_STEP], grid[::BOOTSTRAP_STEP]
     delays = []
     for part in np.array_split(draws, 20):  # a bounded piece at a time
-        squares, _, _ = _fit(np.moveaxis(np.tensordot(part, sums, axes=1), 1, 0))
+        # einsum, not BLAS: its threads would wait for each other longer than such small sums take.
+        squares, _, _ = _fit(np.einsum("rb,bkd->krd", part, sums))
         delays.append(_refined(squares, grid))
     return interval_of(np.concatenate(delays))
