@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mrsim.errors import InputError
 from mrsim.stream import typed_fields
 from recon.consistency import enforce_image, weight_of
-from recon.fourier import to_image
+from recon.fourier import to_image, to_kspace
 
 Start = Literal["zero-filled", "view-shared"]
 MEMORIES = ("zero-filled", "view-shared", "mean")
@@ -47,6 +47,13 @@ class CascadeConfig:
     learned
         Learn the weight of a line instead, from its row's distance to the centre and its age within the
         frame: where the signal is weak or the line is old, the network may know better than the noise.
+    innovation
+        Show every block, besides, what the present lines say beyond its image: the residual of data
+        consistency, as an image. Noise fills all of it and motion stands out where it is, so a block
+        can follow a line where something moved and leave its noise elsewhere.
+    fold
+        Pixels along each axis that are folded into channels before a block's convolutions and unfolded after
+        them: at 2, four times the channels on a quarter of the pixels, and twice the view of a filter.
     rows
         Rows of the images it is made for.
     """
@@ -58,14 +65,21 @@ class CascadeConfig:
     memory: str
     lam: float
     learned: bool
+    innovation: bool
+    fold: int
     rows: int
 
     def __post_init__(self) -> None:
-        for key, low, high in (("blocks", 1, 32), ("convolutions", 2, 64), ("filters", 1, 1024)):
+        for key, low, high in (
+            ("blocks", 1, 32),
+            ("convolutions", 2, 64),
+            ("filters", 1, 1024),
+            ("fold", 1, 4),
+        ):
             if not low <= getattr(self, key) <= high:
                 raise InputError(f"cascade: {key} = {getattr(self, key)}: expected {low} to {high}")
-        if self.start not in MEMORIES[:2]:
-            raise InputError(f"cascade: start = {self.start!r}: expected one of {', '.join(MEMORIES[:2])}")
+        if self.start not in MEMORIES:
+            raise InputError(f"cascade: start = {self.start!r}: expected one of {', '.join(MEMORIES)}")
         for name in self.memories:
             if name not in MEMORIES:
                 raise InputError(f"cascade: memory = {self.memory!r}: {name!r} is not one of {MEMORIES}")
@@ -114,11 +128,9 @@ def named_config(name: str, rows: int = 128) -> CascadeConfig:
         If there is no such name.
     """
     if name == "seed":
-        return CascadeConfig(5, 10, 64, "zero-filled", "", float("inf"), False, rows)
+        return CascadeConfig(5, 10, 64, "zero-filled", "", float("inf"), False, False, 1, rows)
     if name == "compact":
-        return CascadeConfig(
-            3, 5, 16, "view-shared", "zero-filled+view-shared+mean", float("inf"), True, rows
-        )
+        return CascadeConfig(3, 5, 32, "mean", "view-shared", float("inf"), True, True, 2, rows)
     raise InputError(f"cascade: {name!r}: expected `seed` or `compact`")
 
 
@@ -188,10 +200,8 @@ class Cascade(nn.Module):
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__()
         self.config = config
-        channels = 2 + 2 * len(config.memories)
-        self.blocks = nn.ModuleList(
-            convolution_block(channels, config.filters, config.convolutions) for _ in range(config.blocks)
-        )
+        channels = 2 + 2 * len(config.memories) + 2 * config.innovation
+        self.blocks = nn.ModuleList(convolution_block(channels, config) for _ in range(config.blocks))
         self.weights = nn.ModuleList(
             LineWeight(config.rows) for _ in range(config.blocks if config.learned else 0)
         )
@@ -213,22 +223,38 @@ class Cascade(nn.Module):
         images
             Shape (batch, ny, nx), complex64, on the scale of the inputs.
         """
-        images = {n: to_image(inputs.named(n), (-2,)) for n in {self.config.start, *self.config.memories}}
-        image = images[self.config.start]
-        memory = [as_channels(images[n]) for n in self.config.memories]
+        config = self.config
+        images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
+        image = images[config.start]
+        memory = [as_channels(images[n]) for n in config.memories]
+        residual = residual_of(image, inputs) if config.innovation else None
         for i, block in enumerate(self.blocks):
-            change = block(torch.cat([as_channels(image), *memory], 1))
+            seen = [as_channels(image), *memory]
+            if residual is not None:
+                seen.append(as_channels(to_image(residual, (-2,))))
+            image = image + as_complex(block(torch.cat(seen, 1)))
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
-            image = enforce_image(image + as_complex(change), inputs.shared, inputs.mask, weight)
+            image = enforce_image(image, inputs.shared, inputs.mask, weight)
+            if residual is not None:
+                residual = residual_of(image, inputs)
         return image
 
 
-def convolution_block(channels: int, filters: int, convolutions: int) -> nn.Sequential:
+def residual_of(image: Tensor, inputs: Inputs) -> Tensor:
+    """Return what the present lines say beyond an image, in the hybrid space, zero elsewhere."""
+    return (inputs.shared - to_kspace(image, (-2,))) * inputs.mask.unsqueeze(-1)
+
+
+def convolution_block(channels: int, config: CascadeConfig) -> nn.Sequential:
     """Return a block of 3x3 convolutions with ReLU between, from so many channels to two."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
-    for _ in range(convolutions - 2):
+    folded, filters = config.fold**2, config.filters
+    layers: list[nn.Module] = [nn.Conv2d(channels * folded, filters, 3, padding=1), nn.ReLU()]
+    for _ in range(config.convolutions - 2):
         layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(filters, 2, 3, padding=1))
+    layers.append(nn.Conv2d(filters, 2 * folded, 3, padding=1))
+    if config.fold > 1:
+        layers = [nn.PixelUnshuffle(config.fold), *layers, nn.PixelShuffle(config.fold)]
+    return nn.Sequential(*layers)
 
 
 def as_channels(image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ scanner never does: the network learns to show the present, not the middle of wh
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -248,10 +249,15 @@ def _fit(
     validation = float("nan")
     relative = scale**2 / power
     for number, stage in enumerate(plan.stages):
-        optimiser = torch.optim.Adam(cascade.parameters(), stage.rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimiser, max(1, stage.epochs * steps), stage.rate / 10
+        optimiser = torch.optim.Adam(
+            [
+                {"params": cascade.blocks.parameters(), "lr": stage.rate},
+                # A line's weight lives behind a sigmoid: its steps must be larger to be as wide.
+                {"params": cascade.weights.parameters(), "lr": 10 * stage.rate},
+            ]
         )
+        length = max(1, stage.epochs * steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(length))
         for epoch in range(stage.epochs):
             rng = np.random.default_rng([plan.seed, number, epoch])
             cascade.train()
@@ -277,6 +283,11 @@ def _fit(
                 }
             )
     return history
+
+
+def _cosine(length: int) -> Callable[[int], float]:
+    """Return a factor that falls from 1 to a tenth along half a cosine, over so many steps."""
+    return lambda step: 0.55 + 0.45 * math.cos(math.pi * min(step / length, 1.0))
 
 
 def _validate(cascade: Cascade, check: list[Examples], scale: float) -> float:
