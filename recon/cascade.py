@@ -222,8 +222,16 @@ class Cascade(nn.Module):
         -------
         images
             Shape (batch, ny, nx), complex64, on the scale of the inputs.
+
+        Raises
+        ------
+        InputError
+            If the fold does not divide the matrix.
         """
         config = self.config
+        ny, nx = inputs.shared.shape[-2:]
+        if ny % config.fold or nx % config.fold:
+            raise InputError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
         images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
         image = images[config.start]
         memory = [as_channels(images[n]) for n in config.memories]

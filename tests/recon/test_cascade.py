@@ -32,19 +32,24 @@ def random_inputs(seed: int, batch: int, ny: int, nx: int) -> Inputs:
 
 
 def config(**changes) -> CascadeConfig:
-    base = CascadeConfig(2, 3, 4, "zero-filled", "", math.inf, False, 12)
+    base = CascadeConfig(2, 3, 4, "zero-filled", "", math.inf, False, False, 1, 12)
     return dataclasses.replace(base, **changes)
 
 
 @settings(max_examples=30)
 @given(
     st.integers(0, 2**31), st.integers(1, 3), st.integers(2, 4), st.integers(3, 15), st.integers(3, 15),
-    st.sampled_from(["", MEMORY]), st.sampled_from(["zero-filled", "view-shared"]), st.booleans(),
+    st.sampled_from(["", MEMORY]), st.sampled_from(["zero-filled", "view-shared", "mean"]), st.booleans(),
+    st.booleans(), st.integers(1, 3),
 )  # fmt: skip
-def test_hard_consistency_holds_for_any_weights(seed, blocks, depth, ny, nx, memory, start, half):
+def test_hard_consistency_holds_for_any_weights(
+    seed, blocks, depth, ny, nx, memory, start, half, innovation, fold
+):
     """With lambda -> infinity the acquired lines stand in the output, whatever the network says."""
     torch.manual_seed(seed)
-    cascade = Cascade(config(blocks=blocks, convolutions=depth, memory=memory, start=start, rows=ny))
+    ny, nx = ny * fold, nx * fold
+    size = {"blocks": blocks, "convolutions": depth, "fold": fold, "rows": ny}
+    cascade = Cascade(config(memory=memory, start=start, innovation=innovation, **size))
     inputs = random_inputs(seed, 2, ny, nx)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         out = cascade(inputs)
@@ -61,6 +66,32 @@ def test_zero_weights_give_the_image_that_it_starts_from(start):
     inputs = random_inputs(3, 2, 12, 10)
     with torch.inference_mode():
         assert torch.allclose(cascade(inputs), to_image(inputs.named(start), (-2,)), atol=1e-5)
+
+
+def test_innovation_is_what_the_present_lines_add():
+    """A block that returns its innovation, alone, turns its image into the consistent one."""
+    cascade = Cascade(config(blocks=1, convolutions=2, filters=8, innovation=True, start="mean"))
+    first, last = (m for m in cascade.blocks[0] if isinstance(m, torch.nn.Conv2d))
+    for parameter in cascade.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.no_grad():  # through ReLU, as the difference of a positive and a negative part
+        for part in range(2):
+            for sign in (0, 1):
+                first.weight[2 * part + sign, 2 + part, 1, 1] = 1 - 2 * sign
+                last.weight[part, 2 * part + sign, 1, 1] = 1 - 2 * sign
+    cascade.weight = 0.0  # no data consistency: what comes out is what the block made
+    inputs = random_inputs(5, 2, 12, 10)
+    with torch.inference_mode():
+        kspace = to_kspace(cascade(inputs), (-2,))
+    sampled = inputs.mask.unsqueeze(-1)
+    assert torch.allclose(kspace, torch.where(sampled, inputs.shared, inputs.mean), atol=1e-5)
+
+
+def test_a_matrix_that_does_not_fold_is_refused():
+    with pytest.raises(InputError, match="fold"):
+        Cascade(config(fold=2, rows=13))(random_inputs(0, 1, 13, 12))
+    with pytest.raises(InputError, match="fold"):
+        Cascade(config(fold=2, rows=12))(random_inputs(0, 1, 12, 13))
 
 
 def test_memory_reaches_the_image_only_where_nothing_was_sampled():
@@ -98,7 +129,7 @@ def test_seed_configuration_is_the_abstracts():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"blocks": 0}, {"convolutions": 1}, {"filters": 10**6}, {"start": "mean"}, {"memory": "future"},
+        {"blocks": 0}, {"convolutions": 1}, {"filters": 10**6}, {"start": "future"}, {"memory": "future"},
         {"lam": -1.0}, {"rows": 0},
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ from recon.training import Plan, Stage, examples_of, train
 
 from .conftest import run, small_stream
 
-SMALL = CascadeConfig(2, 3, 8, "view-shared", "zero-filled+view-shared+mean", math.inf, True, 24)
+SMALL = CascadeConfig(2, 3, 8, "mean", "zero-filled+view-shared", math.inf, True, True, 2, 24)
 PLAN = Plan((Stage("coarse", 30, 5e-3), Stage("fine", 6, 1e-3)), columns=16, seed=3)
 
 
@@ -145,10 +145,10 @@ def damage(kind, good, bad):
     elif kind == "config":
         rewrite(good, bad, record=changed_record(good, config={"blocks": 1}))
     elif kind == "shape":
-        rewrite(good, bad, **{"blocks.0.0.weight": np.zeros((1, 2, 3, 3), np.float32)})
+        rewrite(good, bad, **{"blocks.0.1.weight": np.zeros((1, 2, 3, 3), np.float32)})
     elif kind == "nan":
         with np.load(good) as archive:
-            rewrite(good, bad, **{"blocks.0.0.bias": archive["blocks.0.0.bias"] * np.float32(np.nan)})
+            rewrite(good, bad, **{"blocks.0.1.bias": archive["blocks.0.1.bias"] * np.float32(np.nan)})
     elif kind == "bomb":
         with zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as archive:
             buffer = io.BytesIO()
