@@ -1,0 +1,190 @@
+"""A string to a reconstructor: `view-sharing`, `cascade:WEIGHTS`, `python:package.module:factory`, ...
+
+A builder makes a fresh reconstructor for every run, so that no run sees another's state.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from harness.replay import one_line
+from mrsim.errors import InputError, MrsimError
+from mrsim.stream import Header, Readout
+from recon.protocol import Emit, FrameAdapter, Image, Reconstructor
+
+Builder = Callable[[], Reconstructor]
+
+PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
+
+
+class Null:
+    """Emit a blank image at the end of every frame: what is left is the time of the bench itself."""
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare the blank image."""
+        self._lines, self._emit = header.lines_per_frame, emit
+        self._blank = np.zeros(header.matrix, np.complex64)
+
+    def push(self, readout: Readout) -> None:
+        """Take one line and do nothing with it."""
+        if (readout.index + 1) % self._lines == 0:
+            self._emit(Image(self._blank, readout.frame, readout.index))
+
+    def close(self) -> None:
+        """End the scan."""
+
+
+def builder(candidate: str) -> Builder:
+    """Return what builds a fresh reconstructor of this name; files that it names are read once, here.
+
+    Parameters
+    ----------
+    candidate
+        One of `known()`.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, its file cannot be read, or a factory is not there, raises or returns
+        something else.
+    """
+    kind, colon, argument = candidate.partition(":")
+    if kind not in _MAKERS:
+        close = difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise InputError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")
+    takes, make = _MAKERS[kind]
+    if bool(takes) != bool(argument) or (colon and not takes):
+        raise InputError(
+            f"candidate {candidate!r}: expected {kind}{f':{takes}' if takes else ', and no more'}"
+        )
+    return make(argument)
+
+
+def known() -> list[str]:
+    """Return the forms that a candidate's name can have."""
+    return [f"{kind}:{takes}" if takes else kind for kind, (takes, _) in _MAKERS.items()]
+
+
+def _zero_filled(_: str) -> Builder:
+    from recon.classical import ZeroFilled
+
+    return ZeroFilled
+
+
+def _view_sharing(_: str) -> Builder:
+    from recon.classical import ViewSharing
+
+    return ViewSharing
+
+
+def _nearest_frame(path: str) -> Builder:
+    from mrsim.storage import load
+    from recon.classical import NearestFrame
+
+    training = load(path)
+    return lambda: NearestFrame(training)
+
+
+def _cascade(weights: str) -> Builder:
+    from recon.checkpoint import load
+    from recon.online import OnlineCascade
+
+    checkpoint = load(weights)
+    return lambda: OnlineCascade(checkpoint)
+
+
+def _python(argument: str) -> Builder:
+    where, colon, name = argument.rpartition(":")
+    if not colon or not where or not name.isidentifier():
+        raise InputError(f"candidate 'python:{argument}': expected {PYTHON_FORM}")
+    candidate = f"candidate 'python:{argument}'"
+    module = _import(where, candidate)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        raise InputError(f"{candidate}: {where} has no callable {name!r}")
+    build = _Foreign(factory, candidate)
+    build()  # what it raises is told before the stream is played
+    return build
+
+
+class _Foreign:
+    """Call a stranger's factory and make a reconstructor of what it returns."""
+
+    def __init__(self, factory: Callable[[], Any], candidate: str) -> None:
+        self._factory, self._candidate = factory, candidate
+
+    def __call__(self) -> Reconstructor:
+        try:
+            made = self._factory()
+        except MrsimError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{self._candidate}: the factory raised {one_line(error)}") from None
+        if not isinstance(made, type):
+            if isinstance(made, Reconstructor):
+                return made
+            if callable(made):
+                return FrameAdapter(made)
+        raise InputError(
+            f"{self._candidate}: the factory returned {type(made).__name__}, expected a reconstructor (open, "
+            "push, close) or a function of (kspace, mask)"
+        )
+
+
+def _import(where: str, candidate: str) -> ModuleType:
+    try:
+        if where.endswith(".py"):
+            return _import_file(Path(where), candidate)
+        _append_to_path(os.getcwd())
+        return importlib.import_module(where)
+    except MrsimError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{candidate}: importing {where} raised {one_line(error)}") from None
+
+
+def _import_file(path: Path, candidate: str) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"{candidate}: there is no file {path}")
+    _append_to_path(str(path.resolve().parent))
+    # A name of its own: a stranger's recon.py must not stand in for ours.
+    name = f"mrsim_candidate_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{candidate}: {path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _append_to_path(folder: str) -> None:
+    """Let modules of a folder be imported, after all others: it may well hold a recon.py."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+# What follows the colon, if anything does, and what makes the builder.
+_MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
+    "zero-filled": ("", _zero_filled),
+    "view-sharing": ("", _view_sharing),
+    "nearest-frame": ("STREAM", _nearest_frame),
+    "cascade": ("WEIGHTS", _cascade),
+    "null": ("", lambda _: Null),
+    "python": ("package.module:factory", _python),
+}

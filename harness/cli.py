@@ -1,0 +1,171 @@
+"""The command line: arguments in, exit code out.
+
+0 passed, 1 failed, 2 usage or bad input, 3 invalid run, 4 too few samples for the claim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import mrsim
+from harness import commands
+from harness.candidates import known
+from mrsim.errors import InputError, MrsimError
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class _Parser(argparse.ArgumentParser):
+    """Say what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv
+        Arguments; None for those of the process.
+
+    Returns
+    -------
+    code
+        Exit code.
+    """
+    try:
+        args = parser().parse_args(argv)
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, so that a pipe that broke is noticed here
+        return code
+    except BrokenPipeError:
+        # Whoever read has enough. Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("mrsim: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except MrsimError as error:
+        return _complain(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    except MemoryError as error:
+        return _complain(f"not enough memory: {error}; take fewer frames or a smaller matrix")
+
+
+def _complain(message: str) -> int:
+    print(f"mrsim: error: {' '.join(message.split())}", file=sys.stderr)
+    return USAGE
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    about = "A real-time MR scanner in software, and the bench for reconstructors that must keep up with it."
+    top = _Parser(prog="mrsim", description=about)
+    top.add_argument("--version", action="version", version=f"mrsim {mrsim.__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        added = subparsers.add_parser(run.__name__, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    _demo(command(commands.demo, "scan, replay, judge and draw: the whole of it in under 90 s"))
+    command(commands.phantoms, "list the phantoms that are shipped")
+    _simulate(command(commands.simulate, "scan a phantom into a folder"))
+    _train(command(commands.train, "train a cascade on stored streams"))
+    _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
+    _doctor(command(commands.doctor, "say what this host can measure"))
+    return top
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", default="demo", metavar="DIR", help="folder to write (%(default)s)"
+    )
+    _seed(command)
+
+
+def _simulate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("phantom", metavar="PHANTOM", help="name of a shipped phantom, or a .toml file")
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the stream")
+    length = command.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float, help="length of the scan")
+    length.add_argument("--frames", type=int, help="length of the scan in frames")
+    command.add_argument("--acceleration", type=float, default=4.0, help="undersampling (%(default)s)")
+    command.add_argument("--sampler", default="variable-density", help="pattern (%(default)s)")
+    command.add_argument("--order", default="random", help="order of a frame's lines (%(default)s)")
+    command.add_argument(
+        "--snr", type=float, default=20.0, help="SNR of the target, inf for no noise (%(default)s)"
+    )
+    command.add_argument(
+        "--matrix", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="128 128"
+    )
+    command.add_argument(
+        "--fov-mm", type=float, nargs=2, default=(400.0, 400.0), metavar=("Y", "X"), help="400 400"
+    )
+    command.add_argument("--tr-ms", type=float, default=2.2, help="repetition time (%(default)s)")
+    command.add_argument("--te-ms", type=float, default=1.1, help="echo time (%(default)s)")
+    command.add_argument("--flip-deg", type=float, default=20.0, help="flip angle (%(default)s)")
+    command.add_argument("--field-t", type=float, default=3.0, help="0.5, 1.5 or 3 (%(default)s)")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the phantom, such as motion.breathing.amplitude_mm=20; may be repeated",
+    )
+    _seed(command)
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    command.add_argument("stream", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
+    command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
+    command.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
+    _seed(command)
+
+
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("stream", metavar="STREAM", help="folder of a stream")
+    command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(known()))
+    command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
+    command.add_argument("--frames", type=int, help="replay only so many first frames")
+    command.add_argument(
+        "--claim", type=float, default=0.99, help="share of images that must meet the deadline (%(default)s)"
+    )
+    command.add_argument("--warmup", type=_count, help="first images that are reported apart (at most 8)")
+    command.add_argument("--no-quality", action="store_true", help="measure time alone")
+    _seed(command)
+    _json(command)
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    _json(command)
+
+
+def _seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=_count, default=0, help="reproduces everything (%(default)s)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of 0 or more")
+    return value
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", metavar="FILE", help="write the result as JSON, too")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

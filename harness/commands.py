@@ -1,0 +1,205 @@
+"""What each command does, once its arguments are read. Every one returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from harness.candidates import builder
+from harness.clock import Clock, RealClock, VirtualClock
+from harness.console import print_table, progress
+from harness.evaluate import evaluate
+from harness.result import Result, write_json
+from mrsim.errors import InputError
+from mrsim.storage import load
+
+
+def phantoms(_: argparse.Namespace) -> int:
+    """List the phantoms that are shipped."""
+    from mrsim.phantom import load_phantom
+    from mrsim.phantom_file import phantom_names
+
+    loaded = [load_phantom(name) for name in phantom_names()]
+    rows = [
+        [name, p.title, str(len(p.regions)), p.target]
+        for name, p in zip(phantom_names(), loaded, strict=True)
+    ]
+    print_table("phantoms", ["name", "what it is", "regions", "target"], rows)
+    return 0
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Scan a phantom into a folder."""
+    from mrsim.phantom import load_phantom
+    from mrsim.scanner import ScanProtocol, scan_to
+
+    phantom = load_phantom(args.phantom, settings(args.set))
+    protocol = ScanProtocol(
+        matrix=tuple(args.matrix),
+        fov_m=(args.fov_mm[0] * 1e-3, args.fov_mm[1] * 1e-3),
+        tr_ns=_nanoseconds(args.tr_ms, "--tr-ms"),
+        te_ns=_nanoseconds(args.te_ms, "--te-ms"),
+        flip_rad=math.radians(args.flip_deg),
+        field_t=args.field_t,
+        acceleration=args.acceleration,
+        sampler=args.sampler,
+        order=args.order,
+        target_snr=args.snr,
+    )
+    with progress(f"scanning {phantom.name}") as report:
+        path = scan_to(
+            args.output,
+            phantom,
+            protocol,
+            seed=args.seed,
+            duration_s=args.seconds,
+            frames=args.frames,
+            progress=report,
+        )
+    stream = load(path)
+    seconds = len(stream) * stream.header.tr_ns / 1e9
+    print(
+        f"{path}: {stream.frames} frames of {stream.header.lines_per_frame} lines, {seconds:.1f} s, "
+        f"SNR of the target {protocol.target_snr:g}, seed {args.seed}"
+    )
+    return 0
+
+
+def settings(pairs: list[str]) -> dict[str, Any]:
+    """Read `key=value` pairs; a value is TOML, and text where it is not.
+
+    Raises
+    ------
+    InputError
+        If a pair has no `=`, or no key.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {pair!r}: expected key=value, such as motion.breathing.amplitude_mm=20")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text
+    return values
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train a cascade on stored streams."""
+    from recon.cascade import named_config
+    from recon.checkpoint import save
+    from recon.training import Plan, Progress
+    from recon.training import train as train_cascade
+
+    output = Path(args.output)
+    if output.suffix != ".npz" or not output.parent.is_dir():
+        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    streams = [load(path) for path in args.stream]
+    for stream in streams:
+        stream.check_finite()
+    config = named_config(args.network, rows=streams[0].header.matrix[0])
+    with progress(f"training {args.network}") as report:
+
+        def step(state: Progress) -> None:
+            report(state.done, state.total)
+
+        checkpoint = train_cascade(
+            streams, config, Plan(seed=args.seed), command=f"mrsim {shlex.join(sys.argv[1:])}", progress=step
+        )
+    save(output, checkpoint)
+    print(f"{output}: {args.network} cascade, trained on {len(streams)} scans")
+    return 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Replay a stream into a candidate and judge it."""
+    _check_folder(args.json)
+    stream = load(args.stream)
+    clock: Clock = RealClock() if args.clock == "real" else VirtualClock()
+    result = evaluate(
+        stream,
+        args.candidate,
+        builder(args.candidate),
+        clock=clock,
+        frames=args.frames,
+        claim=args.claim,
+        warmup=args.warmup,
+        seed=args.seed,
+        quality=not args.no_quality,
+    )
+    if args.json:
+        write_json(args.json, result.to_json())
+    _show(result)
+    return result.exit_code
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Say what this host can measure."""
+    from harness.doctor import diagnose
+
+    _check_folder(args.json)
+    found = diagnose()
+    if args.json:
+        write_json(args.json, found.to_json())
+    print("\n".join(found.lines()))
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Run the demonstration."""
+    demonstration = importlib.import_module("harness.demo")
+    return int(demonstration.run(Path(args.output), seed=args.seed))
+
+
+def _show(result: Result) -> None:
+    told = result.to_json()
+    latency, deadline, quality = told["latency_ms"], told["deadline"], told["quality"]
+    rows = [
+        [name, *(figure(latency[key][name], 2) for key in ("response", "service", "injector"))]
+        for name in ("p50", "p95", "p99", "max")
+    ]
+    made = told["stream"]["target_snr"]
+    print_table(
+        f"{result.candidate} on {told['stream']['path'] or 'a stream'} ({result.run.clock} clock)",
+        ["ms", "response", "service", "injector"],
+        rows,
+    )
+    low, high = deadline["miss_share_interval"]
+    print(
+        f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
+        f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
+    )
+    if quality is not None:
+        centroid = quality["centroid_mm"]
+        print(
+            f"NMSE {quality['nmse']:.4f}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
+            f"lag {figure(quality['lag_ms'], 0)} ms (gain {figure(quality['gain'], 2)}), centroid when shown "
+            f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; SNR {figure(made, 0)}"
+        )
+    print(f"{result.verdict.outcome.name}: {result.verdict.reason}")
+
+
+def figure(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash where the samples do not carry it."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _nanoseconds(milliseconds: float, option: str) -> int:
+    if not 0 <= milliseconds < 1e6:  # false for NaN, too
+        raise InputError(f"{option} {milliseconds}: expected milliseconds")
+    return round(milliseconds * 1e6)
+
+
+def _check_folder(path: str | None) -> None:
+    """Refuse a place that cannot be written before the work, not after it."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise InputError(f"{path}: no such folder; make it first")
+    if path is not None and Path(path).is_dir():
+        raise InputError(f"{path}: it is a folder; name a file")

@@ -1,0 +1,89 @@
+"""What a terminal shows: tables and progress, through rich where it is installed, else in plain text."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+Report = Callable[[int, int], None]
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; its first column is aligned to the left, the others to the right.
+
+    Parameters
+    ----------
+    title
+        One line above it.
+    columns
+        Headings.
+    rows
+        Cells, as many in a row as there are headings.
+    """
+    rich = _rich("rich.table") if sys.stdout.isatty() else None
+    if rich is None:
+        print(plain_table(title, columns, rows))
+        return
+    table = rich.Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    _rich("rich.console").Console().print(table, markup=False)
+
+
+def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in plain text."""
+    widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([title, line(columns), rule, *(line(row) for row in rows)])
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """Show how far something is, on standard error and only where that is a terminal.
+
+    Parameters
+    ----------
+    what
+        What is being done.
+
+    Yields
+    ------
+    report
+        To be called with what is done and the total.
+    """
+    rich = _rich("rich.progress") if sys.stderr.isatty() else None
+    if rich is None:
+        yield _plain_progress(what)
+        return
+    console = _rich("rich.console").Console(stderr=True)
+    with rich.Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_progress(what: str) -> Report:
+    if not sys.stderr.isatty():
+        return lambda done, total: None
+
+    def report(done: int, total: int) -> None:
+        end = "\n" if done >= total else ""
+        print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+
+    return report
+
+
+def _rich(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None

@@ -1,0 +1,192 @@
+"""A run's result: everything measured, as one strict JSON object."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.quality import Centroids, Quality
+from harness.replay import Run
+from harness.statistics import CONFIDENCE, Summary, binomial_interval
+from harness.timing import Timing
+from harness.verdict import Verdict
+from mrsim.errors import InputError
+from mrsim.stream import Stream
+
+SCHEMA = "mrsim-replay/1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold a replay with its measures and its verdict.
+
+    Parameters
+    ----------
+    candidate
+        Its name.
+    stream
+        The scan that was played.
+    run, timing, quality, verdict
+        Raw stamps, times, measures of the images (None without truth or images), and the verdict.
+    null
+        Times of the null reconstructor beside it: the floor of the bench on this host.
+    claim
+        Share of images that was to meet the deadline.
+    environment
+        What it was measured on.
+    """
+
+    candidate: str
+    stream: Stream
+    run: Run
+    timing: Timing
+    quality: Quality | None
+    verdict: Verdict
+    null: Timing | None
+    claim: float
+    environment: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command line's exit code."""
+        return int(self.verdict.outcome.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values; what the samples do not carry is null."""
+        timing = self.timing
+        low, high = binomial_interval(timing.misses, timing.images)
+        warm = timing.response_ns[: timing.warmup][timing.shown[: timing.warmup]]
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "clock": self.run.clock,
+            "latency_ms": {key: _summary(timing.summary(key)) for key in ("response", "service", "injector")},
+            "null_latency_ms": None
+            if self.null is None
+            else {key: _summary(self.null.summary(key)) for key in ("response", "service", "injector")},
+            "deadline": {
+                "period_ms": timing.deadline_ns / 1e6,
+                "claim": self.claim,
+                "images": timing.images,
+                "misses": timing.misses,
+                "longest_run": timing.longest_run,
+                "episodes": len(timing.episodes),
+                "miss_share_interval": [low, high],
+                "confidence": CONFIDENCE,
+            },
+            "warmup": {
+                "images": timing.warmup,
+                "open_ms": self.run.open_ns / 1e6,
+                "cold_ms": float(timing.response_ns[0]) / 1e6 if timing.shown[0] else None,
+                "max_ms": float(warm.max()) / 1e6 if len(warm) else None,
+            },
+            "queue": {
+                "depth_max": int(timing.depth.max()),
+                "age_mean_ms": _ms(timing.age_mean_ns),
+                "age_max_ms": _ms(timing.age_max_ns),
+            },
+            "images": {
+                key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
+            },
+            "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
+            "quality": None if self.quality is None else _quality(self.quality),
+            "stream": _stream(self.stream),
+            "candidate": self.candidate,
+            "environment": self.environment,
+        }
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all; NaN and infinity are refused.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _ms(ns: float | None) -> float | None:
+    return None if ns is None else ns / 1e6
+
+
+def _mm(metres: float | None) -> float | None:
+    return None if metres is None else metres * 1e3
+
+
+def _scaled(interval: tuple[float, float] | None, factor: float) -> list[float] | None:
+    return None if interval is None else [bound * factor for bound in interval]
+
+
+def _summary(summary: Summary) -> dict[str, float | int | None]:
+    return {
+        "p50": _ms(summary.p50),
+        "p95": _ms(summary.p95),
+        "p99": _ms(summary.p99),
+        "max": _ms(summary.max),
+        "count": summary.count,
+    }
+
+
+def _centroids(centroids: Centroids) -> dict[str, Any]:
+    return {
+        "rms": _mm(centroids.rms),
+        "p95": _mm(centroids.p95),
+        "max": _mm(centroids.max),
+        "p95_interval": _scaled(centroids.p95_interval, 1e3),
+        "images": centroids.count,
+        "not_found": centroids.not_found,
+    }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    lag = quality.lag
+    return {
+        "nmse": float(quality.nmse.mean()),
+        "ssim": float(quality.ssim.mean()),
+        "dice": float(quality.dice.mean()),
+        "lag_ms": _ms(lag.claimed_ns),
+        "gain": lag.gain,
+        "residual_mm": _mm(lag.residual_m),
+        "centroid_mm": _centroids(quality.when_shown),
+        "centroid_last_line_mm": _centroids(quality.last_line),
+        "total_lag_ms": _ms(quality.total_lag_ns),
+        "lag_reason": lag.reason,
+        "images": len(quality.frames),
+        "breaths": quality.breaths,
+        "intervals": {
+            **{key: _scaled(interval, 1.0) for key, interval in quality.intervals.items()},
+            "lag_ms": _scaled(lag.interval_ns, 1e-6),
+        },
+    }
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    made = stream.provenance
+    # An infinite SNR (no noise) has no place in JSON.
+    snr = None if made is None or not math.isfinite(made.target_snr) else made.target_snr
+    return {
+        "path": None if stream.path is None else str(stream.path),
+        "phantom": None if made is None else made.phantom,
+        "seed": None if made is None else made.seed,
+        "target_snr": snr,
+        "lines": len(stream),
+        "frames": stream.frames,
+        "header": stream.header.to_dict(),
+    }
