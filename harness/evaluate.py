@@ -6,7 +6,7 @@ from harness import environment
 from harness.candidates import Builder, Null
 from harness.clock import Clock, RealClock, VirtualClock
 from harness.quality import assess
-from harness.replay import Run, replay
+from harness.replay import Run, Schedule, replay
 from harness.result import Result
 from harness.segmentation import eval_library
 from harness.service import MeasuredService, ServiceModel
@@ -75,13 +75,14 @@ def evaluate(
         service = MeasuredService()
     samples_needed(claim)  # refuses an impossible claim before anything runs
     played = stream if frames is None else stream.first_frames(frames)
+    schedule = Schedule.of(played)
     played.check_finite()
     if quality:
         if stream.truth is None:
             raise InputError(f"{stream.path or 'stream'}: it has no truth: measure time alone (--no-quality)")
         eval_library("skimage", "measuring the quality of images (or measure time alone: --no-quality)")
     floor = _null(played, clock)
-    run = replay(played, build(), clock, service, keep_images=quality)
+    run = replay(played, build(), clock, service, schedule, keep_images=quality)
     refuse_broken(run, candidate)
     timing = measure(run, warmup)
     return Result(

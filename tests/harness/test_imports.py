@@ -1,0 +1,64 @@
+"""The three packages import, and the core works, with numpy, numba and torch alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mrsim
+
+BLOCK = """
+import sys
+for name in {blocked!r}:
+    sys.modules[name] = None
+"""
+OPTIONAL = ["rich", "matplotlib", "skimage", "scipy", "hypothesis", "pytest"]
+
+
+def run(blocked: list[str], code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    root = str(Path(mrsim.__file__).parent.parent)
+    program = BLOCK.format(blocked=blocked) + f"sys.path.insert(0, {root!r})\n" + code
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_module_imports_without_the_extras(tmp_path: Path) -> None:
+    code = """
+import importlib, pkgutil
+import mrsim, recon, harness
+for package in (mrsim, recon, harness):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+print("all imported")
+"""
+    done = run(OPTIONAL, code, tmp_path)
+    assert (done.stdout, done.stderr) == ("all imported\n", "")
+
+
+def test_a_replay_works_without_the_extras_and_says_what_quality_needs(tmp_path: Path) -> None:
+    code = """
+from harness.cli import main
+small = ["--matrix", "32", "32", "--frames", "12", "--seed", "1"]
+assert main(["simulate", "quasar", "-o", "a.stream", *small]) == 0
+assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual", "--no-quality"]) == 4
+assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual"]) == 2
+"""
+    done = run(OPTIONAL, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'mrsim[eval]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_stored_stream_is_replayed_without_numba(tmp_path: Path) -> None:
+    made = run(
+        [], "from harness.cli import main\nmain('simulate quasar -o a.stream --frames 12'.split())", tmp_path
+    )
+    assert made.returncode == 0, made.stderr
+    code = (
+        "from harness.cli import main\nsys.exit(main('replay a.stream view-sharing --clock virtual'.split()))"
+    )
+    done = run(["numba"], code, tmp_path)
+    assert (done.returncode, done.stderr) == (4, "")
+    assert "INSUFFICIENT" in done.stdout
