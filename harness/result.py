@@ -95,7 +95,7 @@ class Result:
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
-            "quality": None if self.quality is None else _quality(self.quality),
+            "quality": None if self.quality is None else quality_json(self.quality),
             "stream": _stream(self.stream),
             "candidate": self.candidate,
             "environment": self.environment,
@@ -155,7 +155,8 @@ def _centroids(centroids: Centroids) -> dict[str, Any]:
     }
 
 
-def _quality(quality: Quality) -> dict[str, Any]:
+def quality_json(quality: Quality) -> dict[str, Any]:
+    """Return the measures of images as JSON values."""
     lag = quality.lag
     return {
         "nmse": float(quality.nmse.mean()),

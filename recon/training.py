@@ -64,7 +64,7 @@ class Plan:
         Seed of the first weights and of the order of the frames.
     """
 
-    stages: tuple[Stage, ...] = (Stage("coarse", 20, 2e-3), Stage("fine", 8, 3e-4))
+    stages: tuple[Stage, ...] = (Stage("coarse", 14, 2e-3), Stage("fine", 6, 4e-4))
     batch: int = 4
     columns: int = 64
     validation: float = 0.15
