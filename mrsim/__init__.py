@@ -22,8 +22,12 @@ _EXPORTS = {
     "MrsimError": "errors",
     "Phantom": "phantom",
     "load_phantom": "phantom",
-    "ScanProtocol": "scanner",
+    "Oracle": "oracle",
+    "ScanProtocol": "scan_protocol",
+    "phantom_names": "phantom_file",
     "scan": "scanner",
+    "scan_to": "scanner",
+    "truth_of": "oracle",
 }
 
 __all__ = ["__version__", *_EXPORTS]

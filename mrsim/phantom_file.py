@@ -1,0 +1,240 @@
+"""Phantom definitions as TOML: reading with overrides, checking keys, and writing back exactly."""
+
+from __future__ import annotations
+
+import copy
+import importlib.resources
+import json
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mrsim.errors import InputError
+
+MAX_TEXT_BYTES = 1 << 20
+
+Table = dict[str, Any]
+
+
+def phantom_names() -> tuple[str, ...]:
+    """Return the names of the phantoms that are shipped."""
+    root = importlib.resources.files("phantoms")
+    names = (entry.name for entry in root.iterdir())
+    return tuple(sorted(n[:-5] for n in names if n.endswith(".toml") and n != "tissues.toml"))
+
+
+def read_text(name_or_path: str | Path) -> tuple[str, str]:
+    """Read a phantom's file.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped phantom, or path of a file that ends in .toml.
+
+    Returns
+    -------
+    text, where
+        The text, and how errors are to name it.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is too large or not UTF-8.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        names = phantom_names()
+        if str(name_or_path) not in names:
+            raise InputError(
+                f"phantom {str(name_or_path)!r} is not known; known: {', '.join(names)}, "
+                "or the path of a .toml file"
+            )
+        where = f"phantoms/{name_or_path}.toml"
+        return (importlib.resources.files("phantoms") / f"{name_or_path}.toml").read_text("utf-8"), where
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+        if len(data) > MAX_TEXT_BYTES:
+            raise InputError(f"{path}: larger than {MAX_TEXT_BYTES} bytes: not a phantom")
+        return data.decode("utf-8"), str(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
+def parse(text: str, where: str) -> Table:
+    """Parse a definition.
+
+    Raises
+    ------
+    InputError
+        If it is not valid TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from None
+
+
+def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> Table:
+    """Return a copy with some values replaced.
+
+    Parameters
+    ----------
+    table
+        A parsed definition.
+    overrides
+        New values by dotted key: "target", "motion.NAME.KEY" or "region.NAME.KEY".
+    where
+        How errors are to name it.
+
+    Raises
+    ------
+    InputError
+        If a key leads to no motion or region. (What a new value may be is checked later, with the rest.)
+    """
+    out = copy.deepcopy(table)
+    for dotted, value in overrides.items():
+        parts = dotted.split(".")
+        if len(parts) == 1 and dotted not in ("region", "motion"):
+            out[dotted] = _plain(value, f"{where}: override {dotted}")
+            continue
+        groups = {"motion": out.get("motion", {}), "region": {}}
+        regions = out.get("region", [])
+        if isinstance(regions, list):
+            groups["region"] = {r["name"]: r for r in regions if isinstance(r, dict) and "name" in r}
+        group = groups.get(parts[0])
+        entry = group.get(parts[1]) if isinstance(group, dict) and len(parts) == 3 else None
+        if not isinstance(entry, dict):
+            known = ", ".join(f"{kind}.{name}.*" for kind, g in groups.items() for name in g)
+            raise InputError(f"{where}: override {dotted!r} leads nowhere; known: target, title, {known}")
+        entry[parts[2]] = _plain(value, f"{where}: override {dotted}")
+    return out
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(v, where) for v in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist(), where)
+    raise InputError(f"{where} = {value!r}: expected a number, a string or a list of them")
+
+
+def emit(table: Table) -> str:
+    """Write a definition as TOML; reading it back gives an equal table, number for number."""
+    lines: list[str] = []
+    plain = {k: v for k, v in table.items() if not _is_table(v)}
+    lines += [f"{_key(k)} = {_value(v)}" for k, v in plain.items()]
+    for name, motion in table.get("motion", {}).items():
+        lines += ["", f"[motion.{_key(name)}]"]
+        lines += [f"{_key(k)} = {_value(v)}" for k, v in motion.items()]
+    for region in table.get("region", []):
+        lines += ["", "[[region]]"]
+        lines += [f"{_key(k)} = {_value(v)}" for k, v in region.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, dict) for v in value))
+
+
+def _key(key: str) -> str:
+    bare = bool(key) and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
+    return key if bare else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    return repr(value)  # int, and float: the shortest text that reads back as the same number
+
+
+class Keys:
+    """Take the keys of one table one by one, each checked, and refuse what is left over.
+
+    Parameters
+    ----------
+    table
+        The table.
+    where
+        File and table, as errors are to name them.
+
+    Raises
+    ------
+    InputError
+        If it is not a table.
+    """
+
+    def __init__(self, table: Any, where: str) -> None:
+        if not isinstance(table, dict):
+            raise InputError(f"{where}: expected a table")
+        self._table, self._where = dict(table), where
+        self._known: list[str] = []
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Take a string of 1 to 200 characters; without a default it must be there."""
+        return str(self._take(key, default, _is_text, "a string of 1 to 200 characters"))
+
+    def optional_text(self, key: str) -> str | None:
+        """Take a string that may be missing."""
+        return self.text(key) if key in self._table else self._note(key)
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Take a finite number."""
+        return float(self._take(key, default, _is_number, "a finite number"))
+
+    def pair(self, key: str, default: tuple[float, float] | None = None) -> tuple[float, float]:
+        """Take a list of two finite numbers."""
+        x, y = self._take(key, default, _is_pair, "two finite numbers [x, y]")
+        return float(x), float(y)
+
+    def take(self, key: str, default: Any) -> Any:
+        """Take a value of any kind, unchecked."""
+        return self._take(key, default, lambda value: True, "")
+
+    def done(self) -> None:
+        """Raise an error if a key is left that nobody asked for.
+
+        Raises
+        ------
+        InputError
+            It names the key, and the keys that are known.
+        """
+        for key in self._table:
+            raise InputError(f"{self._where}: unknown key {key!r}; known: {', '.join(self._known)}")
+
+    def _note(self, key: str) -> None:
+        self._known.append(key)
+
+    def _take(self, key: str, default: Any, holds: Callable[[Any], bool], expected: str) -> Any:
+        self._note(key)
+        if key not in self._table:
+            if default is None:
+                raise InputError(f"{self._where}: missing key {key!r}: expected {expected}")
+            return default
+        value = self._table.pop(key)
+        if not holds(value):
+            raise InputError(f"{self._where}: {key} = {value!r}: expected {expected}")
+        return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= 200
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)

@@ -1,0 +1,81 @@
+"""What the operator sets: geometry, timing, contrast, sampling and noise of a scan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mrsim.errors import InputError
+from mrsim.sampling import Sampler
+from mrsim.stream import Header
+
+
+@dataclass(frozen=True)
+class ScanProtocol:
+    """Set a scan; the defaults are those of a 2-D bSSFP cine on a Linac-MR.
+
+    Parameters
+    ----------
+    matrix
+        Rows (phase encode, y, head-foot) and columns (readout, x).
+    fov_m
+        Field of view along y and x, metres.
+    tr_ns, te_ns
+        Repetition and echo time, nanoseconds.
+    flip_rad
+        Flip angle, radians.
+    field_t
+        Static field, tesla; tissues have values at 0.5, 1.5 and 3 T.
+    acceleration
+        Undersampling factor; a frame has ceil(rows / acceleration) lines.
+    sampler, order
+        Pattern, and order within a frame; see `mrsim.sampling`.
+    target_snr
+        Signal of the target over the noise of a fully sampled image, infinite for none; see `mrsim.noise`.
+    coils
+        Receive channels; for now 1, of uniform sensitivity.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range, or the matrix cannot give the acceleration.
+    """
+
+    matrix: tuple[int, int] = (128, 128)
+    fov_m: tuple[float, float] = (0.4, 0.4)
+    tr_ns: int = 2_200_000
+    te_ns: int = 1_100_000
+    flip_rad: float = math.radians(20)
+    field_t: float = 3.0
+    acceleration: float = 4.0
+    sampler: str = "variable-density"
+    order: str = "random"
+    target_snr: float = 20.0
+    coils: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.target_snr > 0:  # true for NaN, too
+            raise InputError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
+        if self.coils != 1:
+            raise InputError(f"coils = {self.coils!r}: this scanner has one coil; set 1")
+        self.header()
+
+    def sampling(self, seed: int) -> Sampler:
+        """Return the sampler of a scan with this seed."""
+        return Sampler(self.sampler, self.matrix[0], self.acceleration, self.order, seed)
+
+    def header(self) -> Header:
+        """Return what a reconstructor is told."""
+        return Header(
+            matrix=self.matrix,
+            fov_m=self.fov_m,
+            tr_ns=self.tr_ns,
+            te_ns=self.te_ns,
+            flip_rad=self.flip_rad,
+            field_t=self.field_t,
+            coils=self.coils,
+            lines_per_frame=self.sampling(0).lines,
+            acceleration=self.acceleration,
+            sampler=self.sampler,
+            order=self.order,
+        )
