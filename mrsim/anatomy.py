@@ -9,6 +9,7 @@ from mrsim.errors import InputError
 from mrsim.kspace import Grid
 from mrsim.phantom import Phantom
 from mrsim.seeds import check_seed, child
+from mrsim.shapes import Ellipse
 
 Array = NDArray[np.float64]
 
@@ -42,7 +43,9 @@ class Anatomy:
         self._rest = np.array([r.shape.center for r in regions])
         self._direction = np.array([r.direction for r in regions])
         self._stretch = np.array([r.stretch_per_m for r in regions])[self.deforms]
-        self._axes = np.array([r.shape.axes for r in regions if r.deforms]).reshape(-1, 2, 2)
+        self._axes = np.array(
+            [r.shape.axes for r in regions if r.deforms and isinstance(r.shape, Ellipse)]
+        ).reshape(-1, 2, 2)
 
     def values(self, t_ns: ArrayLike) -> Array:
         """Return the value of each region's motion, shape (n, regions), float64, metres."""
@@ -63,11 +66,13 @@ class Anatomy:
         displacement
             (x, y), shape (n, regions, 2), float64, metres.
         """
-        return self.values(t_ns)[:, :, None] * self._direction
+        displacement: Array = self.values(t_ns)[:, :, None] * self._direction
+        return displacement
 
     def centers(self, t_ns: ArrayLike) -> Array:
         """Return the centre (x, y) of each region, shape (n, regions, 2), float64, metres."""
-        return self._rest + self.displacement(t_ns)
+        centers: Array = self._rest + self.displacement(t_ns)
+        return centers
 
     def axes(self, t_ns: ArrayLike) -> Array:
         """Return the matrices that map the unit disc onto the regions that deform, metres.
@@ -75,7 +80,8 @@ class Anatomy:
         Shape (n, deforming, 2, 2), float64; see `Ellipse.axes`.
         """
         stretch = 1 + self.values(t_ns)[:, self.deforms, None] * self._stretch
-        return stretch[..., None] * self._axes
+        axes: Array = stretch[..., None] * self._axes
+        return axes
 
     def centroid(self, region: str, t_ns: ArrayLike) -> Array:
         """Return the centroid (x, y) of a region at each instant, shape (n, 2), or (2,) for one; metres."""

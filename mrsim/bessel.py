@@ -42,7 +42,8 @@ def _hankel(x: Array) -> NDArray[np.complex128]:
 def _powers(function: Callable[[Array], Array], terms: int) -> tuple[float, ...]:
     # Interpolate at Chebyshev nodes on [-1, 1]; highest power first, for Horner's rule. The series falls
     # so fast that the change of basis costs no digits (the largest coefficient is about 1).
-    series = chebyshev.chebinterpolate(function, terms - 1)
+    nodes = chebyshev.chebpts1(terms)
+    series = chebyshev.chebfit(nodes, function(nodes), terms - 1)
     return tuple(float(c) for c in chebyshev.cheb2poly(series)[::-1])
 
 
@@ -109,7 +110,7 @@ def jinc(x: float) -> float:
     # cos(x - 3 pi/4) = (sin x - cos x) / sqrt 2 and sin(x - 3 pi/4) = -(sin x + cos x) / sqrt 2
     hankel = _horner(_P, z) * (sine - cosine) + w * _horner(_Q, z) * (sine + cosine)
     large = _SQRT_INV_PI * hankel / (high * np.sqrt(high))
-    return small if x < SPLIT else large
+    return float(small if x < SPLIT else large)
 
 
 @njit(cache=True, error_model="numpy", fastmath=FUSED)

@@ -54,13 +54,15 @@ class Grid:
     def k(self) -> tuple[Array, Array]:
         """Return kx, shape (1, nx), and ky, shape (ny, 1), centred, cycles per metre."""
         (ny, nx), (dky, dkx) = self.matrix, self.step
-        return ((np.arange(nx) - nx // 2) * dkx)[None, :], ((np.arange(ny) - ny // 2) * dky)[:, None]
+        kx = np.asarray((np.arange(nx) - nx // 2) * dkx, np.float64)
+        ky = np.asarray((np.arange(ny) - ny // 2) * dky, np.float64)
+        return kx[None, :], ky[:, None]
 
     def pixels(self) -> tuple[Array, Array]:
         """Return the pixel centres: x, shape (1, nx), and y, shape (ny, 1), metres."""
         ny, nx = self.matrix
-        x = (np.arange(nx) - nx // 2) * (self.fov_m[1] / nx)
-        y = (np.arange(ny) - ny // 2) * (self.fov_m[0] / ny)
+        x = np.asarray((np.arange(nx) - nx // 2) * (self.fov_m[1] / nx), np.float64)
+        y = np.asarray((np.arange(ny) - ny // 2) * (self.fov_m[0] / ny), np.float64)
         return x[None, :], y[:, None]
 
 
@@ -103,12 +105,12 @@ class Renderer:
             )
         kx, ky = grid.k()
         self._still = np.zeros(grid.matrix, np.complex128)
-        for i in np.flatnonzero(~moves & ~deforms):
+        for i in np.flatnonzero(~moves & ~deforms).tolist():
             x, y = shapes[i].center
             phase = np.exp(-1j * TWO_PI * (kx * x + ky * y))
             self._still += grid.scale * contrast[i] * shapes[i].form_factor(kx, ky) * phase
         self._tables = np.empty((len(self._shifting), *grid.matrix))
-        for n, i in enumerate(self._shifting):
+        for n, i in enumerate(self._shifting.tolist()):
             self._tables[n] = shapes[i].form_factor(kx, ky)
         self._contrast = np.asarray(contrast, np.complex128) * grid.scale
 

@@ -156,4 +156,3 @@ def truth_of(stream: Stream) -> Oracle:
     made = stream.provenance
     phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where=f"{where}: phantom_text")
     return Oracle(phantom, stream.header, made.seed)
-

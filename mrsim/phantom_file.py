@@ -187,7 +187,8 @@ class Keys:
 
     def optional_text(self, key: str) -> str | None:
         """Take a string that may be missing."""
-        return self.text(key) if key in self._table else self._note(key)
+        self._note(key)
+        return self.text(key) if key in self._table else None
 
     def number(self, key: str, default: float | None = None) -> float:
         """Take a finite number."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,9 @@ def scan(
             f"{scanner.frames} frames need {size >> 20} MiB, above {MAX_MEMORY_BYTES >> 20}: "
             "write the scan to a folder, or make it shorter"
         )
-    arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in layout.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.empty(shape, dtype) for name, (shape, dtype) in layout.items()
+    }
     line = frame = 0
     for chunk in scanner.chunks(truth, progress, chunk_frames):
         stop, stop_frame = line + len(chunk.ky), frame + len(chunk.ky) // scanner.header.lines_per_frame
@@ -180,7 +183,7 @@ def scan(
                 at = slice(line, stop) if name in ("displacement", "centroid") else slice(frame, stop_frame)
                 arrays[name][at] = getattr(chunk.truth, name)
         line, frame = stop, stop_frame
-    columns = {name: arrays[name] for name in Stream.COLUMNS}
+    columns: dict[str, Any] = {name: arrays[name] for name in Stream.COLUMNS}
     told = None
     if truth:
         told = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})

@@ -73,7 +73,9 @@ class Ellipse:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(v) for v in (*self.center, *self.semi_axes, self.angle)):
-            raise InputError(f"ellipse: {self.center}, {self.semi_axes}, {self.angle}: expected finite values")
+            raise InputError(
+                f"ellipse: {self.center}, {self.semi_axes}, {self.angle}: expected finite values"
+            )
         if min(self.semi_axes) <= 0:
             raise InputError(f"ellipse: semi-axes = {self.semi_axes}: expected two positive lengths")
 
@@ -123,8 +125,7 @@ class Ellipse:
     def transform(self, kx: Array, ky: Array) -> NDArray[np.complex128]:
         """Compute the transform where the ellipse stands: the form factor times exp(-2 pi i k.r0)."""
         phase = np.multiply(kx, self.center[0]) + np.multiply(ky, self.center[1])
-        out: NDArray[np.complex128] = self.form_factor(kx, ky) * np.exp(-1j * TWO_PI * phase)
-        return out
+        return np.asarray(self.form_factor(kx, ky) * np.exp(-1j * TWO_PI * phase), np.complex128)
 
     def inside(self, x: Array, y: Array) -> NDArray[np.bool_]:
         """Return where the points (x, y), metres, lie inside or on the edge."""
