@@ -145,8 +145,8 @@ class Anatomy:
                     stretch = 1 + region.stretch_per_m[axis] * value
                     if stretch < _LEAST_STRETCH:
                         raise InputError(
-                            f"{where}: region {region.name!r}: stretch_percent_per_mm: at {value * 1e3:.1f} mm "
-                            f"of {region.motion!r} it is stretched by {stretch:.2f} along {name}; above "
+                            f"{where}: region {region.name!r}: stretch_percent_per_mm: at {value * 1e3:.1f} "
+                            f"mm of {region.motion!r} it is stretched by {stretch:.2f} along {name}; above "
                             f"{_LEAST_STRETCH} is needed"
                         )
                     center = region.shape.center[axis] + region.direction[axis] * value
@@ -154,6 +154,6 @@ class Anatomy:
                     if reach > fov / 2:
                         raise InputError(
                             f"{where}: region {region.name!r}: center_mm, semi_axes_mm: it reaches "
-                            f"{reach * 1e3:.1f} mm from the centre along {name}, and the field of view ends at "
+                            f"{reach * 1e3:.1f} mm from the centre along {name}, the field of view ends at "
                             f"{fov / 2 * 1e3:.1f} mm; make it smaller, or the field of view larger"
                         )

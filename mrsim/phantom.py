@@ -199,16 +199,16 @@ def _motions(table: Any, where: str) -> dict[str, Motion]:
         kind = keys.text("kind", "breathing")
         if kind != "breathing":
             raise InputError(f"{here}: kind = {kind!r}: expected 'breathing'")
-        values = dict(
-            amplitude_m=keys.number("amplitude_mm") / 1e3,
-            period_s=keys.number("period_s"),
-            exponent=keys.number("exponent", 2),
-            amplitude_sd=keys.number("amplitude_sd", 0.0),
-            period_sd=keys.number("period_sd", 0.0),
-            baseline_m=keys.number("baseline_mm", 0.0) / 1e3,
-            drift_m_per_s=keys.number("drift_mm_per_min", 0.0) / 60e3,
-            phase=keys.number("phase", 0.0),
-        )
+        values = {
+            "amplitude_m": keys.number("amplitude_mm") / 1e3,
+            "period_s": keys.number("period_s"),
+            "exponent": keys.number("exponent", 2),
+            "amplitude_sd": keys.number("amplitude_sd", 0.0),
+            "period_sd": keys.number("period_sd", 0.0),
+            "baseline_m": keys.number("baseline_mm", 0.0) / 1e3,
+            "drift_m_per_s": keys.number("drift_mm_per_min", 0.0) / 60e3,
+            "phase": keys.number("phase", 0.0),
+        }
         keys.done()
         try:
             motions[name] = Breathing(**values)  # type: ignore[arg-type]

@@ -20,7 +20,8 @@ from harness.quality import FrameJudge
 from harness.replay import Schedule, replay
 from harness.statistics import samples_needed, summarise
 from mrsim.stream import Readout, Stream
-from tests.harness.synthetic import draw_target, make_header, make_stream, moving_stream
+
+from ..harness.synthetic import draw_target, make_header, make_stream, moving_stream
 
 ROUNDS = samples_needed(0.99)
 
