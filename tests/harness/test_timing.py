@@ -117,6 +117,18 @@ def test_age_of_the_image_on_show(service: int) -> None:
     assert timing.age_mean_ns == youngest + 20
 
 
+def test_age_does_not_listen_to_claims() -> None:
+    """An image that calls itself older or newer is as old as its frame."""
+
+    class Modest(Blank):
+        def push(self, readout: Readout) -> None:
+            if readout.index % 4 == 3:
+                self.emit(Image(np.zeros((8, 8), np.complex64), readout.frame, 0))
+
+    honest, modest = (measure(replay(make_stream(40), kind(), VirtualClock())) for kind in (Blank, Modest))
+    assert (modest.age_mean_ns, modest.age_max_ns) == (honest.age_mean_ns, honest.age_max_ns)
+
+
 def test_a_run_that_was_stopped_counts_the_rest_as_misses() -> None:
     def work(readout: Readout) -> None:
         if readout.index == 22:
