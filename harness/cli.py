@@ -131,6 +131,20 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("stream", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
+    command.add_argument(
+        "--epochs",
+        type=int,
+        nargs=2,
+        default=(14, 6),
+        metavar=("COARSE", "FINE"),
+        help="of each stage (14 6)",
+    )
+    command.add_argument(
+        "--rates", type=float, nargs=2, default=(2e-3, 4e-4), metavar=("COARSE", "FINE"),
+        help="learning rate at the start of each stage (2e-3 4e-4)",
+    )  # fmt: skip
+    command.add_argument("--batch", type=int, default=4, help="frames in a step (%(default)s)")
+    command.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
     _seed(command)
 
 

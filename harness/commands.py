@@ -95,12 +95,14 @@ def train(args: argparse.Namespace) -> int:
     """Train a cascade on stored streams."""
     from recon.cascade import named_config
     from recon.checkpoint import save
-    from recon.training import Plan, Progress
+    from recon.training import Plan, Progress, Stage
     from recon.training import train as train_cascade
 
     output = Path(args.output)
     if output.suffix != ".npz" or not output.parent.is_dir():
         raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates))
+    plan = Plan(stages, batch=args.batch, columns=args.columns, seed=args.seed)
     streams = [load(path) for path in args.stream]
     for stream in streams:
         stream.check_finite()
@@ -108,11 +110,11 @@ def train(args: argparse.Namespace) -> int:
     with progress(f"training {args.network}") as report:
 
         def step(state: Progress) -> None:
-            report(state.done, state.total)
+            told = f"{args.network}, {state.stage}: error {state.loss:.2e}, validation {state.validation:.2e}"
+            report(state.done, state.total, told)
 
-        checkpoint = train_cascade(
-            streams, config, Plan(seed=args.seed), command=f"mrsim {shlex.join(sys.argv[1:])}", progress=step
-        )
+        command = f"mrsim {shlex.join(sys.argv[1:])}"
+        checkpoint = train_cascade(streams, config, plan, command=command, progress=step)
     save(output, checkpoint)
     print(f"{output}: {args.network} cascade, trained on {len(streams)} scans")
     return 0

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-Report = Callable[[int, int], None]
+
+class Report(Protocol):
+    """Tell how much is done, of how much, and perhaps what is being done now."""
+
+    def __call__(self, done: int, total: int, now: str = ...) -> None:
+        """Report."""
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -68,16 +73,20 @@ def progress(what: str) -> Iterator[Report]:
     console = _rich("rich.console").Console(stderr=True)
     with rich.Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def report(done: int, total: int, now: str = what) -> None:
+            bar.update(task, completed=done, total=total, description=now)
+
+        yield report
 
 
 def _plain_progress(what: str) -> Report:
     if not sys.stderr.isatty():
-        return lambda done, total: None
+        return lambda done, total, now=what: None
 
-    def report(done: int, total: int) -> None:
+    def report(done: int, total: int, now: str = what) -> None:
         end = "\n" if done >= total else ""
-        print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{now}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
     return report
 

@@ -26,7 +26,7 @@ class ZeroFilled:
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
-        self._memory, self._emit = LineMemory(header), emit
+        self._memory, self._emit = LineMemory(header, mean=False), emit
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image."""
@@ -43,7 +43,7 @@ class ViewSharing:
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
-        self._memory, self._emit = LineMemory(header), emit
+        self._memory, self._emit = LineMemory(header, mean=False), emit
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image."""

@@ -24,6 +24,8 @@ class LineMemory:
     ----------
     header
         The scan's protocol.
+    mean
+        Whether to keep the running mean, which costs as much again for every line.
 
     Attributes
     ----------
@@ -34,12 +36,12 @@ class LineMemory:
     shared
         Newest value of every row, of whatever frame, shape (coils, ny, nx), complex64.
     mean
-        Running mean of every row over its last visits, shape (coils, ny, nx), complex64.
+        Running mean of every row over its last visits, shape (coils, ny, nx), complex64; zero without it.
     newest
         Index of the line that each row was last taken from, -1 before its first, shape (ny,), int64.
     """
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, mean: bool = True) -> None:
         ny, nx = header.matrix
         self._lines_per_frame, self._centre = header.lines_per_frame, ny // 2
         self.acquired = np.zeros((header.coils, ny, nx), np.complex64)
@@ -49,6 +51,7 @@ class LineMemory:
         self.newest = np.full(ny, -1, np.int64)
         self._visits = np.zeros(ny, np.int64)
         self._frame = -1
+        self._keep_mean = mean
 
     def push(self, readout: Readout) -> bool:
         """Take a line; return true if it is the last of its frame.
@@ -64,9 +67,10 @@ class LineMemory:
             self.shared[:, row] = line
             self.mask[row] = True
             self.newest[row] = readout.index
-            self._visits[row] += 1
-            share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
-            self.mean[:, row] += share * (line - self.mean[:, row])
+            if self._keep_mean:
+                self._visits[row] += 1
+                share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
+                self.mean[:, row] += share * (line - self.mean[:, row])
         return (readout.index + 1) % self._lines_per_frame == 0
 
     def ages(self, line: int) -> NDArray[np.float32]:

@@ -25,6 +25,8 @@ from recon.cascade import Cascade, CascadeConfig, Inputs
 from recon.checkpoint import Checkpoint
 from recon.memory import LineMemory
 
+MAX_EPOCHS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -43,6 +45,12 @@ class Stage:
     name: str
     epochs: int
     rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epochs <= MAX_EPOCHS:
+            raise InputError(f"{self.name}: epochs = {self.epochs}: expected 0 to {MAX_EPOCHS}")
+        if not 0 < self.rate < 1:  # false for NaN, too
+            raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,14 @@ class Plan:
     columns: int = 64
     validation: float = 0.15
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if sum(stage.epochs for stage in self.stages) < 1:
+            raise InputError("training: epochs: at least one epoch is needed")
+        if not 1 <= self.batch <= 1024 or not 1 <= self.columns <= 4096:
+            raise InputError(f"training: batch = {self.batch}, columns = {self.columns}: expected 1 and more")
+        if not 0 < self.validation < 1:
+            raise InputError(f"training: validation = {self.validation}: expected a share between 0 and 1")
 
 
 @dataclass(frozen=True)
