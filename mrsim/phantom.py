@@ -16,7 +16,7 @@ import numpy as np
 
 from mrsim.errors import InputError
 from mrsim.motion import Breathing, Motion, Static
-from mrsim.phantom_file import Keys, Table, apply_overrides, emit, parse, read_text
+from mrsim.phantom_file import NAME_RULE, Keys, Table, apply_overrides, emit, is_name, parse, read_text
 from mrsim.shapes import Ellipse, Shape
 from mrsim.tissue import tissue_names
 
@@ -166,9 +166,9 @@ def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None =
 
 def _build(table: Table, name: str, where: str) -> Phantom:
     keys = Keys(table, where)
-    name = keys.text("name", name)
+    name = keys.name("name", name)
     title = keys.text("title")
-    target = keys.text("target")
+    target = keys.name("target")
     motions = _motions(keys.take("motion", {}), where)
     entries = keys.take("region", [])
     keys.done()
@@ -193,21 +193,23 @@ def _motions(table: Any, where: str) -> dict[str, Motion]:
     motions: dict[str, Motion] = {STATIC: Static()}
     for name, entry in table.items():
         here = f"{where}: motion {name!r}"
+        if not is_name(name):
+            raise InputError(f"{here[:300]}: expected {NAME_RULE}")
         if name == STATIC:
             raise InputError(f"{here}: this name is taken: it stands for no motion")
         keys = Keys(entry, here)
-        kind = keys.text("kind", "breathing")
+        kind = keys.name("kind", "breathing")
         if kind != "breathing":
             raise InputError(f"{here}: kind = {kind!r}: expected 'breathing'")
         values = {
-            "amplitude_m": keys.number("amplitude_mm") / 1e3,
-            "period_s": keys.number("period_s"),
-            "exponent": keys.number("exponent", 2),
-            "amplitude_sd": keys.number("amplitude_sd", 0.0),
-            "period_sd": keys.number("period_sd", 0.0),
-            "baseline_m": keys.number("baseline_mm", 0.0) / 1e3,
-            "drift_m_per_s": keys.number("drift_mm_per_min", 0.0) / 60e3,
-            "phase": keys.number("phase", 0.0),
+            "amplitude_m": keys.within("amplitude_mm", 0, 100) / 1e3,
+            "period_s": keys.within("period_s", 0.5, 60),
+            "exponent": keys.within("exponent", 1, 16, 2),
+            "amplitude_sd": keys.within("amplitude_sd", 0, 0.5, 0.0),
+            "period_sd": keys.within("period_sd", 0, 0.5, 0.0),
+            "baseline_m": keys.within("baseline_mm", -100, 100, 0.0) / 1e3,
+            "drift_m_per_s": keys.within("drift_mm_per_min", -60, 60, 0.0) / 60e3,
+            "phase": keys.within("phase", 0, 1, 0.0),
         }
         keys.done()
         try:
@@ -218,20 +220,20 @@ def _motions(table: Any, where: str) -> dict[str, Motion]:
 
 
 def _region(entry: Any, number: int, motions: Mapping[str, Motion], where: str) -> Region:
-    name = entry.get("name", number) if isinstance(entry, dict) else number
-    keys = Keys(entry, f"{where}: region {name!r}")
-    here = f"{where}: region {name!r}"
-    name = keys.text("name")
-    tissue = keys.text("tissue")
+    named = isinstance(entry, dict) and is_name(entry.get("name"))
+    here = f"{where}: region {entry['name']!r}" if named else f"{where}: region number {number + 1}"
+    keys = Keys(entry, here)
+    name = keys.name("name")
+    tissue = keys.name("tissue")
     if tissue not in tissue_names():
         raise InputError(f"{here}: tissue = {tissue!r} is not known; known: {', '.join(tissue_names())}")
-    kind = keys.text("shape", "ellipse")
+    kind = keys.name("shape", "ellipse")
     if kind != "ellipse":
         raise InputError(f"{here}: shape = {kind!r}: expected 'ellipse'")
     center, semi_axes = keys.pair("center_mm"), keys.pair("semi_axes_mm")
     angle = keys.number("angle_deg", 0.0)
-    parent = keys.optional_text("parent")
-    motion = keys.optional_text("motion")
+    parent = keys.optional_name("parent")
+    motion = keys.optional_name("motion")
     if motion is not None and motion not in motions:
         raise InputError(f"{here}: motion = {motion!r} is not known; known: {', '.join(motions)}")
     direction = keys.pair("direction", (0.0, 0.0))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import importlib.resources
 import json
-import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 from mrsim.errors import InputError
 
 MAX_TEXT_BYTES = 1 << 20
+MAX_DEPTH = 8  # of nested tables and lists
+MAX_NUMBER = 1e12
 
 Table = dict[str, Any]
 
@@ -53,6 +56,8 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
             )
         where = f"phantoms/{name_or_path}.toml"
         return (importlib.resources.files("phantoms") / f"{name_or_path}.toml").read_text("utf-8"), where
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
@@ -71,12 +76,23 @@ def parse(text: str, where: str) -> Table:
     Raises
     ------
     InputError
-        If it is not valid TOML.
+        If it is not valid TOML, or nested too deeply.
     """
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
+    level: list[Any] = [table]
+    for _ in range(MAX_DEPTH):
+        level = [v for outer in level for v in _children(outer)]
+        if not level:
+            return table
+    raise InputError(f"{where}: tables or lists are nested more than {MAX_DEPTH} deep: not a phantom")
+
+
+def _children(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value
+    return [v for v in inner if isinstance(v, dict | list)]
 
 
 def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> Table:
@@ -105,7 +121,9 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
         groups = {"motion": out.get("motion", {}), "region": {}}
         regions = out.get("region", [])
         if isinstance(regions, list):
-            groups["region"] = {r["name"]: r for r in regions if isinstance(r, dict) and "name" in r}
+            groups["region"] = {
+                r["name"]: r for r in regions if isinstance(r, dict) and isinstance(r.get("name"), str)
+            }
         group = groups.get(parts[0])
         entry = group.get(parts[1]) if isinstance(group, dict) and len(parts) == 3 else None
         if not isinstance(entry, dict):
@@ -122,7 +140,7 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(v, where) for v in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return _plain(value.tolist(), where)
-    raise InputError(f"{where} = {value!r}: expected a number, a string or a list of them")
+    raise InputError(f"{where} = {short(value)}: expected a number, a string or a list of them")
 
 
 def emit(table: Table) -> str:
@@ -182,17 +200,30 @@ class Keys:
         self._known: list[str] = []
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Take a string of 1 to 200 characters; without a default it must be there."""
-        return str(self._take(key, default, _is_text, "a string of 1 to 200 characters"))
+        """Take one line of text; without a default it must be there."""
+        return str(self._take(key, default, _is_text, "1 to 200 printable characters"))
 
-    def optional_text(self, key: str) -> str | None:
-        """Take a string that may be missing."""
+    def name(self, key: str, default: str | None = None) -> str:
+        """Take a name; without a default it must be there."""
+        return str(self._take(key, default, is_name, NAME_RULE))
+
+    def optional_name(self, key: str) -> str | None:
+        """Take a name that may be missing."""
+        if key in self._table:
+            return self.name(key)
         self._note(key)
-        return self.text(key) if key in self._table else None
+        return None
 
     def number(self, key: str, default: float | None = None) -> float:
         """Take a finite number."""
         return float(self._take(key, default, _is_number, "a finite number"))
+
+    def within(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """Take a number from low to high."""
+        value = self._take(
+            key, default, lambda v: _is_number(v) and low <= v <= high, f"a number from {low:g} to {high:g}"
+        )
+        return float(value)
 
     def pair(self, key: str, default: tuple[float, float] | None = None) -> tuple[float, float]:
         """Take a list of two finite numbers."""
@@ -212,7 +243,7 @@ class Keys:
             It names the key, and the keys that are known.
         """
         for key in self._table:
-            raise InputError(f"{self._where}: unknown key {key!r}; known: {', '.join(self._known)}")
+            raise InputError(f"{self._where}: unknown key {short(key)}; known: {', '.join(self._known)}")
 
     def _note(self, key: str) -> None:
         self._known.append(key)
@@ -225,16 +256,24 @@ class Keys:
             return default
         value = self._table.pop(key)
         if not holds(value):
-            raise InputError(f"{self._where}: {key} = {value!r}: expected {expected}")
+            raise InputError(f"{self._where}: {key} = {short(value)}: expected {expected}")
         return value
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= 200
+    return isinstance(value, str) and 1 <= len(value) <= 200 and value.isprintable()
+
+
+NAME_RULE = "a name of 1 to 60 letters, digits, - and _"
+
+
+def is_name(value: Any) -> bool:
+    """Return whether a value may name a region or a motion."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value) is not None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 
 def _is_pair(value: Any) -> bool:

@@ -79,15 +79,16 @@ class Sampler:
         if not 1 <= self.ny <= MAX_MATRIX:
             raise InputError(f"matrix: {self.ny} rows: expected 1 to {MAX_MATRIX}")
         # The random part needs a row a frame beside the centre, so variable density stops short of ny.
-        limit, most = {"full": (1, 1.0), "variable-density": (2, self.ny - 1)}.get(self.kind, (1, self.ny))
+        least, most = {"full": (self.ny, 1), "variable-density": (2, self.ny - 1)}.get(
+            self.kind, (1, self.ny)
+        )
         lines = 0
         if math.isfinite(self.acceleration) and self.acceleration >= 1:
             lines = min(self.ny, lines_per_frame(self.ny, self.acceleration))
-        holds = min(limit, self.ny) <= lines and self.acceleration <= self.ny
-        if not holds or (self.kind == "full" and lines < self.ny):
+        if not (min(least, self.ny) <= lines and self.acceleration <= self.ny):
+            gives = f"1 to {most:g}" if most > 1 else "1 only"
             raise InputError(
-                f"acceleration = {self.acceleration!r}: {self.kind} sampling of {self.ny} rows gives "
-                f"1 to {max(1, most):g}"
+                f"acceleration = {self.acceleration!r}: {self.kind} sampling of {self.ny} rows gives {gives}"
             )
         centre = max(1, int(lines * _CENTRE_SHARE)) if lines < self.ny else self.ny
         object.__setattr__(self, "lines", lines)

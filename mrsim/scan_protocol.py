@@ -58,6 +58,9 @@ class ScanProtocol:
             raise InputError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
         if self.coils != 1:
             raise InputError(f"coils = {self.coils!r}: this scanner has one coil; set 1")
+        whole = (*self.matrix, self.tr_ns, self.te_ns)
+        if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
+            raise InputError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
         self.header()
 
     def sampling(self, seed: int) -> Sampler:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import uuid
@@ -137,14 +138,24 @@ class StreamWriter:
         self._line = self._truth_line = self._truth_frame = 0
 
     def __enter__(self) -> StreamWriter:
-        self._partial.mkdir()
         layout = expected_arrays(self._header, self._lines)
         if self._truth is not None:
             layout |= expected_truth(self._header, self._lines, len(self._truth[0]))
-        for name, (shape, dtype) in layout.items():
-            self._arrays[name] = np.lib.format.open_memmap(
-                self._partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
-            )
+        # A full disk under a mapped file kills the process, so the room is looked at first.
+        size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
+        free = shutil.disk_usage(self._partial.parent).free
+        if size > free:
+            raise InputError(f"{self._path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        try:
+            self._partial.mkdir()
+            for name, (shape, dtype) in layout.items():
+                self._arrays[name] = np.lib.format.open_memmap(
+                    self._partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
+                )
+        except OSError as error:
+            self._arrays.clear()
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from None
         return self
 
     def append(
@@ -187,6 +198,8 @@ class StreamWriter:
     def _finish(self) -> None:
         if self._line != self._lines:
             raise InputError(f"{self._path}: {self._line} of {self._lines} lines were written")
+        if self._truth is not None and self._truth_line != self._lines:
+            raise InputError(f"{self._path}: the truth of {self._truth_line} of {self._lines} was written")
         for array in self._arrays.values():
             array.flush()
         self._arrays.clear()

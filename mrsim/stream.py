@@ -388,4 +388,7 @@ def _scalar(value: Any, annotation: str, where: str) -> Any:
     accepted, convert = _PARSERS[annotation]
     if isinstance(value, bool) != (accepted is bool) or not isinstance(value, accepted):
         raise InputError(f"{where} = {value!r}: expected {annotation}")
-    return convert(value)
+    try:
+        return convert(value)
+    except OverflowError:
+        raise InputError(f"{where}: it is too large for a {annotation}") from None

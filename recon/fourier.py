@@ -61,11 +61,10 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
     if isinstance(values, torch.Tensor):
         function = torch.fft.ifftn if inverse else torch.fft.fftn
         if any(length % 2 for length in lengths):
-            return torch.fft.fftshift(
-                function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho"), axes
-            )
-        signs, turned = _torch_signs(lengths, axes)
-        return function(values * signs.to(values.device), dim=axes, norm="ortho") * turned.to(values.device)
+            moved = function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho")
+            return cast(Array, torch.fft.fftshift(moved, axes))
+        signs, turned = (part.to(values.device) for part in _torch_signs(lengths, axes))
+        return cast(Array, function(values * signs, dim=axes, norm="ortho") * turned)
     in_numpy = np.fft.ifftn if inverse else np.fft.fftn
     if any(length % 2 for length in lengths):
         shifted = in_numpy(np.fft.ifftshift(values, axes), None, axes, "ortho")
