@@ -7,6 +7,7 @@ readout (columns), y along the phase encode (rows, head-foot; +y is towards the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,8 @@ def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None =
     """
     text, where = read_text(name_or_path)
     table = parse(text, where)
-    return _build(apply_overrides(table, overrides or {}, where), Path(name_or_path).stem, where)
+    name = re.sub("[^A-Za-z0-9_-]+", "-", Path(name_or_path).stem)[:60] or "phantom"
+    return _build(apply_overrides(table, overrides or {}, where), name, where)
 
 
 def _build(table: Table, name: str, where: str) -> Phantom:

@@ -391,4 +391,4 @@ def _scalar(value: Any, annotation: str, where: str) -> Any:
     try:
         return convert(value)
     except OverflowError:
-        raise InputError(f"{where}: it is too large for a {annotation}") from None
+        raise InputError(f"{where} = {str(value)[:12]}...: too large for a {annotation}") from None

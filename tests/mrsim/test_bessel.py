@@ -1,0 +1,52 @@
+"""J1(x)/x and the sine and cosine below it, against scipy and numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy import special
+
+from mrsim.bessel import SPLIT, jinc_into, sincos
+
+
+def jinc(x: np.ndarray) -> np.ndarray:
+    out = np.empty_like(x)
+    jinc_into(x, out)
+    return out
+
+
+@njit
+def _sincos_into(x, sine, cosine):
+    for i in range(x.size):
+        sine[i], cosine[i] = sincos(x[i])
+
+
+def test_agrees_with_scipy_to_1e14_everywhere() -> None:
+    x = np.concatenate([np.linspace(1e-9, 60, 200_001), np.geomspace(60, 1e5, 100_001)])
+    assert np.abs(jinc(x) - special.j1(x) / x).max() < 1e-14
+
+
+def test_is_one_half_at_zero_and_even_near_it() -> None:
+    x = np.array([0.0, 1e-300, 1e-8, 1e-3])
+    expected = 0.5 - x**2 / 16 + x**4 / 384
+    assert np.abs(jinc(x) - expected).max() < 2e-15
+
+
+def test_the_two_branches_meet() -> None:
+    around = SPLIT * (1 + np.array([-2, -1, 0, 1, 2]) * np.finfo(float).eps)
+    assert np.ptp(jinc(around)) < 1e-14
+
+
+def test_is_relatively_exact_in_its_tail() -> None:
+    # Absolute accuracy says little where the function is small: compare with its envelope.
+    x = np.geomspace(10, 1e5, 50_001)
+    envelope = np.sqrt(2 / np.pi) * x**-1.5
+    assert (np.abs(jinc(x) - special.j1(x) / x) / envelope).max() < 1e-10
+
+
+def test_sine_and_cosine_agree_with_numpy() -> None:
+    x = np.concatenate([np.linspace(-20, 20, 40_001), np.linspace(-1e6, 1e6, 40_001)])
+    sine, cosine = np.empty_like(x), np.empty_like(x)
+    _sincos_into(x, sine, cosine)
+    assert np.abs(sine - np.sin(x)).max() < 3e-16
+    assert np.abs(cosine - np.cos(x)).max() < 3e-16
