@@ -128,7 +128,7 @@ class StreamWriter:
         truth: tuple[tuple[str, ...], str] | None,
     ) -> None:
         self._path = Path(path)
-        if self._path.exists() and not (self._path / "header.json").is_file():
+        if self._path.exists() and not _is_stream(self._path):
             raise InputError(f"{self._path}: exists and is not a stream; choose another name")
         if not self._path.parent.is_dir():
             raise InputError(f"{self._path.parent}: no such folder; make it first")
@@ -247,6 +247,14 @@ def _read_header(folder: Path) -> dict[str, Any]:
     return meta
 
 
+def _is_stream(folder: Path) -> bool:
+    try:
+        _read_header(folder)
+    except InputError:
+        return False
+    return True
+
+
 def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
     section = meta.get(key)
     if not isinstance(section, dict):
@@ -256,7 +264,8 @@ def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
 
 def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        # Not `np.load`, which would open an archive under this name, too.
+        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
     except FileNotFoundError:
         raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
     except (ValueError, OSError, EOFError, SyntaxError) as error:
