@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.replay import one_line
+from harness.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, FrameAdapter, Image, Reconstructor

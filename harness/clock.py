@@ -12,6 +12,9 @@ from mrsim.errors import InputError
 
 # A sleep ends some 0.1 ms late (Linux, median); spinning the last stretch brings that to about 1 us.
 SPIN_NS = 400_000
+# Away for longer than this while it waited, a process was not merely woken late: the host stalled it.
+STALL_NS = 1_000_000
+MAX_STALLS = 256
 
 
 class Clock(Protocol):
@@ -28,6 +31,34 @@ class Clock(Protocol):
         """Return at `t_ns` or as soon after as can be, never before; at once if it has passed."""
 
 
+class WakeLog:
+    """Note how late a clock's sleeps end; written only while it waits, so that it costs the waiter nothing.
+
+    Attributes
+    ----------
+    count
+        Number of sleeps.
+    longest_ns
+        Longest time for which the process was away beyond what it asked, asleep or spinning, nanoseconds.
+    stalls
+        When, and how long, for the first `MAX_STALLS` of more than `STALL_NS`.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.count = self.longest_ns = 0
+        self.stalls: list[tuple[int, int]] = []
+
+    def note(self, now_ns: int, late_ns: int) -> None:
+        """Take down that the process was away for so long, until now."""
+        self.longest_ns = max(self.longest_ns, late_ns)
+        if late_ns > STALL_NS and len(self.stalls) < MAX_STALLS:
+            self.stalls.append((now_ns, late_ns))
+
+
 class RealClock:
     """Keep the computer's own time (`time.perf_counter_ns`).
 
@@ -35,6 +66,11 @@ class RealClock:
     ----------
     spin_ns
         How long before a deadline sleeping gives way to spinning, nanoseconds.
+
+    Attributes
+    ----------
+    wakes
+        How late its sleeps ended.
     """
 
     name = "real"
@@ -43,6 +79,7 @@ class RealClock:
         if spin_ns < 0:
             raise InputError(f"spin_ns = {spin_ns}: expected 0 or more")
         self._spin_ns = spin_ns
+        self.wakes = WakeLog()
 
     def now_ns(self) -> int:
         """Return the time, nanoseconds."""
@@ -51,10 +88,16 @@ class RealClock:
     def sleep_until_ns(self, t_ns: int) -> None:
         """Sleep to shortly before `t_ns`, then spin."""
         # Each sleep is measured anew against the absolute deadline: relative sleeps alone drift.
-        while (left := t_ns - self._spin_ns - time.perf_counter_ns()) > 0:
-            time.sleep(left * 1e-9)
-        while time.perf_counter_ns() < t_ns:
-            pass
+        asked, now, wakes = t_ns - self._spin_ns, time.perf_counter_ns(), self.wakes
+        while now < asked:
+            time.sleep((asked - now) * 1e-9)
+            now = time.perf_counter_ns()
+            wakes.count += 1
+            wakes.note(now, now - asked)
+        while now < t_ns:
+            before, now = now, time.perf_counter_ns()
+            if now - before > wakes.longest_ns:
+                wakes.note(now, now - before)
 
 
 class VirtualClock:

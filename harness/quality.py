@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.lag import Lag, apparent_lag
-from harness.replay import Run
 from harness.resampling import Interval, bootstrap, breath_blocks, breath_starts
+from harness.run import Run
 from harness.segmentation import TargetFinder, eval_library
 from harness.statistics import nearest_rank, samples_needed
 from harness.timing import Timing

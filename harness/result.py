@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.quality import Centroids, Quality
-from harness.replay import Run
+from harness.run import Run
 from harness.statistics import CONFIDENCE, Summary, binomial_interval
 from harness.timing import Timing
 from harness.verdict import Verdict

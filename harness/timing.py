@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.replay import Run
+from harness.run import Fate, Run
 from harness.statistics import Summary, clusters, summarise
 
 MAX_WARMUP = 8
@@ -93,7 +93,7 @@ class Timing:
         return max((length for _, length in self.episodes), default=0)
 
 
-def measure(run: Run, warmup: int | None = None) -> Timing:
+def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None) -> Timing:
     """Turn the stamps of a run into times.
 
     Parameters
@@ -102,47 +102,62 @@ def measure(run: Run, warmup: int | None = None) -> Timing:
         The run.
     warmup
         Number of first images to report apart; None for `default_warmup`.
+    deadline_ns
+        Time that an image may take, nanoseconds; None for the cadence.
     """
-    schedule, images, handed = run.schedule, run.images, run.handed
+    schedule, images = run.schedule, run.images
     completing = schedule.completing
+    deadline_ns = schedule.deadline_ns if deadline_ns is None else deadline_ns
     warmup = default_warmup(len(completing)) if warmup is None else min(warmup, len(completing))
     shown, due = images.shown, run.due_ns
-    reached = completing < handed
-    stamps = [np.where(reached, column[completing], -1) for column in (run.delivered_ns, run.started_ns)]
+    delivered, started = run.delivered_ns[completing], run.started_ns[completing]
     response = np.where(shown, images.completed_ns - due[completing], -1)
     age_mean, age_max = _age(run)
     return Timing(
-        deadline_ns=schedule.deadline_ns,
+        deadline_ns=deadline_ns,
         warmup=warmup,
         due_ns=due[completing],
-        delivered_ns=stamps[0],
-        started_ns=stamps[1],
+        delivered_ns=delivered,
+        started_ns=started,
         completed_ns=images.completed_ns,
         shown=shown,
-        missed=~shown | (response > schedule.deadline_ns),
+        missed=~shown | (response > deadline_ns),
         response_ns=response,
-        service_ns=np.where(shown, images.completed_ns - stamps[1], -1),
-        injector_ns=_injector(run, due),
-        depth=_depth(run, due)[completing],
+        service_ns=np.where(shown & (started >= 0), images.completed_ns - started, -1),
+        injector_ns=_injector(run),
+        depth=queue_depth(run)[completing],
         age_mean_ns=age_mean,
         age_max_ns=age_max,
     )
 
 
-def _injector(run: Run, due: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return delivered - due of the lines whose predecessor had been finished by then."""
-    handed = run.handed
-    idle = np.ones(handed, np.bool_)
-    idle[1:] = run.finished_ns[: max(handed - 1, 0)] <= due[1:handed]
-    lateness: NDArray[np.int64] = (run.delivered_ns[:handed] - due[:handed])[idle]
+def _injector(run: Run) -> NDArray[np.int64]:
+    """Return delivered - arrived of the lines whose predecessor had been finished by then."""
+    lines = np.flatnonzero(run.fate == Fate.HANDED)
+    lines = lines[np.argsort(run.started_ns[lines], kind="stable")]  # a line may have overtaken another
+    idle = np.ones(len(lines), np.bool_)
+    idle[1:] = run.finished_ns[lines[:-1]] <= run.arrived_ns[lines[1:]]
+    lateness: NDArray[np.int64] = (run.delivered_ns[lines] - run.arrived_ns[lines])[idle]
     return lateness
 
 
-def _depth(run: Run, due: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many later lines were due already when each line was handed over."""
-    lines = np.arange(len(due))
-    arrived = np.searchsorted(due, run.delivered_ns, side="right")
-    return np.where(lines < run.handed, np.maximum(arrived - lines - 1, 0), 0).astype(np.int64)
+def queue_depth(run: Run) -> NDArray[np.int64]:
+    """Return how many lines waited behind each line when it was handed over, shape (lines,), int64.
+
+    Lines that were turned away are not waited for, and those that the policy had dropped by then wait no more.
+    """
+    given = run.fate == Fate.HANDED
+    queued = given | (run.fate == Fate.DROPPED) | ((run.fate == Fate.UNREACHED) & (run.arrived_ns >= 0))
+    arrivals = np.sort(run.arrived_ns[queued])
+    gone = np.sort(np.concatenate((run.delivered_ns[given], run.dropped_ns[run.dropped_ns >= 0])))
+    at = run.delivered_ns
+    waiting = np.searchsorted(arrivals, at, side="right") - np.searchsorted(gone, at, side="right")
+    # Handed over at one instant, lines still go one after the other: those after it were waiting.
+    order = np.flatnonzero(given)
+    order = order[np.lexsort((order, run.started_ns[order], at[order]))]
+    after = np.searchsorted(at[order], at[order], side="right") - np.arange(len(order)) - 1
+    waiting[order] += after
+    return np.where(given, waiting, 0).astype(np.int64)
 
 
 def _age(run: Run) -> tuple[float | None, int | None]:

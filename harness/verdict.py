@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from harness.replay import Run
+from harness.run import Run
 from harness.statistics import CONFIDENCE, lower_bound, nearest_rank, samples_needed, upper_bound
 from harness.timing import Timing
 
