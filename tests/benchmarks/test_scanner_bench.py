@@ -15,10 +15,11 @@ from mrsim.shapes import Ellipse
 GRID = Grid((128, 128), (0.4, 0.4))
 ELLIPSES = 15
 ROUNDS = max(2000, samples_needed(0.99))
+DEADLINE_NS = ScanProtocol().tr_ns  # a scanner makes one line a TR
 
 
 def record(benchmark, budget_us: float) -> None:
-    """Add p50, p99 (null where the rounds do not carry it) and the share over the budget."""
+    """Add p50, p99 (null where the rounds do not carry it), and the shares over the budget and over a TR."""
     nanoseconds = (np.array(benchmark.stats.stats.data) * 1e9).astype(np.int64)
     summary = summarise(nanoseconds)
     benchmark.extra_info |= {
@@ -27,6 +28,8 @@ def record(benchmark, budget_us: float) -> None:
         "p99_carried": summary.p99 is not None,
         "budget_us": budget_us,
         "share_over_budget": float(np.mean(nanoseconds > budget_us * 1e3)),
+        "deadline_ms": DEADLINE_NS / 1e6,
+        "share_over_deadline": float(np.mean(nanoseconds > DEADLINE_NS)),
         "ellipses": ELLIPSES,
     }
 
