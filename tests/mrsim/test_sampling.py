@@ -24,6 +24,7 @@ def samplers(draw: st.DrawFn, kinds: tuple[str, ...] = SAMPLERS) -> Sampler:
     return Sampler(kind, ny, acceleration, draw(st.sampled_from(ORDERS)), draw(st.integers(0, 2**63 - 1)))
 
 
+@settings(deadline=None)
 @given(samplers(), st.integers(0, 10**6))
 def test_a_frame_has_exactly_its_lines_and_none_twice(sampler: Sampler, frame: int) -> None:
     rows = sampler.frame(frame)
@@ -35,6 +36,7 @@ def test_a_frame_has_exactly_its_lines_and_none_twice(sampler: Sampler, frame: i
     assert rows.max() <= high
 
 
+@settings(deadline=None)
 @given(samplers(("variable-density", "low-resolution", "full")), st.integers(0, 10**6))
 def test_the_centre_is_always_there(sampler: Sampler, frame: int) -> None:
     rows = set(sampler.frame(frame).tolist())
@@ -70,6 +72,7 @@ def test_the_bound_is_not_idle() -> None:
     assert 19 <= max(waits) <= 21
 
 
+@settings(deadline=None)
 @given(samplers(), st.integers(0, 1000), st.integers(0, 5))
 def test_a_frame_does_not_depend_on_how_many_are_drawn(sampler: Sampler, first: int, count: int) -> None:
     rows = sampler.rows(first, count)
@@ -79,6 +82,7 @@ def test_a_frame_does_not_depend_on_how_many_are_drawn(sampler: Sampler, first: 
         assert np.array_equal(again.frame(first + i), rows[i * sampler.lines : (i + 1) * sampler.lines])
 
 
+@settings(deadline=None)
 @given(samplers(), st.integers(0, 1000))
 def test_the_order_changes_no_set(sampler: Sampler, frame: int) -> None:
     sets = set()
