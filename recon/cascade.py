@@ -9,8 +9,9 @@ remembers and how far it trusts a line.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,8 @@ from torch import Tensor, nn
 from mrsim.errors import InputError
 from mrsim.stream import typed_fields
 from recon.consistency import enforce_image, weight_of
-from recon.fourier import to_image, to_kspace
+from recon.fourier import to_image
 
-Start = Literal["zero-filled", "view-shared"]
 MEMORIES = ("zero-filled", "view-shared", "mean")
 
 
@@ -200,15 +200,12 @@ class Cascade(nn.Module):
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__()
         self.config = config
-        channels = 2 + 2 * len(config.memories) + 2 * config.innovation
-        self.blocks = nn.ModuleList(convolution_block(channels, config) for _ in range(config.blocks))
+        images = 1 + len(config.memories) + config.innovation
+        self.blocks = nn.ModuleList(ConvolutionBlock(images, config) for _ in range(config.blocks))
         self.weights = nn.ModuleList(
             LineWeight(config.rows) for _ in range(config.blocks if config.learned else 0)
         )
         self.weight = weight_of(config.lam)
-        for parameter in self.blocks.parameters():  # the layout in which a CPU convolves few filters fastest
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Reconstruct a batch of frames.
@@ -233,43 +230,55 @@ class Cascade(nn.Module):
         if ny % config.fold or nx % config.fold:
             raise InputError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
         images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
+        memory = [images[name] for name in config.memories]
         image = images[config.start]
-        memory = [as_channels(images[n]) for n in config.memories]
-        residual = residual_of(image, inputs) if config.innovation else None
+        if config.innovation:
+            _, innovation = enforce_image(image, inputs.shared, inputs.mask, 0.0)
         for i, block in enumerate(self.blocks):
-            seen = [as_channels(image), *memory]
-            if residual is not None:
-                seen.append(as_channels(to_image(residual, (-2,))))
-            image = image + as_complex(block(torch.cat(seen, 1)))
+            seen = [image, *memory, innovation] if config.innovation else [image, *memory]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
-            image = enforce_image(image, inputs.shared, inputs.mask, weight)
-            if residual is not None:
-                residual = residual_of(image, inputs)
+            image, innovation = enforce_image(
+                image + block(torch.stack(seen, -1)), inputs.shared, inputs.mask, weight
+            )
         return image
 
 
-def residual_of(image: Tensor, inputs: Inputs) -> Tensor:
-    """Return what the present lines say beyond an image, in the hybrid space, zero elsewhere."""
-    return (inputs.shared - to_kspace(image, (-2,))) * inputs.mask.unsqueeze(-1)
+class ConvolutionBlock(nn.Module):
+    """Turn complex images into one: 3x3 convolutions with ReLU between, on folded pixels.
 
+    Channels lie last in memory, which is how a CPU convolves few filters fastest; a fold then moves whole
+    runs of them.
 
-def convolution_block(channels: int, config: CascadeConfig) -> nn.Sequential:
-    """Return a block of 3x3 convolutions with ReLU between, from so many channels to two."""
-    folded, filters = config.fold**2, config.filters
-    layers: list[nn.Module] = [nn.Conv2d(channels * folded, filters, 3, padding=1), nn.ReLU()]
-    for _ in range(config.convolutions - 2):
-        layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU()]
-    layers.append(nn.Conv2d(filters, 2 * folded, 3, padding=1))
-    if config.fold > 1:
-        layers = [nn.PixelUnshuffle(config.fold), *layers, nn.PixelShuffle(config.fold)]
-    return nn.Sequential(*layers)
+    Parameters
+    ----------
+    images
+        Number of complex images that it sees.
+    config
+        The cascade.
+    """
 
+    def __init__(self, images: int, config: CascadeConfig) -> None:
+        super().__init__()
+        self.fold = config.fold
+        widths = [
+            2 * images * config.fold**2,
+            *[config.filters] * (config.convolutions - 1),
+            2 * config.fold**2,
+        ]
+        layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
+        for layer in layers:
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        self.convolutions = nn.ModuleList(layers)
 
-def as_channels(image: Tensor) -> Tensor:
-    """Turn complex images, shape (batch, ny, nx), into two real channels, shape (batch, 2, ny, nx)."""
-    return torch.view_as_real(image).permute(0, 3, 1, 2)
-
-
-def as_complex(channels: Tensor) -> Tensor:
-    """Turn two real channels, shape (batch, 2, ny, nx), into complex64 images, shape (batch, ny, nx)."""
-    return torch.view_as_complex(channels.float().permute(0, 2, 3, 1).contiguous())
+    def forward(self, images: Tensor) -> Tensor:
+        """Return an image, shape (batch, ny, nx), of images, shape (batch, ny, nx, images), complex64."""
+        batch, ny, nx, count = images.shape
+        n = self.fold
+        folded = torch.view_as_real(images).reshape(batch, ny // n, n, nx // n, n * 2 * count).transpose(2, 3)
+        values = folded.reshape(batch, ny // n, nx // n, -1).permute(0, 3, 1, 2)
+        *inner, last = (cast(nn.Conv2d, module) for module in self.convolutions)
+        for convolution in inner:
+            values = torch.relu_(convolution(values))
+        values = last(values).float().permute(0, 2, 3, 1)
+        unfolded = values.reshape(batch, ny // n, nx // n, n, n * 2).transpose(2, 3)
+        return torch.view_as_complex(unfolded.reshape(batch, ny, nx, 2))

@@ -56,7 +56,9 @@ def enforce(predicted: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor | 
     return torch.where(mask, (1.0 - weight) * predicted + weight * acquired, predicted)
 
 
-def enforce_image(image: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+def enforce_image(
+    image: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Make an image consistent with acquired lines, in the hybrid space (ky, x).
 
     Parameters
@@ -74,7 +76,11 @@ def enforce_image(image: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor 
     -------
     image
         Shape (..., ny, nx), complex64.
+    innovation
+        What the lines say beyond the returned image, as an image: zero where the weight is 1.
     """
     rows = weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.ndim else weight
-    kspace = enforce(to_kspace(image, (-2,)), acquired, mask.unsqueeze(-1), rows)
-    return to_image(kspace, (-2,))
+    sampled = mask.unsqueeze(-1)
+    kspace = to_kspace(image, (-2,))
+    residual = (acquired - kspace) * ((1.0 - rows) * sampled)
+    return to_image(enforce(kspace, acquired, sampled, rows), (-2,)), to_image(residual, (-2,))

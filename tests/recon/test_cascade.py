@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.cascade import Cascade, CascadeConfig, Inputs, named_config
+from recon.cascade import Cascade, CascadeConfig, ConvolutionBlock, Inputs, named_config
 from recon.fourier import to_image, to_kspace
 
 MEMORY = "zero-filled+view-shared+mean"
@@ -71,7 +71,7 @@ def test_zero_weights_give_the_image_that_it_starts_from(start):
 def test_innovation_is_what_the_present_lines_add():
     """A block that returns its innovation, alone, turns its image into the consistent one."""
     cascade = Cascade(config(blocks=1, convolutions=2, filters=8, innovation=True, start="mean"))
-    first, last = (m for m in cascade.blocks[0] if isinstance(m, torch.nn.Conv2d))
+    first, last = cascade.blocks[0].convolutions
     for parameter in cascade.parameters():
         torch.nn.init.zeros_(parameter)
     with torch.no_grad():  # through ReLU, as the difference of a positive and a negative part
@@ -120,10 +120,43 @@ def test_seed_configuration_is_the_abstracts():
     cascade = Cascade(named_config("seed"))
     assert len(cascade.blocks) == 5
     for block in cascade.blocks:
-        convolutions = [m for m in block if isinstance(m, torch.nn.Conv2d)]
-        assert [c.out_channels for c in convolutions] == [64] * 9 + [2]
-        assert {c.kernel_size for c in convolutions} == {(3, 3)}
-        assert sum(isinstance(m, torch.nn.ReLU) for m in block) == 9
+        assert [c.in_channels for c in block.convolutions] == [2] + [64] * 9
+        assert [c.out_channels for c in block.convolutions] == [64] * 9 + [2]
+        assert {c.kernel_size for c in block.convolutions} == {(3, 3)}
+
+
+def test_rectification_stands_between_convolutions_and_not_after_the_last():
+    """With unit kernels on one channel a negative value passes the last convolution, and no earlier one."""
+    block = ConvolutionBlock(1, config(convolutions=3, filters=2))
+    for convolution in block.convolutions:
+        torch.nn.init.zeros_(convolution.weight)
+        torch.nn.init.zeros_(convolution.bias)
+        convolution.weight.data[0, 0, 1, 1] = 1
+        convolution.weight.data[1, 1, 1, 1] = 1
+    images = torch.tensor([[[[2 - 3j]]]], dtype=torch.complex64)
+    with torch.inference_mode():
+        assert block(images).item() == 2
+        block.convolutions[-1].weight.data[1, 1, 1, 1] = 1
+        block.convolutions[-1].bias.data[1] = -1
+        assert block(images).item() == 2 - 1j
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
+def test_fold_and_unfold_keep_every_pixel_in_its_place(fold, rows, columns, count, seed):
+    """A block of unit kernels that returns its first image returns every pixel of it where it was."""
+    rng = np.random.default_rng(seed)
+    shape = (2, rows * fold, columns * fold, count)
+    images = torch.from_numpy((rng.random(shape) + 1j * rng.random(shape)).astype(np.complex64))
+    block = ConvolutionBlock(count, config(convolutions=2, filters=2 * fold**2, fold=fold))
+    for convolution in block.convolutions:
+        torch.nn.init.zeros_(convolution.weight)
+        torch.nn.init.zeros_(convolution.bias)
+    for place in range(fold**2):
+        for part in range(2):
+            block.convolutions[0].weight.data[2 * place + part, 2 * count * place + part, 1, 1] = 1
+            block.convolutions[1].weight.data[2 * place + part, 2 * place + part, 1, 1] = 1
+    with torch.inference_mode():
+        assert torch.allclose(block(images), images[..., 0])
 
 
 @pytest.mark.parametrize(

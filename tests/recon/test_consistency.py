@@ -96,7 +96,7 @@ def test_linear_in_its_inputs(case, a, b):
 @given(cases())
 def test_hybrid_form_equals_the_two_dimensional_form(case):
     image, kspace, mask, lam = case
-    hybrid = enforce_image(image, to_image(kspace, (-1,)), mask[:, 0], weight_of(lam))
+    hybrid, _ = enforce_image(image, to_image(kspace, (-1,)), mask[:, 0], weight_of(lam))
     full = to_image(ours(to_kspace(image), kspace, mask, lam))
     assert torch.allclose(hybrid, full, atol=1e-5)
 
@@ -105,11 +105,13 @@ def test_hybrid_form_equals_the_two_dimensional_form(case):
 def test_weights_of_rows_act_row_by_row(case):
     image, kspace, mask, _ = case
     weights = torch.linspace(0, 1, len(image))
-    out = to_kspace(enforce_image(image, kspace, mask[:, 0], weights), (-2,))
+    out, innovation = (to_kspace(i, (-2,)) for i in enforce_image(image, kspace, mask[:, 0], weights))
     before = to_kspace(image, (-2,))
     for row, weight in enumerate(weights):
         expected = before[row] + (weight * (kspace[row] - before[row]) if mask[row] else 0)
         assert torch.allclose(out[row], expected, atol=1e-5)
+        left = kspace[row] - expected if mask[row] else torch.zeros_like(expected)
+        assert torch.allclose(innovation[row], left, atol=1e-5)
 
 
 @pytest.mark.parametrize("lam", [-1.0, math.nan, -math.inf])

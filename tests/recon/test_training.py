@@ -145,10 +145,17 @@ def damage(kind, good, bad):
     elif kind == "config":
         rewrite(good, bad, record=changed_record(good, config={"blocks": 1}))
     elif kind == "shape":
-        rewrite(good, bad, **{"blocks.0.1.weight": np.zeros((1, 2, 3, 3), np.float32)})
+        rewrite(good, bad, **{"blocks.0.convolutions.0.weight": np.zeros((1, 2, 3, 3), np.float32)})
     elif kind == "nan":
         with np.load(good) as archive:
-            rewrite(good, bad, **{"blocks.0.1.bias": archive["blocks.0.1.bias"] * np.float32(np.nan)})
+            rewrite(
+                good,
+                bad,
+                **{
+                    "blocks.0.convolutions.0.bias": archive["blocks.0.convolutions.0.bias"]
+                    * np.float32(np.nan)
+                },
+            )
     elif kind == "bomb":
         with zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as archive:
             buffer = io.BytesIO()
