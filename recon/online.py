@@ -14,6 +14,7 @@ from recon.cascade import Inputs
 from recon.checkpoint import Checkpoint, load
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
+from recon.threads import settle_threads
 
 
 class OnlineCascade:
@@ -35,7 +36,7 @@ class OnlineCascade:
         self._cascade = self._checkpoint.cascade
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan, and run the network once so that the first image is not late.
+        """Prepare for a scan: run the network until it is warm, on as many threads as pay on this host.
 
         Raises
         ------
@@ -50,7 +51,8 @@ class OnlineCascade:
             )
         self._header, self._emit = header, emit
         self._memory = LineMemory(header)
-        self._reconstruct(0)
+        self._threads = torch.get_num_threads()
+        settle_threads(lambda: self._reconstruct(0))
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image."""
@@ -59,7 +61,8 @@ class OnlineCascade:
             self._emit(Image(pixels, readout.frame, readout.index, self._header.echo_ns(readout.index)))
 
     def close(self) -> None:
-        """End the scan."""
+        """End the scan, and give torch back the threads that it had."""
+        torch.set_num_threads(self._threads)
 
     def _reconstruct(self, line: int) -> NDArray[np.complex64]:
         scale = np.float32(1.0 / self._checkpoint.scale)

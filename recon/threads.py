@@ -1,0 +1,50 @@
+"""How many threads a network should use on this host, by measuring.
+
+A convolution on several threads ends when its slowest thread does. On a quiet host two are faster than
+one; where something else runs, every one of a network's layers may wait for a core, and an image takes
+ten times as long. What counts here is the slow run, not the typical one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+ROUNDS = 6
+GAIN = 0.85
+"""Threads must pay: the slow run with all of them must take less than this share of one thread's."""
+
+
+def settle_threads(run: Callable[[], object], rounds: int = ROUNDS) -> int:
+    """Set torch to one thread or to all that it has, whichever runs more steadily.
+
+    Parameters
+    ----------
+    run
+        Runs the network once.
+    rounds
+        Timed runs of each.
+
+    Returns
+    -------
+    threads
+        The number that is set now.
+    """
+    most = torch.get_num_threads()
+    slow: dict[int, int] = {}
+    for threads in sorted({most, 1}):
+        torch.set_num_threads(threads)
+        run()  # the first run makes what later ones reuse
+        taken = sorted(_timed(run) for _ in range(rounds))
+        slow[threads] = taken[-2] if rounds > 2 else taken[-1]  # one hiccup is not a busy host
+    best = most if slow[most] < GAIN * slow[1] else 1
+    torch.set_num_threads(best)
+    return best
+
+
+def _timed(run: Callable[[], object]) -> int:
+    start = time.perf_counter_ns()
+    run()
+    return time.perf_counter_ns() - start
