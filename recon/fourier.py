@@ -96,4 +96,5 @@ def _signs(lengths: tuple[int, ...], axes: Axes) -> tuple[NDArray[np.float32], N
 @lru_cache(maxsize=64)
 def _torch_signs(lengths: tuple[int, ...], axes: Axes) -> tuple[torch.Tensor, torch.Tensor]:
     signs, turned = _signs(lengths, axes)
-    return torch.from_numpy(signs), torch.from_numpy(turned)
+    with torch.inference_mode(False):  # what is kept here must serve training, too
+        return torch.from_numpy(signs), torch.from_numpy(turned)

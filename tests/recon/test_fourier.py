@@ -24,6 +24,14 @@ def test_transform_is_unitary_and_inverted_by_its_adjoint(ny, nx, seed):
     assert np.isclose(inner, np.vdot(image, to_image(kspace)), atol=1e-3)
 
 
+def test_a_transform_first_used_in_inference_still_serves_training():
+    with torch.inference_mode():
+        to_image(torch.ones(3, 22, dtype=torch.complex64), (-1,))
+    values = torch.ones(3, 22, dtype=torch.complex64, requires_grad=True)
+    torch.view_as_real(to_image(values, (-1,))).square().sum().backward()
+    assert torch.allclose(values.grad, 2 * values)  # unitary: the energy's gradient is twice the values
+
+
 @pytest.mark.parametrize("n", [8, 9])
 def test_forward_sign_and_centre(n):
     """A point one pixel right of the centre has the phase exp(-2 pi i k / n) at k."""
