@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from mrsim.stream import Header, Stream, Truth, ky_range
 from recon.fourier import to_kspace
@@ -46,6 +47,15 @@ def small_stream(
     )
     frame = (np.arange(len(ky)) // lines).astype(np.int32)
     return Stream(header, np.array(ky, np.int32), frame, t.astype(np.int64), samples, None, truth)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny networks on several threads only wait for each other, and on a busy host for a core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

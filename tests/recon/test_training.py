@@ -27,7 +27,6 @@ PLAN = Plan((Stage("coarse", 30, 5e-3), Stage("fine", 6, 1e-3)), columns=16, see
 
 @pytest.fixture(scope="module")
 def trained():
-    torch.set_num_threads(2)
     steps = []
     scans = [small_stream(frames=60, seed=5), small_stream(frames=60, seed=6)]
     return train(scans, SMALL, PLAN, command="make it", progress=steps.append), steps
