@@ -1,19 +1,22 @@
-"""One course of a phantom's motion: where every region is at any instant."""
+"""One course of a phantom's motion: where every region is at any instant, and how it is seen."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mrsim.drives import Derived
 from mrsim.errors import InputError
 from mrsim.kspace import Grid
+from mrsim.motion import Drive
 from mrsim.phantom import Phantom
+from mrsim.polygon import Polygon, centroids
 from mrsim.seeds import check_seed, child
-from mrsim.shapes import Ellipse
+from mrsim.shapes import Ellipse, Shape
 
 Array = NDArray[np.float64]
-
-_LEAST_STRETCH = 0.05
 
 
 class Anatomy:
@@ -34,24 +37,29 @@ class Anatomy:
 
     def __init__(self, phantom: Phantom, seed: int) -> None:
         self.phantom, self.seed = phantom, check_seed(seed)
-        self._drives = {
-            name: motion.drive(child(self.seed, "motion", name)) for name, motion in phantom.motions.items()
-        }
+        self.drives: dict[str, Drive] = {}
+        for name, motion in phantom.motions.items():
+            if isinstance(motion, Derived):
+                self.drives[name] = motion.derive(self.drives)
+            else:
+                self.drives[name] = motion.drive(child(self.seed, "motion", name))
         regions = phantom.regions
         self.moves = np.array([r.moves for r in regions])
         self.deforms = np.array([r.deforms for r in regions])
         self._rest = np.array([r.shape.center for r in regions])
-        self._direction = np.array([r.direction for r in regions])
-        self._stretch = np.array([r.stretch_per_m for r in regions])[self.deforms]
-        self._axes = np.array(
-            [r.shape.axes for r in regions if r.deforms and isinstance(r.shape, Ellipse)]
-        ).reshape(-1, 2, 2)
 
     def values(self, t_ns: ArrayLike) -> Array:
-        """Return the value of each region's motion, shape (n, regions), float64, metres."""
-        times = np.atleast_1d(np.asarray(t_ns, np.int64))
-        drives = {name: drive.at(times) for name, drive in self._drives.items()}
+        """Return the value of each region's first motion, shape (n, regions), float64, metres."""
+        drives = self._drive_values(t_ns)
         return np.stack([drives[r.motion] for r in self.phantom.regions], axis=-1)
+
+    def shift(self, t_ns: ArrayLike) -> Array:
+        """Return how far each region is from where it rests, (x, y, z), shape (n, regions, 3), metres."""
+        return self._summed(t_ns, "direction", slice(0, 3))
+
+    def stretch(self, t_ns: ArrayLike) -> Array:
+        """Return how much each region is stretched along (x, y, z), 1 for not, shape (n, regions, 3)."""
+        return np.asarray(1 + self._summed(t_ns, "stretch_per_m", slice(0, 3)), np.float64)
 
     def displacement(self, t_ns: ArrayLike) -> Array:
         """Compute how far each region is from where it rests.
@@ -64,34 +72,87 @@ class Anatomy:
         Returns
         -------
         displacement
-            (x, y), shape (n, regions, 2), float64, metres.
+            (x, y) in the plane, shape (n, regions, 2), float64, metres.
         """
-        displacement: Array = self.values(t_ns)[:, :, None] * self._direction
-        return displacement
+        return self._summed(t_ns, "direction", slice(0, 2))
 
     def centers(self, t_ns: ArrayLike) -> Array:
-        """Return the centre (x, y) of each region, shape (n, regions, 2), float64, metres."""
+        """Return the centroid (x, y) of each region, shape (n, regions, 2), float64, metres."""
         centers: Array = self._rest + self.displacement(t_ns)
+        for i, region in enumerate(self.phantom.regions):
+            if region.vertex_share is not None and region.moves:
+                centers[:, i] = centroids(self.vertices(i, t_ns))
         return centers
 
     def axes(self, t_ns: ArrayLike) -> Array:
-        """Return the matrices that map the unit disc onto the regions that deform, metres.
+        """Return the matrices that map the unit disc onto the ellipses that deform, metres.
 
-        Shape (n, deforming, 2, 2), float64; see `Ellipse.axes`.
+        Shape (n, deforming ellipses, 2, 2), float64; see `Ellipse.axes`.
         """
-        stretch = 1 + self.values(t_ns)[:, self.deforms, None] * self._stretch
-        axes: Array = stretch[..., None] * self._axes
+        shapes = [r.shape for r in self.phantom.regions]
+        which = [i for i, s in enumerate(shapes) if self.deforms[i] and isinstance(s, Ellipse)]
+        rest = np.array([s.axes for i, s in enumerate(shapes) if i in which and isinstance(s, Ellipse)])
+        stretch = self.stretch(t_ns)[:, which, :2]
+        axes: Array = stretch[..., None] * rest.reshape(-1, 2, 2)
         return axes
 
+    def vertices(self, number: int, t_ns: ArrayLike) -> Array:
+        """Return the corners of a polygon region at each instant, shape (n, corners, 2), metres."""
+        region = self.phantom.regions[number]
+        if not isinstance(region.shape, Polygon):
+            raise InputError(f"{self.phantom.name}: region {region.name!r}: not a polygon")
+        corners = region.shape.vertices
+        share = np.ones(len(corners)) if region.vertex_share is None else np.array(region.vertex_share)
+        drives, count = self._drive_values(t_ns), np.size(t_ns)
+        move = np.zeros((count, *corners.shape))
+        for follow in region.follows:
+            about = (corners - np.array(region.shape.center)) * np.array(follow.stretch_per_m[:2])
+            way = share[:, None] * np.array(follow.direction[:2]) + about
+            move += drives[follow.motion][:, None, None] * way
+        moved: Array = corners + move
+        return moved
+
+    def depth(self, number: int, t_ns: ArrayLike) -> tuple[Array, Array]:
+        """Return the height of a solid region's centre and half its height, each of shape (n,), metres."""
+        depth = self.phantom.regions[number].depth
+        if depth is None:
+            whole = np.zeros(np.size(t_ns))
+            return whole, np.full(np.size(t_ns), math.inf)
+        shift, stretch = self.shift(t_ns)[:, number, 2], self.stretch(t_ns)[:, number, 2]
+        return depth.center_z + shift, depth.half * stretch
+
     def centroid(self, region: str, t_ns: ArrayLike) -> Array:
-        """Return the centroid (x, y) of a region at each instant, shape (n, 2), or (2,) for one; metres."""
+        """Return the centroid (x, y) of a region at each instant, shape (n, 2), or (2,) for one; metres.
+
+        A solid is not tilted, so that this is its centroid as it is seen, too.
+        """
         path = self.centers(t_ns)[:, self.phantom.index(region)]
         return path if np.ndim(t_ns) else path[0]
+
+    def outline(self, region: str, t_ns: int) -> Shape | None:
+        """Return a region's shape at an instant as the slice sees it; None if it is not seen.
+
+        A solid is seen where it fills at least a half of the slice; see `Slice.seen_share`.
+        """
+        i = self.phantom.index(region)
+        entry, scale = self.phantom.regions[i], self._seen(i, t_ns)
+        if scale == 0:
+            return None
+        if isinstance(entry.shape, Polygon):
+            corners = self.vertices(i, t_ns)[0]
+            middle = centroids(corners)
+            return entry.shape.moved(middle + scale * (corners - middle))
+        if not isinstance(entry.shape, Ellipse):
+            raise InputError(f"{self.phantom.name}: region {region!r}: its shape has no outline that moves")
+        x, y = self._rest[i] + self.displacement(t_ns)[0, i]
+        stretch = self.stretch(t_ns)[0, i] * scale
+        at = Ellipse((float(x), float(y)), entry.shape.semi_axes, entry.shape.angle)
+        return at.stretched(float(stretch[0]), float(stretch[1]))
 
     def mask(
         self, region: str, t_ns: int, matrix: tuple[int, int], fov_m: tuple[float, float]
     ) -> NDArray[np.bool_]:
-        """Return the pixels whose centre lies in a region, children included.
+        """Return the pixels whose centre lies in a region as it is seen, children included.
 
         Parameters
         ----------
@@ -112,9 +173,14 @@ class Anatomy:
         i = self.phantom.index(region)
         entry = self.phantom.regions[i]
         x, y = Grid(matrix, fov_m).pixels()
-        value = self.values(t_ns)[0, i]
-        shift = value * self._direction[i]
-        stretch = 1 + value * np.array(entry.stretch_per_m)
+        if not isinstance(entry.shape, Ellipse):
+            outline = self.outline(region, t_ns)
+            return np.zeros(matrix, np.bool_) if outline is None else outline.inside(x, y)
+        scale = self._seen(i, t_ns)
+        if scale == 0:
+            return np.zeros(matrix, np.bool_)
+        shift = self.displacement(t_ns)[0, i]
+        stretch = self.stretch(t_ns)[0, i] * scale
         # Points are taken back to where the region is at rest.
         cx, cy = self._rest[i]
         return entry.shape.inside(
@@ -122,7 +188,7 @@ class Anatomy:
         )
 
     def check_fits(self, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
-        """Raise an error if a region leaves the field of view, or is stretched to nothing.
+        """Raise an error if a region leaves its parent or the field of view, or is stretched to nothing.
 
         Parameters
         ----------
@@ -136,24 +202,30 @@ class Anatomy:
         Raises
         ------
         InputError
-            It names the region.
+            It names the region, the key, and the instant of the scan.
         """
-        for region in self.phantom.regions:
-            extent = region.shape.extent()
-            for value in self._drives[region.motion].bounds(stop_ns):
-                for axis, name, fov in ((0, "x", fov_m[1]), (1, "y", fov_m[0])):
-                    stretch = 1 + region.stretch_per_m[axis] * value
-                    if stretch < _LEAST_STRETCH:
-                        raise InputError(
-                            f"{where}: region {region.name!r}: stretch_percent_per_mm: at {value * 1e3:.1f} "
-                            f"mm of {region.motion!r} it is stretched by {stretch:.2f} along {name}; above "
-                            f"{_LEAST_STRETCH} is needed"
-                        )
-                    center = region.shape.center[axis] + region.direction[axis] * value
-                    reach = abs(center) + extent[axis] * stretch
-                    if reach > fov / 2:
-                        raise InputError(
-                            f"{where}: region {region.name!r}: center_mm, semi_axes_mm: it reaches "
-                            f"{reach * 1e3:.1f} mm from the centre along {name}, the field of view ends at "
-                            f"{fov / 2 * 1e3:.1f} mm; make it smaller, or the field of view larger"
-                        )
+        from mrsim.containment import check_containment  # it needs this module
+
+        check_containment(self, fov_m, stop_ns, where)
+
+    def _seen(self, number: int, t_ns: int) -> float:
+        slice_ = self.phantom.slice_
+        if slice_ is None or self.phantom.regions[number].depth is None:
+            return 1.0
+        center, half = self.depth(number, t_ns)
+        return slice_.seen_share(float(center[0]), float(half[0]))
+
+    def _drive_values(self, t_ns: ArrayLike) -> dict[str, Array]:
+        times = np.atleast_1d(np.asarray(t_ns, np.int64))
+        used = {f.motion for r in self.phantom.regions for f in r.follows} | {"static"}
+        return {name: self.drives[name].at(times) for name in used}
+
+    def _summed(self, t_ns: ArrayLike, key: str, part: slice) -> Array:
+        drives = self._drive_values(t_ns)
+        width = len(range(*part.indices(3)))
+        out = np.zeros((np.size(t_ns), len(self.phantom.regions), width))
+        for i, region in enumerate(self.phantom.regions):
+            for n, follow in enumerate(region.follows):
+                moved = drives[follow.motion][:, None] * np.array(getattr(follow, key)[part])
+                out[:, i] = moved if n == 0 else out[:, i] + moved
+        return out

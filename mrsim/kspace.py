@@ -155,7 +155,7 @@ class Renderer:
         return out
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
 def render_lines(
     ky: NDArray[np.int32],
     still: Complex,

@@ -7,11 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsim.anatomy import Anatomy
 from mrsim.errors import InputError
-from mrsim.kspace import Grid, Renderer
 from mrsim.phantom import Phantom
-from mrsim.sequence import tissue_signal
+from mrsim.scene import Scene
 from mrsim.stream import Header, Stream, Truth
-from mrsim.tissue import tissue
 
 
 class Oracle:
@@ -35,25 +33,15 @@ class Oracle:
     def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
         self.header = header
         self.anatomy: Anatomy = phantom.animate(seed)
-        by_name = {r.name: r for r in phantom.regions}
-        signals = {
-            name: tissue_signal(tissue(name, header.field_t), header.flip_rad, header.tr_ns, header.te_ns)
-            for name in {r.tissue for r in phantom.regions}
-        }
-        contrast = [
-            signals[r.tissue] - (signals[by_name[r.parent].tissue] if r.parent else 0)
-            for r in phantom.regions
-        ]
-        self.target_signal = abs(signals[by_name[phantom.target].tissue])
-        self._renderer = Renderer(
-            Grid(header.matrix, header.fov_m),
-            [r.shape for r in phantom.regions],
-            np.array(contrast, np.complex128),
-            self.anatomy.moves,
-            self.anatomy.deforms,
-        )
+        self._scene = Scene(self.anatomy, header)
+        self.target_signal = self._scene.target_signal
         ny = header.matrix[0]
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
+
+    @property
+    def scene(self) -> Scene:
+        """Return what renders it, with one coil of uniform sensitivity."""
+        return self._scene
 
     @property
     def phantom(self) -> Phantom:
@@ -75,7 +63,7 @@ class Oracle:
         lines
             Shape (lines, nx), complex128. The centred unitary inverse FFT of all rows is the image.
         """
-        return self._renderer.render(ky, self.anatomy.centers(t_ns), self.anatomy.axes(t_ns))
+        return np.asarray(self._scene.lines(ky, t_ns)[:, 0], np.complex128)
 
     def image(self, t_ns: int) -> NDArray[np.complex64]:
         """Compute the image of one instant at the scan's own resolution.
@@ -92,18 +80,19 @@ class Oracle:
         image
             Shape (ny, nx), complex64.
         """
-        ny = self.header.matrix[0]
         # All rows share one state, so that it is found once.
-        at = np.array([t_ns], np.int64)
-        centers = np.broadcast_to(self.anatomy.centers(at), (ny, len(self.phantom.regions), 2))
-        axes = np.broadcast_to(self.anatomy.axes(at), (ny, len(self._renderer.deforming), 2, 2))
-        kspace = self._renderer.render(self._all_rows, centers, axes)
+        kspace = self._scene.lines(self._all_rows, np.array([t_ns], np.int64), one_instant=True)[:, 0]
         image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho"))
         return image.astype(np.complex64)
 
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
         return self.anatomy.mask(region, t_ns, self.header.matrix, self.header.fov_m)
+
+    def contour(self, region: str, t_ns: int, points: int = 180) -> NDArray[np.float64]:
+        """Return points on the outline of a region as it is seen, shape (n, 2), metres; none if it is not."""
+        outline = self.anatomy.outline(region, t_ns)
+        return np.empty((0, 2)) if outline is None else outline.boundary(points)
 
     def centroid(self, region: str, t_ns: ArrayLike) -> NDArray[np.float64]:
         """Return the centroid (x, y) of a region at each instant, shape (n, 2) or (2,), metres."""

@@ -15,8 +15,11 @@ from typing import Any
 from mrsim.errors import InputError
 
 MAX_TEXT_BYTES = 1 << 20
+MAX_LIST = 16  # of names
 MAX_DEPTH = 8  # of nested tables and lists
 MAX_NUMBER = 1e12
+
+FOLDERS = ("nsclc",)  # of shipped phantoms; a name may leave its folder out
 
 Table = dict[str, Any]
 
@@ -24,7 +27,10 @@ Table = dict[str, Any]
 def phantom_names() -> tuple[str, ...]:
     """Return the names of the phantoms that are shipped."""
     root = importlib.resources.files("phantoms")
-    names = (entry.name for entry in root.iterdir())
+    names = [entry.name for entry in root.iterdir()]
+    for folder in FOLDERS:
+        if (root / folder).is_dir():
+            names += [f"{folder}/{entry.name}" for entry in (root / folder).iterdir()]
     return tuple(sorted(n[:-5] for n in names if n.endswith(".toml") and n != "tissues.toml"))
 
 
@@ -49,13 +55,15 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         names = phantom_names()
-        if str(name_or_path) not in names:
+        name = str(name_or_path)
+        name = next((n for n in names if name in (n, n.rpartition("/")[2])), "")
+        if not name:
             raise InputError(
                 f"phantom {str(name_or_path)!r} is not known; known: {', '.join(names)}, "
                 "or the path of a .toml file"
             )
-        where = f"phantoms/{name_or_path}.toml"
-        return (importlib.resources.files("phantoms") / f"{name_or_path}.toml").read_text("utf-8"), where
+        where = f"phantoms/{name}.toml"
+        return (importlib.resources.files("phantoms") / f"{name}.toml").read_text("utf-8"), where
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -103,7 +111,7 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
     table
         A parsed definition.
     overrides
-        New values by dotted key: "target", "motion.NAME.KEY" or "region.NAME.KEY".
+        New values by dotted key: "target", "slice.KEY", "motion.NAME.KEY" or "region.NAME.KEY".
     where
         How errors are to name it.
 
@@ -115,7 +123,10 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
     out = copy.deepcopy(table)
     for dotted, value in overrides.items():
         parts = dotted.split(".")
-        if len(parts) == 1 and dotted not in ("region", "motion"):
+        if len(parts) == 2 and parts[0] == "slice" and isinstance(out.setdefault("slice", {}), dict):
+            out["slice"][parts[1]] = _plain(value, f"{where}: override {dotted}")
+            continue
+        if len(parts) == 1 and dotted not in ("region", "motion", "slice"):
             out[dotted] = _plain(value, f"{where}: override {dotted}")
             continue
         groups = {"motion": out.get("motion", {}), "region": {}}
@@ -128,7 +139,9 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
         entry = group.get(parts[1]) if isinstance(group, dict) and len(parts) == 3 else None
         if not isinstance(entry, dict):
             known = ", ".join(f"{kind}.{name}.*" for kind, g in groups.items() for name in g)
-            raise InputError(f"{where}: override {dotted!r} leads nowhere; known: target, title, {known}")
+            raise InputError(
+                f"{where}: override {dotted!r} leads nowhere; known: target, title, slice.*, {known}"
+            )
         entry[parts[2]] = _plain(value, f"{where}: override {dotted}")
     return out
 
@@ -148,6 +161,8 @@ def emit(table: Table) -> str:
     lines: list[str] = []
     plain = {k: v for k, v in table.items() if not _is_table(v)}
     lines += [f"{_key(k)} = {_value(v)}" for k, v in plain.items()]
+    if "slice" in table:
+        lines += ["", "[slice]", *(f"{_key(k)} = {_value(v)}" for k, v in table["slice"].items())]
     for name, motion in table.get("motion", {}).items():
         lines += ["", f"[motion.{_key(name)}]"]
         lines += [f"{_key(k)} = {_value(v)}" for k, v in motion.items()]
@@ -230,6 +245,62 @@ class Keys:
         x, y = self._take(key, default, _is_pair, "two finite numbers [x, y]")
         return float(x), float(y)
 
+    def holds_list(self, key: str) -> bool:
+        """Return whether the value of a key is a list; nothing is taken."""
+        return isinstance(self._table.get(key), list | tuple)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Take true or false."""
+        return bool(self._take(key, default, lambda v: isinstance(v, bool), "true or false"))
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Take a list of 1 to 16 different names."""
+        value = self._take(key, None, _are_names, f"a list of different names, 1 to {MAX_LIST}")
+        return tuple(str(v) for v in value)
+
+    def numbers(self, key: str, most: int, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
+        """Take a list of at most so many finite numbers."""
+        value = self._take(
+            key,
+            default,
+            lambda v: isinstance(v, list | tuple) and len(v) <= most and all(map(_is_number, v)),
+            f"a list of at most {most} finite numbers",
+        )
+        return tuple(float(v) for v in value)
+
+    def triple(self, key: str) -> tuple[float, float, float]:
+        """Take a list of three finite numbers."""
+        x, y, z = self._take(key, None, lambda v: _is_vector(v, (3,)), "three finite numbers [x, y, z]")
+        return float(x), float(y), float(z)
+
+    def pairs(self, key: str, most: int) -> list[tuple[float, float]]:
+        """Take a list of at most so many pairs of finite numbers."""
+        value = self._take(
+            key,
+            None,
+            lambda v: isinstance(v, list | tuple) and len(v) <= most and all(map(_is_pair, v)),
+            f"a list of at most {most} points [x, y]",
+        )
+        return [(float(x), float(y)) for x, y in value]
+
+    def vectors(self, key: str, several: bool) -> list[tuple[float, float, float]]:
+        """Take a vector [x, y] or [x, y, z], or a list of them; an empty list if it is missing."""
+        if key not in self._table:
+            self._note(key)
+            return []
+        if several:
+            value = self._take(
+                key,
+                None,
+                lambda v: isinstance(v, list | tuple) and all(_is_vector(e, (2, 3)) for e in v),
+                "a list of vectors, one for each motion",
+            )
+        else:
+            value = [
+                self._take(key, None, lambda v: _is_vector(v, (2, 3)), "two finite numbers [x, y], or three")
+            ]
+        return [(float(v[0]), float(v[1]), float(v[2]) if len(v) == 3 else 0.0) for v in value]
+
     def take(self, key: str, default: Any) -> Any:
         """Take a value of any kind, unchecked."""
         return self._take(key, default, lambda value: True, "")
@@ -277,4 +348,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)
+    return _is_vector(value, (2,))
+
+
+def _is_vector(value: Any, lengths: tuple[int, ...]) -> bool:
+    return isinstance(value, list | tuple) and len(value) in lengths and all(_is_number(v) for v in value)
+
+
+def _are_names(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_LIST:
+        return False
+    return all(is_name(v) for v in value) and len(set(value)) == len(value)

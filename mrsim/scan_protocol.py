@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from mrsim.coils import MAX_LOOPS
 from mrsim.errors import InputError
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
+
+TIMINGS = ("prospective", "retrospective")
+RENDERINGS = ("exact", "raster")
+MAX_SUPERSAMPLING = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,15 @@ class ScanProtocol:
     target_snr
         Signal of the target over the noise of a fully sampled image, infinite for none; see `mrsim.noise`.
     coils
-        Receive channels; for now 1, of uniform sensitivity.
+        Receive channels, 1 to 32: 1 is a coil of uniform sensitivity, more are loops around the body.
+    timing
+        "prospective": every line shows its own echo's instant. "retrospective": all lines of a frame
+        show that of its last line, as if a fully sampled image had been undersampled afterwards.
+    rendering
+        "exact": closed forms. "raster": the object drawn on the pixels of the image and transformed by
+        an FFT, the inverse crime, to measure what it hides.
+    supersampling
+        Points a side in each pixel of the raster.
 
     Raises
     ------
@@ -52,12 +65,20 @@ class ScanProtocol:
     order: str = "random"
     target_snr: float = 20.0
     coils: int = 1
+    timing: str = "prospective"
+    rendering: str = "exact"
+    supersampling: int = 1
 
     def __post_init__(self) -> None:
         if not self.target_snr > 0:  # true for NaN, too
             raise InputError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
-        if self.coils != 1:
-            raise InputError(f"coils = {self.coils!r}: this scanner has one coil; set 1")
+        for key, low, high in (("coils", 1, MAX_LOOPS), ("supersampling", 1, MAX_SUPERSAMPLING)):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{key} = {value!r}: expected {low} to {high}")
+        for key, known in (("timing", TIMINGS), ("rendering", RENDERINGS)):
+            if getattr(self, key) not in known:
+                raise InputError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
         whole = (*self.matrix, self.tr_ns, self.te_ns)
         if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
             raise InputError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
@@ -66,6 +87,13 @@ class ScanProtocol:
     def sampling(self, seed: int) -> Sampler:
         """Return the sampler of a scan with this seed."""
         return Sampler(self.sampler, self.matrix[0], self.acceleration, self.order, seed)
+
+    @property
+    def engine(self) -> str:
+        """Return the name that the stream records of how it is made."""
+        names = ["analytic" if self.rendering == "exact" else f"raster {self.supersampling}x"]
+        names += [self.timing] if self.timing != "prospective" else []
+        return ", ".join(names)
 
     def header(self) -> Header:
         """Return what a reconstructor is told."""

@@ -17,15 +17,17 @@ from mrsim.motion import MAX_TIME_NS
 from mrsim.noise import LineNoise, noise_std
 from mrsim.oracle import Oracle, truth_of
 from mrsim.phantom import Phantom
+from mrsim.raster import Raster
+from mrsim.reception import Reception
 from mrsim.sampling import Sampler
 from mrsim.scan_protocol import ScanProtocol
+from mrsim.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.storage import StreamWriter
 from mrsim.stream import Provenance, Stream, Truth, expected_arrays, expected_truth
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
-ENGINE = "analytic"
 MAX_MEMORY_BYTES = 4 << 30
 _CHUNK_LINES = 2048
 
@@ -70,6 +72,13 @@ class Scanner:
         self.oracle = Oracle(phantom, self.header, check_seed(seed))
         self.oracle.anatomy.check_fits(protocol.fov_m, self.frames * self.header.frame_ns, phantom.name)
         self._sampler: Sampler = protocol.sampling(seed)
+        self.reception = Reception.around(phantom, protocol)
+        fitted = self.reception.fitted
+        scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
+        self._source: Scene | Raster = scene
+        if protocol.rendering == "raster":
+            self._source = Raster(self.oracle.anatomy, self.header, scene, protocol.supersampling, fitted)
+        self._retrospective = protocol.timing == "retrospective"
         std = noise_std(self.oracle.target_signal, protocol.target_snr)
         if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
             raise InputError(
@@ -78,7 +87,13 @@ class Scanner:
             )
         self._noise = LineNoise(seed, std, protocol.coils, protocol.matrix[1])
         self.provenance = Provenance(
-            phantom.name, phantom.text, int(seed), mrsim.__version__, ENGINE, std, protocol.target_snr
+            phantom.name,
+            phantom.text,
+            int(seed),
+            mrsim.__version__,
+            protocol.engine,
+            std,
+            protocol.target_snr,
         )
 
     @property
@@ -101,7 +116,10 @@ class Scanner:
         line = np.arange(first, first + count, dtype=np.int64)
         t_ns = line * header.tr_ns + header.te_ns
         ky = self._sampler.rows(first_frame, frames)
-        samples = self.oracle.lines(ky, t_ns)[:, None, :] + self._noise.lines(first, count)
+        seen = t_ns
+        if self._retrospective:  # the last echo of each line's frame
+            seen = t_ns + (per_frame - 1 - line % per_frame) * header.tr_ns
+        samples = self._source.lines(ky, seen) + self.reception.coloured(self._noise.lines(first, count))
         return Chunk(
             ky,
             (line // per_frame).astype(np.int32),

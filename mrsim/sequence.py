@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,3 +80,35 @@ def tissue_signal(tissue: Tissue, flip_rad: float, tr_ns: int, te_ns: int) -> co
         return 0j
     steady = bssfp(tissue.t1_s, tissue.t2_s, flip_rad, tr_ns * 1e-9, te_ns * 1e-9, tissue.shift_hz)
     return tissue.pd * complex(steady)
+
+
+@dataclass(frozen=True)
+class FlipResponse:
+    """Give a tissue's steady state as a function of the flip angle: n sin a / (d0 + d1 cos a).
+
+    Parameters
+    ----------
+    n, d0, d1
+        Numerator and the two terms of the denominator; complex where the tissue is off resonance.
+    """
+
+    n: complex
+    d0: complex
+    d1: complex
+
+    @classmethod
+    def of(cls, tissue: Tissue, tr_ns: int, te_ns: int) -> FlipResponse:
+        """Return the response of a tissue; `tissue_signal` is its value at one flip angle."""
+        if tissue.pd == 0:
+            return cls(0j, 1.0, 0.0)
+        tr_s, te_s = tr_ns * 1e-9, te_ns * 1e-9
+        turn = 2 * math.pi * tissue.shift_hz * tr_s + math.pi
+        e1, e2, c = math.exp(-tr_s / tissue.t1_s), math.exp(-tr_s / tissue.t2_s), math.cos(turn)
+        at_echo = complex(np.exp(-te_s / tissue.t2_s + 2j * math.pi * tissue.shift_hz * te_s))
+        n = tissue.pd * (1 - e1) * (1 - e2 * complex(np.exp(-1j * turn))) * at_echo
+        return cls(n, 1 - e2 * c - e1 * e2 * (e2 - c), -e1 * (1 - e2 * c) + e2 * (e2 - c))
+
+    def at(self, flip_rad: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """Return the signal at flip angles of any shape, radians; complex128."""
+        sine, cosine = np.sin(flip_rad), np.cos(flip_rad)
+        return np.asarray(self.n * (sine / (self.d0 + self.d1 * cosine)), np.complex128)
