@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _simulate(command(commands.simulate, "scan a phantom into a folder"))
     _train(command(commands.train, "train a cascade on stored streams"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
+    _audit(command(commands.audit, "look for what a reconstructor must not do"))
     _doctor(command(commands.doctor, "say what this host can measure"))
     return top
 
@@ -154,12 +155,48 @@ def _replay(command: argparse.ArgumentParser) -> None:
     command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
     command.add_argument("--frames", type=int, help="replay only so many first frames")
     command.add_argument(
-        "--claim", type=float, default=0.99, help="share of images that must meet the deadline (%(default)s)"
+        "--scenario",
+        default="constant-stream",
+        help="constant-stream, burst, find-peak or lockstep (%(default)s)",
     )
+    command.add_argument(
+        "--policy",
+        default="keep-all",
+        help="of a queue that grows: keep-all, latest or bounded:N (%(default)s)",
+    )
+    command.add_argument("--profile", default="keep-up", help="latency limits: a name or .toml (%(default)s)")
+    command.add_argument("--downstream-ms", type=float, metavar="MS", help="delay after the image")
+    command.add_argument(
+        "--claim", type=float, help="share of images that must meet the deadline (the profile's)"
+    )
+    command.add_argument("--repeat", type=_count, default=1, help="replays judged together (%(default)s)")
+    command.add_argument("--service", metavar="FILE", help="play the service times of an earlier --samples")
+    command.add_argument("--samples", metavar="FILE", help="write every raw stamp, as .npz")
+    command.add_argument(
+        "--faults", default="", metavar="TEXT", help="such as 'drop:p=0.01,burst=4;nan:every=500'"
+    )
+    _isolate(command)
     command.add_argument("--warmup", type=_count, help="first images that are reported apart (at most 8)")
     command.add_argument("--no-quality", action="store_true", help="measure time alone")
     _seed(command)
     _json(command)
+
+
+def _audit(command: argparse.ArgumentParser) -> None:
+    command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(known()))
+    command.add_argument(
+        "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
+    )
+    _isolate(command)
+    _seed(command)
+    _json(command)
+
+
+def _isolate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--isolate", action="store_true", help="run the candidate in a process of its own")
+    command.add_argument(
+        "--limit-s", type=float, metavar="S", help="with --isolate for one line, else for the whole replay"
+    )
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:

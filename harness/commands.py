@@ -11,11 +11,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from harness.candidates import builder
-from harness.clock import Clock, RealClock, VirtualClock
 from harness.console import print_table, progress
-from harness.evaluate import evaluate
-from harness.result import Result, write_json
+from harness.result import check_target, write_json
 from mrsim.errors import InputError
 from mrsim.storage import load
 
@@ -122,31 +119,23 @@ def train(args: argparse.Namespace) -> int:
 
 def replay(args: argparse.Namespace) -> int:
     """Replay a stream into a candidate and judge it."""
-    _check_folder(args.json)
-    stream = load(args.stream)
-    clock: Clock = RealClock() if args.clock == "real" else VirtualClock()
-    result = evaluate(
-        stream,
-        args.candidate,
-        builder(args.candidate),
-        clock=clock,
-        frames=args.frames,
-        claim=args.claim,
-        warmup=args.warmup,
-        seed=args.seed,
-        quality=not args.no_quality,
-    )
-    if args.json:
-        write_json(args.json, result.to_json())
-    _show(result)
-    return result.exit_code
+    from harness.session import play
+
+    return play(args, load(args.stream))
+
+
+def audit(args: argparse.Namespace) -> int:
+    """Look for what a reconstructor must not do, whatever its images look like."""
+    from harness.session import audit
+
+    return audit(args, None if args.stream is None else load(args.stream))
 
 
 def doctor(args: argparse.Namespace) -> int:
     """Say what this host can measure."""
     from harness.doctor import diagnose
 
-    _check_folder(args.json)
+    check_target(args.json)
     found = diagnose()
     if args.json:
         write_json(args.json, found.to_json())
@@ -160,48 +149,7 @@ def demo(args: argparse.Namespace) -> int:
     return int(demonstration.run(Path(args.output), seed=args.seed))
 
 
-def _show(result: Result) -> None:
-    told = result.to_json()
-    latency, deadline, quality = told["latency_ms"], told["deadline"], told["quality"]
-    rows = [
-        [name, *(figure(latency[key][name], 2) for key in ("response", "service", "injector"))]
-        for name in ("p50", "p95", "p99", "max")
-    ]
-    made = told["stream"]["target_snr"]
-    print_table(
-        f"{result.candidate} on {told['stream']['path'] or 'a stream'} ({result.run.clock} clock)",
-        ["ms", "response", "service", "injector"],
-        rows,
-    )
-    low, high = deadline["miss_share_interval"]
-    print(
-        f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
-        f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
-    )
-    if quality is not None:
-        centroid = quality["centroid_mm"]
-        print(
-            f"NMSE {quality['nmse']:.4f}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
-            f"lag {figure(quality['lag_ms'], 0)} ms (gain {figure(quality['gain'], 2)}), centroid when shown "
-            f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; SNR {figure(made, 0)}"
-        )
-    print(f"{result.verdict.outcome.name}: {result.verdict.reason}")
-
-
-def figure(value: float | None, digits: int) -> str:
-    """Return a number as text, or a dash where the samples do not carry it."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
 def _nanoseconds(milliseconds: float, option: str) -> int:
     if not 0 <= milliseconds < 1e6:  # false for NaN, too
         raise InputError(f"{option} {milliseconds}: expected milliseconds")
     return round(milliseconds * 1e6)
-
-
-def _check_folder(path: str | None) -> None:
-    """Refuse a place that cannot be written before the work, not after it."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
-        raise InputError(f"{path}: no such folder; make it first")
-    if path is not None and Path(path).is_dir():
-        raise InputError(f"{path}: it is a folder; name a file")

@@ -40,6 +40,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     _rich("rich.console").Console().print(table, markup=False)
 
 
+def figure(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash where the samples do not carry it."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in plain text."""
     widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]

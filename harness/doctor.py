@@ -16,7 +16,7 @@ from harness.candidates import Null
 from harness.clock import SPIN_NS, RealClock, VirtualClock
 from harness.replay import replay
 from harness.statistics import nearest_rank, samples_needed, summarise
-from harness.verdict import MAX_INJECTOR_SHARE
+from harness.validity import MAX_INJECTOR_SHARE
 from mrsim.stream import Header, Stream
 
 PERIOD_NS = 1_000_000

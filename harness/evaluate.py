@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness import environment
 from harness.candidates import Builder, Null
-from harness.clock import Clock, RealClock, VirtualClock
-from harness.quality import assess
+from harness.clock import Clock, VirtualClock
+from harness.feed import Feed
+from harness.gating import simulate_gating
+from harness.profiles import SHIPPED, Bar
+from harness.quality import Quality, assess
 from harness.replay import Run, Schedule, replay
 from harness.result import Result
+from harness.scenarios import Pace, after_burst, burst_schedule
+from harness.schedule import Policy
 from harness.segmentation import eval_library
 from harness.service import MeasuredService, ServiceModel
 from harness.statistics import samples_needed
 from harness.timing import Timing, measure
-from harness.verdict import judge
+from harness.verdict import Outcome, Verdict, judge
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 
 # How much of the scan the null reconstructor is shown on the real clock, nanoseconds.
 NULL_NS = 1_000_000_000
+
+MakeFeed = Callable[[Stream, Schedule], Feed]
 
 
 def evaluate(
@@ -28,10 +37,15 @@ def evaluate(
     clock: Clock | None = None,
     service: ServiceModel | None = None,
     frames: int | None = None,
-    claim: float = 0.99,
+    claim: float | None = None,
     warmup: int | None = None,
     seed: int = 0,
     quality: bool = True,
+    scenario: str = "constant-stream",
+    policy: Policy | None = None,
+    bar: Bar | None = None,
+    make_feed: MakeFeed | None = None,
+    limit_ns: int | None = None,
 ) -> Result:
     """Replay a stream into a fresh reconstructor, measure and judge.
 
@@ -50,13 +64,23 @@ def evaluate(
     frames
         Replay only so many first frames; None for all.
     claim
-        Share of images that must meet the deadline.
+        Share of images that must meet the deadline; None for the profile's.
     warmup
         First images that are reported apart; None for `timing.default_warmup`.
     seed
         Seed of the bootstrap intervals.
     quality
         Whether to measure the images; needs a stream with truth and scikit-image.
+    scenario
+        "constant-stream", "burst" or "lockstep".
+    policy
+        What becomes of frames that pile up; None to keep them all.
+    bar
+        Profile to be judged by; None for `keep-up`.
+    make_feed
+        Makes what arrives of the stream, with its faults; None for every line when it is due.
+    limit_ns
+        Real time that the replay may take, nanoseconds.
 
     Returns
     -------
@@ -70,32 +94,67 @@ def evaluate(
     MissingExtraError
         If quality is asked for and scikit-image is not installed.
     """
-    clock = clock or RealClock()
-    if service is None and isinstance(clock, VirtualClock):
-        service = MeasuredService()
+    pace = Pace.of(scenario, clock, service)
+    bar = bar or Bar.of(SHIPPED["keep-up"], None)
+    claim = bar.profile.claim if claim is None else claim
     samples_needed(claim)  # refuses an impossible claim before anything runs
     played = stream if frames is None else stream.first_frames(frames)
-    schedule = Schedule.of(played)
+    schedule = Schedule.of(played) if scenario != "burst" else burst_schedule(played)
+    if scenario == "burst" and make_feed is not None:
+        raise InputError("--scenario burst plays no faults: nothing is late where nothing is due")
+    feed = None if make_feed is None else make_feed(played, schedule)
     played.check_finite()
     if quality:
         if stream.truth is None:
             raise InputError(f"{stream.path or 'stream'}: it has no truth: measure time alone (--no-quality)")
         eval_library("skimage", "measuring the quality of images (or measure time alone: --no-quality)")
-    floor = _null(played, clock)
-    run = replay(played, build(), clock, service, schedule, keep_images=quality)
+    elif bar.profile.needs_quality:
+        raise InputError(f"profile {bar.profile.name}: it needs the images measured: leave out --no-quality")
+    floor = _null(played, pace.clock)
+    run = replay(
+        played, build(), pace.clock, pace.service, schedule, quality,
+        policy=policy, feed=feed, limit_ns=limit_ns,
+    )  # fmt: skip
     refuse_broken(run, candidate)
+    if scenario == "burst":
+        run = after_burst(run)
     timing = measure(run, warmup)
+    measured = assess(stream, run, timing, seed) if quality else None
+    timing, verdict = _judge(run, timing, measured, bar, claim, played)
+    gating = None
+    if bar.profile.window_mm is not None and measured is not None:
+        downstream_ns = round(bar.downstream_ms * 1e6)
+        gating = simulate_gating(played, measured, bar.profile.window_mm * 1e-3, downstream_ns)
     return Result(
-        candidate,
-        played,
-        run,
-        timing,
-        assess(stream, run, timing, seed) if quality else None,
-        judge(run, timing, claim),
-        floor,
-        claim,
-        environment.describe(),
+        candidate=candidate,
+        stream=played,
+        run=run,
+        timing=timing,
+        quality=measured,
+        verdict=verdict,
+        null=floor,
+        claim=claim,
+        environment=environment.describe(),
+        scenario=scenario,
+        bar=bar,
+        gating=gating,
     )
+
+
+def _judge(
+    run: Run, timing: Timing, quality: Quality | None, bar: Bar, claim: float, stream: Stream
+) -> tuple[Timing, Verdict]:
+    """Return the times against the profile's deadline, and the verdict."""
+    lag = None if quality is None else quality.lag
+    allowed = bar.deadline_ns(stream.header, run.schedule.deadline_ns, lag)
+    if isinstance(allowed, Verdict):
+        verdict = judge(run, timing, claim)
+        if run.failure is None and run.violation is None and verdict.outcome is not Outcome.INVALID:
+            verdict = allowed
+        return timing, verdict
+    if allowed != timing.deadline_ns:
+        timing = measure(run, timing.warmup, allowed)
+    return timing, judge(run, timing, claim)
 
 
 def refuse_broken(run: Run, candidate: str) -> None:

@@ -90,7 +90,7 @@ class HostLog:
     load: float | None
 
     def causes(self) -> list[str]:
-        """Return what can have made a run late, in plain words, the likeliest first; empty of a quiet host."""
+        """Return what can have made a run late, in plain words, likeliest first; none of a quiet host."""
         told = []
         if self.throttled_ns:
             told.append(f"a limit on this group of processes stopped it for {self.throttled_ns / 1e6:.0f} ms")

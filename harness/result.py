@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -10,8 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from harness.gating import Gating
+from harness.host import HostLog
+from harness.profiles import Bar
 from harness.quality import Centroids, Quality
-from harness.run import Run
+from harness.run import Fate, Run
+from harness.scenarios import lines_per_second
 from harness.statistics import CONFIDENCE, Summary, binomial_interval
 from harness.timing import Timing
 from harness.verdict import Verdict
@@ -39,6 +46,12 @@ class Result:
         Share of images that was to meet the deadline.
     environment
         What it was measured on.
+    scenario
+        How the scan was played.
+    bar
+        Profile that it was judged by.
+    gating
+        What a gated beam would have done, where the profile asks for it.
     """
 
     candidate: str
@@ -50,6 +63,9 @@ class Result:
     null: Timing | None
     claim: float
     environment: dict[str, Any]
+    scenario: str
+    bar: Bar
+    gating: Gating | None
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +82,10 @@ class Result:
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "clock": self.run.clock,
+            "scenario": self.scenario,
+            "policy": str(self.run.policy),
+            "profile": {**dataclasses.asdict(self.bar.profile), "downstream_ms": self.bar.downstream_ms},
+            "lines": _lines(self.run),
             "latency_ms": {key: _summary(timing.summary(key)) for key in ("response", "service", "injector")},
             "null_latency_ms": None
             if self.null is None
@@ -88,12 +108,15 @@ class Result:
             },
             "queue": {
                 "depth_max": int(timing.depth.max()),
+                "dropped_frames": self.run.dropped_frames,
                 "age_mean_ms": _ms(timing.age_mean_ns),
                 "age_max_ms": _ms(timing.age_max_ns),
             },
             "images": {
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
+            "host": None if self.run.host is None else _host(self.run.host),
+            "gating": None if self.gating is None else _gating(self.gating),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
             "quality": None if self.quality is None else quality_json(self.quality),
             "stream": _stream(self.stream),
@@ -120,6 +143,20 @@ def write_json(path: str | Path, value: Any) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_target(path: str | None) -> None:
+    """Refuse a place that cannot be written before the work, not after it.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing, or it is a folder itself.
+    """
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise InputError(f"{path}: no such folder; make it first")
+    if path is not None and Path(path).is_dir():
+        raise InputError(f"{path}: it is a folder; name a file")
 
 
 def _ms(ns: float | None) -> float | None:
@@ -175,6 +212,42 @@ def quality_json(quality: Quality) -> dict[str, Any]:
             **{key: _scaled(interval, 1.0) for key, interval in quality.intervals.items()},
             "lag_ms": _scaled(lag.interval_ns, 1e-6),
         },
+    }
+
+
+def _lines(run: Run) -> dict[str, Any]:
+    counts = np.bincount(run.fate, minlength=len(Fate))
+    return {
+        **{fate.name.lower(): int(counts[fate]) for fate in Fate},
+        "rejected_events": dict(run.rejected),
+        "per_second": lines_per_second(run),
+    }
+
+
+def _host(host: HostLog) -> dict[str, Any]:
+    return {
+        "others_cores": host.others,
+        "waited_ms": _ms(host.waited_ns),
+        "stolen_ms": _ms(host.stolen_ns),
+        "throttled_ms": _ms(host.throttled_ns),
+        "probe_ms": _ms(host.probe_ns),
+        "wakes": host.wakes,
+        "longest_stall_ms": _ms(host.longest_stall_ns),
+        "load": host.load,
+        "causes": host.causes(),
+    }
+
+
+def _gating(gating: Gating) -> dict[str, Any]:
+    return {
+        "window_mm": gating.window_m * 1e3,
+        "planned_mm": [axis * 1e3 for axis in gating.planned_m],
+        "downstream_ms": gating.downstream_ns / 1e6,
+        "duty": gating.duty,
+        "ideal_duty": gating.ideal_duty,
+        "outside_share": gating.outside_share,
+        "outside_longest_ms": gating.outside_longest_ns / 1e6,
+        "missed_share": gating.missed_share,
     }
 
 

@@ -144,7 +144,7 @@ def _injector(run: Run) -> NDArray[np.int64]:
 def queue_depth(run: Run) -> NDArray[np.int64]:
     """Return how many lines waited behind each line when it was handed over, shape (lines,), int64.
 
-    Lines that were turned away are not waited for, and those that the policy had dropped by then wait no more.
+    Lines that were turned away are not waited for, and those dropped by then wait no more.
     """
     given = run.fate == Fate.HANDED
     queued = given | (run.fate == Fate.DROPPED) | ((run.fate == Fate.UNREACHED) & (run.arrived_ns >= 0))

@@ -11,11 +11,9 @@ import enum
 from dataclasses import dataclass
 
 from harness.run import Run
-from harness.statistics import CONFIDENCE, lower_bound, nearest_rank, samples_needed, upper_bound
+from harness.statistics import CONFIDENCE, lower_bound, samples_needed, upper_bound
 from harness.timing import Timing
-
-# Above this share of the deadline the bench's own lateness could decide the verdict.
-MAX_INJECTOR_SHARE = 0.05
+from harness.validity import why_invalid
 
 
 class Outcome(enum.Enum):
@@ -59,9 +57,24 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     -------
     verdict
         In this order: INVALID where an image claims a line that had not been handed out, FAIL where the
-        candidate raised or emitted what is not a number, INVALID where the bench was late itself, and
-        then what the misses show.
+        candidate raised or emitted what is not a number, INVALID where the bench was late itself or the
+        host stalled, and then what the misses show.
     """
+    broken = judge_conduct(run)
+    if broken is not None:
+        return broken
+    reason = why_invalid(run, timing)
+    if reason is not None:
+        return Verdict(Outcome.INVALID, reason)
+    verdict = judge_misses(timing.misses, timing.images, len(timing.episodes), timing.deadline_ns, claim)
+    if not run.dropped_frames:
+        return verdict
+    told = f"{run.dropped_frames} frames were dropped by the queue ({run.policy})"
+    return Verdict(verdict.outcome, f"{verdict.reason}; {told}")
+
+
+def judge_conduct(run: Run) -> Verdict | None:
+    """Judge what a candidate must not do at any speed; None where it did nothing of the kind."""
     if run.violation is not None:
         return Verdict(Outcome.INVALID, f"{run.violation.kind}: {run.violation.message}")
     if run.failure is not None:
@@ -76,29 +89,27 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
             Outcome.FAIL,
             f"{count} images with pixels that are not finite, the first of frame {frame} at line {line}",
         )
-    return _own_lateness(timing) or _misses(timing, claim)
+    return None
 
 
-def _own_lateness(timing: Timing) -> Verdict | None:
-    if not len(timing.injector_ns):
-        return None
-    late_ns = int(nearest_rank(timing.injector_ns, 0.99))
-    limit_ns = MAX_INJECTOR_SHARE * timing.deadline_ns
-    if late_ns <= limit_ns:
-        return None
-    return Verdict(
-        Outcome.INVALID,
-        f"the bench itself was late: p99 {late_ns / 1e6:.2f} ms over {len(timing.injector_ns)} idle lines, "
-        f"above {MAX_INJECTOR_SHARE:.0%} of the deadline ({limit_ns / 1e6:.2f} ms); free the host and repeat",
-    )
+def judge_misses(misses: int, images: int, episodes: int, deadline_ns: int, claim: float) -> Verdict:
+    """Judge so many misses among so many images.
 
-
-def _misses(timing: Timing, claim: float) -> Verdict:
-    misses, images = timing.misses, timing.images
+    Parameters
+    ----------
+    misses, images
+        Images that came late or never, of how many.
+    episodes
+        Clusters that the misses form.
+    deadline_ns
+        What was missed, nanoseconds.
+    claim
+        Share of images that must meet it.
+    """
     needed = samples_needed(claim, allowed=max(misses, 1))
-    told = f"{misses} of {images} images missed {timing.deadline_ns / 1e6:.1f} ms"
+    told = f"{misses} of {images} images missed {deadline_ns / 1e6:.1f} ms"
     if misses:
-        told += f" in {len(timing.episodes)} episode{'s' if len(timing.episodes) > 1 else ''}"
+        told += f" in {episodes} episode{'s' if episodes > 1 else ''}"
     sure = f"{CONFIDENCE:.0%} confidence, images taken for independent"
     if images and upper_bound(misses, images) <= 1 - claim:
         return Verdict(Outcome.PASS, f"{told}; at least {claim:.4g} meet it ({sure})")
