@@ -230,7 +230,7 @@ def add_edges(
     `starts` and `ends` have the shape (lines, edges, 2), `weights` (lines, edges), `out` (lines, nx).
     """
     columns = out.shape[1]
-    re, im = np.empty(columns), np.empty(columns)
+    re0, im0, re1, im1 = np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
     total_re, total_im = np.empty(columns), np.empty(columns)
     k_first = -(columns // 2) * dkx
     for line in range(ky.size):
@@ -245,12 +245,29 @@ def add_edges(
             x0, y0, x1, y1 = starts[line, e, 0], starts[line, e, 1], ends[line, e, 0], ends[line, e, 1]
             dx, dy = x1 - x0, y1 - y0
             area += weight * (0.5 * (x0 * y1 - x1 * y0))
-            phase_row(weight, 0.5 * (x0 + x1), 0.5 * (y0 + y1), k_first, k_y, dkx, re, im)
+            follows = (
+                e > 0
+                and weights[line, e - 1] == weight
+                and ends[line, e - 1, 0] == x0
+                and ends[line, e - 1, 1] == y0
+            )
+            if follows:  # it starts where the last one ended, so its phase is known
+                re0, re1 = re1, re0
+                im0, im1 = im1, im0
+            else:
+                phase_row(weight, x0, y0, k_first, k_y, dkx, re0, im0)
+            phase_row(weight, x1, y1, k_first, k_y, dkx, re1, im1)
+            # With x = pi k.e the phases at the ends are those of the middle times exp(+-i x), so that
+            # sin(x) / x of the middle is their difference over 2 i x; near 0, where it cancels, their mean.
             for i in range(columns):
                 k_x = k_first + i * dkx
-                across = (k_x * dy - k_y * dx) * _sinc(math.pi * (k_x * dx + k_y * dy))
-                total_re[i] += across * re[i]
-                total_im[i] += across * im[i]
+                x = math.pi * (k_x * dx + k_y * dy)
+                across = k_x * dy - k_y * dx
+                small = abs(x) < 1e-4
+                part = across * (0.5 / (1.0 if small else x))
+                mean = across * (0.5 + x * x / 6.0)
+                total_re[i] += mean * (re0[i] + re1[i]) if small else part * (im0[i] - im1[i])
+                total_im[i] += mean * (im0[i] + im1[i]) if small else part * (re1[i] - re0[i])
         for i in range(columns):
             k_x = k_first + i * dkx
             k2 = k_x * k_x + k_y * k_y
