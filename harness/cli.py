@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     _demo(command(commands.demo, "scan, replay, judge and draw: the whole of it in under 90 s"))
-    command(commands.phantoms, "list the phantoms that are shipped")
+    _phantoms(command(commands.phantoms, "list the phantoms that are shipped, or draw one"))
     _simulate(command(commands.simulate, "scan a phantom into a folder"))
     _train(command(commands.train, "train a cascade on stored streams"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
@@ -93,6 +93,12 @@ def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", default="demo", metavar="DIR", help="folder to write (%(default)s)"
     )
+    _seed(command)
+
+
+def _phantoms(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", nargs="?", metavar="PHANTOM", help="a shipped phantom, or a .toml file")
+    command.add_argument("--png", metavar="FILE", help="draw it: image, regions, motion, sampling, coils")
     _seed(command)
 
 

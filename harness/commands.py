@@ -17,8 +17,17 @@ from mrsim.errors import InputError
 from mrsim.storage import load
 
 
-def phantoms(_: argparse.Namespace) -> int:
-    """List the phantoms that are shipped."""
+def phantoms(args: argparse.Namespace) -> int:
+    """List the phantoms that are shipped, or draw one."""
+    if (args.name is None) != (args.png is None):
+        raise InputError("phantoms: name a phantom and --png FILE to draw it; neither, to list them all")
+    if args.name is not None:
+        from harness.drawing import draw_phantom
+
+        check_target(args.png)
+        draw_phantom(Path(args.png), args.name, seed=args.seed)
+        print(f"{args.png}: {args.name} drawn")
+        return 0
     from mrsim.phantom import load_phantom
     from mrsim.phantom_file import phantom_names
 

@@ -316,7 +316,7 @@ def regions(patient: Patient) -> list[dict[str, object]]:
             ellipse(f"{cortex}-marrow", "marrow", cortex, round(sign * x, 1), y, 2.7, 6.6, tilt)
     # Vessels of the liver and the stomach go down with the diaphragm.
     for n, (x, y, a, b, turn) in enumerate(
-        [(-62, 112, 15, 3.0, 28), (-88, 124, 12, 2.6, -35), (-46, 124, 10, 3.4, 70)], 1
+        [(-62, 112, 15, 3.0, 28), (-88, 124, 12, 2.6, -35), (-40, 136, 10, 3.4, 70)], 1
     ):
         ellipse(
             f"liver-vessel-{n}",
