@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from numba import njit
@@ -42,8 +43,7 @@ def _hankel(x: Array) -> NDArray[np.complex128]:
 def _powers(function: Callable[[Array], Array], terms: int) -> tuple[float, ...]:
     # Interpolate at Chebyshev nodes on [-1, 1]; highest power first, for Horner's rule. The series falls
     # so fast that the change of basis costs no digits (the largest coefficient is about 1).
-    nodes = chebyshev.chebpts1(terms)
-    series = chebyshev.chebfit(nodes, function(nodes), terms - 1)
+    series = np.asarray(chebyshev.chebinterpolate(cast(Any, function), terms - 1), np.float64)
     return tuple(float(c) for c in chebyshev.cheb2poly(series)[::-1])
 
 
