@@ -62,6 +62,21 @@ def test_a_mask_moves_with_its_region(matrix, fov_m) -> None:
         assert middle == pytest.approx(anatomy.centroid("target", t)[1], abs=0.0015)
 
 
+@pytest.mark.parametrize("direction", [(1, 0), (-1, 0), (0, 1), (0, -1), (0.6, -0.8)])
+def test_a_mask_is_where_its_centroid_is_whichever_way_it_moves(direction) -> None:
+    anatomy = disc(5, -8, 20, motion="breathing", direction=list(direction)).animate(1)
+    t, matrix, fov_m = (
+        1_500_000_000,
+        (80, 90),
+        (0.2, 0.18),
+    )  # end-inhale: 12 mm from rest; 2.5 and 2 mm pixels
+    mask = anatomy.mask("target", t, matrix, fov_m)
+    rows, columns = np.nonzero(mask)
+    middle = [(columns.mean() - 45) * 0.002, (rows.mean() - 40) * 0.0025]
+    assert middle == pytest.approx([0.005 + 0.012 * direction[0], -0.008 + 0.012 * direction[1]], abs=3e-4)
+    assert middle == pytest.approx(anatomy.centroid("target", t), abs=3e-4)
+
+
 def test_seeds_are_checked_and_fix_the_course() -> None:
     phantom, t_ns = load_phantom("quasar"), np.arange(0, 20 * SECOND, SECOND // 10)
     courses = [phantom.animate(s).displacement(t_ns) for s in (1, 1, 2, MAX_SEED)]
