@@ -43,7 +43,7 @@ SHORT = 12
 LOADED = 16
 PROBED_LINES = 8
 # Growth in the second half of a long run that is no leak: the interpreter's own, and a little for each line.
-MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 64 << 10, 32
+MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 16 << 10, 32
 RESIDENT_SLACK_BYTES = 32 << 20
 # A scan seen before that takes less than this share of the time of one that differs a little is remembered.
 CACHE_SHARE, CACHE_FLOOR_NS = 1 / 3, 50_000

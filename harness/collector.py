@@ -196,8 +196,11 @@ class Collector:
             self._counts["extra"] += 1
         else:
             copy = self._pixels[frame if self._keep else 0]
-            with np.errstate(all="ignore"):  # what overflows complex64 is found by the next check
+            if image.pixels.dtype == np.complex64:
                 copy[...] = image.pixels
+            else:
+                with np.errstate(all="ignore"):  # what overflows complex64 is found by the next check
+                    copy[...] = image.pixels
             if not np.isfinite(copy).all():
                 copy[...] = 0
                 self._counts["nonfinite"] += 1

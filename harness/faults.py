@@ -273,7 +273,7 @@ def _header(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Gene
 
 
 def _wrap(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
-    bits = int(fault.options["bits"])
+    bits = min(int(fault.options["bits"]), feed.counter_bits or 64)  # the narrower of two
     return dataclasses.replace(feed, index=feed.index & ((1 << bits) - 1), counter_bits=bits)
 
 

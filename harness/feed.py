@@ -17,6 +17,7 @@ from mrsim.stream import Header, Readout, Stream, ky_range
 
 # Lines whose numbers are turned into Python integers at once: one by one costs several times as much.
 CHUNK = 4096
+NEVER_NS = (1 << 63) - 1
 
 Event = tuple[int, int, int, int, int, int, int]
 
@@ -85,14 +86,15 @@ class Feed:
             yield from zip(*(c[start : start + CHUNK].tolist() for c in columns), strict=True)
 
     def ready_ns(self) -> NDArray[np.int64]:
-        """Return when each frame has arrived as far as it ever does, ascending, shape (frames begun,), int64.
+        """Return when each frame has arrived, or a later one has, ascending, shape (frames begun,), int64.
 
-        A frame of which nothing arrives is ready with the one before it.
+        Once a later frame is whole nothing more is awaited of an earlier one, lost or late as it may be.
         """
         per_frame = self.stream.header.lines_per_frame
-        ready = np.zeros((len(self.stream) + per_frame - 1) // per_frame, np.int64)
+        ready = np.full((len(self.stream) + per_frame - 1) // per_frame, -1, np.int64)
         np.maximum.at(ready, self.source // per_frame, self.offset_ns)
-        return np.maximum.accumulate(ready)
+        ready[ready < 0] = NEVER_NS
+        return np.minimum.accumulate(ready[::-1])[::-1]
 
 
 class Intake:

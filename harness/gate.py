@@ -60,6 +60,7 @@ class Gate:
         self.delivered_ns, self.started_ns, self.finished_ns, self.dropped_ns = (
             np.full(lines, -1, np.int64) for _ in range(4)
         )
+        self.order = np.full(lines, -1, np.int64)
         self.fate = np.zeros(lines, np.int8)
         if not feed.clean:
             self.fate[:] = Fate.LOST
@@ -127,7 +128,8 @@ class Gate:
         push, sleep_until_ns, now_ns = self._candidate.push, clock.sleep_until_ns, clock.now_ns
         begin, end = timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
-        fate, intake, patches = self.fate, self._intake, feed.patches
+        fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
+        count = 0
         overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
         t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
         stop_ns = None if self._limit_ns is None else time.perf_counter_ns() + self._limit_ns
@@ -153,6 +155,8 @@ class Gate:
                 sleep_until_ns(t0_ns + offset_ns)
                 collector.newest = max(collector.newest, line)
                 fate[line] = handed
+                order[line] = count
+                count += 1
                 delivered_ns[line] = now_ns()
                 started_ns[line] = begin(line)
                 try:

@@ -94,8 +94,7 @@ def ordered(evidence: Evidence) -> Broken | None:
     found = _first("ordered", wrong, lambda line: "handed out early, or its stamps go back")
     if found is not None:
         return found
-    lines = np.flatnonzero(given)
-    lines = lines[np.lexsort((run.finished_ns[lines], run.started_ns[lines]))]
+    lines = run.in_order
     overlap = run.started_ns[lines[1:]] < run.finished_ns[lines[:-1]]
     if overlap.any():
         return Broken("ordered", int(lines[1:][overlap][0]), "its push began before the last one ended")
@@ -198,9 +197,10 @@ def recovers(evidence: Evidence) -> Broken | None:
     run, clean = evidence.run, evidence.clean
     if clean is None or run.images.pixels is None or clean.images.pixels is None:
         return None
-    for frame in np.flatnonzero(_recovered(evidence) & run.images.shown & clean.images.shown):
+    judged = _recovered(evidence) & run.images.shown & clean.images.shown
+    for frame in np.flatnonzero(judged):  # one at a time: all of them may be gigabytes
         image, usual = run.images.pixels[frame], clean.images.pixels[frame]
-        if np.array_equal(image, usual):
+        if image.tobytes() == usual.tobytes():
             continue
         energy = float(np.sum(np.abs(usual).astype(np.float64) ** 2))
         error = float(np.sum(np.abs(image - usual).astype(np.float64) ** 2))
@@ -216,13 +216,18 @@ def _recovered(evidence: Evidence) -> NDArray[np.bool_]:
     stream, whole = evidence.feed.stream, evidence.whole
     header, completing = stream.header, evidence.run.schedule.completing
     row = np.asarray(stream.ky) + header.matrix[0] // 2
-    newest_whole = np.ones(header.matrix[0], np.bool_)
+    # A line that is overtaken by its frame's last line is not in the image.
+    place = evidence.run.order
     out = np.zeros(len(completing), np.bool_)
-    start = 0
+    newest = [True] * header.matrix[0]
+    start, rows, good, at = 0, row.tolist(), whole.tolist(), place.tolist()
     for frame, last in enumerate(completing.tolist()):
-        lines = slice(start, last + 1)
-        newest_whole[row[lines]] = whole[lines]  # the last of equal rows wins
-        out[frame] = bool(newest_whole.all())
+        for line in range(start, last + 1):  # the last of equal rows wins
+            newest[rows[line]] = good[line] and at[line] <= at[last]
+        out[frame] = all(newest)
+        # What came too late for this image is there for the next one.
+        for line in range(start, last + 1):
+            newest[rows[line]] = good[line]
         start = last + 1
     return out
 

@@ -85,7 +85,7 @@ def replay(
     """
     schedule = schedule or Schedule.of(stream)
     policy = policy or Policy()
-    feed = feed or Feed.of(stream, schedule)
+    feed = Feed.of(stream, schedule) if feed is None else feed  # one of no events is false
     if feed.stream is not stream:
         raise InputError("feed: it is of another stream than the one that is replayed")
     timer = PushTimer(clock, service)
@@ -107,6 +107,7 @@ def replay(
         schedule=schedule,
         policy=policy,
         fate=gate.fate,
+        order=gate.order,
         arrived_ns=gate.arrived_ns,
         delivered_ns=gate.delivered_ns,
         started_ns=gate.started_ns,

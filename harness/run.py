@@ -83,6 +83,8 @@ class Run:
         What became of frames that piled up.
     fate
         `Fate` of each line, shape (lines,), int8.
+    order
+        How many lines were handed out before each, shape (lines,), int64; -1 where it was not.
     arrived_ns
         When each line arrived, which is when it was due unless it was late; -1 where it never did.
     delivered_ns, started_ns, finished_ns
@@ -113,6 +115,7 @@ class Run:
     schedule: Schedule
     policy: Policy
     fate: NDArray[np.int8]
+    order: NDArray[np.int64]
     arrived_ns: NDArray[np.int64]
     delivered_ns: NDArray[np.int64]
     started_ns: NDArray[np.int64]
@@ -130,6 +133,12 @@ class Run:
     def due_ns(self) -> NDArray[np.int64]:
         """Return when each line was due, shape (lines,), int64, nanoseconds."""
         return self.t0_ns + self.schedule.offset_ns
+
+    @property
+    def in_order(self) -> NDArray[np.int64]:
+        """Return the lines that were handed out, one after the other, shape (handed,), int64."""
+        lines = np.flatnonzero(self.order >= 0)
+        return lines[np.argsort(self.order[lines])]
 
     @property
     def handed(self) -> int:

@@ -133,8 +133,7 @@ def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None)
 
 def _injector(run: Run) -> NDArray[np.int64]:
     """Return delivered - arrived of the lines whose predecessor had been finished by then."""
-    lines = np.flatnonzero(run.fate == Fate.HANDED)
-    lines = lines[np.argsort(run.started_ns[lines], kind="stable")]  # a line may have overtaken another
+    lines = run.in_order  # a line may have overtaken another
     idle = np.ones(len(lines), np.bool_)
     idle[1:] = run.finished_ns[lines[:-1]] <= run.arrived_ns[lines[1:]]
     lateness: NDArray[np.int64] = (run.delivered_ns[lines] - run.arrived_ns[lines])[idle]
@@ -153,8 +152,7 @@ def queue_depth(run: Run) -> NDArray[np.int64]:
     at = run.delivered_ns
     waiting = np.searchsorted(arrivals, at, side="right") - np.searchsorted(gone, at, side="right")
     # Handed over at one instant, lines still go one after the other: those after it were waiting.
-    order = np.flatnonzero(given)
-    order = order[np.lexsort((order, run.started_ns[order], at[order]))]
+    order = run.in_order
     after = np.searchsorted(at[order], at[order], side="right") - np.arange(len(order)) - 1
     waiting[order] += after
     return np.where(given, waiting, 0).astype(np.int64)
