@@ -124,6 +124,9 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--te-ms", type=float, default=1.1, help="echo time (%(default)s)")
     command.add_argument("--flip-deg", type=float, default=20.0, help="flip angle (%(default)s)")
     command.add_argument("--field-t", type=float, default=3.0, help="0.5, 1.5 or 3 (%(default)s)")
+    command.add_argument("--coils", type=int, default=1, help="loops around the body, 1 to 32 (%(default)s)")
+    command.add_argument("--timing", default="prospective", help="or retrospective (%(default)s)")
+    command.add_argument("--rendering", default="exact", help="or raster, the inverse crime (%(default)s)")
     command.add_argument(
         "--set",
         action="append",

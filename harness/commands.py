@@ -57,6 +57,9 @@ def simulate(args: argparse.Namespace) -> int:
         sampler=args.sampler,
         order=args.order,
         target_snr=args.snr,
+        coils=args.coils,
+        timing=args.timing,
+        rendering=args.rendering,
     )
     with progress(f"scanning {phantom.name}") as report:
         path = scan_to(
