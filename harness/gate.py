@@ -182,7 +182,7 @@ class _Overload:
     def __init__(self, feed: Feed, waiting: int) -> None:
         self._ready = feed.ready_ns()
         self._per_frame, self._waiting = feed.stream.header.lines_per_frame, waiting
-        self._frame, self._dropping = -1, False
+        self._frame, self._dropping, self._last = -1, False, -1
         self.dropped_ns = 0
         """When the frame that is being dropped was, from the start of the scan, nanoseconds."""
 
@@ -193,9 +193,9 @@ class _Overload:
             over = frame + self._waiting  # the frame whose arrival makes this one too many
             self._dropping = over < len(self._ready) and int(self._ready[over]) <= now_ns
             if self._dropping:
-                self.dropped_ns = int(self._ready[over])
-        # A straggler of an earlier frame shares the fate of the newest: it is stale in either case.
-        return self._dropping
+                self.dropped_ns, self._last = int(self._ready[over]), frame
+        # A straggler of a frame that is gone, or of one before that, does not bring it back.
+        return self._dropping or frame <= self._last
 
 
 def one_line(error: BaseException) -> str:
