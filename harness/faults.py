@@ -22,6 +22,7 @@ from mrsim.seeds import check_seed, child
 MAX_TEXT = 4000
 MAX_FAULTS = 32
 MAX_PATCH_BYTES = 1 << 30
+MAX_COPIES = 8
 
 # Options of each kind beside where it strikes: name -> (default, lowest, highest, whole number).
 _OPTIONS: dict[str, dict[str, tuple[float, float, float, bool]]] = {
@@ -198,6 +199,8 @@ def _disconnect(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.
 
 
 def _duplicate(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
+    if len(feed) + len(at) > MAX_COPIES * len(feed.stream):
+        raise InputError(f"faults: duplicates of duplicates pass {MAX_COPIES} events a line; ask for fewer")
     place = np.concatenate((np.arange(len(feed)), at + fault.options["span"] - 0.5))
     events = np.concatenate((np.arange(len(feed)), at))
     return _taken(feed, events[np.argsort(place, kind="stable")])
