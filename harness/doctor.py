@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from harness import environment
 from harness.candidates import Null
 from harness.clock import SPIN_NS, RealClock, VirtualClock
+from harness.host import HostLog, compare, look, probe
 from harness.replay import replay
 from harness.statistics import nearest_rank, samples_needed, summarise
 from harness.validity import MAX_INJECTOR_SHARE
 from mrsim.stream import Header, Stream
 
-PERIOD_NS = 1_000_000
 WAKES = samples_needed(0.99)
 EXTRAS = {"cli": "rich", "report": "matplotlib", "eval": "skimage"}
 # Deadlines that people ask about: (name, nanoseconds).
@@ -36,8 +35,8 @@ class Diagnosis:
         Lateness of each wake-up by sleep alone and by sleep and spin, shape (wakes,), int64, nanoseconds.
     gate_ns
         The gate's own time for each line, with the null reconstructor, shape (lines,), int64.
-    load
-        Mean number of processes that ran or waited over the last minute; None where unknown.
+    host
+        What the host did while it was measured.
     environment
         Versions and threads.
     extras
@@ -47,7 +46,7 @@ class Diagnosis:
     sleep_ns: NDArray[np.int64]
     spin_ns: NDArray[np.int64]
     gate_ns: NDArray[np.int64]
-    load: float | None
+    host: HostLog
     environment: dict[str, Any]
     extras: dict[str, bool]
 
@@ -61,10 +60,14 @@ class Diagnosis:
             _wakes("Sleeping, then spinning, it wakes", self.spin_ns),
             f"The gate costs {np.median(self.gate_ns) / 1e3:.1f} us a line (median).",
         ]
-        if self.load is not None and self.load > env["cores"] / 2:
-            told.append(
-                f"Other work is running (load {self.load:.1f} on {env['cores']} cores): expect INVALID runs."
-            )
+        causes = self.host.causes()
+        if causes:
+            told.append(f"While this was measured, {'; '.join(causes)}: expect INVALID runs.")
+        else:
+            told.append("Nothing else was seen to disturb it while this was measured.")
+        load, cores = self.host.load, env["cores"]
+        if load is not None and load > cores / 2:
+            told.append(f"Over the last minute {load:.1f} processes wanted {cores} cores: wait, and repeat.")
         late_ns = int(nearest_rank(self.spin_ns, 0.99))
         for name, deadline_ns in DEADLINES:
             fit = "can" if late_ns <= MAX_INJECTOR_SHARE * deadline_ns else "cannot"
@@ -79,7 +82,8 @@ class Diagnosis:
         times = {"sleep_us": self.sleep_ns, "spin_us": self.spin_ns, "gate_us": self.gate_ns}
         return {
             **{key: _microseconds(values) for key, values in times.items()},
-            "load": self.load,
+            "load": self.host.load,
+            "causes": self.host.causes(),
             "environment": self.environment,
             "extras": self.extras,
         }
@@ -93,29 +97,15 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
     wakes
         Wake-ups of each kind; the default is what a 99th percentile needs.
     """
+    before = look(None)
     return Diagnosis(
-        wake_lateness(RealClock(spin_ns=0), wakes),
-        wake_lateness(RealClock(SPIN_NS), wakes),
+        probe(RealClock(spin_ns=0), wakes),
+        probe(RealClock(SPIN_NS), wakes),
         gate_cost(),
-        os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        compare(before, None),
         environment.describe(),
         {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
     )
-
-
-def wake_lateness(clock: RealClock, wakes: int) -> NDArray[np.int64]:
-    """Return how late a clock ends each of some waits at absolute times, a millisecond apart, nanoseconds."""
-    late = np.empty(wakes, np.int64)
-    start = clock.now_ns()
-    for wake in range(wakes):
-        deadline = start + (wake + 1) * PERIOD_NS
-        # A wait that the last one overran is moved: it would tell of that one again.
-        if clock.now_ns() > deadline:
-            start += clock.now_ns() - deadline + PERIOD_NS
-            deadline = start + (wake + 1) * PERIOD_NS
-        clock.sleep_until_ns(deadline)
-        late[wake] = clock.now_ns() - deadline
-    return late
 
 
 def gate_cost(lines: int = 4000) -> NDArray[np.int64]:

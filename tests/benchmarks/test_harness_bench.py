@@ -18,10 +18,19 @@ from harness.clock import RealClock, VirtualClock
 from harness.evaluate import evaluate
 from harness.quality import FrameJudge
 from harness.replay import Schedule, replay
+from harness.service import ConstantService
 from harness.statistics import samples_needed, summarise
 from mrsim.stream import Readout, Stream
+from recon.classical import ViewSharing
 
-from ..harness.synthetic import draw_target, make_header, make_stream, moving_stream
+from ..harness.synthetic import (
+    draw_target,
+    long_stream,
+    make_header,
+    make_stream,
+    moving_stream,
+    private_bytes,
+)
 
 ROUNDS = samples_needed(0.99)
 
@@ -65,6 +74,32 @@ def test_gate_cost_of_a_line(benchmark: Any) -> None:
     benchmark.pedantic(run, rounds=10, warmup_rounds=1)
     note(benchmark, lines, deadline_s=20e-6, unit=1e6, name="us")
     assert np.median(lines) < 100e-6  # the aim is 20 us on an idle core; five times that is a defect
+
+
+@pytest.mark.benchmark(group="harness")
+def test_an_hour_of_scan(benchmark: Any) -> None:
+    """1.6 million lines in virtual time with view sharing; the aim is 60 s on one core, in flat memory."""
+    stream, weights = long_stream(51_136 * 32), []
+
+    class Weighed(ViewSharing):
+        def push(self, readout: Readout) -> None:
+            if readout.index % 400_000 == 399_999:
+                weights.append(private_bytes())
+            super().push(readout)
+
+    def run() -> Any:
+        return replay(stream, Weighed(), VirtualClock(), ConstantService(300_000), keep_images=False)
+
+    result = benchmark.pedantic(run, rounds=1)
+    seconds = benchmark.stats.stats.max
+    benchmark.extra_info.update(
+        lines=len(stream),
+        us_a_line=seconds / len(stream) * 1e6,
+        aim_s=60,
+        grown_bytes=weights[-1] - weights[0],
+    )
+    assert result.images.shown.all()
+    assert weights[-1] - weights[0] < 4 << 20
 
 
 @pytest.fixture(scope="module")

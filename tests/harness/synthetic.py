@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from scipy.special import j1
@@ -124,6 +125,29 @@ def moving_stream(frames: int = 150, signal: float = 0.8) -> Stream:
         mask=far <= 0.015,
     )
     return dataclasses.replace(stream, truth=truth)
+
+
+def long_stream(lines: int) -> Stream:
+    """Make a scan of any length at 128 x 128 whose samples take the room of one line."""
+    header = make_header(lines_per_frame=32, tr_ns=2_200_000, matrix=(128, 128))
+    block = make_stream(32, header=header)
+    line = np.arange(lines)
+    return Stream(
+        header,
+        ky=((line * 37) % 128 - 64).astype(np.int32),
+        frame=(line // 32).astype(np.int32),
+        t_ns=line * header.tr_ns + header.te_ns,
+        samples=np.broadcast_to(block.samples[:1], (lines, 1, 128)),
+    )
+
+
+def private_bytes() -> int:
+    """Return the memory of this process that no file stands behind; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0
+    (line,) = [x for x in status.read_text().splitlines() if x.startswith("RssAnon")] or ["RssAnon: 0 kB"]
+    return int(line.split()[1]) << 10
 
 
 class Drawn:

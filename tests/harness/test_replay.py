@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import tracemalloc
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +22,7 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image
 
-from .synthetic import Blank, make_header, make_stream
+from .synthetic import Blank, long_stream, make_header, make_stream, private_bytes
 
 
 @pytest.mark.parametrize("clock", [RealClock(), VirtualClock(17)])
@@ -339,3 +340,23 @@ def test_collections_of_garbage_are_timed() -> None:
     assert run.pauses.count == 8
     assert 0 < run.pauses.longest_ns <= run.pauses.total_ns
     assert not [c for c in gc.callbacks if "GcWatch" in repr(c)]
+
+
+def test_memory_stays_flat_over_a_long_scan() -> None:
+    """Between a fifth and the end of 60,000 lines nothing is added: what is needed is reserved before."""
+    stream, weights = long_stream(60_000), []
+
+    class Weighed(Blank):
+        def push(self, readout: Readout) -> None:
+            if readout.index in (12_000, 59_999):
+                weights.append(private_bytes())
+            self.pushed.clear()
+            super().push(readout)
+
+    tracemalloc.start()
+    replay(stream, Weighed(), VirtualClock(), ConstantService(0), keep_images=False)
+    grown = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert weights[1] - weights[0] < 4 << 20
+    # Ten columns of 8 bytes a line, an image, and a piece of the columns as integers.
+    assert grown < 60_000 * 8 * 10 + (8 << 20)
