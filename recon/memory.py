@@ -17,8 +17,14 @@ MEAN_VISITS = 32
 """Visits of a row after which its running mean starts to forget."""
 
 
+BATCH = 8
+"""Lines that are transformed along x together: a call costs as much for eight of them as for one."""
+
+
 class LineMemory:
     """Keep the rows of k-space as they arrive, in the hybrid space (ky, x).
+
+    The arrays are up to date whenever `push` has returned true, at the end of a frame.
 
     Parameters
     ----------
@@ -52,6 +58,8 @@ class LineMemory:
         self._visits = np.zeros(ny, np.int64)
         self._frame = -1
         self._keep_mean = mean
+        self._samples = np.zeros((header.coils, BATCH, nx), np.complex64)
+        self._waiting: list[tuple[int, int]] = []  # row and index of each line that waits for its transform
 
     def push(self, readout: Readout) -> bool:
         """Take a line; return true if it is the last of its frame.
@@ -60,24 +68,37 @@ class LineMemory:
         """
         if readout.frame != self._frame:
             self._start(readout.frame)
-        row = readout.ky + self._centre
-        line = to_image(readout.samples, (-1,))
-        if np.isfinite(line).all():
-            self.acquired[:, row] = line
-            self.shared[:, row] = line
-            self.mask[row] = True
-            self.newest[row] = readout.index
-            if self._keep_mean:
-                self._visits[row] += 1
-                share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
-                self.mean[:, row] += share * (line - self.mean[:, row])
-        return (readout.index + 1) % self._lines_per_frame == 0
+        complete = (readout.index + 1) % self._lines_per_frame == 0
+        self._samples[:, len(self._waiting)] = readout.samples
+        self._waiting.append((readout.ky + self._centre, readout.index))
+        if complete or len(self._waiting) == BATCH:
+            self._take()
+        return complete
 
     def ages(self, line: int) -> NDArray[np.float32]:
         """Return how many frames ago each row was last taken, shape (ny,); as old as the scan if never."""
         return ((line - self.newest) / self._lines_per_frame).astype(np.float32)
 
     def _start(self, frame: int) -> None:
+        self._take()  # of a frame whose last line never came
         self._frame = frame
         self.acquired[:] = 0
         self.mask[:] = False
+
+    def _take(self) -> None:
+        """Transform the lines that wait, and put them where they belong, in the order of their coming."""
+        if not self._waiting:
+            return
+        lines = to_image(self._samples[:, : len(self._waiting)], (-1,))
+        finite: list[bool] = np.isfinite(lines).all(axis=(0, 2)).tolist()
+        for n, (row, index) in enumerate(self._waiting):
+            if finite[n]:
+                self.acquired[:, row] = lines[:, n]
+                self.shared[:, row] = lines[:, n]
+                self.mask[row] = True
+                self.newest[row] = index
+                if self._keep_mean:
+                    self._visits[row] += 1
+                    share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
+                    self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
+        self._waiting.clear()

@@ -36,16 +36,31 @@ def test_mean_is_the_plain_mean_at_first_and_forgets_later():
     stream = small_stream(frames=3 * MEAN_VISITS)
     memory, values, follow = LineMemory(stream.header), [], None
     for readout in stream:
-        memory.push(readout)
-        if readout.ky != 0:
-            continue
-        line = to_image(readout.samples, (-1,))[0]
-        values.append(line)
-        if len(values) <= MEAN_VISITS:
-            follow = np.mean(values, axis=0)
-        else:
-            follow = follow + (line - follow) / MEAN_VISITS
-        assert np.allclose(memory.mean[0, 12], follow, atol=1e-5)
+        complete = memory.push(readout)
+        if readout.ky == 0:
+            line = to_image(readout.samples, (-1,))[0]
+            values.append(line)
+            if len(values) <= MEAN_VISITS:
+                follow = np.mean(values, axis=0)
+            else:
+                follow = follow + (line - follow) / MEAN_VISITS
+        if complete:
+            assert np.allclose(memory.mean[0, 12], follow, atol=1e-5)
+
+
+def test_a_frame_whose_last_line_never_came_still_leaves_its_lines_behind(stream):
+    """Lines that wait for a transform when the next frame begins are remembered, and not of that frame."""
+    memory = LineMemory(stream.header)
+    lost = 3 * stream.header.lines_per_frame - 1
+    for readout in list(stream)[: lost + 1 + stream.header.lines_per_frame]:
+        if readout.index != lost:
+            memory.push(readout)
+    row = int(stream.ky[lost - 1]) + 12
+    later = [i for i in range(lost + 1, lost + 1 + 8) if stream.ky[i] + 12 == row]
+    newest = later[-1] if later else lost - 1
+    assert memory.newest[row] == newest
+    assert np.allclose(memory.shared[:, row], to_image(stream.samples[newest], (-1,)), atol=1e-6)
+    assert set(np.flatnonzero(memory.mask)) == {int(k) + 12 for k in stream.ky[lost + 1 : lost + 9]}
 
 
 def test_ages_count_frames_since_a_row_was_taken(stream):
