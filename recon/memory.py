@@ -90,7 +90,7 @@ class LineMemory:
         if not self._waiting:
             return
         lines = to_image(self._samples[:, : len(self._waiting)], (-1,))
-        finite: list[bool] = np.isfinite(lines).all(axis=(0, 2)).tolist()
+        finite = np.asarray(np.isfinite(lines).all(axis=(0, 2)))
         for n, (row, index) in enumerate(self._waiting):
             if finite[n]:
                 self.acquired[:, row] = lines[:, n]
