@@ -76,7 +76,8 @@ class Result:
         """Return the result as JSON values; what the samples do not carry is null."""
         timing = self.timing
         low, high = binomial_interval(timing.misses, timing.images)
-        warm = timing.response_ns[: timing.warmup][timing.shown[: timing.warmup]]
+        # The first image is cold; those after it warm up.
+        warm = timing.response_ns[1 : timing.warmup][timing.shown[1 : timing.warmup]]
         return {
             "schema": SCHEMA,
             "verdict": self.verdict.outcome.name,

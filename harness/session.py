@@ -302,7 +302,12 @@ def show(result: Result, which: str = "") -> None:
         f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
         f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
     )
-    queue = report["queue"]
+    warmup, queue = report["warmup"], report["queue"]
+    print(
+        f"apart from these: open {warmup['open_ms']:.1f} ms, cold {figure(warmup['cold_ms'], 2)} ms, "
+        f"the other of {warmup['images']} to warm up {figure(warmup['max_ms'], 2)} ms at most; "
+        f"oldest image on show {figure(queue['age_max_ms'], 0)} ms, queue {queue['depth_max']} lines at most"
+    )
     if queue["dropped_frames"]:
         print(
             f"queue {report['policy']}: {queue['dropped_frames']} frames dropped, depth {queue['depth_max']}"
