@@ -120,7 +120,8 @@ class VirtualClock:
 
     def sleep_until_ns(self, t_ns: int) -> None:
         """Jump to `t_ns`; stay where it has passed."""
-        self._now_ns = max(self._now_ns, t_ns)
+        if t_ns > self._now_ns:
+            self._now_ns = t_ns
 
     def advance(self, ns: int) -> None:
         """Let so many nanoseconds pass.

@@ -129,7 +129,7 @@ class Gate:
         begin, end = timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
         fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
-        count = 0
+        count, newest = 0, -1
         overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
         t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
         stop_ns = None if self._limit_ns is None else time.perf_counter_ns() + self._limit_ns
@@ -153,7 +153,8 @@ class Gate:
                         continue
                     readout = checked
                 sleep_until_ns(t0_ns + offset_ns)
-                collector.newest = max(collector.newest, line)
+                if line > newest:
+                    collector.newest = newest = line
                 fate[line] = handed
                 order[line] = count
                 count += 1
