@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import tracemalloc
 import types
 from collections.abc import Callable, Iterable
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from harness.clock import Clock, RealClock, VirtualClock
 from harness.collector import Collector
-from harness.replay import Schedule, replay
+from harness.feed import Feed
+from harness.replay import Fate, Schedule, replay
 from harness.service import ConstantService, TableService
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
@@ -360,3 +362,20 @@ def test_memory_stays_flat_over_a_long_scan() -> None:
     assert weights[1] - weights[0] < 4 << 20
     # Ten columns of 8 bytes a line, an image, and a piece of the columns as integers.
     assert grown < 60_000 * 8 * 10 + (8 << 20)
+
+
+def test_a_run_that_passes_its_limit_has_failed() -> None:
+    candidate = Blank(lambda readout: time.sleep(0.02))
+    run = replay(make_stream(400), candidate, VirtualClock(), ConstantService(0), limit_ns=100_000_000)
+    assert run.failure is not None
+    assert f"the run passed its limit at line {run.handed - 1}" in run.failure.error
+    assert 2 <= run.handed < 20
+    assert candidate.closed == 1
+    counts = np.bincount(run.fate, minlength=len(Fate))
+    assert counts[Fate.UNREACHED] == 400 - run.handed
+
+
+def test_a_feed_of_another_stream_is_refused() -> None:
+    stream, other = make_stream(8), make_stream(8, seed=2)
+    with pytest.raises(InputError, match="another stream"):
+        replay(stream, Blank(), VirtualClock(), feed=Feed.of(other, Schedule.of(other)))
