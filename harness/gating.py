@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.quality import Quality
 from mrsim.stream import Stream
+
+PLAN_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Gating:
     window_m
         Half width of the window, metres.
     planned_m
-        Planned position (x, y): the median of the true one, metres.
+        Planned position (x, y): where the target dwells longest, to within the window, metres.
     downstream_ns
         From image to beam, nanoseconds.
     duty
@@ -80,7 +83,7 @@ def simulate_gating(stream: Stream, quality: Quality, window_m: float, downstrea
     steady = t_ns >= through[0]
     if not steady.any():
         return None
-    planned = np.median(truth.centroid, axis=0)
+    planned = _planned(truth.centroid, window_m)
     shown = centroid[np.searchsorted(through, t_ns[steady], side="right") - 1]
     on = np.hypot(*(shown - planned).T) <= window_m  # false where no target was found
     inside = np.hypot(*(truth.centroid[: len(stream)][steady] - planned).T) <= window_m
@@ -97,3 +100,11 @@ def simulate_gating(stream: Stream, quality: Quality, window_m: float, downstrea
         outside_longest_ns=longest * header.tr_ns,
         missed_share=float((inside & ~on).sum() / inside.sum()) if inside.any() else None,
     )
+
+
+def _planned(path_m: NDArray[np.float64], window_m: float) -> NDArray[np.float64]:
+    """Return the point of a path, shape (lines, 2), around which most of it lies within the window."""
+    points = path_m[:: max(1, len(path_m) // PLAN_POINTS)]
+    near = [float(np.mean(np.hypot(*(path_m - point).T) <= window_m)) for point in points]
+    best: NDArray[np.float64] = points[int(np.argmax(near))]
+    return best

@@ -97,7 +97,10 @@ def test_gating_is_the_beam_of_a_delayed_target(downstream_ms: int, stream: Stre
     window, downstream_ns = 3e-3, downstream_ms * MS
     gating = simulate_gating(stream, quality, window, downstream_ns)
     assert gating is not None
-    planned = np.median(truth.centroid, axis=0)
+    planned = np.array(gating.planned_m)
+    for other in truth.centroid[::97]:  # nowhere else does it dwell much longer
+        near = np.hypot(*(truth.centroid - other).T) <= window
+        assert near.mean() < np.mean(np.hypot(*(truth.centroid - planned).T) <= window) + 0.02
     inside = np.hypot(*(truth.centroid - planned).T) <= window
     lines = np.arange(len(stream))
     # The newest image that is through was made of lines up to the end of its frame, due a TR later.
