@@ -8,12 +8,9 @@ line, the frame and the seed of what it found. All is seeded, and all but the lo
 from __future__ import annotations
 
 import dataclasses
-import gc
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from harness.candidates import Builder
 from harness.clock import Clock, RealClock, VirtualClock
 from harness.faults import apply_faults, parse_faults
 from harness.feed import Feed
+from harness.instruments import Sealed, Timed, Weighed
 from harness.isolation import Isolated
 from harness.promises import Evidence, check_promises
 from harness.replay import replay
@@ -33,8 +31,8 @@ from harness.service import ConstantService
 from harness.verdict import Outcome, Verdict
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream import Header, Readout, Stream
-from recon.protocol import Emit, Reconstructor
+from mrsim.stream import Header, Stream
+from recon.protocol import Reconstructor
 
 SCHEMA = "mrsim-audit/1"
 # Long enough to see what happens to one frame in a hundred.
@@ -305,58 +303,14 @@ def _caching(bench: _Bench) -> str | None:
 
 def _service_ns(bench: _Bench, stream: Stream) -> float:
     """Return the median time of the pushes that complete an image, nanoseconds of this thread."""
-    timed = _Timed(bench.build())
+    timed = Timed(bench.build())
     bench.images(stream, timed)
     per_frame = stream.header.lines_per_frame
     return float(np.median(timed.took_ns[per_frame - 1 :: per_frame]))
 
 
-class _Timed:
-    """Note how long each push takes."""
-
-    def __init__(self, inner: Reconstructor) -> None:
-        self._inner = inner
-        self.took_ns: list[int] = []
-
-    def open(self, header: Header, emit: Emit) -> None:
-        self._inner.open(header, emit)
-
-    def push(self, readout: Readout) -> None:
-        began = time.perf_counter_ns()
-        self._inner.push(readout)
-        self.took_ns.append(time.perf_counter_ns() - began)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _Sealed:
-    """Look whether a line is still as it was handed out, after its push and at the end of its frame."""
-
-    def __init__(self, inner: Reconstructor) -> None:
-        self._inner = inner
-        self._held: list[tuple[Readout, bytes]] = []
-        self.written: int | None = None
-
-    def open(self, header: Header, emit: Emit) -> None:
-        self._lines = header.lines_per_frame
-        self._inner.open(header, emit)
-
-    def push(self, readout: Readout) -> None:
-        self._held.append((readout, readout.samples.tobytes()))
-        self._inner.push(readout)
-        for held, before in self._held:
-            if self.written is None and held.samples.tobytes() != before:
-                self.written = held.index
-        if len(self._held) >= self._lines:
-            self._held.clear()
-
-    def close(self) -> None:
-        self._inner.close()
-
-
 def _input(bench: _Bench) -> str | None:
-    sealed = _Sealed(bench.build())
+    sealed = Sealed(bench.build())
     bench.images(bench.short, sealed)
     if sealed.written is None:
         return None
@@ -364,31 +318,9 @@ def _input(bench: _Bench) -> str | None:
     return f"line {sealed.written} (frame {frame}): its samples were written into"
 
 
-class _Weighed:
-    """Weigh the process in the middle and at the end of a run."""
-
-    def __init__(self, inner: Reconstructor, lines: int) -> None:
-        self._inner, self._at, self._pushed = inner, (lines // 2, lines), 0
-        self.weights: list[tuple[int, int]] = []
-
-    def open(self, header: Header, emit: Emit) -> None:
-        self._inner.open(header, emit)
-
-    def push(self, readout: Readout) -> None:
-        self._inner.push(readout)
-        self._pushed += 1
-        if self._pushed in self._at:
-            gc.collect()
-            pid = self._inner.pid if isinstance(self._inner, Isolated) else None
-            self.weights.append((tracemalloc.get_traced_memory()[0], _resident(pid)))
-
-    def close(self) -> None:
-        self._inner.close()
-
-
 def _memory(bench: _Bench) -> str | None:
     lines = len(bench.stream)
-    weighed = _Weighed(bench.build(), lines)
+    weighed = Weighed(bench.build(), lines)
     ours = not tracemalloc.is_tracing()
     if ours:
         tracemalloc.start()
@@ -407,18 +339,6 @@ def _memory(bench: _Bench) -> str | None:
     if resident_grown > RESIDENT_SLACK_BYTES:
         return f"lines {lines // 2} to {lines}: the process grew by {resident_grown >> 20} MiB"
     return None
-
-
-def _resident(pid: int | None) -> int:
-    """Return the own memory of a process (None for this one) in bytes; 0 where the system does not tell."""
-    try:
-        status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    for line in status.splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) << 10
-    return 0
 
 
 def _recovery(bench: _Bench) -> str | None:
