@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import tokenize
 import uuid
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,7 @@ def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
     except FileNotFoundError:
         raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise InputError(f"{file}: truncated or not a .npy array: {error}") from None
     check_array(array, shape, dtype, str(file))
     return array

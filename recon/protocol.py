@@ -75,6 +75,9 @@ ReconstructFrame = Callable[[NDArray[np.complex64], NDArray[np.bool_]], NDArray[
 class FrameAdapter:
     """Make a reconstructor of a function that sees one frame at a time.
 
+    Lines go by their own frame number, so one that was lost costs its own frame and no other; a line with a
+    sample that is not finite is left out.
+
     Parameters
     ----------
     function
@@ -88,24 +91,25 @@ class FrameAdapter:
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
         self._header, self._emit = header, emit
-        self._start_frame()
+        self._start(-1)
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one calls the function and emits its image."""
-        row = readout.ky + self._header.matrix[0] // 2
-        self._kspace[:, row] = readout.samples
-        self._mask[row] = True
-        self._lines += 1
-        if self._lines == self._header.lines_per_frame:
+        if readout.frame != self._frame:
+            self._start(readout.frame)
+        if np.isfinite(readout.samples).all():
+            row = readout.ky + self._header.matrix[0] // 2
+            self._kspace[:, row] = readout.samples
+            self._mask[row] = True
+        if (readout.index + 1) % self._header.lines_per_frame == 0:
             pixels = np.asarray(self._function(self._kspace, self._mask), dtype=np.complex64)
             self._emit(Image(pixels, readout.frame, readout.index))
-            self._start_frame()
 
     def close(self) -> None:
         """End the scan."""
 
-    def _start_frame(self) -> None:
+    def _start(self, frame: int) -> None:
         # New arrays for every frame: the function may keep or change the ones it was given.
         self._kspace = np.zeros((self._header.coils, *self._header.matrix), np.complex64)
         self._mask = np.zeros(self._header.matrix[0], np.bool_)
-        self._lines = 0
+        self._frame = frame

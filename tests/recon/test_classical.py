@@ -48,6 +48,20 @@ def test_frame_adapter_equals_zero_filled(stream):
         assert np.allclose(ours.pixels, other.pixels, atol=1e-5)
 
 
+def test_a_lost_line_costs_the_frame_adapter_its_own_frame_alone(stream):
+    """The lines of a frame go by its number: what comes after a lost line is not misplaced."""
+    whole = run(FrameAdapter(lambda kspace, mask: to_image(kspace)[0]), stream)
+    images: list = []
+    adapter = FrameAdapter(lambda kspace, mask: to_image(kspace)[0])
+    adapter.open(stream.header, images.append)
+    for readout in stream:
+        if readout.index not in (19, 47):  # one within frame 2, and the last of frame 5
+            adapter.push(readout)
+    assert [i.frame for i in images] == [f for f in range(stream.frames) if f != 5]
+    for image in images:
+        assert np.array_equal(image.pixels, whole[image.frame].pixels) == (image.frame != 2)
+
+
 def test_view_sharing_of_full_sampling_is_the_image_itself():
     full = small_stream(frames=12, lines=24, noise=0.0)
     still = dataclasses.replace(
@@ -88,7 +102,9 @@ def test_nearest_frame_without_truth_is_refused(stream):
         NearestFrame(dataclasses.replace(stream, truth=None))
 
 
-@pytest.mark.parametrize("build", [ZeroFilled, ViewSharing])
+@pytest.mark.parametrize(
+    "build", [ZeroFilled, ViewSharing, lambda: FrameAdapter(lambda k, m: to_image(k)[0])]
+)
 def test_a_line_that_is_not_finite_does_not_live_on(build, stream):
     samples = stream.samples.copy()
     samples[13, 0, 5] = np.nan
