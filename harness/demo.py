@@ -160,7 +160,7 @@ def _cells(row: Row) -> list[str]:
     lag = "-" if told["lag_ms"] is None else f"{told['lag_ms']:.0f}"
     cells = [
         row.name,
-        f"{told['nmse']:.4f}",
+        f"{told['nmse']:.5f}",
         f"{told['dice']:.3f}",
         lag,
         "-" if told["gain"] is None else f"{told['gain']:.2f}",
