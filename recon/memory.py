@@ -90,15 +90,18 @@ class LineMemory:
         if not self._waiting:
             return
         lines = to_image(self._samples[:, : len(self._waiting)], (-1,))
-        finite = np.asarray(np.isfinite(lines).all(axis=(0, 2)))
-        for n, (row, index) in enumerate(self._waiting):
-            if finite[n]:
-                self.acquired[:, row] = lines[:, n]
-                self.shared[:, row] = lines[:, n]
-                self.mask[row] = True
-                self.newest[row] = index
-                if self._keep_mean:
-                    self._visits[row] += 1
-                    share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
-                    self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
+        rows, indices = np.array(self._waiting).T
+        finite = np.isfinite(lines).all(axis=(0, 2))
+        if not np.all(finite):
+            lines, rows, indices = lines[:, finite], rows[finite], indices[finite]
+        # Of a row that comes twice the later line is assigned last, and stays.
+        self.acquired[:, rows] = lines
+        self.shared[:, rows] = lines
+        self.mask[rows] = True
+        self.newest[rows] = indices
+        if self._keep_mean:
+            for n, row in enumerate(rows):
+                self._visits[row] += 1
+                share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
+                self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
         self._waiting.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from recon.fourier import to_image
@@ -71,3 +73,18 @@ def test_ages_count_frames_since_a_row_was_taken(stream):
     for row in range(24):
         taken = np.flatnonzero(stream.ky + 12 == row)[-1]
         assert memory.ages(last)[row] == np.float32((last - taken) / 8)
+
+
+def test_of_a_row_that_comes_twice_the_later_line_stays(stream):
+    memory = LineMemory(stream.header)
+    first, second = stream.readout(0), dataclasses.replace(stream.readout(1), ky=int(stream.ky[0]))
+    memory.push(first)
+    memory.push(second)
+    for readout in list(stream)[2:8]:
+        if readout.ky != first.ky:
+            memory.push(readout)
+    row = first.ky + 12
+    assert memory.newest[row] == second.index
+    assert np.allclose(memory.shared[:, row], to_image(second.samples, (-1,)), atol=1e-6)
+    both = (to_image(first.samples, (-1,)) + to_image(second.samples, (-1,))) / 2
+    assert np.allclose(memory.mean[:, row], both, atol=1e-6)
