@@ -144,12 +144,18 @@ def test_a_broken_promise_prints_the_command_that_breaks_it_again(
 ) -> None:
     (folder / "mine.py").write_text(
         "import numpy as np\n"
-        "def build():\n"
-        "    total = [0]\n"
-        "    def image(kspace, mask):\n"
-        "        total[0] = total[0] + kspace[0]\n"
-        "        return total[0]\n"
-        "    return image\n"
+        "from recon.protocol import Image\n"
+        "class Sum:  # a bad line lives on in everything that comes after it\n"
+        "    def open(self, header, emit):\n"
+        "        self.header, self.emit, self.total = header, emit, 0\n"
+        "    def push(self, line):\n"
+        "        self.total = self.total + line.samples[0].sum()\n"
+        "        if (line.index + 1) % self.header.lines_per_frame == 0:\n"
+        "            pixels = np.full(self.header.matrix, self.total, np.complex64)\n"
+        "            self.emit(Image(pixels, line.frame, line.index))\n"
+        "    def close(self):\n"
+        "        pass\n"
+        "build = Sum\n"
     )
     argv = ["replay", "a.stream", "python:mine.py:build", "--clock", "virtual", "--no-quality"]
     assert main([*argv, "--faults", "nan:at=100", "--seed", "4"]) == 1
