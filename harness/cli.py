@@ -142,6 +142,13 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
     command.add_argument(
+        "--config", action="append", default=[], metavar="KEY=VALUE",
+        help="change the network, such as blocks=5 or lam=10; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--stages", default="coarse,fine", help="coarse, fine or both, in this order (%(default)s)"
+    )
+    command.add_argument(
         "--epochs",
         type=int,
         nargs=2,
@@ -155,6 +162,30 @@ def _train(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("--batch", type=int, default=4, help="frames in a step (%(default)s)")
     command.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
+    command.add_argument(
+        "--until-s", type=float, metavar="S", help="train on the time before this; what follows is for tests"
+    )
+    command.add_argument(
+        "--target-instant", default="last", help="what to show: last, centre or last+MS (%(default)s)"
+    )
+    command.add_argument(
+        "--redraw", type=_count, default=0, metavar="N", help="sample the same scan anew, N times, in turn"
+    )
+    command.add_argument("--augment", action="store_true", help="shift and warp the training frames")
+    command.add_argument("--shift-px", type=float, default=2.0, help="with --augment, at most (%(default)s)")
+    command.add_argument("--warp-px", type=float, default=1.0, help="with --augment, at most (%(default)s)")
+    command.add_argument(
+        "--patience", type=_count, default=0, metavar="EPOCHS",
+        help="end a stage early, at its best epoch, when validation stops falling; 0: never (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
+    command.add_argument("--keep-stages", action="store_true", help="write each stage's weights, too")
+    command.add_argument(
+        "--restart", action="store_true", help="do not go on from a training that was killed"
+    )
+    command.add_argument("--log", metavar="FILE", help="write loss against epoch, as .csv")
+    command.add_argument("--precision", default="float32", help="or bfloat16 (%(default)s)")
+    command.add_argument("--device", default="cpu", help="or cuda (%(default)s)")
     _seed(command)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import shlex
-import sys
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from harness.console import print_table, progress
 from harness.result import check_target, write_json
+from harness.settings import settings
 from mrsim.errors import InputError
 from mrsim.storage import load
 
@@ -80,53 +77,11 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
-def settings(pairs: list[str]) -> dict[str, Any]:
-    """Read `key=value` pairs; a value is TOML, and text where it is not.
-
-    Raises
-    ------
-    InputError
-        If a pair has no `=`, or no key.
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--set {pair!r}: expected key=value, such as motion.breathing.amplitude_mm=20")
-        try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = text
-    return values
-
-
 def train(args: argparse.Namespace) -> int:
     """Train a cascade on stored streams."""
-    from recon.cascade import named_config
-    from recon.checkpoint import save
-    from recon.training import Plan, Progress, Stage
-    from recon.training import train as train_cascade
+    from harness.training_command import run
 
-    output = Path(args.output)
-    if output.suffix != ".npz" or not output.parent.is_dir():
-        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
-    stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates))
-    plan = Plan(stages, batch=args.batch, columns=args.columns, seed=args.seed)
-    streams = [load(path) for path in args.stream]
-    for stream in streams:
-        stream.check_finite()
-    config = named_config(args.network, rows=streams[0].header.matrix[0])
-    with progress(f"training {args.network}") as report:
-
-        def step(state: Progress) -> None:
-            told = f"{args.network}, {state.stage}: error {state.loss:.2e}, validation {state.validation:.2e}"
-            report(state.done, state.total, told)
-
-        command = f"mrsim {shlex.join(sys.argv[1:])}"
-        checkpoint = train_cascade(streams, config, plan, command=command, progress=step)
-    save(output, checkpoint)
-    print(f"{output}: {args.network} cascade, trained on {len(streams)} scans")
-    return 0
+    return run(args)
 
 
 def replay(args: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ import pytest
 import harness.commands
 import mrsim
 from harness.cli import main
-from harness.commands import settings
 from harness.console import plain_table
+from harness.settings import settings
 from mrsim.errors import InputError
 from mrsim.storage import load, save
 from mrsim.stream import Stream

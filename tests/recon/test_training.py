@@ -16,8 +16,9 @@ from mrsim.errors import InputError
 from recon import checkpoint
 from recon.cascade import CascadeConfig
 from recon.classical import ViewSharing
+from recon.examples import examples_of
 from recon.online import OnlineCascade
-from recon.training import Plan, Stage, examples_of, train
+from recon.training import Plan, Stage, train
 
 from .conftest import run, small_stream
 
@@ -69,14 +70,14 @@ def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypat
     from recon import training
 
     seen = []
-    real = training._batch
+    real = training.batch_of
 
     def spy(sets, rows, scale, columns, rng):
         if rng is not None:
             seen.extend((int(s), int(f)) for s, f in rows)
         return real(sets, rows, scale, columns, rng)
 
-    monkeypatch.setattr(training, "_batch", spy)
+    monkeypatch.setattr(training, "batch_of", spy)
     scan = small_stream(frames=30)
     record = train([scan], SMALL, Plan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)).record
     usable = len(examples_of(scan))

@@ -1,0 +1,149 @@
+"""`mrsim train`: scans in, weights out; goes on where a kill left it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import shlex
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.console import progress
+from harness.settings import settings
+from harness.training_data import Redraw, targets
+from mrsim.errors import InputError
+from mrsim.storage import load
+from mrsim.stream import Stream
+from recon.augmentation import Augmentation
+from recon.cascade import CascadeConfig, named_config
+from recon.checkpoint import Checkpoint, save
+from recon.checkpoint import load as load_weights
+from recon.instants import offset_ns
+from recon.training import Plan, Progress, Stage, train
+
+LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train a cascade as the command line says."""
+    output = Path(args.output)
+    if output.suffix != ".npz" or not output.parent.is_dir():
+        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    if args.log is not None and not Path(args.log).parent.is_dir():
+        raise InputError(f"{args.log}: no such folder; make it first")
+    streams = [_until(load(path), args.until_s) for path in args.stream]
+    for stream in streams:
+        stream.check_finite()
+    first = None if args.first is None else load_weights(args.first)
+    config = _configured(args, streams[0].header.matrix[0], first)
+    plan = Plan(
+        _stages(args),
+        batch=args.batch,
+        columns=args.columns,
+        patience=args.patience,
+        instant=args.target_instant,
+        augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
+        precision=args.precision,
+        device=args.device,
+        seed=args.seed,
+    )
+    state = output.with_name(f"{output.stem}.training")
+    if args.restart:
+        state.unlink(missing_ok=True)
+    resumed = state.is_file()
+    redraw = Redraw(streams, args.redraw, args.seed) if args.redraw else None
+    wanted = _targets(streams, args.target_instant)
+
+    def ended(stage: Stage, checkpoint: Checkpoint) -> None:
+        if args.keep_stages and stage != plan.stages[-1]:
+            save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint)
+
+    with progress(f"training {args.network}") as report:
+
+        def step(now: Progress) -> None:
+            told = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
+            report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
+
+        checkpoint = train(
+            streams,
+            config,
+            plan,
+            targets=wanted,
+            redraw=redraw,
+            first=first,
+            state=state,
+            command=f"mrsim {shlex.join(sys.argv[1:])}",
+            progress=step,
+            stage_end=ended,
+        )
+    save(output, checkpoint)
+    if args.log is not None:
+        _write_log(Path(args.log), checkpoint.record["losses"])
+    state.unlink(missing_ok=True)
+    last = checkpoint.record["losses"][-1]
+    scans = f"{len(streams)} scan{'s' if len(streams) > 1 else ''}"
+    print(
+        f"{output}: {args.network} cascade, trained on {scans}{', resumed' if resumed else ''}: relative "
+        f"error {last['train']:.2e}, on validation {last['validation']:.2e}, {_time(last['seconds'])}"
+    )
+    return 0
+
+
+def _until(stream: Stream, until_s: float | None) -> Stream:
+    if until_s is None:
+        return stream
+    frames = int(until_s * 1e9 // stream.header.frame_ns) if math.isfinite(until_s) else 0
+    if not 1 <= frames <= stream.frames:
+        length = stream.frames * stream.header.frame_ns / 1e9
+        raise InputError(f"--until-s {until_s}: {stream.path} holds {length:.1f} s; expected a part of it")
+    return stream.first_frames(frames)
+
+
+def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
+    names = args.stages.split(",")
+    known = ("coarse", "fine")
+    if not names or [n for n in known if n in names] != names:
+        raise InputError(f"--stages {args.stages!r}: expected coarse, fine or coarse,fine")
+    return tuple(Stage(n, args.epochs[known.index(n)], args.rates[known.index(n)]) for n in names)
+
+
+def _configured(args: argparse.Namespace, rows: int, first: Checkpoint | None) -> CascadeConfig:
+    config = named_config(args.network, rows) if first is None else first.cascade.config
+    changes: dict[str, Any] = settings(args.config)
+    if not changes:
+        return config
+    if first is not None:
+        raise InputError(
+            "--config: the weights of --from have their own configuration; leave one of them out"
+        )
+    return CascadeConfig.from_dict(config.to_dict() | changes, "--config")
+
+
+def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
+    if offset_ns(instant, streams[0].header) == 0:
+        return None
+    with progress(f"images of {instant}") as report:
+        return [targets(stream, instant, report) for stream in streams]
+
+
+def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(losses)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _time(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
