@@ -164,16 +164,26 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
         raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, an audit takes {SHORT} or more")
     stream = stream.first_frames(min(stream.frames, FRAMES))
     stream.check_finite()
-    bench = _Bench(stream, build, seed)
+    bench = Bench(stream, build, seed)
     findings = []
-    for audit, check in _AUDITS.items():
+    for audit, check in AUDITS.items():
         found = check(bench)
         findings.append(Finding(audit, found is None, found or bench.looked_at(audit)))
     return AuditReport(candidate, seed, tuple(findings))
 
 
-class _Bench:
-    """Keep what several audits need: the scan, its beginning, and the images of that."""
+class Bench:
+    """Keep what several audits need: the scan, its beginning, and the images of that.
+
+    Parameters
+    ----------
+    stream
+        The scan, of 12 frames or more, all finite.
+    build
+        Makes a fresh reconstructor.
+    seed
+        Seed of all that is altered.
+    """
 
     def __init__(self, stream: Stream, build: Builder, seed: int) -> None:
         self.stream, self.build, self.seed = stream, build, seed
@@ -184,6 +194,7 @@ class _Bench:
         self.again = self.images(self.short)
 
     def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
+        """Return the lockstep run of a scan on a fresh reconstructor, or on this one."""
         return replay(stream, candidate or self.build(), VirtualClock(), ConstantService(0))
 
     def looked_at(self, audit: str) -> str:
@@ -191,6 +202,7 @@ class _Bench:
         return (_LOOKED_AT_FROM_OUTSIDE if self.isolated else _LOOKED_AT).get(audit, _LOOKED_AT[audit])
 
     def rng(self, *path: str | int) -> np.random.Generator:
+        """Return the random numbers of one audit."""
         return np.random.default_rng(child(self.seed, "audits", *path))
 
     def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
@@ -215,7 +227,7 @@ def _differing(one: Run, other: Run, frames: range) -> int | None:
     return None
 
 
-def _conformance(bench: _Bench) -> str | None:
+def _conformance(bench: Bench) -> str | None:
     run = replay(bench.stream, bench.build(), VirtualClock(), ConstantService(0), keep_images=False)
     if run.failure is not None:
         return f"it raised {run.failure.error} in {run.failure.stage} at line {run.failure.line}"
@@ -235,7 +247,7 @@ def _conformance(bench: _Bench) -> str | None:
     return None
 
 
-def _determinism(bench: _Bench) -> str | None:
+def _determinism(bench: Bench) -> str | None:
     frame = _differing(bench.base, bench.again, range(SHORT))
     if frame is not None:
         return f"frame {frame}: two fresh reconstructors gave different images of one scan"
@@ -245,7 +257,7 @@ def _determinism(bench: _Bench) -> str | None:
     return None if frame is None else f"frame {frame}: opened again, it remembers the scan before"
 
 
-def _causality(bench: _Bench) -> str | None:
+def _causality(bench: Bench) -> str | None:
     if _differing(bench.base, bench.again, range(SHORT)) is not None:
         return "cannot be told: its images are not the same from run to run"
     per_frame = bench.short.header.lines_per_frame
@@ -257,7 +269,7 @@ def _causality(bench: _Bench) -> str | None:
     return None
 
 
-def _consumption(bench: _Bench) -> str | None:
+def _consumption(bench: Bench) -> str | None:
     per_frame, frame = bench.short.header.lines_per_frame, SHORT // 2
     first = frame * per_frame
     inner = bench.rng("consumption").permutation(np.arange(first + 1, first + max(per_frame - 1, 1)))
@@ -269,7 +281,7 @@ def _consumption(bench: _Bench) -> str | None:
     return None
 
 
-def _under_load(bench: _Bench) -> str | None:
+def _under_load(bench: Bench) -> str | None:
     loaded = bench.stream.first_frames(min(bench.stream.frames, LOADED))
     still = bench.images(loaded)
     runs: dict[str, tuple[Clock, Schedule]] = {
@@ -285,7 +297,7 @@ def _under_load(bench: _Bench) -> str | None:
     return None
 
 
-def _caching(bench: _Bench) -> str | None:
+def _caching(bench: Bench) -> str | None:
     other = bench.altered(np.arange(len(bench.short)), "caching")
     run = bench.images(other)
     for frame in range(SHORT):
@@ -301,7 +313,7 @@ def _caching(bench: _Bench) -> str | None:
     return None
 
 
-def _service_ns(bench: _Bench, stream: Stream) -> float:
+def _service_ns(bench: Bench, stream: Stream) -> float:
     """Return the median time of the pushes that complete an image, nanoseconds of this thread."""
     timed = Timed(bench.build())
     bench.images(stream, timed)
@@ -309,7 +321,7 @@ def _service_ns(bench: _Bench, stream: Stream) -> float:
     return float(np.median(timed.took_ns[per_frame - 1 :: per_frame]))
 
 
-def _input(bench: _Bench) -> str | None:
+def _input(bench: Bench) -> str | None:
     sealed = Sealed(bench.build())
     bench.images(bench.short, sealed)
     if sealed.written is None:
@@ -318,7 +330,7 @@ def _input(bench: _Bench) -> str | None:
     return f"line {sealed.written} (frame {frame}): its samples were written into"
 
 
-def _memory(bench: _Bench) -> str | None:
+def _memory(bench: Bench) -> str | None:
     lines = len(bench.stream)
     weighed = Weighed(bench.build(), lines)
     ours = not tracemalloc.is_tracing()
@@ -341,7 +353,7 @@ def _memory(bench: _Bench) -> str | None:
     return None
 
 
-def _recovery(bench: _Bench) -> str | None:
+def _recovery(bench: Bench) -> str | None:
     per_frame = bench.stream.header.lines_per_frame
     stream = bench.stream.first_frames(min(bench.stream.frames, 4 * SHORT))
     schedule = Schedule.of(stream)
@@ -357,7 +369,8 @@ def _recovery(bench: _Bench) -> str | None:
     return None
 
 
-_AUDITS: dict[str, Callable[[_Bench], str | None]] = {
+# What each audit found; None if nothing.
+AUDITS: dict[str, Callable[[Bench], str | None]] = {
     "conformance": _conformance,
     "determinism": _determinism,
     "causality": _causality,
