@@ -41,6 +41,8 @@ class Lag:
         Block-bootstrap interval of the delay, 95 %; None of too few breaths.
     reason
         Why there is no lag to be claimed; empty where there is.
+    gain_interval, residual_interval_m
+        Block-bootstrap intervals of gain and residual, 95 %; None of too few breaths.
     """
 
     tau_ns: float | None
@@ -48,6 +50,8 @@ class Lag:
     residual_m: float | None
     interval_ns: Interval | None
     reason: str
+    gain_interval: Interval | None = None
+    residual_interval_m: Interval | None = None
 
     @property
     def claimed_ns(self) -> float | None:
@@ -103,7 +107,10 @@ def apparent_lag(
     tau_ns = float(_refined(squares[None], grid)[0])
     gain, residual_m = float(gains[best]), float(np.sqrt(squares[best] / len(t_ns)))
     reason = _why_not(best, len(grid), gain, residual_m)
-    return Lag(tau_ns, gain, residual_m, _interval(sums, grid, rng) if not reason else None, reason)
+    delays, gain_interval, residual_interval = _intervals(sums, grid, rng)
+    return Lag(
+        tau_ns, gain, residual_m, delays if not reason else None, reason, gain_interval, residual_interval
+    )
 
 
 def _none(reason: str) -> Lag:
@@ -165,17 +172,26 @@ def _refined(squares: NDArray[np.float64], grid: NDArray[np.int64]) -> NDArray[n
     return refined
 
 
-def _interval(
+def _intervals(
     sums: NDArray[np.float64], grid: NDArray[np.int64], rng: np.random.Generator
-) -> Interval | None:
+) -> tuple[Interval | None, Interval | None, Interval | None]:
+    """Return the intervals of delay, gain and residual."""
     if len(sums) < MIN_BREATHS:
-        return None
+        return None, None, None
     draws = draw_blocks(len(sums), rng).astype(np.float64)
     # The sum of squares bends over a breath, so a parabola on a coarser grid finds its lowest point as well.
     sums, grid = sums[:, :, ::BOOTSTRAP_STEP], grid[::BOOTSTRAP_STEP]
-    delays = []
+    delays, gains, residuals = [], [], []
     for part in np.array_split(draws, 20):  # a bounded piece at a time
         # einsum, not BLAS: its threads would wait for each other longer than such small sums take.
-        squares, _, _ = _fit(np.einsum("rb,bkd->krd", part, sums))
+        drawn = np.einsum("rb,bkd->krd", part, sums)
+        squares, gain, _ = _fit(drawn)
+        rows, best = np.arange(len(squares)), np.argmin(squares, axis=1)
         delays.append(_refined(squares, grid))
-    return interval_of(np.concatenate(delays))
+        gains.append(gain[rows, best])
+        residuals.append(np.sqrt(squares[rows, best] / drawn[0][rows, best]))
+    return (
+        interval_of(np.concatenate(delays)),
+        interval_of(np.concatenate(gains)),
+        interval_of(np.concatenate(residuals)),
+    )

@@ -40,12 +40,15 @@ class FrameScore:
         Overlap of the segmented and the true target; 0 where none was found.
     centroid_m
         Centroid (x, y) of the segmented target, metres; None where none was found.
+    found
+        Pixels of the segmented target in the judge's window, bool; None where none was found.
     """
 
     nmse: float
     ssim: float
     dice: float
     centroid_m: tuple[float, float] | None
+    found: NDArray[np.bool_] | None = None
 
 
 class FrameJudge:
@@ -83,15 +86,20 @@ class FrameJudge:
         magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
         inside = self._truth.mask[frame][self._finder.window]
         segment = self._finder.find(magnitude)
-        dice = 0.0
-        if segment is not None:
-            dice = 2 * float((inside & segment.mask).sum()) / float(inside.sum() + segment.mask.sum())
+        dice = 0.0 if segment is None else overlap(inside, segment.mask)
         return FrameScore(
             nmse(magnitude, true),
             float(self._ssim(magnitude, true, data_range=float(true.max()), win_size=self._window)),
             dice,
             None if segment is None else segment.centroid_m,
+            None if segment is None else segment.mask,
         )
+
+
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient of two masks (Dice 1945, 10.2307/1932409); 0 of two that are empty."""
+    size = int(one.sum()) + int(other.sum())
+    return 2 * float((one & other).sum()) / size if size else 0.0
 
 
 def nmse(magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
