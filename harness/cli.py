@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     _train(command(commands.train, "train a cascade on stored streams"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
     _audit(command(commands.audit, "look for what a reconstructor must not do"))
+    _guard(command(commands.guard, "fail where new code takes longer than the old, both run in turns"))
     _doctor(command(commands.doctor, "say what this host can measure"))
     return top
 
@@ -228,6 +229,24 @@ def _audit(command: argparse.ArgumentParser) -> None:
         "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
     )
     _isolate(command)
+    _seed(command)
+    _json(command)
+
+
+def _guard(command: argparse.ArgumentParser) -> None:
+    command.add_argument("base", metavar="BASE", help="the candidate that is there")
+    command.add_argument("new", metavar="NEW", help="the candidate that is to replace it")
+    command.add_argument(
+        "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
+    )
+    command.add_argument(
+        "--factor", type=float, default=1.15, help="new may take this many times as long (%(default)s)"
+    )
+    command.add_argument("--images", type=int, default=240, help="pairs of images (%(default)s)")
+    command.add_argument("--isolate", action="store_true", help="run each in a process of its own")
+    command.add_argument(
+        "--limit-s", type=float, default=30.0, metavar="S", help="wait for an image (%(default)s)"
+    )
     _seed(command)
     _json(command)
 

@@ -98,6 +98,13 @@ def audit(args: argparse.Namespace) -> int:
     return audit(args, None if args.stream is None else load(args.stream))
 
 
+def guard(args: argparse.Namespace) -> int:
+    """Fail where a new candidate takes longer than the one before."""
+    from harness.guard_command import run
+
+    return run(args)
+
+
 def doctor(args: argparse.Namespace) -> int:
     """Say what this host can measure."""
     from harness.doctor import diagnose
