@@ -95,6 +95,18 @@ def load(path: str | Path) -> Stream:
     return Stream(header, **columns, provenance=provenance, truth=truth, path=folder)
 
 
+def attached(path: str | Path, name: str) -> NDArray[Any] | None:
+    """Map an array that was attached to a stored stream, read-only; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is truncated, or not a `.npy` array.
+    """
+    file = Path(path) / f"{name}.npy"
+    return _open_array(file) if file.exists() else None
+
+
 class StreamWriter:
     """Write a stream as it runs, in bounded memory; the folder appears when it is whole.
 
@@ -171,6 +183,10 @@ class StreamWriter:
         for name, column in zip(Stream.COLUMNS, (ky, frame, t_ns, samples), strict=True):
             self._arrays[name][self._line : stop] = column
         self._line = stop
+
+    def attach(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array beside the columns, such as noise scans: `load` passes it over, `attached` reads it."""
+        np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
 
     def append_truth(
         self,
@@ -264,6 +280,12 @@ def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
 
 
 def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    array = _open_array(file)
+    check_array(array, shape, dtype, str(file))
+    return array
+
+
+def _open_array(file: Path) -> NDArray[Any]:
     try:
         # Not `np.load`, which would open an archive under this name, too.
         array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
@@ -271,5 +293,4 @@ def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
     except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise InputError(f"{file}: truncated or not a .npy array: {error}") from None
-    check_array(array, shape, dtype, str(file))
     return array
