@@ -185,7 +185,7 @@ class StreamWriter:
         self._line = stop
 
     def attach(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array beside the columns, such as noise scans: `load` passes it over, `attached` reads it."""
+        """Write an array beside the columns, such as noise scans; `attached` reads it."""
         np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
 
     def append_truth(
