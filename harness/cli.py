@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _simulate(command(commands.simulate, "scan a phantom into a folder"))
     _train(command(commands.train, "train a cascade on stored streams"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
+    _compare(command(commands.compare, "set several candidates side by side on several streams"))
     _audit(command(commands.audit, "look for what a reconstructor must not do"))
     _guard(command(commands.guard, "fail where new code takes longer than the old, both run in turns"))
     _doctor(command(commands.doctor, "say what this host can measure"))
@@ -219,6 +220,32 @@ def _replay(command: argparse.ArgumentParser) -> None:
     _isolate(command)
     command.add_argument("--warmup", type=_count, help="first images that are reported apart (at most 8)")
     command.add_argument("--no-quality", action="store_true", help="measure time alone")
+    _seed(command)
+    _json(command)
+
+
+def _compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("candidate", nargs="+", metavar="CANDIDATE", help=", ".join(known()))
+    command.add_argument(
+        "--on",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="STREAM",
+        help="folders of streams with truth",
+    )
+    command.add_argument("--frames", type=int, help="only so many first frames of each stream")
+    command.add_argument(
+        "--lockstep",
+        action="store_true",
+        help="images alone, in virtual time: exact, and the same every time",
+    )
+    command.add_argument("--repeat", type=_count, default=3, help="rounds of replays at TR (%(default)s)")
+    command.add_argument(
+        "--segment-s", type=float, default=5.0, metavar="S",
+        help="candidates take turns after so much of a scan (%(default)s)",
+    )  # fmt: skip
+    _isolate(command)
     _seed(command)
     _json(command)
 

@@ -91,6 +91,13 @@ def replay(args: argparse.Namespace) -> int:
     return play(args, load(args.stream))
 
 
+def compare(args: argparse.Namespace) -> int:
+    """Set several candidates side by side on several streams."""
+    from harness.compare_result import run
+
+    return run(args)
+
+
 def audit(args: argparse.Namespace) -> int:
     """Look for what a reconstructor must not do, whatever its images look like."""
     from harness.session import audit

@@ -1,0 +1,229 @@
+"""A comparison as JSON and on the terminal: every figure with its rank, every pair with its interval."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from harness import environment
+from harness.compare import Comparison, Plan, compare, errors_mm, pooled_lag
+from harness.compare_order import BY_NAME, Difference, told_order
+from harness.console import figure, print_table, progress
+from harness.result import check_target, quality_json, write_json
+from harness.statistics import binomial_interval, nearest_rank, samples_needed, summarise
+
+SCHEMA = "mrsim-compare/1"
+HEADINGS = {
+    "response_ms": "response p50 ms",
+    "missed": "missed",
+    "nmse": "NMSE",
+    "dice": "Dice",
+    "lag_ms": "lag ms",
+    "centroid_mm": "centroid p95 mm",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare as the options say, print the tables and return the exit code.
+
+    Raises
+    ------
+    InputError
+        If an option, a stream or a candidate is wrong.
+    """
+    check_target(args.json)
+    plan = Plan(
+        tuple(args.candidate),
+        tuple(args.on),
+        args.frames,
+        args.lockstep,
+        args.repeat,
+        args.segment_s,
+        args.seed,
+        args.isolate,
+        args.limit_s,
+    )
+    with progress("comparing") as report:
+        comparison = compare(plan, progress=report)
+    if args.json:
+        write_json(args.json, to_json(comparison))
+    show(comparison)
+    verdict = comparison.verdict
+    print(f"{verdict.outcome.name}: {verdict.reason}")
+    return int(verdict.outcome.value)
+
+
+def figures(comparison: Comparison, candidate: int) -> dict[str, float | None]:
+    """Return a candidate's figure in each measure, over all streams; None where the samples carry none."""
+    found: dict[str, float | None] = {}
+    times = comparison.times
+    rows = [q for q in comparison.quality[candidate] if q is not None]
+    if times is not None:
+        missed = np.concatenate([block.missed[candidate] for block in times.blocks])
+        found["response_ms"] = _response(comparison, candidate)["p50"]
+        found["missed"] = float(missed.mean()) if len(missed) else None
+    for name in ("nmse", "dice"):
+        values = np.concatenate([getattr(q, name) for q in rows]) if rows else np.empty(0)
+        found[name] = float(values.mean()) if len(values) else None
+    found["lag_ms"] = pooled_lag(comparison.quality[candidate])[0]
+    found["centroid_mm"] = _p95_mm(comparison, candidate)
+    return found
+
+
+def _p95_mm(comparison: Comparison, candidate: int) -> float | None:
+    errors = [
+        errors_mm(stream, quality, np.arange(len(quality.frames)))
+        for stream, quality in zip(comparison.streams, comparison.quality[candidate], strict=True)
+        if quality is not None
+    ]
+    values = np.concatenate(errors) if errors else np.empty(0)
+    values = values[~np.isnan(values)]
+    if len(values) < samples_needed(0.95):
+        return None
+    value = float(nearest_rank(values, 0.95))
+    return value if np.isfinite(value) else None
+
+
+def _response(comparison: Comparison, candidate: int) -> dict[str, Any]:
+    assert comparison.times is not None
+    all_ns = np.concatenate([block.response_ns[candidate] for block in comparison.times.blocks])
+    summary = summarise(all_ns[all_ns >= 0])
+    told = {key: getattr(summary, key) for key in ("p50", "p95", "p99", "max")}
+    return {**{k: None if v is None else v / 1e6 for k, v in told.items()}, "count": summary.count}
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison as JSON values."""
+    plan, times, verdict = comparison.plan, comparison.times, comparison.verdict
+    names = plan.names
+    return {
+        "schema": SCHEMA,
+        "verdict": verdict.outcome.name,
+        "reason": verdict.reason,
+        "plan": dataclasses.asdict(plan),
+        "candidates": [_candidate(comparison, i) for i in range(len(names))],
+        "order": {
+            name: told_order(names, comparison.rank(name)) for name in plan.measures
+        },
+        "measures": {
+            name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
+            for name in plan.measures
+        },
+        "pairs": [
+            {"first": names[a], "second": names[b], "measures": {n: _told(d) for n, d in found.items()}}
+            for (a, b), found in comparison.differences.items()
+        ],
+        "blocks": None
+        if times is None
+        else {
+            "count": len(times.blocks),
+            "played_again": times.again,
+            "order": [[names[i] for i in block.order] for block in times.blocks],
+        },
+        "streams": [
+            {"path": path, "frames": stream.frames, "header": stream.header.to_dict()}
+            for path, stream in zip(plan.streams, comparison.streams, strict=True)
+        ],
+        # In lockstep nothing depends on the host, so it is not told: the same gives the same, byte for byte.
+        "environment": None if times is None else environment.describe(),
+    }  # fmt: skip
+
+
+def _told(difference: Difference) -> dict[str, Any]:
+    interval = None if difference.interval is None else list(difference.interval)
+    return {
+        "value": difference.value,
+        "interval": interval,
+        "standing": difference.standing,
+        "note": difference.note,
+    }
+
+
+def _candidate(comparison: Comparison, index: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": comparison.plan.names[index],
+        "candidate": comparison.plan.candidates[index],
+        "figures": figures(comparison, index),
+        "ranks": {name: comparison.rank(name)[index] for name in comparison.plan.measures},
+        "streams": [
+            {
+                "path": path,
+                "images": len(one.frames),
+                "expected": one.expected,
+                "quality": None if quality is None else quality_json(quality),
+            }
+            for path, one, quality in zip(
+                comparison.plan.streams,
+                comparison.accuracy[index],
+                comparison.quality[index],
+                strict=True,
+            )
+        ],
+    }
+    if comparison.times is not None:
+        missed = np.concatenate([block.missed[index] for block in comparison.times.blocks])
+        count, total = int(missed.sum()), len(missed)
+        told["response_ms"] = _response(comparison, index)
+        told["deadline"] = {
+            "images": total,
+            "misses": count,
+            "miss_share_interval": list(binomial_interval(count, total)),
+        }
+    return told
+
+
+def show(comparison: Comparison) -> None:
+    """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
+    plan, times = comparison.plan, comparison.times
+    what = "in lockstep" if times is None else f"{len(times.blocks)} blocks of replays at TR, in turns"
+    again = f", {times.again} played again" if times is not None and times.again else ""
+    streams = f"{len(plan.streams)} stream{'s' if len(plan.streams) > 1 else ''}"
+    measures = [name for name in plan.measures if times is not None or name not in ("response_ms", "missed")]
+    ranks = {name: comparison.rank(name) for name in measures}
+    rows = []
+    for index, name in enumerate(plan.names):
+        found = figures(comparison, index)
+        cells = []
+        for measure in measures:
+            shared = "=" if ranks[measure].count(ranks[measure][index]) > 1 else ""
+            cells.append(f"{_cell(measure, found[measure])} ({ranks[measure][index]}{shared})")
+        rows.append([name, *cells])
+    print_table(
+        f"{len(rows)} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
+        ["candidate", *(HEADINGS[name] for name in measures)],
+        rows,
+    )
+    print_table(
+        "in pairs: first / second, or first - second, with its 95 % interval",
+        ["measure", "first", "second", "value", "interval", "the first is"],
+        [
+            [
+                f"{HEADINGS[measure]}, {'ratio' if BY_NAME[measure].neutral else 'difference'}",
+                plan.names[a],
+                plan.names[b],
+                figure(found[measure].value, BY_NAME[measure].digits),
+                _interval(measure, found[measure]),
+                f"{found[measure].standing}{f': {found[measure].note}' if found[measure].note else ''}",
+            ]
+            for (a, b), found in comparison.differences.items()
+            for measure in measures
+        ],
+    )
+    for measure in measures:
+        print(f"{HEADINGS[measure]}: {told_order(plan.names, ranks[measure])}")
+
+
+def _cell(measure: str, value: float | None) -> str:
+    if measure == "missed" and value is not None:
+        return f"{value:.2%}"
+    return figure(value, {"nmse": 5, "dice": 3, "lag_ms": 0}.get(measure, 2))
+
+
+def _interval(measure: str, difference: Difference) -> str:
+    if difference.interval is None:
+        return "-"
+    digits = BY_NAME[measure].digits
+    return " to ".join(f"{bound:.{digits}f}" for bound in difference.interval)
