@@ -1,0 +1,240 @@
+"""The HDF5 layout of the fastMRI sets, for scans whose frames are fully sampled.
+
+`kspace` is (frames, coils, readout, phase encode): the phase encode runs along the last axis, as the sets'
+masks do, so that a frame of ours is transposed. `reconstruction_rss` is the root of the sum of squares over the
+coils, `max` and `norm` are its largest entry and its Euclidean norm, and `ismrmrd_header` is the XML. In the
+sets an entry is a slice; here it is a frame. The layout has no place for the order of the lines within a
+frame: it is kept beside, and is ascending where it is not.
+
+Knoll et al. 2020, 10.1148/ryai.2020190007.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.formats import require_h5py
+from mrsim.formats.beside import Beside, copy_truth, read_beside, write_beside
+from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_file
+from mrsim.formats.mrd_header import MAX_XML_BYTES, Encoding, header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_import import Given, Imported, complete_header
+from mrsim.formats.oversampling import crop_oversampling
+from mrsim.storage import StreamWriter
+from mrsim.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
+
+MAX_FRAMES = 1 << 16
+_PURPOSE = "fastMRI files"
+_ACQUISITION = "mrsim"  # the sets name the protocol here, such as CORPD_FBK
+
+
+def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None = None) -> Path:
+    """Write a stream of fully sampled frames in the fastMRI layout, whole or not at all.
+
+    Parameters
+    ----------
+    stream
+        The scan; lines after its last whole frame are left out.
+    path
+        File to write.
+    progress
+        Told the frames done and the total.
+
+    Returns
+    -------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If a frame is not fully sampled, or the file cannot be written there.
+    MissingExtraError
+        If `ismrmrd` and `h5py` are not installed.
+    """
+    header, target = stream.header, Path(path)
+    ny, nx = header.matrix
+    if header.lines_per_frame != ny or stream.frames == 0:
+        raise InputError(
+            f"{stream.path or 'stream'}: frames of {header.lines_per_frame} of {ny} lines: the fastMRI "
+            "layout takes fully sampled ones; scan with --acceleration 1, or convert to MRD"
+        )
+    stream = stream.first_frames(stream.frames)
+    h5py = require_h5py(_PURPOSE)
+    largest, squares = 0.0, 0.0
+    with whole_file(target) as file:
+        text = header_to_xml(header, frames=stream.frames).decode("ascii")
+        file.create_dataset("ismrmrd_header", data=text, dtype=h5py.string_dtype("utf-8"))
+        kspace = file.create_dataset("kspace", (stream.frames, header.coils, nx, ny), np.complex64)
+        combined = file.create_dataset("reconstruction_rss", (stream.frames, nx, ny), np.float32)
+        for frame in range(stream.frames):
+            kspace[frame] = grid = _gridded(stream, frame)
+            combined[frame] = image = _combined(grid)
+            largest = max(largest, float(image.max()))
+            squares += float(np.sum(image.astype(np.float64) ** 2))
+            if progress is not None:
+                progress(frame + 1, stream.frames)
+        file.attrs["acquisition"] = _ACQUISITION
+        file.attrs["patient_id"] = stream.provenance.phantom if stream.provenance else "unknown"
+        file.attrs["max"], file.attrs["norm"] = largest, math.sqrt(squares)
+        group = write_beside(file, stream)
+        for name in ("ky", "frame", "t_ns"):
+            group.create_dataset(name, data=getattr(stream, name))
+    return target
+
+
+def _gridded(stream: Stream, frame: int) -> NDArray[np.complex64]:
+    """Return one frame's k-space, shape (coils, nx, ny)."""
+    ny = stream.header.matrix[0]
+    lines = slice(frame * ny, (frame + 1) * ny)
+    rows = stream.ky[lines] - ky_range(ny)[0]
+    if np.unique(rows).size != ny:
+        raise InputError(f"{stream.path or 'stream'}: frame {frame}: a row of k-space is missing")
+    grid = np.empty((ny, *stream.samples.shape[1:]), np.complex64)
+    grid[rows] = stream.samples[lines]
+    return np.ascontiguousarray(grid.transpose(1, 2, 0))
+
+
+def _combined(grid: NDArray[np.complex64]) -> NDArray[np.float32]:
+    axes = (-2, -1)
+    image = np.fft.ifft2(np.fft.ifftshift(grid.astype(np.complex128), axes=axes), norm="ortho")
+    magnitude = np.sqrt(np.sum(np.abs(np.fft.fftshift(image, axes=axes)) ** 2, axis=0))
+    out: NDArray[np.float32] = magnitude.astype(np.float32)
+    return out
+
+
+def fastmri_to_stream(
+    source: str | Path, target: str | Path, given: Given | None = None, progress: Progress | None = None
+) -> Imported:
+    """Write the frames of a fully sampled fastMRI file as a stream, in bounded memory.
+
+    Parameters
+    ----------
+    source
+        The file.
+    target
+        Folder of the stream; an earlier stream there is replaced.
+    given
+        What the file leaves out.
+    progress
+        Told the frames done and the total.
+
+    Returns
+    -------
+    imported
+        The folder, and what is to be told of it.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, undersampled, or leaves out what nobody gave.
+    MissingExtraError
+        If `ismrmrd` and `h5py` are not installed.
+    """
+    path, given = Path(source), given or Given()
+    for refused, option in ((given.slice, "--slice"), (given.lines_per_frame, "--lines-per-frame")):
+        if refused is not None:
+            raise InputError(f"{path}: {option} goes with MRD files, and this is a fastMRI file")
+    if given.prewhiten:
+        raise InputError(f"{path}: it has no noise scans to prewhiten by")
+    with opened(path) as file:
+        with guarded(path):
+            kspace = _kspace(file, path)
+            encoding = xml_to_encoding(_xml(file, path), str(path))
+        beside = read_beside(file, path)
+        return _write(kspace, encoding, beside, path, Path(target), given, progress)
+
+
+def _kspace(file: Any, path: Path) -> Any:
+    if "mask" in file:
+        raise InputError(f"{path}: it has a mask: only fully sampled sets can be taken")
+    single = "kspace" in file and len(getattr(file["kspace"], "shape", ())) == 3
+    found = dataset(file, "kspace", path, (None, None, None) if single else (None,) * 4)
+    frames, coils, nx, ny = (found.shape[0], 1, *found.shape[1:]) if single else found.shape
+    fits = 1 <= frames <= MAX_FRAMES and 1 <= coils <= MAX_COILS
+    if not fits or not 1 <= nx <= 2 * MAX_MATRIX or not 1 <= ny <= MAX_MATRIX:
+        raise InputError(
+            f"{path}: kspace: its shape is {found.shape}: expected (frames, coils, readout, rows)"
+        )
+    if found.dtype != np.complex64:
+        raise InputError(f"{path}: kspace: it is {found.dtype}: expected complex64")
+    if found.id.get_storage_size() == 0:
+        raise InputError(f"{path}: kspace: it was never written")
+    return found
+
+
+def _xml(file: Any, path: Path) -> bytes:
+    found = dataset(file, "ismrmrd_header", path, ())
+    if require_h5py(_PURPOSE).check_string_dtype(found.dtype) is None or found.dtype.itemsize > MAX_XML_BYTES:
+        raise InputError(f"{path}: ismrmrd_header: it is {found.dtype}: expected a string")
+    text = found[()]
+    return text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
+
+
+def _write(
+    kspace: Any,
+    encoding: Encoding,
+    beside: Beside | None,
+    path: Path,
+    target: Path,
+    given: Given,
+    progress: Progress | None,
+) -> Imported:
+    frames, samples, ny = kspace.shape[0], kspace.shape[-2], kspace.shape[-1]
+    coils = 1 if kspace.ndim == 3 else kspace.shape[1]
+    notes: list[str] = []
+    nx = encoding.matrix[1]
+    if samples not in (nx, 2 * nx):
+        raise InputError(f"{path}: kspace has {samples} samples along the readout, its header {nx} columns")
+    if samples != nx:
+        notes.append("readouts have 2x oversampling: it was taken off")
+    if ny != encoding.matrix[0]:
+        notes.append(f"kspace has {ny} rows, its header {encoding.matrix[0]}: those of kspace were taken")
+        encoding = dataclasses.replace(encoding, matrix=(ny, nx))
+    header = complete_header(encoding, path, coils, given, ny, notes)
+    count = frames * ny
+    ky, frame, t_ns = _columns(header, frames, beside, path)
+    kept = beside if beside is not None and beside.lines == count else None
+    provenance = None if kept is None else kept.provenance
+    with StreamWriter(target, header, count, provenance, None if kept is None else kept.truth) as writer:
+        for number in range(frames):
+            with guarded(path):
+                grid = kspace[number].reshape(coils, samples, ny)
+            lines = slice(number * ny, (number + 1) * ny)
+            rows = crop_oversampling(grid.transpose(2, 0, 1), nx)[ky[lines] - ky_range(ny)[0]]
+            writer.append(ky[lines], frame[lines], t_ns[lines], rows)
+            if progress is not None:
+                progress(number + 1, frames)
+        if kept is not None and kept.truth is not None:
+            copy_truth(kept, header, count, writer)
+    return Imported(target, count, tuple(notes))
+
+
+def _columns(
+    header: Header, frames: int, beside: Beside | None, path: Path
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """Return ky, frame and t_ns of each line: as kept beside, else ascending and at the pace of TR."""
+    ny = header.matrix[0]
+    low, count = ky_range(ny)[0], frames * ny
+    line = np.arange(count, dtype=np.int64)
+    if beside is None or beside.lines != count or "ky" not in beside.group:
+        ky = (line % ny + low).astype(np.int32)
+        return ky, (line // ny).astype(np.int32), line * header.tr_ns + header.te_ns
+    columns = []
+    with guarded(path):
+        for name, dtype in (("ky", np.int32), ("frame", np.int32), ("t_ns", np.int64)):
+            found = dataset(beside.group, name, path, (count,))
+            if found.dtype != dtype:
+                raise InputError(f"{path}: {found.name}: it is {found.dtype}: expected {np.dtype(dtype)}")
+            columns.append(found[:])
+    ky, frame, t_ns = columns
+    whole = np.sort(ky.reshape(frames, ny), axis=1) == np.arange(low, low + ny)
+    if not whole.all():
+        raise InputError(f"{path}: {beside.group.name}/ky: a frame has not every row")
+    return ky, frame, t_ns

@@ -1,0 +1,157 @@
+"""HDF5 files that are not trusted, and files that appear whole or not at all.
+
+The library reads what a file claims: so every dataset is taken through `dataset`, which refuses links and raw
+data in other files, and every read names its bounds first. Its errors become one line.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mrsim.errors import InputError
+from mrsim.formats import require_h5py
+
+Progress = Callable[[int, int], None]
+OWN_GROUP = "mrsim"  # what other readers have no use for
+MAX_CHUNK_BYTES = 256 << 20  # the library holds a whole chunk in memory, whatever part of it is asked for
+BLOCK_BYTES = 16 << 20  # read and written at a time
+_PURPOSE = "HDF5 files"
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn what the library raises over a damaged file into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, LookupError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file for reading.
+
+    Raises
+    ------
+    InputError
+        If it is not an HDF5 file, or is damaged where it is read within the context.
+    MissingExtraError
+        If `h5py` is not installed.
+    """
+    h5py = require_h5py(_PURPOSE)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        told = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not an HDF5 file, or truncated: {told}") from None
+    try:
+        yield file
+    finally:
+        with guarded(path):
+            file.close()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Any]:
+    """Write a file under a temporary name, and rename it when the context ends without an error.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing, it cannot be written, or a file that mrsim did not write stands there.
+    MissingExtraError
+        If `h5py` is not installed.
+    """
+    h5py = require_h5py(_PURPOSE)
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; make it first")
+    if path.exists() and not _is_own(path):
+        raise InputError(f"{path}: exists and was not written by mrsim; choose another name")
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with h5py.File(partial, "w") as file:
+            yield file
+        os.replace(partial, path)
+    except OSError as error:
+        told = error.strerror or " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: cannot be written: {told}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        with opened(path) as file, guarded(path):
+            return OWN_GROUP in file
+    except InputError:
+        return False
+
+
+def member(group: Any, name: str, path: Path) -> Any | None:
+    """Return what a group holds under a name, None where there is nothing.
+
+    Raises
+    ------
+    InputError
+        If it is a link to elsewhere.
+    """
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    if type(link).__name__ != "HardLink":
+        raise InputError(f"{path}: {name}: it is a link, which is not followed")
+    return group[name]
+
+
+def dataset(group: Any, name: str, path: Path, shape: tuple[int | None, ...]) -> Any:
+    """Return a dataset, looked at before anything of it is read.
+
+    Parameters
+    ----------
+    group
+        Where it should be.
+    name
+        Its name.
+    path
+        The file, for errors.
+    shape
+        Sizes that it must have; None for any.
+
+    Raises
+    ------
+    InputError
+        If it is missing, of another shape, or has its data elsewhere.
+    """
+    found = member(group, name, path)
+    if found is None:
+        raise InputError(f"{path}: {group.name.rstrip('/')}/{name}: missing")
+    where = f"{path}: {getattr(found, 'name', name)}"
+    if not hasattr(found, "dtype") or found.shape is None:
+        raise InputError(f"{where}: it is not an array")
+    fits = len(found.shape) == len(shape) and all(
+        want in (None, size) for want, size in zip(shape, found.shape, strict=True)
+    )
+    if not fits:
+        told = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{where}: its shape is {found.shape}: expected ({told})")
+    if found.external or found.is_virtual:
+        raise InputError(f"{where}: its data lie in other files, which are not read")
+    if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise InputError(f"{where}: its chunks are larger than {MAX_CHUNK_BYTES >> 20} MiB")
+    return found
+
+
+def blocks(count: int, item_bytes: int, most: int = 512) -> Iterator[tuple[int, int]]:
+    """Cut a range of items into pieces of bounded size: (start, stop) of each."""
+    step = max(1, min(most, BLOCK_BYTES // max(item_bytes, 1)))
+    return ((start, min(start + step, count)) for start in range(0, count, step))

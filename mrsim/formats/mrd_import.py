@@ -1,0 +1,292 @@
+"""An MRD file, ours or from elsewhere, as a stream.
+
+Ours comes back bit for bit. From one from elsewhere readout oversampling is taken off, and what the file does
+not say must be said or is assumed aloud. The clock of such a stream is that of its TR: the time stamps of the
+format are too coarse for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.formats.beside import Beside, copy_truth, read_beside
+from mrsim.formats.hdf5 import Progress, blocks, opened
+from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
+from mrsim.formats.mrd_file import MrdSource, open_mrd, read_noise
+from mrsim.formats.mrd_header import Encoding
+from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
+from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
+from mrsim.formats.oversampling import crop_oversampling
+from mrsim.storage import StreamWriter
+from mrsim.stream import Header
+
+ASSUMED_FLIP_RAD = math.radians(20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Say what a file from elsewhere leaves out, and choose from what it has.
+
+    Parameters
+    ----------
+    tr_ns, te_ns
+        Repetition and echo time, nanoseconds.
+    flip_rad
+        Flip angle, radians.
+    field_t
+        Static field, tesla.
+    lines_per_frame
+        Cut the lines, in the order of their acquisition, into frames of so many, whatever their counters say.
+    slice
+        Number of the slice to take.
+    prewhiten
+        Make the noise of the channels white, by the noise scans.
+    """
+
+    tr_ns: int | None = None
+    te_ns: int | None = None
+    flip_rad: float | None = None
+    field_t: float | None = None
+    lines_per_frame: int | None = None
+    slice: int | None = None
+    prewhiten: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Tell what became of a file.
+
+    Parameters
+    ----------
+    path
+        The stream's folder.
+    lines
+        Number of its lines.
+    notes
+        What was left out, taken off or assumed, a line each.
+    """
+
+    path: Path
+    lines: int
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Plan:
+    """Gather what is to be written: the readouts in the order of their acquisition, and their columns."""
+
+    header: Header
+    readouts: NDArray[np.int64]
+    lines: Lines
+    noise: NoiseScans | None
+    notes: list[str] = field(default_factory=list)
+
+
+def mrd_to_stream(
+    source: str | Path, target: str | Path, given: Given | None = None, progress: Progress | None = None
+) -> Imported:
+    """Write the lines of an MRD file as a stream, in bounded memory.
+
+    Parameters
+    ----------
+    source
+        The file.
+    target
+        Folder of the stream; an earlier stream there is replaced.
+    given
+        What the file leaves out.
+    progress
+        Told the lines done and the total.
+
+    Returns
+    -------
+    imported
+        The folder, and what is to be told of it.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, not a Cartesian 2-D scan, or leaves out what nobody gave.
+    MissingExtraError
+        If `ismrmrd` and `h5py` are not installed.
+    """
+    path, given = Path(source), given or Given()
+    with opened(path) as file:
+        found = open_mrd(file, path)
+        beside = read_beside(file, path)
+        plan = _plan(found, given)
+        beside = _fitting(beside, plan, found)
+        return _write(found, plan, beside, Path(target), given, progress)
+
+
+def _plan(found: MrdSource, given: Given) -> _Plan:
+    heads, encoding, notes = found.heads, found.encoding, list[str]()
+    imaging = imaging_readouts(found, given.slice, notes)
+    order = acquired_order(heads[imaging])
+    readouts = imaging[order]
+    chosen = heads[readouts]
+    try:
+        samples = samples_of(chosen, encoding)
+        header, lines = _lines(found, chosen, given, notes)
+    except InputError as error:
+        told = str(error).removeprefix(f"{found.path}: ")
+        raise InputError(f"{found.path}: {told}") from None
+    if samples != header.matrix[1]:
+        said = "as" if encoding.encoded_nx == samples else "though not"
+        notes.append(f"readouts have 2x oversampling, {said} stated in the header: it was taken off")
+    return _Plan(header, readouts, lines, _noise(found, header, notes), notes)
+
+
+def _lines(found: MrdSource, heads: NDArray[Any], given: Given, notes: list[str]) -> tuple[Header, Lines]:
+    encoding, coils = found.encoding, int(heads["active_channels"][0])
+    per_frame = given.lines_per_frame
+    if encoding.exact:
+        header = complete_header(encoding, found.path, coils, given, per_frame, notes)
+        lines = read_heads(heads, encoding, header.tr_ns, header.te_ns)
+        if per_frame is not None:
+            lines = dataclasses.replace(lines, frame=np.arange(len(heads)) // per_frame)
+        return header, lines
+    if per_frame is None:
+        frame, per_frame = number_frames(heads, encoding, found.path)
+    else:
+        frame = np.arange(len(heads), dtype=np.int64) // per_frame
+    header = complete_header(encoding, found.path, coils, given, per_frame, notes)
+    lines = read_heads(heads, encoding, header.tr_ns, header.te_ns)
+    return header, dataclasses.replace(lines, frame=frame)
+
+
+def complete_header(
+    encoding: Encoding, path: Path, coils: int, given: Given, lines_per_frame: int | None, notes: list[str]
+) -> Header:
+    """Return the protocol of a file: what it says, what is given, and what must be assumed.
+
+    Parameters
+    ----------
+    encoding
+        What its header says.
+    path
+        The file, for errors.
+    coils
+        Number of channels of its readouts.
+    given
+        What it leaves out.
+    lines_per_frame
+        Lines of a frame; None for what the header says.
+    notes
+        Told what was assumed.
+
+    Raises
+    ------
+    InputError
+        If something is said nowhere that cannot be assumed.
+    """
+    tr_ns, te_ns = given.tr_ns or encoding.tr_ns, given.te_ns if given.te_ns is not None else encoding.te_ns
+    flip_rad, field_t = given.flip_rad or encoding.flip_rad, given.field_t or encoding.field_t
+    if tr_ns is None:
+        raise InputError(f"{path}: its header states no TR: say it with --tr-ms")
+    if field_t is None:
+        raise InputError(f"{path}: its header states no field: say it with --field-t")
+    if te_ns is None:
+        te_ns = tr_ns // 2
+        notes.append(f"TE is not stated: {te_ns / 1e6:g} ms was assumed, half of TR (--te-ms)")
+    if flip_rad is None:
+        flip_rad = ASSUMED_FLIP_RAD
+        notes.append(
+            f"the flip angle is not stated: {math.degrees(flip_rad):g} degrees was assumed (--flip-deg)"
+        )
+    acceleration: float | None = None
+    if lines_per_frame is not None:
+        acceleration = max(1.0, encoding.matrix[0] / lines_per_frame)
+    return encoding.header(
+        coils=coils,
+        tr_ns=tr_ns,
+        te_ns=te_ns,
+        flip_rad=flip_rad,
+        field_t=field_t,
+        lines_per_frame=lines_per_frame,
+        acceleration=acceleration,
+    )
+
+
+def _noise(found: MrdSource, header: Header, notes: list[str]) -> NoiseScans | None:
+    heads = found.heads
+    scans = np.flatnonzero((heads["flags"] & np.uint64(Flag.NOISE)) != 0)
+    if scans.size == 0:
+        return None
+    count = int(heads["number_of_samples"][scans[0]])
+    alike = (heads["number_of_samples"][scans] == count) & (heads["active_channels"][scans] == header.coils)
+    if not alike.all():
+        notes.append(f"{int(np.sum(~alike))} noise scans of another shape were left out")
+    scans = scans[alike]
+    if scans.size == 0 or count == 0:
+        return None
+    size = scans.size * header.coils * count * 8
+    if size > MAX_NOISE_BYTES:
+        raise InputError(
+            f"{found.path}: {size >> 20} MiB of noise scans: at most {MAX_NOISE_BYTES >> 20} are read"
+        )
+    return read_noise(found, scans)
+
+
+def _fitting(beside: Beside | None, plan: _Plan, found: MrdSource) -> Beside | None:
+    """Drop what stands beside the readouts where it is not of these lines."""
+    if beside is not None and (not found.encoding.exact or beside.lines != len(plan.readouts)):
+        plan.notes.append(
+            f"truth and provenance are of {beside.lines} lines, not of these: they were left out"
+        )
+        return None
+    return beside
+
+
+def _write(
+    found: MrdSource,
+    plan: _Plan,
+    beside: Beside | None,
+    target: Path,
+    given: Given,
+    progress: Progress | None,
+) -> Imported:
+    header, count = plan.header, len(plan.readouts)
+    matrix = None
+    noise = plan.noise
+    if given.prewhiten:
+        if noise is None:
+            raise InputError(f"{found.path}: it has no noise scans to prewhiten by")
+        matrix = noise.whitening().astype(np.complex64)
+        noise = NoiseScans(matrix @ noise.samples, noise.dwell_us)
+        plan.notes.append("the noise of the channels was made white, at its mean variance")
+    elif noise is not None:
+        plan.notes.append(f"{len(noise.samples)} noise scans were kept beside the lines")
+    provenance = None if beside is None else beside.provenance
+    truth = None if beside is None else beside.truth
+    _check_narrow(plan.lines, found.path)
+    with StreamWriter(target, header, count, provenance, truth) as writer:
+        item = header.coils * int(found.heads["number_of_samples"][plan.readouts[0]]) * 8
+        for start, stop in blocks(count, item):
+            samples = crop_oversampling(found.samples(plan.readouts[start:stop]), header.matrix[1])
+            if matrix is not None:
+                samples = matrix @ samples
+            columns = (plan.lines.ky, plan.lines.frame, plan.lines.t_ns)
+            ky, frame, t_ns = (column[start:stop] for column in columns)
+            writer.append(ky.astype(np.int32), frame.astype(np.int32), t_ns, samples)
+            if progress is not None:
+                progress(stop, count)
+        if beside is not None and beside.truth is not None:
+            copy_truth(beside, header, count, writer)
+        if noise is not None:
+            noise.attach(writer)
+    return Imported(target, count, tuple(plan.notes))
+
+
+def _check_narrow(lines: Lines, path: Path) -> None:
+    low, high = int(lines.frame.min()), int(lines.frame.max())
+    if low < -(1 << 31) or high >= 1 << 31:
+        raise InputError(f"{path}: frames {low} to {high}: more than a stream can number")
