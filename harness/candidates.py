@@ -104,6 +104,18 @@ def _cascade(weights: str) -> Builder:
     return lambda: OnlineCascade(checkpoint)
 
 
+def _export(path: str) -> Builder:
+    from recon.adapters import from_export
+
+    return from_export(path).fresh
+
+
+def _onnx(path: str) -> Builder:
+    from recon.adapters import from_onnx
+
+    return from_onnx(path).fresh
+
+
 def _python(argument: str) -> Builder:
     where, colon, name = argument.rpartition(":")
     if not colon or not where or not name.isidentifier():
@@ -134,11 +146,16 @@ class _Foreign:
         if not isinstance(made, type):
             if isinstance(made, Reconstructor):
                 return made
+            torch = sys.modules.get("torch")  # where it was never imported, nothing is a module of it
+            if torch is not None and isinstance(made, torch.nn.Module):
+                from recon.adapters import from_module
+
+                return from_module(made, name=self._candidate)
             if callable(made):
                 return FrameAdapter(made)
         raise InputError(
             f"{self._candidate}: the factory returned {type(made).__name__}, expected a reconstructor (open, "
-            "push, close) or a function of (kspace, mask)"
+            "push, close), a torch.nn.Module or a function of (kspace, mask)"
         )
 
 
@@ -187,4 +204,6 @@ _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "cascade": ("WEIGHTS", _cascade),
     "null": ("", lambda _: Null),
     "python": ("package.module:factory", _python),
+    "export": ("FILE.pt2", _export),
+    "onnx": ("FILE.onnx", _onnx),
 }
