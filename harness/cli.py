@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import mrsim
-from harness import commands
+from harness import commands, dataset_command, table_options
 from harness.candidates import known
 from mrsim.errors import InputError, MrsimError
 
@@ -82,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
     _demo(command(commands.demo, "scan, replay, judge and draw: the whole of it in under 90 s"))
     _phantoms(command(commands.phantoms, "list the phantoms that are shipped, or draw one"))
     _simulate(command(commands.simulate, "scan a phantom into a folder"))
+    _dataset(command(commands.dataset, "make many streams, reproducibly, here or on a cluster"))
     _train(command(commands.train, "train a cascade on stored streams"))
+    _table(command(commands.table, "the seed's experiment: patients against every opponent, in one table"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
     _compare(command(commands.compare, "set several candidates side by side on several streams"))
     _audit(command(commands.audit, "look for what a reconstructor must not do"))
@@ -139,6 +141,10 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     _seed(command)
 
 
+def _dataset(command: argparse.ArgumentParser) -> None:
+    dataset_command.add_options(command)
+
+
 def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("stream", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
@@ -188,6 +194,11 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--log", metavar="FILE", help="write loss against epoch, as .csv")
     command.add_argument("--precision", default="float32", help="or bfloat16 (%(default)s)")
     command.add_argument("--device", default="cpu", help="or cuda (%(default)s)")
+    _seed(command)
+
+
+def _table(command: argparse.ArgumentParser) -> None:
+    table_options.add_options(command)
     _seed(command)
 
 

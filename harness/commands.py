@@ -124,6 +124,13 @@ def doctor(args: argparse.Namespace) -> int:
     return 0
 
 
+def table(args: argparse.Namespace) -> int:
+    """Judge every patient, acceleration and stage against every opponent."""
+    from harness.table import run
+
+    return run(args)
+
+
 def demo(args: argparse.Namespace) -> int:
     """Run the demonstration."""
     demonstration = importlib.import_module("harness.demo")

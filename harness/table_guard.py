@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mrsim.errors import InputError
-from mrsim.stream import Header, Stream
+from mrsim.phantom import Phantom
+from mrsim.stream import Header
 
 TOLERANCE_S = 1e-6
 
 
 def refuse_overlap(
-    record: dict[str, Any], stream: Stream, judged_s: tuple[float, float], weights: str
+    record: dict[str, Any], phantom: Phantom, seed: int, judged_s: tuple[float, float], weights: str
 ) -> None:
     """Raise an error if weights know the breathing that they would be judged on.
 
@@ -23,8 +24,8 @@ def refuse_overlap(
     record
         Record of the weights; `data` describes each scan with `phantom`, `phantom_text`, `seed`, and the
         time that was used, `trained_s` or `used_s` (start and stop, seconds); without it, all `frames`.
-    stream
-        The whole scan that they are judged on.
+    phantom, seed
+        What they are judged on.
     judged_s
         Start and stop of what is judged, seconds.
     weights
@@ -33,31 +34,26 @@ def refuse_overlap(
     Raises
     ------
     InputError
-        If the times overlap, or the record does not say what the weights were trained on.
+        If the times overlap or the record does not say what the weights were trained on.
     """
-    made = stream.provenance
-    if made is None:
-        raise InputError(
-            f"{stream.path or 'stream'}: it does not say how it was made: no training can be ruled out"
-        )
     data = record.get("data")
     if not isinstance(data, list) or not data:
         raise InputError(f"{weights}: its record does not say what it was trained on; train it again")
     for number, scan in enumerate(data):
         if not isinstance(scan, dict) or scan.get("seed") is None or scan.get("phantom") is None:
             raise InputError(
-                f"{weights}: data {number}: its record does not say which phantom and seed it was trained on; "
-                "train it again on a scan that says how it was made"
+                f"{weights}: data {number}: its record does not say which phantom and seed it was "
+                "trained on; train it again on a scan that says how it was made"
             )
-        same = scan["phantom"] == made.phantom or scan.get("phantom_text") == made.phantom_text
-        if not same or scan["seed"] != made.seed:
+        same = scan["phantom"] == phantom.name or scan.get("phantom_text") == phantom.text
+        if not same or scan["seed"] != seed:
             continue
         start, stop = _used(scan, record, weights)
         if start < judged_s[1] - TOLERANCE_S and judged_s[0] < stop - TOLERANCE_S:
             raise InputError(
-                f"{weights}: trained on {start:.1f} to {stop:.1f} s of {made.phantom} with seed {made.seed}, "
-                f"to be judged on {judged_s[0]:.1f} to {judged_s[1]:.1f} s of it: take another --seed, or train "
-                "on the time before"
+                f"{weights}: trained on {start:.1f} to {stop:.1f} s of {phantom.name} with seed {seed}, "
+                f"to be judged on {judged_s[0]:.1f} to {judged_s[1]:.1f} s of it: take another --seed, or "
+                "train on the time before"
             )
 
 

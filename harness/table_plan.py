@@ -11,19 +11,15 @@ from typing import Any
 
 import mrsim
 from harness.candidates import known
+from harness.table_options import HORIZON, PARTS, SLOW, STAGES, TIMINGS
 from harness.table_scans import Scan, TimeLine, fingerprint
 from harness.table_variants import CHANGES
 from mrsim.errors import InputError
 
-PARTS = ("main", "generalisation", "horizon")
-STAGES = {"coarse": "-coarse", "fine": ""}
-"""What each stage adds to the name of its weights."""
 REFERENCES = {
     "fully-sampled": "every line at one instant, with the scan's noise",
     "consistency-floor": "the truth at the last line, with the acquired lines kept as they are",
 }
-SLOW = ("cs-tv", "pdacs", "low-rank-sparse")
-CANDIDATES = ("zero-filled", "view-sharing", "sliding-window", "keyhole", "nearest-frame", *SLOW, "cascade")
 CASCADE = "cascade:{patient}-{acceleration}x{stage}"
 NEAREST = "nearest-frame"
 UNTRAINED = 7.0
@@ -170,11 +166,11 @@ class Options:
     timings: tuple[str, ...] = ("prospective",)
     snrs: tuple[float, ...] = (20.0,)
     parts: tuple[str, ...] = ("main",)
-    line: TimeLine = TimeLine()
+    line: TimeLine = dataclasses.field(default_factory=TimeLine)
     scan_s: float = 183.0
     slow_s: float = 12.0
     slow: tuple[str, ...] = SLOW
-    horizon: str = "cascade:{patient}-{acceleration}x-last+{horizon}"
+    horizon: str = HORIZON
     seed: int = 0
     matrix: tuple[int, int] = (128, 128)
     service_ms: float | None = None
@@ -183,7 +179,7 @@ class Options:
         for option, given, expected in (
             ("--stages", self.stages, tuple(STAGES)),
             ("--what", self.parts, PARTS),
-            ("--timing", self.timings, ("prospective", "retrospective")),
+            ("--timing", self.timings, TIMINGS),
         ):
             for value in given:
                 if value not in expected:

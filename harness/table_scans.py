@@ -1,8 +1,8 @@
 """The scans of the table: made on demand, kept in a folder under a name that carries what made them.
 
-One scan is one time line: its first part is what training and libraries may know, what follows is judged. What
-is true during a scan does not depend on when its lines are taken nor on their noise, so one prospective scan
-stores the truth for all of them.
+One scan is one time line: its first part is what training and libraries may know, what follows is judged.
+What is true during a scan does not depend on when its lines are taken nor on their noise, so one prospective
+scan stores the truth for all of them.
 """
 
 from __future__ import annotations
@@ -209,8 +209,8 @@ class TimeLine:
     def __post_init__(self) -> None:
         if not 0 < self.lead_s <= self.train_s:  # false for NaN, too
             raise InputError(
-                f"--lead-seconds {self.lead_s:g}, --train-seconds {self.train_s:g}: expected a lead-in above 0 "
-                "and within the first part"
+                f"--lead-seconds {self.lead_s:g}, --train-seconds {self.train_s:g}: expected a lead-in above "
+                "0 and within the first part"
             )
         if self.judged_s is not None and not self.judged_s > 0:
             raise InputError(f"--seconds {self.judged_s:g}: expected more than 0")
@@ -233,7 +233,7 @@ class TimeLine:
         stop = frames if math.isinf(seconds) else min(frames, first + math.floor(seconds * 1e9 / frame_ns))
         if stop <= first:
             raise InputError(
-                f"the scan of {frames * frame_ns / 1e9:.1f} s has no frame to judge after {self.train_s:g} s: "
-                "scan for longer (--scan-seconds), or judge for longer (--seconds)"
+                f"the scan of {frames * frame_ns / 1e9:.1f} s has no frame to judge after {self.train_s:g} "
+                "s: scan for longer (--scan-seconds), or judge for longer (--seconds)"
             )
         return seen, first, stop

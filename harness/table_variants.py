@@ -38,7 +38,7 @@ def _coughing(motions: Table) -> Table:
 
 
 def _summed(motions: Table, added: Table) -> Table:
-    """Return the motions with one added to the drive, which keeps its name and its place before what follows it."""
+    """Return the motions with one added to the drive, which keeps its name for all that follows it."""
     out: Table = {}
     for name, motion in motions.items():
         if name == DRIVE:
