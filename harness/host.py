@@ -75,6 +75,9 @@ class HostLog:
         Threads that torch computes with, if it is loaded.
     load
         Mean number of processes that ran or waited over the last minute.
+    stalls
+        When, on the gate's clock, each stall of its idle time ended, and how long it was, nanoseconds; the
+        first ones, of more than a millisecond.
     """
 
     wall_ns: int
@@ -88,6 +91,7 @@ class HostLog:
     longest_stall_ns: int
     threads: int | None
     load: float | None
+    stalls: tuple[tuple[int, int], ...] = ()
 
     def causes(self) -> list[str]:
         """Return what can have made a run late, in plain words, likeliest first; none of a quiet host."""
@@ -146,6 +150,7 @@ def compare(before: Snapshot, clock: RealClock | None) -> HostLog:
         longest_stall_ns=0 if clock is None else clock.wakes.longest_ns,
         threads=torch_threads(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        stalls=() if clock is None else tuple(clock.wakes.stalls),
     )
 
 
