@@ -125,8 +125,10 @@ class Comparison:
     quality: tuple[tuple[Quality | None, ...], ...]
     differences: dict[tuple[int, int], dict[str, Difference]]
 
-    def rank(self, measure: str) -> list[int]:
-        """Return each candidate's rank in a measure; those level share one."""
+    def rank(self, measure: str) -> list[int] | None:
+        """Return the candidates' ranks in a measure, shared where level; None where a pair is undecided."""
+        if any(found[measure].standing == "undecided" for found in self.differences.values()):
+            return None
 
         def ahead(one: int, other: int) -> bool:
             difference = self.differences[min(one, other), max(one, other)][measure]
@@ -210,10 +212,7 @@ def compare(plan: Plan, mapper: Mapper = map, progress: Report | None = None) ->
             limit_ns=None if plan.limit_s is None or plan.isolate else round(plan.limit_s * 1e9),
             progress=tell,
         )
-    quality = tuple(
-        tuple(_quality(plan, scans[s], one, s, _typical_ns(times, i)) for s, one in enumerate(row))
-        for i, row in enumerate(accuracy)
-    )
+    quality = tuple(tuple(_quality(plan, scans[s], one, s) for s, one in enumerate(row)) for row in accuracy)
     count = len(plan.candidates)
     differences = {
         (a, b): {
@@ -242,27 +241,14 @@ def _accuracy(
     return tuple(tuple(found[i * width : (i + 1) * width]) for i in range(len(plan.candidates)))
 
 
-def _typical_ns(times: Times | None, candidate: int) -> int:
-    """Return the median response of a candidate, nanoseconds; 0 where none was measured."""
-    if times is None:
-        return 0
-    all_ns = np.concatenate([block.response_ns[candidate] for block in times.blocks])
-    shown = all_ns[all_ns >= 0]
-    return int(np.median(shown)) if len(shown) else 0
-
-
-def _due_ns(stream: Stream, frames: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (frames + 1) * stream.header.frame_ns
-
-
-def _quality(plan: Plan, stream: Stream, one: Accuracy, number: int, response_ns: int) -> Quality | None:
-    """Return the measures of one candidate's images, shown after its median response."""
+def _quality(plan: Plan, stream: Stream, one: Accuracy, number: int) -> Quality | None:
+    """Return the measures of one candidate's images; in lockstep each is shown when its last line is due."""
     if not len(one.frames):
         return None
-    shown_ns = _due_ns(stream, one.frames) + response_ns
+    due_ns = (one.frames + 1) * stream.header.frame_ns
     # One seed a stream: all candidates draw the same breaths.
     seed = int(child(plan.seed, "compare", "quality", number).generate_state(1)[0])
-    return judge_frames(stream, one.frames, shown_ns, list(one.scores), seed)
+    return judge_frames(stream, one.frames, due_ns, list(one.scores), seed)
 
 
 def _difference(
@@ -280,8 +266,8 @@ def _difference(
         (first, one), (second, other) = (pooled_lag(quality[i]) for i in (a, b))
         return of_intervals(measure, first, second, one, other)
     if name in TIMED:
-        if times is None:
-            return Difference(None, None, "undecided", "no time was measured")
+        if times is None or times.reason or times.broken:
+            return Difference(None, None, "undecided", "no valid time was measured")
         return paired(measure, *_timed_pairs(name, times, a, b), seed)
     return paired(measure, *_image_pairs(name, scans, accuracy, quality, a, b), seed)
 
@@ -320,9 +306,8 @@ def _image_pairs(
         both = np.stack(columns, axis=1)
         t_ns = np.asarray(stream.t_ns)[(one.frames[first] + 1) * stream.header.lines_per_frame - 1]
         breaths = breath_blocks(t_ns, breath_starts(stream.truth, stream.header))
-        within = ~np.isnan(both).any(axis=1)
-        pairs.append(both[within])
-        blocks.append(breaths[within] + offset)
+        pairs.append(both)
+        blocks.append(breaths + offset)
         offset += int(breaths.max()) + 1 if len(breaths) else 0
     return np.concatenate(pairs), np.concatenate(blocks)
 
@@ -330,7 +315,7 @@ def _image_pairs(
 def _values(
     name: str, stream: Stream, quality: Quality | None, chosen: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return one candidate's value of each chosen frame, shape (n,); NaN where it has none."""
+    """Return one candidate's value of each chosen frame, shape (n,)."""
     if quality is None:
         return np.empty(0)
     if name == "centroid_mm":
@@ -340,7 +325,7 @@ def _values(
 
 
 def errors_mm(stream: Stream, quality: Quality, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the centroid errors of chosen images at the instant of showing, mm.
+    """Return the centroid errors of chosen images against the truth at their last line, mm.
 
     Parameters
     ----------
@@ -352,15 +337,12 @@ def errors_mm(stream: Stream, quality: Quality, chosen: NDArray[np.int64]) -> ND
     Returns
     -------
     errors
-        Shape (n,); infinite where no target was found, NaN of an image that was shown after the scan.
+        Shape (n,); infinite where no target was found.
     """
     assert stream.truth is not None
-    shown_ns = quality.shown_ns[chosen]
-    true = stream.truth.centroid_at(shown_ns, stream.header)
-    errors = 1e3 * np.hypot(*(quality.centroid_m[chosen] - true).T)
-    errors = np.where(np.isnan(errors), np.inf, errors)
-    after = shown_ns > (len(stream) + 1) * stream.header.tr_ns
-    return np.where(after, np.nan, errors)
+    last = (quality.frames[chosen] + 1) * stream.header.lines_per_frame - 1
+    errors = 1e3 * np.hypot(*(quality.centroid_m[chosen] - stream.truth.centroid[last]).T)
+    return np.where(np.isnan(errors), np.inf, errors)
 
 
 def pooled_lag(row: Sequence[Quality | None]) -> tuple[float | None, Interval | None]:

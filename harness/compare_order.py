@@ -62,7 +62,7 @@ MEASURES = (
     Measure("nmse", "ratio of the mean NMSE", 1.0, 1.02),
     Measure("dice", "difference of the mean Dice", 0.0, 0.002, more_is_better=True, digits=4),
     Measure("lag_ms", "difference of the apparent lag", 0.0, 5.0, digits=1),
-    Measure("centroid_mm", "difference of the centroid error's p95 when shown, mm", 0.0, 0.05),
+    Measure("centroid_mm", "difference of the p95 of the centroid error at the last line, mm", 0.0, 0.05),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 TIMED = ("response_ms", "missed")
@@ -195,7 +195,10 @@ def of_intervals(
 
 
 def ranks(count: int, ahead: Callable[[int, int], bool]) -> list[int]:
-    """Return the rank of each candidate: one more than the number of those that are ahead of it."""
+    """Return the rank of each candidate: one more than the number of those that are ahead of it.
+
+    Levelness does not carry over: a may be level with b and b with c, and a still be ahead of c.
+    """
     return [1 + sum(ahead(other, one) for other in range(count) if other != one) for one in range(count)]
 
 

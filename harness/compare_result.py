@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import environment
 from harness.compare import Comparison, Plan, compare, errors_mm, pooled_lag
@@ -16,6 +17,7 @@ from harness.result import check_target, quality_json, write_json
 from harness.statistics import binomial_interval, nearest_rank, samples_needed, summarise
 
 SCHEMA = "mrsim-compare/1"
+SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
 HEADINGS = {
     "response_ms": "response p50 ms",
     "missed": "missed",
@@ -62,7 +64,7 @@ def figures(comparison: Comparison, candidate: int) -> dict[str, float | None]:
     times = comparison.times
     rows = [q for q in comparison.quality[candidate] if q is not None]
     if times is not None:
-        missed = np.concatenate([block.missed[candidate] for block in times.blocks])
+        missed = _missed(comparison, candidate)
         found["response_ms"] = _response(comparison, candidate)["p50"]
         found["missed"] = float(missed.mean()) if len(missed) else None
     for name in ("nmse", "dice"):
@@ -80,16 +82,22 @@ def _p95_mm(comparison: Comparison, candidate: int) -> float | None:
         if quality is not None
     ]
     values = np.concatenate(errors) if errors else np.empty(0)
-    values = values[~np.isnan(values)]
     if len(values) < samples_needed(0.95):
         return None
     value = float(nearest_rank(values, 0.95))
     return value if np.isfinite(value) else None
 
 
+def _missed(comparison: Comparison, candidate: int) -> NDArray[np.bool_]:
+    assert comparison.times is not None
+    nothing = np.empty(0, np.bool_)
+    return np.concatenate([nothing, *(block.missed[candidate] for block in comparison.times.blocks)])
+
+
 def _response(comparison: Comparison, candidate: int) -> dict[str, Any]:
     assert comparison.times is not None
-    all_ns = np.concatenate([block.response_ns[candidate] for block in comparison.times.blocks])
+    nothing = np.empty(0, np.int64)
+    all_ns = np.concatenate([nothing, *(block.response_ns[candidate] for block in comparison.times.blocks)])
     summary = summarise(all_ns[all_ns >= 0])
     told = {key: getattr(summary, key) for key in ("p50", "p95", "p99", "max")}
     return {**{k: None if v is None else v / 1e6 for k, v in told.items()}, "count": summary.count}
@@ -105,9 +113,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "reason": verdict.reason,
         "plan": dataclasses.asdict(plan),
         "candidates": [_candidate(comparison, i) for i in range(len(names))],
-        "order": {
-            name: told_order(names, comparison.rank(name)) for name in plan.measures
-        },
+        "order": {name: _order(comparison, name) for name in plan.measures},
         "measures": {
             name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
             for name in plan.measures
@@ -119,7 +125,9 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "blocks": None
         if times is None
         else {
+            "planned": times.planned,
             "count": len(times.blocks),
+            "spoiled": list(times.spoiled),
             "played_again": times.again,
             "order": [[names[i] for i in block.order] for block in times.blocks],
         },
@@ -130,6 +138,15 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         # In lockstep nothing depends on the host, so it is not told: the same gives the same, byte for byte.
         "environment": None if times is None else environment.describe(),
     }  # fmt: skip
+
+
+def _order(comparison: Comparison, measure: str) -> str | None:
+    rank = comparison.rank(measure)
+    return None if rank is None else told_order(comparison.plan.names, rank)
+
+
+def _rank(ranks: list[int] | None, index: int) -> int | None:
+    return None if ranks is None else ranks[index]
 
 
 def _told(difference: Difference) -> dict[str, Any]:
@@ -147,7 +164,7 @@ def _candidate(comparison: Comparison, index: int) -> dict[str, Any]:
         "name": comparison.plan.names[index],
         "candidate": comparison.plan.candidates[index],
         "figures": figures(comparison, index),
-        "ranks": {name: comparison.rank(name)[index] for name in comparison.plan.measures},
+        "ranks": {name: _rank(comparison.rank(name), index) for name in comparison.plan.measures},
         "streams": [
             {
                 "path": path,
@@ -164,7 +181,7 @@ def _candidate(comparison: Comparison, index: int) -> dict[str, Any]:
         ],
     }
     if comparison.times is not None:
-        missed = np.concatenate([block.missed[index] for block in comparison.times.blocks])
+        missed = _missed(comparison, index)
         count, total = int(missed.sum()), len(missed)
         told["response_ms"] = _response(comparison, index)
         told["deadline"] = {
@@ -183,43 +200,49 @@ def show(comparison: Comparison) -> None:
     streams = f"{len(plan.streams)} stream{'s' if len(plan.streams) > 1 else ''}"
     measures = [name for name in plan.measures if times is not None or name not in ("response_ms", "missed")]
     ranks = {name: comparison.rank(name) for name in measures}
-    rows = []
-    for index, name in enumerate(plan.names):
-        found = figures(comparison, index)
-        cells = []
-        for measure in measures:
-            shared = "=" if ranks[measure].count(ranks[measure][index]) > 1 else ""
-            cells.append(f"{_cell(measure, found[measure])} ({ranks[measure][index]}{shared})")
-        rows.append([name, *cells])
+    rows = [
+        [name, *(_cell(m, figures(comparison, index)[m], _place(ranks[m], index)) for m in measures)]
+        for index, name in enumerate(plan.names)
+    ]
     print_table(
         f"{len(rows)} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
         ["candidate", *(HEADINGS[name] for name in measures)],
         rows,
     )
+    few = len(rows) <= SHOWN_IN_FULL
     print_table(
-        "in pairs: first / second, or first - second, with its 95 % interval",
+        f"{'in pairs' if few else 'each against the first'}, with 95 % intervals"
+        f"{'' if few else '; --json FILE has all pairs'}",
         ["measure", "first", "second", "value", "interval", "the first is"],
         [
             [
-                f"{HEADINGS[measure]}, {'ratio' if BY_NAME[measure].neutral else 'difference'}",
+                f"{HEADINGS[m]}, {'ratio' if BY_NAME[m].neutral else 'difference'}",
                 plan.names[a],
                 plan.names[b],
-                figure(found[measure].value, BY_NAME[measure].digits),
-                _interval(measure, found[measure]),
-                f"{found[measure].standing}{f': {found[measure].note}' if found[measure].note else ''}",
+                figure(found[m].value, BY_NAME[m].digits),
+                _interval(m, found[m]),
+                f"{found[m].standing}{f': {found[m].note}' if found[m].note else ''}",
             ]
+            for m in measures
             for (a, b), found in comparison.differences.items()
-            for measure in measures
+            if few or a == 0
         ],
     )
     for measure in measures:
-        print(f"{HEADINGS[measure]}: {told_order(plan.names, ranks[measure])}")
+        print(f"{HEADINGS[measure]}: {_order(comparison, measure) or 'undecided'}")
 
 
-def _cell(measure: str, value: float | None) -> str:
+def _place(ranks: list[int] | None, index: int) -> str:
+    """Return a rank, with = where it is shared; ? where it is undecided."""
+    if ranks is None:
+        return "?"
+    return f"{ranks[index]}{'=' if ranks.count(ranks[index]) > 1 else ''}"
+
+
+def _cell(measure: str, value: float | None, place: str) -> str:
     if measure == "missed" and value is not None:
-        return f"{value:.2%}"
-    return figure(value, {"nmse": 5, "dice": 3, "lag_ms": 0}.get(measure, 2))
+        return f"{value:.2%} ({place})"
+    return f"{figure(value, {'nmse': 5, 'dice': 3, 'lag_ms': 0}.get(measure, 2))} ({place})"
 
 
 def _interval(measure: str, difference: Difference) -> str:

@@ -2,8 +2,8 @@
 
 The scans are cut into segments of a few seconds. Of each segment every candidate is played a fresh replay at
 TR, one after the other in an order that is drawn anew, and reversed in every second round so that nobody
-profits from his place. Such a block of replays is what is compared; a block in which the host spoiled one
-replay is played again as a whole.
+profits from his place. Such a block of replays is what is compared. One in which the host spoiled a replay is
+played again as a whole, and left out as a whole if that does not help.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mrsim.seeds import child
 from mrsim.stream import Stream
 
 TRIES = 3  # of a block that the host spoiled
+MAX_SPOILED_SHARE = 0.25  # of the blocks; with more left out, what is left is no fair sample of the host
 MIN_FRAMES = 12  # of a segment: warmed up, and then some
 # Images of one scan that differ by no more than this (NMSE) are the same: only their rounding differs.
 SAME_NMSE = 1e-6
@@ -84,9 +85,13 @@ class Times:
     Parameters
     ----------
     blocks
-        In the order in which they were played.
+        Those that count, in the order in which they were played.
     again
-        Number of blocks that were played again, for the host had spoiled them.
+        How often a block was played again, for the host had spoiled it.
+    spoiled
+        Why each block that does not count was void.
+    planned
+        Number of blocks that were to be played.
     broken
         What ended a candidate, by its number.
     other_images
@@ -95,13 +100,20 @@ class Times:
 
     blocks: tuple[Block, ...]
     again: int
+    spoiled: tuple[str, ...]
+    planned: int
     broken: dict[int, str]
     other_images: dict[int, str]
 
     @property
     def reason(self) -> str:
         """Return why these times say nothing; empty where they do."""
-        return next((block.reason for block in self.blocks if block.reason), "")
+        if len(self.spoiled) <= MAX_SPOILED_SHARE * self.planned:
+            return ""
+        return (
+            f"{len(self.spoiled)} of {len(self.spoiled) + len(self.blocks)} blocks were spoiled, "
+            f"{TRIES} times each: {self.spoiled[0]}"
+        )
 
 
 def segments(streams: Sequence[Stream], segment_s: float) -> list[Segment]:
@@ -187,26 +199,30 @@ def interleave(
         If a stream is too short, a candidate refuses it, or an image is not one.
     """
     parts = segments(streams, segment_s)
-    blocks: list[Block] = []
+    good: list[Block] = []
+    spoiled: list[str] = []
     broken: dict[int, str] = {}
     other: dict[int, str] = {}
-    again = 0
-    total = repeat * len(parts)
+    again, planned = 0, repeat * len(parts)
     for round_ in range(repeat):
         for number, segment in enumerate(parts):
             part = part_of(streams[segment.stream], segment)
             order = turn_order(len(candidates), round_, number, seed)
             for attempt in range(TRIES):
                 block = _block(part, segment, candidates, order, images, limit_ns, broken, other)
-                if broken or not block.reason or attempt == TRIES - 1:
+                if broken or not block.reason:
                     break
-                again += 1
-            blocks.append(block)
+                again += attempt < TRIES - 1
+            if block.reason:
+                spoiled.append(block.reason)
+            else:
+                good.append(block)
             if progress is not None:
-                progress(len(blocks), total)
-            if broken or block.reason:
-                return Times(tuple(blocks), again, broken, other)
-    return Times(tuple(blocks), again, broken, other)
+                progress(len(good) + len(spoiled), planned)
+            times = Times(tuple(good), again, tuple(spoiled), planned, broken, other)
+            if broken or times.reason:
+                return times
+    return times
 
 
 def _block(
