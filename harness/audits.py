@@ -44,7 +44,7 @@ PROBED_LINES = 8
 MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 16 << 10, 32
 RESIDENT_SLACK_BYTES = 32 << 20
 # A scan seen before that takes less than this share of the time of one that differs a little is remembered.
-CACHE_SHARE, CACHE_FLOOR_NS = 1 / 3, 50_000
+CACHE_SHARE, CACHE_FLOOR_NS, CACHE_TRIES = 1 / 3, 50_000, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,13 +304,15 @@ def _caching(bench: Bench) -> str | None:
         both = bench.base.images.shown[frame] and run.images.shown[frame]
         if both and _differing(bench.base, run, range(frame, frame + 1)) is None:
             return f"frame {frame}: another scan with the same header shows the image of the one before"
-    known_ns, new_ns = (_service_ns(bench, stream) for stream in (bench.short, bench.altered(
-        np.arange(len(bench.short)), "never seen")))  # fmt: skip
-    if new_ns > CACHE_FLOOR_NS and known_ns < CACHE_SHARE * new_ns:
-        return (
-            f"a scan that it has seen takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
-        )
-    return None
+    everything, told = np.arange(len(bench.short)), ""
+    for attempt in range(CACHE_TRIES):
+        # A memory shows every time; a host that was busy for a moment does not.
+        known_ns = _service_ns(bench, bench.short)
+        new_ns = _service_ns(bench, bench.altered(everything, "never seen", attempt))
+        if new_ns <= CACHE_FLOOR_NS or known_ns >= CACHE_SHARE * new_ns:
+            return None
+        told = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
+    return f"a scan that it has seen {told}"
 
 
 def _service_ns(bench: Bench, stream: Stream) -> float:
