@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     _compare(command(commands.compare, "set several candidates side by side on several streams"))
     _audit(command(commands.audit, "look for what a reconstructor must not do"))
     _guard(command(commands.guard, "fail where new code takes longer than the old, both run in turns"))
+    _convert(command(commands.convert, "turn a stream into an MRD or fastMRI file, or back"))
     _doctor(command(commands.doctor, "say what this host can measure"))
     return top
 
@@ -294,6 +295,26 @@ def _isolate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-s", type=float, metavar="S", help="with --isolate for one line, else for the whole replay"
     )
+
+
+def _convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", metavar="SRC", help="folder of a stream, or an HDF5 file")
+    command.add_argument("target", metavar="DST", help="a name that ends in .h5 or .mrd, or a folder")
+    command.add_argument(
+        "--layout", choices=("mrd", "fastmri"), default="mrd", help="of a file to write (%(default)s)"
+    )
+    command.add_argument(
+        "--oversampling", choices=("none", "reported", "unreported"), default="none",
+        help="write 2x readout oversampling, with or without it in the encoded space (%(default)s)",
+    )  # fmt: skip
+    reading = command.add_argument_group("of a file that is read, where it does not say so itself")
+    reading.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time")
+    reading.add_argument("--te-ms", type=float, metavar="MS", help="echo time (half of TR)")
+    reading.add_argument("--flip-deg", type=float, metavar="DEG", help="flip angle (20)")
+    reading.add_argument("--field-t", type=float, metavar="T", help="static field")
+    reading.add_argument("--lines-per-frame", type=int, metavar="N", help="cut frames anew, by time")
+    reading.add_argument("--slice", type=int, metavar="N", help="the slice to take, of several")
+    reading.add_argument("--prewhiten", action="store_true", help="by the noise scans in the file")
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:

@@ -112,6 +112,20 @@ def guard(args: argparse.Namespace) -> int:
     return run(args)
 
 
+def dataset(args: argparse.Namespace) -> int:
+    """Make many streams from a specification, or verify them."""
+    from harness.dataset_command import run
+
+    return run(args)
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Turn a stream into a file of the field, or such a file into a stream."""
+    from harness.convert_command import run
+
+    return run(args)
+
+
 def doctor(args: argparse.Namespace) -> int:
     """Say what this host can measure."""
     from harness.doctor import diagnose

@@ -1,9 +1,9 @@
 """The HDF5 layout of the fastMRI sets, for scans whose frames are fully sampled.
 
 `kspace` is (frames, coils, readout, phase encode): the phase encode runs along the last axis, as the sets'
-masks do, so that a frame of ours is transposed. `reconstruction_rss` is the root of the sum of squares over the
-coils, `max` and `norm` are its largest entry and its Euclidean norm, and `ismrmrd_header` is the XML. In the
-sets an entry is a slice; here it is a frame. The layout has no place for the order of the lines within a
+masks do, so that a frame of ours is transposed. `reconstruction_rss` is the root of the sum of squares over
+the coils, `max` and `norm` are its largest entry and its Euclidean norm, and `ismrmrd_header` is the XML. In
+the sets an entry is a slice; here it is a frame. The layout has no place for the order of the lines within a
 frame: it is kept beside, and is ascending where it is not.
 
 Knoll et al. 2020, 10.1148/ryai.2020190007.
@@ -30,6 +30,7 @@ from mrsim.storage import StreamWriter
 from mrsim.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
 
 MAX_FRAMES = 1 << 16
+MAX_FRAME_BYTES = 256 << 20
 _PURPOSE = "fastMRI files"
 _ACQUISITION = "mrsim"  # the sets name the protocol here, such as CORPD_FBK
 
@@ -151,6 +152,18 @@ def fastmri_to_stream(
         return _write(kspace, encoding, beside, path, Path(target), given, progress)
 
 
+def is_fastmri(path: str | Path) -> bool:
+    """Return whether a file has the fastMRI layout: k-space as an array at its root.
+
+    Raises
+    ------
+    InputError
+        If it is not an HDF5 file, or damaged.
+    """
+    with opened(Path(path)) as file, guarded(Path(path)):
+        return "kspace" in file and hasattr(file["kspace"], "shape")
+
+
 def _kspace(file: Any, path: Path) -> Any:
     if "mask" in file:
         raise InputError(f"{path}: it has a mask: only fully sampled sets can be taken")
@@ -159,8 +172,12 @@ def _kspace(file: Any, path: Path) -> Any:
     frames, coils, nx, ny = (found.shape[0], 1, *found.shape[1:]) if single else found.shape
     fits = 1 <= frames <= MAX_FRAMES and 1 <= coils <= MAX_COILS
     if not fits or not 1 <= nx <= 2 * MAX_MATRIX or not 1 <= ny <= MAX_MATRIX:
+        told = "expected (frames, coils, readout, rows)"
+        raise InputError(f"{path}: kspace: its shape is {found.shape}: {told}")
+    size = coils * nx * ny * 8
+    if size > MAX_FRAME_BYTES:
         raise InputError(
-            f"{path}: kspace: its shape is {found.shape}: expected (frames, coils, readout, rows)"
+            f"{path}: kspace: {size >> 20} MiB a frame: at most {MAX_FRAME_BYTES >> 20} are read"
         )
     if found.dtype != np.complex64:
         raise InputError(f"{path}: kspace: it is {found.dtype}: expected complex64")

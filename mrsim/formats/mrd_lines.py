@@ -108,7 +108,7 @@ def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[
     distinct = np.unique(labels, axis=1).shape[1]
     if distinct != frame[-1] + 1:
         raise InputError(
-            f"{path}: the lines of its {distinct} frames are interleaved: cut them anew with --lines-per-frame"
+            f"{path}: the lines of {distinct} frames are interleaved: cut them anew by --lines-per-frame"
         )
     counts = np.bincount(frame)
     longest = int(counts.max())
