@@ -98,4 +98,4 @@ def full_image(stream: Stream, frame: int, seed: int = 0) -> NDArray[np.complex6
     std = 0.0 if stream.provenance is None else stream.provenance.noise_std
     rng = np.random.default_rng(child(seed, "fully-sampled", frame))
     noise = rng.standard_normal((*image.shape, 2), np.float32).view(np.complex64)[..., 0]
-    return image + np.float32(std / math.sqrt(2)) * noise
+    return np.asarray(image + np.float32(std / math.sqrt(2)) * noise, np.complex64)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.table_cells import Row
-from harness.table_compare import BETTER, UNTOLD, WORSE, Difference, compare
+from harness.table_compare import BETTER, UNTOLD, WORSE, Compared, compare
 
 SUBJECT = "cascade"
 MEAN_DICE = {5.0: 0.94, 10.0: 0.92}
@@ -26,7 +26,7 @@ class Comparison:
 
     subject: Row
     opponent: Row
-    difference: Difference
+    compared: Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Claim:
 
 
 def comparisons(rows: Sequence[Row], seed: int) -> list[Comparison]:
-    """Compare every network with everything else that was judged on the same scan.
+    """Compare every network with all that was judged on the same scan, a coarse one with its fine one alone.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ def comparisons(rows: Sequence[Row], seed: int) -> list[Comparison]:
                 Comparison(subject, other, compare(series[subject.file], series[other.file], seed))
                 for other in members
                 if other is not subject
+                and (subject.cell.stage != "coarse" or other.cell.label == subject.cell.label)
             ]
     return out
 
@@ -148,7 +149,7 @@ def _opponents(row: Row, compared: Sequence[Comparison]) -> Iterable[Claim]:
     causal = [c for c in compared if not c.opponent.cell.reference and c.opponent.causal]
     rivals = [c for c in causal if not c.opponent.cell.candidate.startswith("cascade:")]
     for other in rivals:
-        outcome = other.difference.outcome
+        outcome = other.compared.outcome
         told = ", ".join(f"{key} {value}" for key, value in outcome.items())
         unknown = UNTOLD in outcome.values()
         ahead = outcome["p95"] == WORSE and not (outcome["nmse"] == BETTER and outcome["dice"] == BETTER)
@@ -171,7 +172,7 @@ def _general(row: Row, compared: Sequence[Comparison]) -> Iterable[Claim]:
         yield Claim("the cell can be judged", _where(row), row.reason, False)
     for other in compared:
         if other.subject is row and other.opponent.cell.label == "view-sharing":
-            outcome = other.difference.outcome
+            outcome = other.compared.outcome
             told = ", ".join(f"{key} {value}" for key, value in outcome.items())
             holds = None if UNTOLD in outcome.values() else WORSE not in outcome.values()
             yield Claim("no worse than view sharing", _where(row), told, holds)

@@ -78,16 +78,18 @@ def _row(row: Row) -> Values:
 
 
 def _comparison(compared: Comparison) -> Values:
-    cell, other, difference = compared.subject.cell, compared.opponent.cell, compared.difference
+    cell, other, found = compared.subject.cell, compared.opponent.cell, compared.compared
     named = {key: value for key, value in _row(compared.subject).items() if key in NAMES}
     return named | {
         "candidate": cell.label,
         "opponent": other.label,
         "opponent_stage": other.stage,
-        "images": difference.images,
-        "outcome": difference.outcome,
-        "difference": difference.difference,
-        "interval": {k: None if v is None else list(v) for k, v in difference.interval.items()},
+        "images": found.images,
+        "outcome": found.outcome,
+        "difference": {key: difference.value for key, difference in found.differences.items()},
+        "interval": {
+            k: None if d.interval is None else list(d.interval) for k, d in found.differences.items()
+        },
     }
 
 

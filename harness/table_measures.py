@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,17 @@ COLUMNS = (
     Column("gain", "gain", 2),
     Column("residual_mm", "residual mm", 2),
     Column("last_rms_mm", "last line rms mm", 2),
-    Column("last_p95_mm", "p95 mm", 2),
-    Column("last_max_mm", "max mm", 2),
+    Column("last_p95_mm", "last line p95 mm", 2),
+    Column("last_max_mm", "last line max mm", 2),
     Column("shown_rms_mm", "shown rms mm", 2),
-    Column("shown_p95_mm", "p95 mm", 2),
-    Column("shown_max_mm", "max mm", 2),
+    Column("shown_p95_mm", "shown p95 mm", 2),
+    Column("shown_max_mm", "shown max mm", 2),
     Column("own_p95_mm", "own p95 mm", 2),
     Column("total_lag_ms", "total lag ms", 0),
     Column("response_p50_ms", "response p50 ms", 2),
-    Column("response_p95_ms", "p95 ms", 2),
-    Column("response_p99_ms", "p99 ms", 2),
-    Column("response_max_ms", "max ms", 2),
+    Column("response_p95_ms", "response p95 ms", 2),
+    Column("response_p99_ms", "response p99 ms", 2),
+    Column("response_max_ms", "response max ms", 2),
 )
 """Every figure of a cell, in the order of the table."""
 
@@ -100,14 +101,16 @@ def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
     claimed = lag.claimed_ns
     delay = float(np.mean(series.shown_ns - series.t_ns))
     total = None if claimed is None else (claimed + delay) * 1e-6
-    shifted = None if lag.interval_ns is None else tuple((bound + delay) * 1e-6 for bound in lag.interval_ns)
+    shifted = None
+    if lag.interval_ns is not None:  # the time to the image hardly varies beside the lag
+        shifted = ((lag.interval_ns[0] + delay) * 1e-6, (lag.interval_ns[1] + delay) * 1e-6)
     means = zip(("nmse", "ssim", "dice", "dice_own", "dice_full"), rngs[1:6], strict=True)
     figures = {key: _mean(getattr(series, key), block, rng) for key, rng in means}
     figures |= {
         "lag_ms": (_times(claimed, 1e-6), _scaled(lag.interval_ns, 1e-6)),
         "gain": (lag.gain, lag.gain_interval),
         "residual_mm": (_times(lag.residual_m, 1e3), _scaled(lag.residual_interval_m, 1e3)),
-        "total_lag_ms": (total, shifted),  # the time to the image hardly varies beside the lag
+        "total_lag_ms": (total, shifted),
     }
     for name, rng in (("last", rngs[6]), ("shown", rngs[7]), ("own", rngs[8])):
         error = series.own_error_m if name == "own" else getattr(series, f"error_{name}_m")
@@ -169,19 +172,22 @@ def _rms(values: NDArray[np.float64]) -> float:
 
 def p95_of(values: NDArray[np.float64]) -> float:
     """Return the 95th percentile, nearest rank."""
-    return float(nearest_rank(values, 0.95))
+    return _ranked(values, 0.95)
 
 
 def _response(series: Series, rngs: list[np.random.Generator]) -> dict[str, Figure]:
     played = series.response_ns >= 0
-    values, block = series.response_ns[played] * 1e-6, series.block[played]
+    values, block = (series.response_ns[played] * 1e-6).astype(np.float64), series.block[played]
     figures: dict[str, Figure] = {"response_max_ms": (float(values.max()) if len(values) else None, None)}
     for share, rng in zip((0.5, 0.95, 0.99), rngs, strict=True):
+        carried = len(values) >= samples_needed(share)
         key = f"response_p{share * 100:.0f}_ms"
-        figures[key] = (None, None)
-        if len(values) >= samples_needed(share):
-            figures[key] = _of(lambda v, q=share: float(nearest_rank(v, q)), values, block, rng)  # type: ignore[misc]
+        figures[key] = _of(partial(_ranked, share=share), values, block, rng) if carried else (None, None)
     return figures
+
+
+def _ranked(values: NDArray[np.float64], share: float) -> float:
+    return float(nearest_rank(values, share))
 
 
 def _amplitude_mm(ground: Ground) -> float:

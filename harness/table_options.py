@@ -77,6 +77,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--share", metavar="K/N",
-        help="make every Nth patient's cells alone, so that N calls may run beside one another; a call without "
-        "it then writes the table",
+        help="make every Nth patient's cells alone, so that N calls may run beside one another; a call "
+        "without it then writes the table",
     )  # fmt: skip
