@@ -116,6 +116,15 @@ def _onnx(path: str) -> Builder:
     return from_onnx(path).fresh
 
 
+def _mrd(argument: str) -> Builder:
+    from harness.wire_client import WireClient
+    from harness.wire_options import parse_wire
+
+    options = parse_wire(f"mrd:{argument}")
+    WireClient(options)  # what is missing for it is told before the stream is played
+    return lambda: WireClient(options)
+
+
 def _python(argument: str) -> Builder:
     where, colon, name = argument.rpartition(":")
     if not colon or not where or not name.isidentifier():
@@ -203,6 +212,7 @@ _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "nearest-frame": ("STREAM", _nearest_frame),
     "cascade": ("WEIGHTS", _cascade),
     "null": ("", lambda _: Null),
+    "mrd": ("//HOST:PORT/CONFIG", _mrd),
     "python": ("package.module:factory", _python),
     "export": ("FILE.pt2", _export),
     "onnx": ("FILE.onnx", _onnx),

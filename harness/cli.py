@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = parser().parse_args(argv)
+        args.argv = sys.argv[1:] if argv is None else list(argv)
         code = int(args.run(args))
         sys.stdout.flush()  # here, so that a pipe that broke is noticed here
         return code
@@ -87,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
     _table(command(commands.table, "the seed's experiment: patients against every opponent, in one table"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
     _compare(command(commands.compare, "set several candidates side by side on several streams"))
+    _serve(command(commands.serve, "serve a reconstructor to other programs, over MRD"))
+    _report(command(commands.report, "replay, audit, and write a page to look at and to show"))
     _audit(command(commands.audit, "look for what a reconstructor must not do"))
     _guard(command(commands.guard, "fail where new code takes longer than the old, both run in turns"))
     _convert(command(commands.convert, "turn a stream into an MRD or fastMRI file, or back"))
@@ -204,6 +207,20 @@ def _table(command: argparse.ArgumentParser) -> None:
 
 
 def _replay(command: argparse.ArgumentParser) -> None:
+    _play(command)
+    command.add_argument("--report", metavar="FILE", help="write the run as a page, too (.html)")
+    command.set_defaults(audit=False)
+
+
+def _report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", dest="report", required=True, metavar="FILE", help="page to write (.html)"
+    )
+    command.add_argument("--no-audit", dest="audit", action="store_false", help="leave the audits out")
+    _play(command)
+
+
+def _play(command: argparse.ArgumentParser) -> None:
     command.add_argument("stream", metavar="STREAM", help="folder of a stream")
     command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(known()))
     command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
@@ -270,6 +287,12 @@ def _audit(command: argparse.ArgumentParser) -> None:
     _isolate(command)
     _seed(command)
     _json(command)
+
+
+def _serve(command: argparse.ArgumentParser) -> None:
+    from harness.serve_command import add_arguments
+
+    add_arguments(command)
 
 
 def _guard(command: argparse.ArgumentParser) -> None:

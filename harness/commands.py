@@ -91,6 +91,13 @@ def replay(args: argparse.Namespace) -> int:
     return play(args, load(args.stream))
 
 
+def report(args: argparse.Namespace) -> int:
+    """Replay, audit, and write a page."""
+    from harness.session import play
+
+    return play(args, load(args.stream))
+
+
 def compare(args: argparse.Namespace) -> int:
     """Set several candidates side by side on several streams."""
     from harness.compare_result import run
@@ -103,6 +110,13 @@ def audit(args: argparse.Namespace) -> int:
     from harness.session import audit
 
     return audit(args, None if args.stream is None else load(args.stream))
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve a reconstructor to other programs."""
+    from harness.serve_command import run
+
+    return run(args)
 
 
 def guard(args: argparse.Namespace) -> int:

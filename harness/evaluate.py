@@ -20,6 +20,7 @@ from harness.service import MeasuredService, ServiceModel
 from harness.statistics import samples_needed
 from harness.timing import Timing, measure
 from harness.verdict import Outcome, Verdict, judge
+from harness.wire_transfer import Transfer
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 
@@ -111,8 +112,9 @@ def evaluate(
     elif bar.profile.needs_quality:
         raise InputError(f"profile {bar.profile.name}: it needs the images measured: leave out --no-quality")
     floor = _null(played, pace.clock)
+    reconstructor = build()
     run = replay(
-        played, build(), pace.clock, pace.service, schedule, quality,
+        played, reconstructor, pace.clock, pace.service, schedule, quality,
         policy=policy, feed=feed, limit_ns=limit_ns,
     )  # fmt: skip
     refuse_broken(run, candidate)
@@ -121,6 +123,10 @@ def evaluate(
     timing = measure(run, warmup)
     measured = assess(stream, run, timing, seed) if quality else None
     timing, verdict = _judge(run, timing, measured, bar, claim, played)
+    # Only a candidate behind a socket has one.
+    transfer: Transfer | None = getattr(reconstructor, "transfer", None)
+    if transfer is not None and transfer.diagnosis() is not None:
+        verdict = Verdict(verdict.outcome, f"{verdict.reason}; {transfer.diagnosis()}")
     gating = None
     if bar.profile.window_mm is not None and measured is not None:
         downstream_ns = round(bar.downstream_ms * 1e6)
@@ -138,6 +144,7 @@ def evaluate(
         scenario=scenario,
         bar=bar,
         gating=gating,
+        transfer=transfer,
     )
 
 

@@ -22,6 +22,7 @@ from harness.scenarios import lines_per_second
 from harness.statistics import CONFIDENCE, Summary, binomial_interval
 from harness.timing import Timing
 from harness.verdict import Verdict
+from harness.wire_transfer import Transfer
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 
@@ -52,6 +53,8 @@ class Result:
         Profile that it was judged by.
     gating
         What a gated beam would have done, where the profile asks for it.
+    transfer
+        Times on the wire, where the candidate is behind a socket.
     """
 
     candidate: str
@@ -66,6 +69,7 @@ class Result:
     scenario: str
     bar: Bar
     gating: Gating | None
+    transfer: Transfer | None = None
 
     @property
     def exit_code(self) -> int:
@@ -118,6 +122,7 @@ class Result:
             },
             "host": None if self.run.host is None else _host(self.run.host),
             "gating": None if self.gating is None else _gating(self.gating),
+            "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
             "quality": None if self.quality is None else quality_json(self.quality),
             "stream": _stream(self.stream),
