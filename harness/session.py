@@ -6,7 +6,7 @@ import argparse
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.candidates import Builder, builder
 from harness.clock import Clock, RealClock, VirtualClock
@@ -28,6 +28,9 @@ from harness.trouble import Troubled
 from harness.verdict import Outcome, Verdict
 from mrsim.errors import InputError
 from mrsim.stream import Stream
+
+if TYPE_CHECKING:
+    from harness.audits import AuditReport
 
 MAX_REPEAT = 100
 
@@ -128,6 +131,7 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
     """
     check_target(args.json)
     check_target(args.samples)
+    check_target(args.report)
     frames = stream.frames if args.frames is None else args.frames
     options = Options.of(args, frames * stream.header.lines_per_frame)
     if args.scenario == "find-peak":
@@ -137,13 +141,32 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
     results = [_once(args, stream, options, number) for number in range(options.repeat)]
     exact = args.scenario == "lockstep" or bool(options.services)
     session = Repetitions(tuple(results), exact)
-    if args.json:
-        write_json(args.json, session.to_json())
+    verdict = _publish(args, stream, session.to_json(), session.verdict, results[0])
     if args.samples:
         write_samples(args.samples, [result.run for result in results])
     for number, result in enumerate(results, 1):
         show(result, "" if len(results) == 1 else f", run {number} of {len(results)}")
-    return _end(session.verdict)
+    return _end(verdict)
+
+
+def _publish(
+    args: argparse.Namespace, stream: Stream, told: dict[str, Any], verdict: Verdict, result: Result
+) -> Verdict:
+    """Audit where that is asked for, write the JSON and the page, and return the verdict on all of it."""
+    if args.audit:
+        found = _audited(args, stream)
+        told = {**told, "audit": found.to_json()}
+        if found.broken:
+            verdict = Verdict(Outcome.INVALID, f"audit {found.verdict.reason}")
+        told |= {"verdict": verdict.outcome.name, "reason": verdict.reason}
+    if args.report:
+        from harness.report import write_page
+
+        told = {**told, "command": shlex.join(["mrsim", *args.argv])}
+        write_page(args.report, told, result)
+    if args.json:
+        write_json(args.json, told)
+    return verdict
 
 
 def _once(
@@ -179,8 +202,8 @@ def _end(verdict: Verdict) -> int:
 
 
 def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
-    if options.faults or args.samples or options.repeat != 1:
-        raise InputError("--scenario find-peak takes no --faults, --samples or --repeat")
+    if options.faults or args.samples or args.report or options.repeat != 1:
+        raise InputError("--scenario find-peak takes no --faults, --samples, --repeat or page")
     played = stream if args.frames is None else stream.first_frames(args.frames)
     played.check_finite()
     claim = options.bar.profile.claim if args.claim is None else args.claim
@@ -232,13 +255,15 @@ def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     kinds = [fault.kind for fault in options.faults]
     broken = check_promises(Evidence(feeds[0], result.run, clean), kinds)
     verdict = _on_promises(args, result, broken, kinds)
-    if args.json:
-        promises = [{"promise": b.promise, "line": b.line, "message": b.message} for b in broken]
-        report = {**result.to_json(), "verdict": verdict.outcome.name, "reason": verdict.reason}
-        touched = {kind: len(lines) for kind, lines in feeds[0].touched.items()}
-        write_json(
-            args.json, {**report, "faults": told(options.faults), "touched": touched, "broken": promises}
-        )
+    report = {
+        **result.to_json(),
+        "verdict": verdict.outcome.name,
+        "reason": verdict.reason,
+        "faults": told(options.faults),
+        "touched": {kind: len(lines) for kind, lines in feeds[0].touched.items()},
+        "broken": [{"promise": b.promise, "line": b.line, "message": b.message} for b in broken],
+    }
+    verdict = _publish(args, stream, report, verdict, result)
     if args.samples:
         write_samples(args.samples, [result.run])
     show(result, f", faults {told(options.faults)}")
@@ -322,9 +347,20 @@ def show(result: Result, which: str = "") -> None:
             f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
             f"SNR {figure(report['stream']['target_snr'], 0)}"
         )
+    if report["transfer"] is not None:
+        print(_on_wire(report["transfer"]))
     gating = report["gating"]
     if gating is not None:
         print(_gated(gating))
+
+
+def _on_wire(transfer: dict[str, Any]) -> str:
+    told = [
+        f"{name} {figure(times['p50'], 2)} (p99 {figure(times['p99'], 2)})"
+        for name, times in ((key, transfer[f"{key}_ms"]) for key in ("readout", "compute", "image", "total"))
+        if times is not None
+    ]
+    return f"on the wire, ms: {', '.join(told) or 'no image came'}; handshake {transfer['connect_ms']:.2f}"
 
 
 def _gated(gating: dict[str, Any]) -> str:
@@ -345,14 +381,19 @@ def audit(args: argparse.Namespace, stream: Stream | None) -> int:
     InputError
         If the candidate or the stream is wrong.
     """
-    from harness.audits import audit_candidate, default_stream
+    from harness.audits import default_stream
 
     check_target(args.json)
-    stream = default_stream(args.seed) if stream is None else stream
-    build: Callable[[], Any] = candidate_builder(args.candidate, args.isolate, args.limit_s, (), args.seed)
-    report = audit_candidate(stream, build, args.candidate, seed=args.seed)
+    report = _audited(args, default_stream(args.seed) if stream is None else stream)
     if args.json:
         write_json(args.json, report.to_json())
     rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
     print_table(f"audit of {args.candidate} (seed {args.seed})", ["audit", "", "evidence"], rows)
     return _end(report.verdict)
+
+
+def _audited(args: argparse.Namespace, stream: Stream) -> AuditReport:
+    from harness.audits import audit_candidate
+
+    build: Callable[[], Any] = candidate_builder(args.candidate, args.isolate, args.limit_s, (), args.seed)
+    return audit_candidate(stream, build, args.candidate, seed=args.seed)

@@ -1,0 +1,63 @@
+"""A run as a page to look at and to show: every figure from its JSON, charts and frames from its raw stamps."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.report_charts import Chart
+from harness.report_frames import pictures
+from harness.report_page import page
+from harness.report_series import distribution, time_line, traces
+from harness.result import Result
+from mrsim.errors import InputError
+
+MAX_BYTES = 5_000_000
+
+
+def render(told: dict[str, Any], result: Result) -> str:
+    """Return the page of a run.
+
+    Parameters
+    ----------
+    told
+        Its JSON values, with what else is known: "audit", "faults", "command".
+    result
+        The run itself.
+    """
+    spread = distribution(result)
+    charts: dict[str, list[Chart]] = {
+        "latency": [*([] if spread is None else [spread]), time_line(result)],
+        "trace": [] if result.quality is None else traces(result, result.quality),
+    }
+    frames = [] if result.quality is None else pictures(result, result.quality)
+    return page(told, charts, frames)
+
+
+def write_page(path: str | Path, told: dict[str, Any], result: Result) -> None:
+    """Write the page of a run, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        HTML file.
+    told, result
+        As for `render`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    text = render(told, result)
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""Charts for a page: an SVG that stretches with the page, and its labels as text that does not.
+
+Shapes lie on a square of 1000 by 1000 that is stretched to the room there is, with strokes that keep their
+width; axis labels are text of the page at shares of its width. So a chart reads alike on a telephone, on a
+wide screen and on paper, and takes its colours from the page, light or dark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 1000.0
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Axis:
+    """Map values to shares of an axis.
+
+    Parameters
+    ----------
+    low, high
+        Values at its ends.
+    label
+        What it shows, with its unit.
+    log
+        Whether it is logarithmic.
+    """
+
+    low: float
+    high: float
+    label: str
+    log: bool = False
+
+    def share(self, values: Floats | float) -> Floats:
+        """Return where values lie, 0 to 1, held at the ends."""
+        value = np.asarray(values, np.float64)
+        low, high = self.low, self.high
+        if self.log:
+            value, low, high = np.log(np.maximum(value, 1e-12)), math.log(self.low), math.log(self.high)
+        return np.clip((value - low) / (high - low), 0, 1)
+
+    def ticks(self, count: int = 6) -> list[float]:
+        """Return round values within the axis, about so many."""
+        if self.log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            steps = (1, 2, 5) if last - first <= 3 else (1,)
+            values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        else:
+            step = _round_step((self.high - self.low) / count)
+            first = math.ceil(self.low / step - 1e-9)
+            values = [round(step * n, 12) for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        slack = 1e-9 * (self.high - self.low)
+        return [value for value in values if self.low - slack <= value <= self.high + slack]
+
+
+def _round_step(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    return power * next(n for n in (1, 2, 5, 10) if n * power >= step * (1 - 1e-9))
+
+
+@dataclass
+class Chart:
+    """Collect the shapes of one chart.
+
+    Parameters
+    ----------
+    name
+        Name for the page's own links, letters only.
+    title
+        Heading.
+    about
+        What the picture shows, in words, for those who do not see it.
+    x, y
+        Axes.
+    height_px
+        Height of the drawing.
+    """
+
+    name: str
+    title: str
+    about: str
+    x: Axis
+    y: Axis
+    height_px: int = 220
+    shapes: list[str] = field(default_factory=list)
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def _at(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        return SIDE * self.x.share(x), SIDE * (1 - self.y.share(y))
+
+    def line(self, x: Floats, y: Floats, kind: str, key: str = "") -> None:
+        """Join points by a line that breaks where a value is not a number."""
+        parts, pen = [], "M"
+        for at, to, there in zip(*self._at(x, np.nan_to_num(y)), np.isfinite(y), strict=True):
+            if there:
+                parts.append(f"{pen}{at:.1f} {to:.1f}")
+            pen = "L" if there else "M"
+        self._path("".join(parts), f"line {kind}", key)
+
+    def dots(self, x: Floats, y: Floats, kind: str, key: str = "") -> None:
+        """Set a dot at every point that is a number."""
+        there = np.isfinite(y)
+        pairs = zip(*self._at(np.asarray(x)[there], np.asarray(y)[there]), strict=True)
+        self._path("".join(f"M{at:.1f} {to:.1f}h.01" for at, to in pairs), f"dots {kind}", key)
+
+    def level(self, y: float, kind: str, key: str = "") -> None:
+        """Draw a line across at a value."""
+        to = float(SIDE * (1 - self.y.share(y)))
+        self._path(f"M0 {to:.1f}H{SIDE:.0f}", f"line {kind}", key)
+
+    def mark(self, x: float, kind: str, note: str = "", key: str = "") -> None:
+        """Draw a line upright at a value, with a few words above it."""
+        at = float(SIDE * self.x.share(x))
+        self._path(f"M{at:.1f} 0V{SIDE:.0f}", f"line {kind}", key)
+        if note:
+            self.notes.append((at / SIDE, note, kind))
+
+    def marks(self, x: Floats, kind: str, key: str = "") -> None:
+        """Draw a line upright at every value."""
+        at = SIDE * self.x.share(x)
+        self._path("".join(f"M{a:.1f} 0V{SIDE:.0f}" for a in at), f"line {kind}", key)
+
+    def bars(self, edges: Floats, heights: Floats, kind: str, key: str = "") -> None:
+        """Draw a bar from each edge to the next."""
+        at = SIDE * self.x.share(edges)
+        tops = SIDE * (1 - self.y.share(heights))
+        base = float(SIDE * (1 - self.y.share(max(self.y.low, 0.0))))
+        parts = [
+            f"M{a:.1f} {base:.1f}V{top:.1f}H{b:.1f}V{base:.1f}z"
+            for a, b, top, height in zip(at[:-1], at[1:], tops, heights, strict=True)
+            if height > 0
+        ]
+        self._path("".join(parts), f"bars {kind}", key)
+
+    def _path(self, path: str, kind: str, key: str) -> None:
+        if not path:
+            return
+        self.shapes.append(f'<path class="{kind}" d="{path}"/>')
+        if key:
+            self.keys.append((kind, key))
+
+    def html(self) -> str:
+        """Return the chart as a figure of a page."""
+        across, up = self.x.ticks(), self.y.ticks(4)
+        grid = "".join(f"M0 {SIDE * (1 - float(self.y.share(v))):.1f}H{SIDE:.0f}" for v in up)
+        labels_y = "".join(
+            f'<span style="bottom:{100 * float(self.y.share(v)):.2f}%">{_number(v)}</span>' for v in up
+        )
+        labels_x = "".join(
+            f'<span style="left:{100 * float(self.x.share(v)):.2f}%"{" class=odd" if n % 2 else ""}>'
+            f"{_number(v)}</span>"
+            for n, v in enumerate(across)
+        )
+        keys = "".join(
+            f'<li><svg viewBox="0 0 24 12" aria-hidden="true">'
+            f'<path class="{kind}" d="{_sample(kind)}"/></svg>{escape(text)}</li>'
+            for kind, text in self.keys
+        )
+        notes = "".join(
+            f'<span class="{kind}" style="{_side(share)};top:{1.25 * row:.2f}em">{escape(text)}</span>'
+            for row, (share, text, kind) in enumerate(self.notes)
+        )
+        return (
+            f'<figure class="chart" id="{escape(self.name)}"><figcaption>{escape(self.title)}</figcaption>'
+            f'<ul class="keys">{keys}</ul><p class="axis-y">{escape(self.y.label)}</p>'
+            f'<div class="plot" style="--height:{self.height_px}px"><div class="y">{labels_y}</div>'
+            f'<div class="area"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
+            f'aria-label="{escape(self.about)}"><path class="grid" d="{grid}"/>{"".join(self.shapes)}</svg>'
+            f'<div class="notes">{notes}</div></div><div class="x">{labels_x}</div></div>'
+            f'<p class="axis-x">{escape(self.x.label)}</p></figure>'
+        )
+
+
+def _side(share: float) -> str:
+    """Return the place of a note: to the right of its line, or to the left of one that is far right."""
+    return f"left:{100 * share:.2f}%" if share < 0.6 else f"right:{100 * (1 - share):.2f}%"
+
+
+def _sample(kind: str) -> str:
+    if kind.startswith("dots"):
+        return "M12 6h.01"
+    return "M4 11V3H20V11z" if kind.startswith("bars") else "M1 6H23"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
+
+
+def round_up(values: Sequence[float]) -> float:
+    """Return the end of an axis that holds all values and a little room; 1 of none."""
+    highest = max((v for v in values if math.isfinite(v)), default=0.0)
+    return highest * 1.08 if highest > 0 else 1.0

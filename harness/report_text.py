@@ -1,0 +1,85 @@
+"""Pieces of a page: text that is escaped, figures that say where in the JSON they stand, tables of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+DASH = "\N{EN DASH}"
+
+
+class Figures:
+    """Render the figures of a result, each marked with its place in the JSON.
+
+    Parameters
+    ----------
+    told
+        The result as JSON values.
+    """
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.told = told
+
+    def get(self, path: str) -> Any:
+        """Return the value at `key/key/0/...`; None where one of them is missing."""
+        value: Any = self.told
+        for key in path.split("/"):
+            if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+                value = value[int(key)]
+            elif isinstance(value, dict):
+                value = value.get(key)
+            else:
+                return None
+        return value
+
+    def at(self, path: str, digits: int = 2, scale: float = 1.0) -> str:
+        """Return a figure or a text as HTML; a dash where there is none."""
+        shown = escape(written(self.get(path), digits, scale))
+        return (
+            f'<span data-figure="{escape(path)}" data-digits="{digits}" data-scale="{scale:g}">{shown}</span>'
+        )
+
+
+def written(value: Any, digits: int = 2, scale: float = 1.0) -> str:
+    """Return a JSON value as a reader sees it."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and scale == 1.0:
+        return str(value)
+    if isinstance(value, int | float):
+        return f"{value * scale:.{digits}f}"
+    if isinstance(value, list):
+        return ", ".join(written(item, digits, scale) for item in value) or "none"
+    return str(value)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
+    """Return a table of cells that are HTML already; its first column names the rows."""
+    kind = ' class="n"' if numbers else ""
+    head = "".join(f'<th scope="col"{kind if n else ""}>{escape(h)}</th>' for n, h in enumerate(heads))
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td{kind}>{cell}</td>" for cell in others)}</tr>'
+        for first, *others in rows
+    )
+    top = f"<thead><tr>{head}</tr></thead>" if any(heads) else ""
+    return f"<table>{top}<tbody>{body}</tbody></table>"
+
+
+def tile(name: str, value: str, more: str) -> str:
+    """Return one headline figure; `value` and `more` are HTML already."""
+    return (
+        f'<li><span class="name">{escape(name)}</span><span class="value">{value}</span>'
+        f'<span class="more">{more}</span></li>'
+    )
+
+
+def data(name: str, value: Any) -> str:
+    """Return JSON in a script element that no text in it can end."""
+    text = json.dumps(value, allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f'<script type="application/json" id="{escape(name)}">{text}</script>'
