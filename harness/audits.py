@@ -316,11 +316,12 @@ def _caching(bench: Bench) -> str | None:
 
 
 def _service_ns(bench: Bench, stream: Stream) -> float:
-    """Return the median time of the pushes that complete an image, nanoseconds of this thread."""
+    """Return the median time of the pushes that complete an image, nanoseconds; 0 where it came to none."""
     timed = Timed(bench.build())
     bench.images(stream, timed)
     per_frame = stream.header.lines_per_frame
-    return float(np.median(timed.took_ns[per_frame - 1 :: per_frame]))
+    took_ns = timed.took_ns[per_frame - 1 :: per_frame]
+    return float(np.median(took_ns)) if took_ns else 0.0
 
 
 def _input(bench: Bench) -> str | None:

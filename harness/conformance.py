@@ -140,14 +140,14 @@ def _fault(kind: str) -> Check:
 
 
 def fault_text(kind: str, stream: Stream) -> str:
-    """Return a fault of a kind that strikes in the midst of a scan's seventh frame, four lines at a time."""
+    """Return a fault of a kind that strikes in the midst of a scan's seventh frame, three lines at a time."""
     per_frame = stream.header.lines_per_frame
     line = SHORT // 2 * per_frame + per_frame // 2
     if kind == "wrap":
         return "wrap:bits=8"
     if kind == "disconnect":
         return f"disconnect:at={line}"
-    return f"{kind}:at={line},burst=4"
+    return f"{kind}:at={line},burst=3"  # no whole frame, however short they are
 
 
 def _shape_and_type(candidate: Candidate) -> str | None:
