@@ -103,7 +103,8 @@ def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps
         meta[_OWN + "shows_ns"] = str(int(image.shows_ns))
     if image.columns is not None:
         meta[_OWN + "columns"] = f"{int(image.columns[0])} {int(image.columns[1])}"
-    meta[_OWN + "lines"] = " ".join(str(v) for row in stamps.lines for v in row)
+    if stamps.lines:  # the codec reads an attribute that is empty as the word None
+        meta[_OWN + "lines"] = " ".join(str(v) for row in stamps.lines for v in row)
     meta[_OWN + "done_ns"] = str(stamps.done_ns)
     # Attributes go through the constructor as text: only so can the head be one that was made before.
     made = package.Image(head, meta.serialize())
