@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Builder
-from harness.clock import RealClock
+from harness.clock import Clock, RealClock
 from harness.console import Report
 from harness.evaluate import refuse_broken
 from harness.quality import nmse
@@ -170,6 +170,7 @@ def interleave(
     seed: int,
     limit_ns: int | None = None,
     progress: Report | None = None,
+    make_clock: Callable[[], Clock] = RealClock,
 ) -> Times:
     """Play every segment of every stream to every candidate, at TR, in turns.
 
@@ -191,7 +192,9 @@ def interleave(
     limit_ns
         Real time that one replay may take, nanoseconds.
     progress
-        Told how many replays are done.
+        Told how many blocks are done.
+    make_clock
+        Gives each replay its clock.
 
     Raises
     ------
@@ -209,7 +212,7 @@ def interleave(
             part = part_of(streams[segment.stream], segment)
             order = turn_order(len(candidates), round_, number, seed)
             for attempt in range(TRIES):
-                block = _block(part, segment, candidates, order, images, limit_ns, broken, other)
+                block = _block(part, segment, candidates, order, images, limit_ns, broken, other, make_clock)
                 if broken or not block.reason:
                     break
                 again += attempt < TRIES - 1
@@ -234,6 +237,7 @@ def _block(
     limit_ns: int | None,
     broken: dict[int, str],
     other: dict[int, str],
+    make_clock: Callable[[], Clock],
 ) -> Block:
     response: dict[int, NDArray[np.int64]] = {}
     missed: dict[int, NDArray[np.bool_]] = {}
@@ -241,7 +245,7 @@ def _block(
     for index in order:
         name, build = candidates[index]
         keep = segment.first == 0 and bool(images[index])
-        run = replay(part, build(), RealClock(), keep_images=keep, limit_ns=limit_ns)
+        run = replay(part, build(), make_clock(), keep_images=keep, limit_ns=limit_ns)
         refuse_broken(run, name)
         conduct = judge_conduct(run)
         if conduct is not None:

@@ -1,7 +1,8 @@
-"""A run as a page to look at and to show: every figure from its JSON, charts and frames from its raw stamps."""
+"""A run as a page to look at and to show: figures from its JSON, charts and frames from its raw stamps."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
@@ -14,8 +15,6 @@ from harness.report_series import distribution, time_line, traces
 from harness.result import Result
 from mrsim.errors import InputError
 
-MAX_BYTES = 5_000_000
-
 
 def render(told: dict[str, Any], result: Result) -> str:
     """Return the page of a run.
@@ -27,6 +26,7 @@ def render(told: dict[str, Any], result: Result) -> str:
     result
         The run itself.
     """
+    told = json.loads(json.dumps(told, allow_nan=False))  # tuples as the lists that a reader of the JSON gets
     spread = distribution(result)
     charts: dict[str, list[Chart]] = {
         "latency": [*([] if spread is None else [spread]), time_line(result)],

@@ -50,7 +50,7 @@ class Axis:
         """Return round values within the axis, about so many."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            steps = (1, 2, 5) if last - first <= 3 else (1,)
+            steps = (1, 2, 5) if self.high < 600 * self.low else (1,)
             values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         else:
             step = _round_step((self.high - self.low) / count)
@@ -155,8 +155,8 @@ class Chart:
             f'<span style="bottom:{100 * float(self.y.share(v)):.2f}%">{_number(v)}</span>' for v in up
         )
         labels_x = "".join(
-            f'<span style="left:{100 * float(self.x.share(v)):.2f}%"{" class=odd" if n % 2 else ""}>'
-            f"{_number(v)}</span>"
+            f'<span class="{"odd" if n % 2 else "even"}{" end" if self.x.share(v) > 0.97 else ""}" '
+            f'style="left:{100 * float(self.x.share(v)):.2f}%">{_number(v)}</span>'
             for n, v in enumerate(across)
         )
         keys = "".join(

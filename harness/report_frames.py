@@ -16,7 +16,7 @@ MOST, LEAST = 30, 6
 MAX_SIDE = 256  # pixels; larger images are averaged down
 # Three maps a frame, about so many bytes a pixel each in the page: what all frames together may take.
 BUDGET_BYTES, BYTES_A_PIXEL = 3_200_000, 0.95
-ERROR_SHARE = 0.2  # of white: the error that the map shows at full colour
+ERROR_SHARE = 0.1  # of white: the error that the map shows at full colour
 WHITE_QUANTILE = 0.998
 
 

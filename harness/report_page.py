@@ -82,12 +82,13 @@ def _header(figures: Figures) -> str:
     of = f" of phantom {figures.at('stream/phantom')}" if phantom else ""
     return (
         '<header><div class="verdict">'
-        f'<span class="badge {escape(verdict)}"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="{sign}"/>'
-        f"</svg>{figures.at('verdict')}</span>"
+        f'<span class="badge {escape(verdict)}"><svg viewBox="0 0 24 24" aria-hidden="true">'
+        f'<path d="{sign}"/></svg>{figures.at("verdict")}</span>'
         f'<p class="means">{escape(meaning)}</p></div><p>{figures.at("reason")}</p>'
         f'<h1>{figures.at("candidate")}</h1><p class="soft">on {figures.at("stream/frames")} frames{of}, '
-        f"{figures.at('stream/header/acceleration', 1)}x, TR {figures.at('stream/header/tr_ns', 1, 1e-6)} ms; "
-        f"{figures.at('scenario')}, {figures.at('clock')} clock, profile {figures.at('profile/name')}</p></header>"
+        f"{figures.at('stream/header/acceleration', 1)}x, "
+        f"TR {figures.at('stream/header/tr_ns', 1, 1e-6)} ms; {figures.at('scenario')}, "
+        f"{figures.at('clock')} clock, profile {figures.at('profile/name')}</p></header>"
     )
 
 
@@ -141,9 +142,9 @@ def _traces(figures: Figures, charts: Sequence[Chart]) -> str:
         return '<p class="note">The images were not measured, or none came.</p>'
     at = figures.at
     told = (
-        f'<p class="note">The target as it is segmented in {at("quality/images")} steady images, held against '
-        "where it truly was when each image was shown. Against the truth at the image's own last line the "
-        f"error is {at('quality/centroid_last_line_mm/rms')} mm rms, "
+        f'<p class="note">The target as it is segmented in {at("quality/images")} steady images, held '
+        "against where it truly was when each image was shown. Against the truth at the image's own last "
+        f"line the error is {at('quality/centroid_last_line_mm/rms')} mm rms, "
         f"{at('quality/centroid_last_line_mm/max')} mm at most.</p>"
     )
     return told + "".join(chart.html() for chart in charts)
@@ -157,7 +158,7 @@ def _images(frames: Sequence[dict[str, Any]]) -> str:
     maps = [
         ("truth", "Truth at the last line", "truth, with the target's true outline"),
         ("image", "Reconstructed image", "image; the cross is the target found in it"),
-        ("error", "Error of the image", "error: blue too dark, orange too bright, full at 20 % of white"),
+        ("error", "Error of the image", "error: blue too dark, orange too bright, full at 10 % of white"),
     ]
     figures = "".join(
         f'<figure id="map-{name}" data-alt="{alt}"><div class="map"><img src="{first[name]}" '

@@ -12,23 +12,23 @@ from harness.report_text import Figures, table
 TIMES = (
     ("response", "latency_ms/response"),
     ("service", "latency_ms/service"),
-    ("bench's own lateness", "latency_ms/injector"),
-    ("null reconstructor's response", "null_latency_ms/response"),
+    ("bench", "latency_ms/injector"),
+    ("null", "null_latency_ms/response"),
 )
 
 
 def latency(figures: Figures, charts: Sequence[Chart]) -> str:
     """Return the charts of times, the percentiles, and the repetitions where there are several."""
     at = figures.at
+    times = [(name, path) for name, path in TIMES if figures.get(path) is not None]
     rows = [
-        [name, *(at(f"{path}/{key}") for key in ("p50", "p95", "p99", "max", "count"))]
-        for name, path in TIMES
-        if figures.get(path) is not None
+        [told, *(at(f"{path}/{key}") for _, path in times)]
+        for told, key in (*((key, key) for key in ("p50", "p95", "p99", "max")), ("samples", "count"))
     ]
     told = (
         f"<p>{at('deadline/misses')} of {at('deadline/images')} images missed the deadline of "
-        f"{at('deadline/period_ms', 1)} ms, in {at('deadline/episodes')} episodes, the longest of "
-        f"{at('deadline/longest_run')}. Oldest image on show {at('queue/age_max_ms', 0)} ms; at most "
+        f"{at('deadline/period_ms', 1)} ms (episodes: {at('deadline/episodes')}, longest run: "
+        f"{at('deadline/longest_run')}). Oldest image on show {at('queue/age_max_ms', 0)} ms; at most "
         f"{at('queue/depth_max')} lines in the queue; {at('queue/dropped_frames')} frames dropped "
         f"({at('policy')}).</p>"
         f'<p class="note">Apart from these: open {at("warmup/open_ms", 1)} ms, the first image '
@@ -38,10 +38,12 @@ def latency(figures: Figures, charts: Sequence[Chart]) -> str:
     return (
         told
         + "".join(chart.html() for chart in charts)
-        + table(["ms", "p50", "p95", "p99", "max", "samples"], rows, numbers=True)
+        + table(["ms", *(name for name, _ in times)], rows, numbers=True)
         + '<p class="note">Response: completed minus the time the last line was due, which the deadline '
-        "judges. Service: completed minus the start of its push. The null reconstructor shows a blank image: "
-        "its time is the bench's own.</p>" + _repetitions(figures) + _gating(figures)
+        "judges. Service: completed minus the start of its push. Bench: how late it handed a line over, "
+        "with nothing queued. Null: the response of a reconstructor that shows a blank image.</p>"
+        + _repetitions(figures)
+        + _gating(figures)
     )
 
 
@@ -64,7 +66,7 @@ def _repetitions(figures: Figures) -> str:
     return (
         "<h3>Runs</h3>"
         + table(["", "verdict", "missed", "p50 ms", "p99 ms", "max ms"], rows, numbers=True)
-        + '<p class="note">The verdict is on all runs; charts, images and the other figures are of the first.</p>'
+        + '<p class="note">The verdict is on all runs; charts, images and all else are of the first.</p>'
     )
 
 
@@ -73,9 +75,10 @@ def _gating(figures: Figures) -> str:
         return ""
     at = figures.at
     return (
-        f"<h3>Gating</h3><p>With a window of {at('gating/window_mm', 1)} mm and {at('gating/downstream_ms', 0)} ms "
-        f"downstream: duty {at('gating/duty', 0, 100)} % ({at('gating/ideal_duty', 0, 100)} % without delay or "
-        f"error), on a target outside for {at('gating/outside_share', 1, 100)} % of the beam's time, "
+        f"<h3>Gating</h3><p>With a window of {at('gating/window_mm', 1)} mm and "
+        f"{at('gating/downstream_ms', 0)} ms downstream: duty {at('gating/duty', 0, 100)} % "
+        f"({at('gating/ideal_duty', 0, 100)} % without delay or error), on a "
+        f"target outside for {at('gating/outside_share', 1, 100)} % of the beam's time, "
         f"{at('gating/outside_longest_ms', 0)} ms at most.</p>"
     )
 
@@ -105,8 +108,9 @@ def behaviour(figures: Figures) -> str:
     html += (
         f"<p>Lines: {at('lines/handed')} handed over, {at('lines/dropped')} dropped by the queue, "
         f"{at('lines/rejected')} rejected, {at('lines/lost')} lost, {at('lines/unreached')} not reached. "
-        f"Images beside the expected ones: {at('images/extra')} more than once, {at('images/early')} too early, "
-        f"{at('images/bands')} bands, {at('images/nonfinite')} not finite.</p>"
+        f"Images beside the expected ones: {at('images/extra')} more than once, "
+        f"{at('images/early')} too early, {at('images/bands')} bands, "
+        f"{at('images/nonfinite')} not finite.</p>"
         if lines
         else ""
     )
@@ -173,6 +177,6 @@ def reproduce(figures: Figures) -> str:
     again = (
         "Times were modelled: the same command gives the same figures, to the nanosecond."
         if exact
-        else "Images and all that is measured on them are the same again; times are the host's of that moment."
+        else "Images and what is measured on them are the same again; times are the host's of that moment."
     )
     return f"<pre><code>{figures.at('command')}</code></pre><p class='note'>{escape(again)}</p>"

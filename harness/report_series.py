@@ -36,7 +36,7 @@ def distribution(result: Result) -> Chart | None:
         Axis(
             low, high, "response, ms (logarithmic): completed minus the time its last line was due", log=True
         ),
-        Axis(0, round_up([float(counts.max())]), "images"),
+        Axis(0, 1.45 * float(counts.max()), "images"),  # room for what is written above
     )
     on_time = np.where(edges[1:] <= deadline, counts, 0)
     chart.bars(edges, on_time, "fast", "on time")
@@ -61,8 +61,8 @@ def time_line(result: Result) -> Chart:
     chart = Chart(
         "time-line",
         "When",
-        f"Response of each of {len(response)} images over {seconds[-1]:.1f} s of scan: {int(late.sum())} were "
-        f"late, {int(never.sum())} never came; the deadline is {deadline:.1f} ms.",
+        f"Response of each of {len(response)} images over {seconds[-1]:.1f} s of scan: {int(late.sum())} "
+        f"were late, {int(never.sum())} never came; the deadline is {deadline:.1f} ms.",
         Axis(0.0, float(seconds[-1]), "time since the start of the scan, s"),
         Axis(0.0, round_up([deadline, *finite.tolist()]), "response, ms"),
     )
