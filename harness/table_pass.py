@@ -183,7 +183,8 @@ class _Tap:
         self._newest = readout.index
         self._service.spent_ns = 0
         self._inner.push(readout)
-        self._judge()
+        if self._box:
+            self._judge()
 
     def close(self) -> None:
         """End the scan."""

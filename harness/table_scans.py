@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Scan:
     @property
     def phantom(self) -> Phantom:
         """Return what is scanned."""
-        return changed(load_phantom(self.patient), self.variant)
+        return _phantom(self.patient, self.variant)
 
     @property
     def protocol(self) -> ScanProtocol:
@@ -93,6 +94,11 @@ class Scan:
         variant = f"-{self.variant}" if self.variant else ""
         what = f"{self.name}-{self.acceleration:g}x-{self.timing}-snr{self.snr:g}{variant}"
         return f"{what}-{fingerprint(self.describe())}.stream"
+
+
+@lru_cache(maxsize=64)
+def _phantom(patient: str, variant: str) -> Phantom:
+    return changed(load_phantom(patient), variant)
 
 
 def fingerprint(values: dict[str, Any]) -> str:
