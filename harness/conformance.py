@@ -183,13 +183,13 @@ def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
     torn = bench.altered(np.arange(len(bench.short)), "torn")
     try:
         used.open(_header(candidate), lambda image: None)
-        for line in range(lines + lines // 2):  # half a frame is left when the scan ends
+        for line in range(2 * lines + lines // 2):  # half a frame is left when the scan ends
             used.push(_private(torn.readout(line)))
         used.close()
     except MrsimError:
         raise
     except (Exception, SystemExit) as error:
-        return f"in a scan of a frame and a half it raised {one_line(error)}"
+        return f"in a scan of two frames and a half it raised {one_line(error)}"
     again = bench.images(bench.short, used)
     if again.failure is not None:
         return f"opened again after a torn scan, it raised {again.failure.error}"
