@@ -26,6 +26,7 @@ from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_file
 from mrsim.formats.mrd_header import MAX_XML_BYTES, Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
 from mrsim.formats.oversampling import crop_oversampling
+from mrsim.formats.raw_hdf5 import read_text
 from mrsim.storage import StreamWriter
 from mrsim.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
 
@@ -147,7 +148,9 @@ def fastmri_to_stream(
     with opened(path) as file:
         with guarded(path):
             kspace = _kspace(file, path)
-            encoding = xml_to_encoding(_xml(file, path), str(path))
+            encoding = xml_to_encoding(
+                read_text(dataset(file, "ismrmrd_header", path, ()), path, MAX_XML_BYTES), str(path)
+            )
         beside = read_beside(file, path)
         return _write(kspace, encoding, beside, path, Path(target), given, progress)
 
@@ -184,14 +187,6 @@ def _kspace(file: Any, path: Path) -> Any:
     if found.id.get_storage_size() == 0:
         raise InputError(f"{path}: kspace: it was never written")
     return found
-
-
-def _xml(file: Any, path: Path) -> bytes:
-    found = dataset(file, "ismrmrd_header", path, ())
-    if require_h5py(_PURPOSE).check_string_dtype(found.dtype) is None or found.dtype.itemsize > MAX_XML_BYTES:
-        raise InputError(f"{path}: ismrmrd_header: it is {found.dtype}: expected a string")
-    text = found[()]
-    return text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
 
 
 def _write(

@@ -22,6 +22,8 @@ OWN_GROUP = "mrsim"  # what other readers have no use for
 MAX_CHUNK_BYTES = 256 << 20  # the library holds a whole chunk in memory, whatever part of it is asked for
 BLOCK_BYTES = 16 << 20  # read and written at a time
 _PURPOSE = "HDF5 files"
+# What the library raises over what it cannot make sense of.
+_LIBRARY_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def guarded(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, LookupError) as error:
+    except _LIBRARY_ERRORS as error:
         raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
 
 
@@ -136,7 +138,7 @@ def dataset(group: Any, name: str, path: Path, shape: tuple[int | None, ...]) ->
     if found is None:
         raise InputError(f"{path}: {group.name.rstrip('/')}/{name}: missing")
     where = f"{path}: {getattr(found, 'name', name)}"
-    if not hasattr(found, "dtype") or found.shape is None:
+    if getattr(found, "shape", None) is None or not hasattr(found, "chunks"):
         raise InputError(f"{where}: it is not an array")
     fits = len(found.shape) == len(shape) and all(
         want in (None, size) for want, size in zip(shape, found.shape, strict=True)

@@ -22,6 +22,7 @@ from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import MAX_XML_BYTES, Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling, oversample
+from mrsim.formats.raw_hdf5 import PLACE, Heap, places, raw_rows, read_text
 from mrsim.stream import Stream
 
 GROUP = "dataset"  # the name that every tool falls back to
@@ -125,14 +126,17 @@ class MrdSource:
         What its header says.
     heads
         Heads of all readouts, as they stand in the file, without the fields that nothing here looks at.
-    table
-        The table of readouts.
+    places
+        Where the samples of each readout lie, and how many numbers (two a sample), shape (readouts,).
+    heap
+        Reads them.
     """
 
     path: Path
     encoding: Encoding
     heads: NDArray[Any]
-    table: Any
+    places: NDArray[Any]
+    heap: Heap
 
     def samples(self, readouts: NDArray[np.int64]) -> NDArray[np.complex64]:
         """Read the samples of readouts of one shape, in the order that is asked for.
@@ -149,22 +153,16 @@ class MrdSource:
         """
         first = self.heads[readouts[0]]
         coils, count = int(first["active_channels"]), int(first["number_of_samples"])
+        width = 2 * coils * count
         out = np.empty((len(readouts), coils, count), np.complex64)
         rows = out.view(np.float32).reshape(len(readouts), -1)
-        low, high = int(readouts.min()), int(readouts.max()) + 1
-        with guarded(self.path):
-            field = self.table.fields("data")
-            if high - low <= 2 * len(readouts) + CHUNK:
-                found, at = field[low:high], readouts - low
-            else:
-                chosen, at = np.unique(readouts, return_inverse=True)
-                found = field[chosen]
-        for row, (line, readout) in enumerate(zip(at, readouts, strict=True)):
-            values = found[line]
-            if values.shape != (rows.shape[1],) or values.dtype != np.float32:
-                told = f"{values.size} numbers, and its head says {rows.shape[1]}"
-                raise InputError(f"{self.path}: readout {readout}: {told}")
-            rows[row] = values
+        for row, readout in enumerate(readouts):
+            place = self.places[readout]
+            if place["length"] != width:
+                told = f"{int(place['length'])} numbers, and its head says {width}"
+                raise InputError(f"{self.path}: readout {int(readout)}: {told}")
+            if width:
+                rows[row] = self.heap.read(place, 4 * width).view("<f4")
         return out
 
 
@@ -183,9 +181,11 @@ def open_mrd(file: Any, path: Path) -> MrdSource:
         if name is None:
             raise InputError(f"{path}: it has no group with the datasets xml and data: not an MRD file")
         group = file[name]
-        encoding = xml_to_encoding(_xml(group, path), str(path))
+        encoding = xml_to_encoding(
+            read_text(dataset(group, "xml", path, (1,)), path, MAX_XML_BYTES), str(path)
+        )
         table = dataset(group, "data", path, (None,))
-        return MrdSource(path, encoding, _heads(table, path), table)
+        return MrdSource(path, encoding, *_heads(table, path), Heap(path))
 
 
 def mrd_group(file: Any, path: Path) -> str | None:
@@ -198,17 +198,8 @@ def mrd_group(file: Any, path: Path) -> str | None:
     return None
 
 
-def _xml(group: Any, path: Path) -> bytes:
-    found = dataset(group, "xml", path, (1,))
-    if require_h5py(_PURPOSE).check_string_dtype(found.dtype) is None:
-        raise InputError(f"{path}: {found.name}: it is {found.dtype}: expected a string")
-    if found.dtype.itemsize > MAX_XML_BYTES:
-        raise InputError(f"{path}: {found.name}: more than {MAX_XML_BYTES} bytes")
-    text = found[0]
-    return text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
-
-
-def _heads(table: Any, path: Path) -> NDArray[Any]:
+def _heads(table: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read heads, and where the samples lie, from the rows as they lie on the disk."""
     whole = require_ismrmrd(_PURPOSE).hdf5.acquisition_header_dtype
     count = table.shape[0]
     if not 1 <= count <= MAX_READOUTS:
@@ -216,17 +207,20 @@ def _heads(table: Any, path: Path) -> NDArray[Any]:
     found = table.dtype
     if found.names is None or not {"head", "data"} <= set(found.names):
         raise InputError(f"{path}: {table.name}: it is no table of heads and samples")
-    if require_h5py(_PURPOSE).check_vlen_dtype(found["data"]) != np.dtype(np.float32):
+    check = require_h5py(_PURPOSE).check_vlen_dtype
+    if check(found["data"]) != np.dtype("<f4") or ("traj" in found.names and check(found["traj"]) is None):
         raise InputError(f"{path}: {table.name}: its samples are not of variable length and single precision")
     wanted = np.dtype([(name, whole[name]) for name in _KEPT])
     _check_fields(found["head"], wanted, f"{path}: {table.name}")
-    # A table that was claimed and never written takes no room in the file, and plenty here.
-    if table.id.get_storage_size() == 0:
-        raise InputError(f"{path}: {table.name}: its readouts were never written")
-    heads = np.empty(count, wanted)
-    for start, stop in blocks(count, found.itemsize, 1 << 14):
-        _copy_fields(heads[start:stop], table.fields("head")[start:stop])
-    return heads
+    kind = table.id.get_type()
+    at = {name: kind.get_member_offset(kind.get_member_index(name.encode())) for name in found.names}
+    heads, where = np.empty(count, wanted), np.empty(count, PLACE)
+    for start, rows in raw_rows(table, path, kind.get_size()):
+        stop = start + len(rows)
+        inner = np.ascontiguousarray(rows[:, at["head"] : at["head"] + found["head"].itemsize])
+        _copy_fields(heads[start:stop], inner.view(found["head"])[:, 0])
+        where[start:stop] = places(rows, at["data"])
+    return heads, where
 
 
 def _check_fields(found: np.dtype[Any], wanted: np.dtype[Any], where: str) -> None:

@@ -11,6 +11,7 @@ Inati et al. 2017, 10.1002/mrm.26089.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -318,8 +319,13 @@ def _parse(document: bytes | str, where: str) -> Any:
     # Not the package's `CreateFromDocument`: that refuses elements of a newer schema, and lets a word that
     # should be a number pass with a warning.
     config = ParserConfig(fail_on_unknown_properties=False, fail_on_converter_warnings=True)
+    # What it cannot place it would tell on standard error.
+    logging.getLogger("xsdata").addHandler(logging.NullHandler())
     try:
-        return XmlParser(config=config).from_bytes(text.encode("utf-8"), xsd.ismrmrdHeader)
+        parsed = XmlParser(config=config).from_bytes(text.encode("utf-8"), xsd.ismrmrdHeader)
+        if not isinstance(parsed, xsd.ismrmrdHeader):
+            raise ValueError(f"its root is {type(parsed).__name__}")
+        return parsed
     except (
         ParserError,
         ValueError,
