@@ -80,6 +80,7 @@ class WireClient:
         self._owed: tuple[int, int] | None = None  # line whose image is awaited, and since when
         self._changed = threading.Condition()
         self._matcher = Matcher(header, options.match)
+        introduction = self._introduction(header)  # before the server waits for it
         sock, connect_ns = self._connect()
         ny, nx = header.matrix
         limits = Limits(image_bytes=2 * ny * nx * 16, message_s=options.limit_s)
@@ -88,7 +89,7 @@ class WireClient:
         self._thread = threading.Thread(target=self._listen, args=(self._channel,), daemon=True)
         self._thread.start()
         try:
-            self._send(*self._introduction(header))
+            self._send(*introduction)
             self._await(lambda: self._hello, options.ready_s, None)
             if self._hello:
                 self._await(lambda: self._ready, options.limit_s, "did not get ready")
@@ -332,7 +333,9 @@ def _motion_information(xsd: Any) -> Any:
         ],
     )
     return xsd.waveformInformationType(
-        waveformName="motion", waveformType=xsd.waveformType.OTHER, userParameters=parameters
+        waveformName="motion",
+        waveformType=xsd.waveformInformationTypeWaveformType.OTHER,
+        userParameters=parameters,
     )
 
 

@@ -204,16 +204,18 @@ class BoundedReader:
             if self._start == self._stop:
                 # What is larger than the buffer goes past it.
                 if count - done >= CHUNK:
-                    done += self._receive(view[done:])
+                    step = self._receive(view[done:])
+                    done += step
+                    self._taken += step
                     continue
                 self._start, self._stop = 0, self._receive(memoryview(self._buffer))
             step = min(count - done, self._stop - self._start)
             view[done : done + step] = self._buffer[self._start : self._start + step]
             self._start += step
             done += step
+            self._taken += step
             if self._until_ns is None:
                 self._until_ns = time.perf_counter_ns() + round(self.limits.message_s * 1e9)
-        self._taken += count
         return data
 
     def _receive(self, room: memoryview) -> int:
@@ -228,7 +230,8 @@ class BoundedReader:
                     raise WireError(self._late()) from None
                 continue
             except OSError as error:
-                raise PeerGone(f"the connection broke: {error.strerror or error}") from None
+                broke = f"the connection broke: {error.strerror or error}"
+                raise (WireError if self._until_ns is not None else PeerGone)(broke) from None
             if count:
                 if self._until_ns is not None and time.perf_counter_ns() > self._until_ns:
                     raise WireError(self._late())

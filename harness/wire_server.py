@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import select
 import socket
 import threading
@@ -68,8 +69,10 @@ class Server:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._listener = socket.create_server((host, port), family=family, backlog=16)
         except (OSError, OverflowError) as error:
-            told = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"cannot listen on {host}:{port}: {told.lower()}; name another port") from None
+            number = getattr(error, "errno", None)
+            known = number is not None and number > 0
+            told = os.strerror(number) if known else getattr(error, "strerror", None) or str(error)
+            raise InputError(f"cannot listen on {host}:{port}: {told.lower()}; name another") from None
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -165,13 +168,13 @@ class Server:
             told = session.run()
         finally:
             channel.close()
+            ended = "ended" if told is None else f"failed: {told}"
+            counts = f"{session.lines} readouts, {session.images} images"
+            self._tell(f"{peer}: config {session.config!r}, {counts}, {ended}")
             with self._lock:
                 del self._live[threading.current_thread()]
                 self.ended += 1
                 self.failed += told is not None
-            ended = "ended" if told is None else f"failed: {told}"
-            counts = f"{session.lines} readouts, {session.images} images"
-            self._tell(f"{peer}: config {session.config!r}, {counts}, {ended}")
             with contextlib.suppress(OSError):
                 self._wake.send(b"x")
 
