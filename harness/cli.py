@@ -184,6 +184,9 @@ def _train(command: argparse.ArgumentParser) -> None:
         "--redraw", type=_count, default=0, metavar="N", help="sample the same scan anew, N times, in turn"
     )
     command.add_argument("--augment", action="store_true", help="shift and warp the training frames")
+    command.add_argument(
+        "--balanced", action="store_true", help="weigh each frame's error by that of what it starts from"
+    )
     command.add_argument("--shift-px", type=float, default=2.0, help="with --augment, at most (%(default)s)")
     command.add_argument("--warp-px", type=float, default=1.0, help="with --augment, at most (%(default)s)")
     command.add_argument(

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     for stream in streams:
         stream.check_finite()
     first = None if args.first is None else load_weights(args.first)
-    config = _configured(args, streams[0].header.matrix[0], first)
+    config = _configured(args, streams[0].header.matrix, first)
     plan = Plan(
         _stages(args),
         batch=args.batch,
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         patience=args.patience,
         instant=args.target_instant,
         augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
+        balanced=args.balanced,
         precision=args.precision,
         device=args.device,
         seed=args.seed,
@@ -111,8 +112,8 @@ def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
     return tuple(Stage(n, args.epochs[known.index(n)], args.rates[known.index(n)]) for n in names)
 
 
-def _configured(args: argparse.Namespace, rows: int, first: Checkpoint | None) -> CascadeConfig:
-    config = named_config(args.network, rows) if first is None else first.cascade.config
+def _configured(args: argparse.Namespace, matrix: tuple[int, int], first: Checkpoint | None) -> CascadeConfig:
+    config = named_config(args.network, *matrix) if first is None else first.cascade.config
     changes: dict[str, Any] = settings(args.config)
     if not changes:
         return config

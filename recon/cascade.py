@@ -20,8 +20,9 @@ from mrsim.errors import InputError
 from mrsim.stream import typed_fields
 from recon.consistency import enforce_image, weight_of
 from recon.fourier import to_image
+from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
-MEMORIES = ("zero-filled", "view-shared", "mean")
+MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,11 @@ class CascadeConfig:
     fold
         Pixels along each axis that are folded into channels before a block's convolutions and unfolded after
         them: at 2, four times the channels on a quarter of the pixels, and twice the view of a filter.
-    rows
-        Rows of the images it is made for.
+    rows, columns
+        Size of the images it is made for; the columns matter only with a subspace, and are 0 without.
+    components, knots
+        Dimensions of the subspace of the patient's anatomy, and instants at which the anatomy's path is
+        estimated in it; 0 without one.
     """
 
     blocks: int
@@ -68,6 +72,9 @@ class CascadeConfig:
     innovation: bool
     fold: int
     rows: int
+    columns: int = 0
+    components: int = 0
+    knots: int = 0
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -85,6 +92,17 @@ class CascadeConfig:
                 raise InputError(f"cascade: memory = {self.memory!r}: {name!r} is not one of {MEMORIES}")
         if not 1 <= self.rows <= 4096:
             raise InputError(f"cascade: rows = {self.rows}: expected 1 to 4096")
+        needed = "subspace" in (self.start, *self.memories)
+        if needed != bool(self.components) or not 0 <= self.components <= MAX_COMPONENTS:
+            raise InputError(
+                f"cascade: components = {self.components}: expected 1 to {MAX_COMPONENTS} where the start or "
+                "the memory is `subspace`, else 0"
+            )
+        if self.components and not (1 <= self.columns <= 4096 and 3 <= self.knots <= MAX_KNOTS):
+            raise InputError(
+                f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
+                f"{MAX_KNOTS}"
+            )
         weight_of(self.lam)
 
     @property
@@ -101,6 +119,8 @@ class CascadeConfig:
         InputError
             If a key is missing, unknown or out of range.
         """
+        # Networks of before there was a subspace do not mention it.
+        values = {"columns": 0, "components": 0, "knots": 0} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -111,27 +131,33 @@ class CascadeConfig:
         return values | {"lam": "inf"} if self.lam == float("inf") else values
 
 
-def named_config(name: str, rows: int = 128) -> CascadeConfig:
+def named_config(name: str, rows: int = 128, columns: int = 128) -> CascadeConfig:
     """Return a named configuration.
 
     Parameters
     ----------
     name
-        `seed`: 5 x 10 x 64 from the zero-filled image, as the abstract; `compact`: 3 x 5 x 16 with
-        causal memory, which a CPU can carry.
-    rows
-        Rows of the images.
+        `seed`: 5 x 10 x 64 from the zero-filled image, as the abstract; `compact`: 3 x 4 x 24 from the
+        subspace of the patient's anatomy, which a CPU can carry; `population`: 3 x 5 x 32 from the running
+        mean, for anatomy that it was not trained on.
+    rows, columns
+        Size of the images.
 
     Raises
     ------
     InputError
         If there is no such name.
     """
+    unlimited = float("inf")
     if name == "seed":
-        return CascadeConfig(5, 10, 64, "zero-filled", "", float("inf"), False, False, 1, rows)
+        return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows)
+    if name == "population":
+        return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows)
     if name == "compact":
-        return CascadeConfig(3, 5, 32, "mean", "view-shared", float("inf"), True, True, 2, rows)
-    raise InputError(f"cascade: {name!r}: expected `seed` or `compact`")
+        return CascadeConfig(
+            3, 4, 24, "subspace", "view-shared", unlimited, True, True, 2, rows, columns, 20, 6
+        )
+    raise InputError(f"cascade: {name!r}: expected `seed`, `compact` or `population`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +174,39 @@ class Inputs:
         Newest value of every row, shape (batch, ny, nx), complex64; on the mask's rows it is the frame's own.
     mean
         Running mean of every row, same shape.
+    subspace
+        Estimate within the anatomy's subspace, same shape; None where there is none, or not yet.
     """
 
     mask: Tensor
     ages: Tensor
     shared: Tensor
     mean: Tensor
+    subspace: Tensor | None = None
 
     def named(self, name: str) -> Tensor:
         """Return the hybrid space of a named image."""
         if name == "zero-filled":
             return self.shared * self.mask.unsqueeze(-1)
+        if name == "subspace":
+            assert self.subspace is not None, "Cascade.prepare comes first"
+            return self.subspace
         return {"view-shared": self.shared, "mean": self.mean}[name]
 
     def map(self, function: Any) -> Inputs:
         """Apply a function to every tensor."""
-        return Inputs(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
+        values = (getattr(self, f.name) for f in dataclasses.fields(self))
+        return Inputs(*(None if value is None else function(value) for value in values))
+
+    def band(self, columns: slice) -> Inputs:
+        """Return a band of columns: every line is complete along x, so it is as exact as the whole."""
+        return Inputs(
+            self.mask,
+            self.ages,
+            self.shared[..., columns],
+            self.mean[..., columns],
+            None if self.subspace is None else self.subspace[..., columns],
+        )
 
 
 class LineWeight(nn.Module):
@@ -173,13 +216,15 @@ class LineWeight(nn.Module):
     ----------
     rows
         Rows of the image.
+    trust
+        What the learning starts from: the weight is the logistic function of it.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, trust: float = 2.0) -> None:
         super().__init__()
         distance = torch.arange(rows) - rows // 2
         self.register_buffer("distance", distance.abs(), persistent=False)
-        self.trust = nn.Parameter(torch.full((rows // 2 + 1,), 2.0))
+        self.trust = nn.Parameter(torch.full((rows // 2 + 1,), trust))
         self.fade = nn.Parameter(torch.zeros(rows // 2 + 1))
         self.distance: Tensor
 
@@ -202,10 +247,42 @@ class Cascade(nn.Module):
         self.config = config
         images = 1 + len(config.memories) + config.innovation
         self.blocks = nn.ModuleList(ConvolutionBlock(images, config) for _ in range(config.blocks))
+        # An estimate that has used every line already has less noise than any of them.
+        trust = -4.0 if config.start == "subspace" else 2.0
         self.weights = nn.ModuleList(
-            LineWeight(config.rows) for _ in range(config.blocks if config.learned else 0)
+            LineWeight(config.rows, trust) for _ in range(config.blocks if config.learned else 0)
         )
         self.weight = weight_of(config.lam)
+        self.subspace: Subspace | None = None
+        if config.components:
+            self.subspace = Subspace((config.rows, config.columns), config.components, config.knots)
+            for block in self.blocks:
+                cast(ConvolutionBlock, block).begin_at_zero()
+
+    def prepare(self, inputs: Inputs, frame_s: float) -> Inputs:
+        """Add the estimate within the subspace, where the cascade has one; it needs all columns.
+
+        Parameters
+        ----------
+        inputs
+            A batch in full width.
+        frame_s
+            Time of a frame, seconds.
+
+        Raises
+        ------
+        InputError
+            If the images have another width than the subspace.
+        """
+        if self.subspace is None:
+            return inputs
+        if inputs.shared.shape[-1] != self.config.columns:
+            raise InputError(
+                f"cascade: columns = {self.config.columns}, the lines have {inputs.shared.shape[-1]} samples"
+            )
+        with torch.no_grad():
+            estimate = self.subspace(inputs.ages * frame_s, inputs.shared)
+        return dataclasses.replace(inputs, subspace=estimate)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Reconstruct a batch of frames.
@@ -269,6 +346,13 @@ class ConvolutionBlock(nn.Module):
         for layer in layers:
             layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self.convolutions = nn.ModuleList(layers)
+
+    def begin_at_zero(self) -> None:
+        """Let the block add nothing at first: what it starts from is good already."""
+        last = cast(nn.Conv2d, self.convolutions[-1])
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return an image, shape (batch, ny, nx), of images, shape (batch, ny, nx, images), complex64."""

@@ -25,6 +25,8 @@ FORMAT = "mrsim-cascade"
 FORMAT_VERSION = 1
 MAX_BYTES = 256 << 20
 RECORD = "record"
+HALVED = frozenset({"subspace.mean", "subspace.basis"})
+"""Arrays that are stored in half precision; they are learnt rounded to it."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         **checkpoint.record,
     }
     arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
+    for name in HALVED & arrays.keys():
+        arrays[name] = arrays[name].astype(np.float16)
     partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
         with partial.open("wb") as file:
             text = np.array(json.dumps(record, allow_nan=False))
-            np.savez(file, allow_pickle=False, **{RECORD: text, **arrays})
+            np.savez_compressed(file, allow_pickle=False, **{RECORD: text, **arrays})
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -140,8 +144,11 @@ def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path) -> None:
     expected = {name: tuple(value.shape) for name, value in cascade.state_dict().items()}
     for name in sorted({*expected, *arrays}):
         have = tuple(arrays[name].shape) if name in arrays else "missing"
-        if expected.get(name, "unknown") != have or arrays[name].dtype != np.float32:
+        kind = np.float16 if name in HALVED else np.float32
+        if expected.get(name, "unknown") != have or arrays[name].dtype != kind:
             raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: array {name!r}: a weight is not finite")
-    cascade.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    cascade.load_state_dict(
+        {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
+    )

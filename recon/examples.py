@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from recon.cascade import Inputs
 from recon.memory import LineMemory
 
 MIN_FRAMES = 10
-Augment = Callable[[Inputs, Tensor, np.random.Generator], tuple[Inputs, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,7 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
     return Examples(mask, ages, shared, mean, np.asarray(target[seen]))
 
 
-def batch_of(
-    sets: Sequence[Examples],
-    rows: NDArray[np.int64],
-    scale: float,
-    columns: int,
-    rng: np.random.Generator | None,
-) -> tuple[Inputs, Tensor]:
+def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) -> tuple[Inputs, Tensor]:
     """Make a batch of some frames.
 
     Parameters
@@ -107,33 +100,25 @@ def batch_of(
         Number of the scan and of the frame in it, shape (batch, 2), int64.
     scale
         Value by which samples and targets are divided.
-    columns
-        Columns of the band that is taken from the images.
-    rng
-        Draws the band; None for the first columns.
 
     Returns
     -------
     inputs, target
-        `target` has the shape (batch, ny, columns), complex64.
+        `target` has the shape (batch, ny, nx), complex64.
     """
-    nx = sets[0].target.shape[-1]
-    columns = min(columns, nx)
-    first = 0 if rng is None else int(rng.integers(0, nx - columns + 1))
-    band = slice(first, first + columns)
 
     def stack(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(sets[s], name)[f] for s, f in rows]))
 
-    def image(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(sets[s], name)[f][:, band] for s, f in rows])) / scale
-
-    return Inputs(stack("mask"), stack("ages"), image("shared"), image("mean")), image("target")
+    return (
+        Inputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale),
+        stack("target") / scale,
+    )
 
 
 def whole(sets: Sequence[Examples], scale: float, batch: int = 8) -> Iterator[tuple[Inputs, Tensor]]:
-    """Yield all frames in their order and in full width."""
+    """Yield all frames in their order."""
     for s, examples in enumerate(sets):
         for start in range(0, len(examples), batch):
             rows = np.array([(s, f) for f in range(start, min(start + batch, len(examples)))])
-            yield batch_of(sets, rows, scale, examples.target.shape[-1], None)
+            yield batch_of(sets, rows, scale)

@@ -12,6 +12,7 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
 from recon.cascade import Inputs
 from recon.checkpoint import Checkpoint, load
+from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
 from recon.threads import settle_threads
@@ -49,8 +50,10 @@ class OnlineCascade:
                 f"cascade: the weights are for a matrix of {matrix} and 1 coil, the stream has "
                 f"{header.matrix} and {header.coils}"
             )
+        config = self._cascade.config
         self._header, self._emit = header, emit
-        self._memory = LineMemory(header)
+        self._memory = LineMemory(header, mean="mean" in (config.start, *config.memories))
+        self._shown_ns = offset_ns(str(self._checkpoint.record.get("target_instant", "last")), header)
         self._threads = torch.get_num_threads()
         settle_threads(lambda: self._reconstruct(0))
 
@@ -58,7 +61,8 @@ class OnlineCascade:
         """Take one line; the frame's last one emits its image."""
         if self._memory.push(readout):
             pixels = self._reconstruct(readout.index)
-            self._emit(Image(pixels, readout.frame, readout.index, self._header.echo_ns(readout.index)))
+            shows_ns = self._header.echo_ns(readout.index) + self._shown_ns
+            self._emit(Image(pixels, readout.frame, readout.index, shows_ns))
 
     def close(self) -> None:
         """End the scan, and give torch back the threads that it had."""
@@ -74,5 +78,6 @@ class OnlineCascade:
             mean=torch.from_numpy(memory.mean * scale),
         )
         with torch.inference_mode():
-            image = self._cascade(inputs)[0].numpy()
+            prepared = self._cascade.prepare(inputs, self._header.frame_ns / 1e9)
+            image = self._cascade(prepared)[0].numpy()
         return np.asarray(image * np.float32(self._checkpoint.scale), np.complex64)

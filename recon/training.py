@@ -27,14 +27,19 @@ import mrsim
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.augmentation import Augmentation
-from recon.cascade import Cascade, CascadeConfig
+from recon.cascade import Cascade, CascadeConfig, Inputs
 from recon.checkpoint import Checkpoint
 from recon.examples import Examples, batch_of, examples_of, whole
+from recon.fourier import to_image
 from recon.instants import offset_ns
+from recon.subspace_learning import learn_subspace
 from recon.training_state import Position, load_state, save_state
 
 MAX_EPOCHS = 100_000
 PRECISIONS = ("float32", "bfloat16")
+EASIEST = 1e-5
+"""Relative squared error of a start below which a frame counts no more than others."""
+
 SAVE_EVERY_S = 30.0
 """Seconds between two writings of the state within an epoch."""
 
@@ -86,6 +91,9 @@ class Plan:
         What the targets show, for the record and for whoever judges: `last`, `centre` or `last+MS`.
     augmentation
         Shifts and warps of the training frames; None for none.
+    balanced
+        Divide the error of a frame by that of the image that it starts from, so that the few that start far
+        off do not drown those that start near; else the plain squared error.
     precision
         Of the convolutions, one of `PRECISIONS`; data consistency and weights stay in float32.
     device
@@ -101,6 +109,7 @@ class Plan:
     patience: int = 0
     instant: str = "last"
     augmentation: Augmentation | None = None
+    balanced: bool = False
     precision: str = "float32"
     device: str = "cpu"
     seed: int = 0
@@ -161,6 +170,7 @@ def train(
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stage_end: Callable[[Stage, Checkpoint], None] | None = None,
+    runner: type[_Run] | None = None,
 ) -> Checkpoint:
     """Train a cascade on some scans.
 
@@ -188,6 +198,8 @@ def train(
         Called after every step.
     stage_end
         Called with every stage that has ended and its weights.
+    runner
+        Takes the steps; None for this process alone. See `recon.distributed`.
 
     Returns
     -------
@@ -224,10 +236,19 @@ def train(
     power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
     # Signal fills a part of the view: three times the root mean square is about the brightest tissue.
     scale = 3.0 * power**0.5 if first is None else first.scale
+    frame_s = header.frame_ns / 1e9
+    learnt = None
+    if config.components and first is None:
+        if header.matrix[1] != config.columns:
+            raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
+        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale)
+        config = dataclasses.replace(config, components=learnt.components)
     torch.manual_seed(plan.seed)
     cascade = Cascade(config)
     if first is not None:
         cascade.load_state_dict(first.cascade.state_dict())
+    if cascade.subspace is not None and learnt is not None:
+        cascade.subspace.load_state_dict(learnt.state_dict())
     record = {
         "matrix": list(header.matrix),
         "header": header.to_dict(),
@@ -241,6 +262,7 @@ def train(
         "patience": plan.patience,
         "augmentation": dataclasses.asdict(plan.augmentation) if plan.augmentation else None,
         "redrawn": redraw is not None,
+        "balanced": plan.balanced,
         "precision": plan.precision,
         "first": None if first is None else _digest_of(first.cascade),
         "versions": {
@@ -251,9 +273,8 @@ def train(
         },
         "command": command,
     }
-    run = _Run(
-        cascade, plan, drawn, check, scale, scale**2 / power, len(np.concatenate([s.ages for s in learn]))
-    )
+    units = (scale, scale**2 / power, frame_s)
+    run = (runner or _Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
     run.resume(state, _digest(record, config))
 
     def made() -> Checkpoint:
@@ -278,13 +299,12 @@ class _Run:
         plan: Plan,
         drawn: Callable[[int], list[Examples]],
         check: list[Examples],
-        scale: float,
-        relative: float,
+        units: tuple[float, float, float],
         frames: int,
     ) -> None:
         self.cascade = cascade.to(plan.device)
         self._plan, self._drawn, self._check = plan, drawn, check
-        self._scale, self._relative = scale, relative
+        self._scale, self._relative, self._frame_s = units
         self._steps = -(-frames // plan.batch)
         self.position = Position()
         self._best = self._weights()
@@ -316,15 +336,12 @@ class _Run:
             batches = np.array_split(rng.permutation(index), self._steps)
             self.cascade.train()
             for step, rows in enumerate(batches):
-                inputs, target = batch_of(learn, rows, self._scale, plan.columns, rng)
-                if plan.augmentation is not None:
-                    moving = np.random.default_rng([plan.seed, at.stage, at.epoch, step, 1])
-                    if step >= at.step:
-                        inputs, target = plan.augmentation(inputs, target, moving)
+                band = self._band(learn[0].target.shape[-1], rng)
                 if step < at.step:
-                    continue  # it was done before the kill; its draws are not to be given to another
+                    continue  # it was done before the kill, and its draws are used up
+                inputs, target = self._batch(learn, rows, band, (at.stage, at.epoch, step))
                 self._set_rate(optimiser, stage, at.epoch * self._steps + step)
-                at.losses.append(self._step(optimiser, inputs.map(self._send), self._send(target)))
+                at.losses.append(self._step(optimiser, inputs, target))
                 at.step = step + 1
                 now = time.monotonic()
                 at.seconds = spent + now - started
@@ -347,6 +364,22 @@ class _Run:
         self._moments = {}
         self._save(torch.optim.Adam(self.cascade.parameters()))
 
+    def _band(self, nx: int, rng: np.random.Generator) -> slice:
+        columns = min(self._plan.columns, nx)
+        first = int(rng.integers(0, nx - columns + 1))
+        return slice(first, first + columns)
+
+    def _batch(
+        self, learn: list[Examples], rows: NDArray[np.int64], band: slice, key: tuple[int, int, int]
+    ) -> tuple[Inputs, Tensor]:
+        inputs, target = batch_of(learn, rows, self._scale)
+        if self._plan.augmentation is not None:
+            inputs, target = self._plan.augmentation(
+                inputs, target, np.random.default_rng([self._plan.seed, *key, 1])
+            )
+        inputs = self.cascade.prepare(inputs.map(self._send), self._frame_s)
+        return inputs.band(band), self._send(target[..., band])
+
     def _end_epoch(self, stage: Stage) -> None:
         at = self.position
         validation = self._validate()
@@ -364,22 +397,31 @@ class _Run:
         )
         at.epoch, at.step, at.losses = at.epoch + 1, 0, []
 
-    def _step(self, optimiser: torch.optim.Adam, inputs: Any, target: Tensor) -> float:
+    def _step(self, optimiser: torch.optim.Adam, inputs: Inputs, target: Tensor) -> float:
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self.cascade(inputs)
-        loss = torch.view_as_real(shown - target).square().sum(-1).mean()
+        error = torch.view_as_real(shown - target).square().sum(-1).mean(dim=(1, 2))
+        loss = error.mean()
+        learnt = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
         optimiser.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(learnt)
         optimiser.step()
         return float(loss.detach()) * self._relative
+
+    def _hardness(self, inputs: Inputs, target: Tensor) -> Tensor:
+        """Return the squared error of what each frame starts from, bounded from below."""
+        start = to_image(inputs.named(self.cascade.config.start), (-2,))
+        error = torch.view_as_real(start - target).square().sum(-1).mean(dim=(1, 2))
+        return error + EASIEST * torch.view_as_real(target).square().sum(-1).mean(dim=(1, 2))
 
     def _validate(self) -> float:
         self.cascade.eval()
         total, count = 0.0, 0
         with torch.inference_mode():
             for inputs, target in whole(self._check, self._scale):
-                error = self.cascade(inputs.map(self._send)) - self._send(target)
+                seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
+                error = self.cascade(seen) - self._send(target)
                 total += float(torch.view_as_real(error).square().sum(-1).mean(dim=(1, 2)).sum())
                 count += len(target)
         return total / max(count, 1) * self._relative

@@ -1,0 +1,197 @@
+"""The subspace of one patient's anatomy: few numbers say where everything is, and few lines give them.
+
+Breathing moves a body along few degrees of freedom, so the images of its training time span a subspace of
+about twenty dimensions. In it, the newest lines (thousands of samples) determine the path of the anatomy
+with little noise, each line at its own instant: the path is interpolated between a few knots in time, under a
+Gaussian prior on all of them together from the training time, and a linear map learned there takes the knots
+to the instant that is to be shown. What has never been seen is not in the subspace; the cascade that starts
+from it sees what the lines say beyond it, and mends it.
+
+Principal components of anatomy as a model of breathing: Zhang 2007, 10.1118/1.2824007; Stemkens 2016,
+10.1088/0031-9155/61/14/5335. Cubic convolution between knots: Keys 1981, 10.1109/TASSP.1981.1163711.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recon.fourier import to_kspace
+
+MAX_COMPONENTS = 64
+MAX_KNOTS = 16
+
+TOLERANCE = 1.0
+"""Misfit, above 1, at which the estimate and the newest lines each make half of what is started from."""
+
+
+class Subspace(nn.Module):
+    """Estimate an image from the lines of one frame, within a subspace.
+
+    Parameters
+    ----------
+    matrix
+        Rows and columns of the images.
+    components
+        Dimensions of the subspace.
+    knots
+        Instants at which the path of the anatomy is estimated, the newest at the last line.
+
+    Attributes
+    ----------
+    mean, basis
+        Mean image, shape (ny, nx, 2), and components of energy 1, shape (components, ny, nx, 2), float32:
+        real and imaginary parts.
+    root
+        Root L of the prior covariance L L^T of the positions at all knots, the newest first, shape
+        (knots components, knots components), float32.
+    predict
+        Map from their estimate, 1 behind it, to the position that is shown, shape (components,
+        knots components + 1), float32.
+    spacing
+        Time between two knots, shape (1,), float32, seconds.
+    noise
+        Variance of the real (or imaginary) part of a sample, shape (1,), float32.
+    """
+
+    def __init__(self, matrix: tuple[int, int], components: int, knots: int) -> None:
+        super().__init__()
+        (ny, nx), n = matrix, components
+        self.register_buffer("mean", torch.zeros(ny, nx, 2))
+        self.register_buffer("basis", torch.zeros(n, ny, nx, 2))
+        self.register_buffer("root", torch.eye(knots * n))
+        self.register_buffer("predict", torch.eye(n, knots * n + 1))
+        self.register_buffer("noise", torch.ones(1))
+        self.register_buffer("spacing", torch.ones(1))
+        self.knots = knots
+        self.mean: Tensor
+        self.basis: Tensor
+        self.root: Tensor
+        self.predict: Tensor
+        self.noise: Tensor
+        self.spacing: Tensor
+        self._tables: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @property
+    def components(self) -> int:
+        """Return the dimensions of the subspace."""
+        return len(self.basis)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.forget()
+        return super()._load_from_state_dict(*args, **kwargs)
+
+    def forget(self) -> None:
+        """Forget what was made of the arrays, once they have changed."""
+        self._tables = None
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.forget()
+        return super()._apply(*args, **kwargs)
+
+    def forward(self, ages_s: Tensor, shared: Tensor) -> Tensor:
+        """Estimate the image that is shown at the end of a frame.
+
+        Parameters
+        ----------
+        ages_s
+            Time from each row's newest echo to the last one, shape (batch, ny), float32, seconds.
+        shared
+            Newest lines after the transform along x, shape (batch, ny, nx), complex64.
+
+        Returns
+        -------
+        kspace
+            The image's hybrid space (ky, x), shape (batch, ny, nx), complex64.
+        """
+        state, misfit = self.fit(ages_s, shared)
+        ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
+        shown = (torch.cat([state, ones], 1) @ self.predict.double().T).float()
+        mean, basis, _ = self.hybrid()
+        values = shown @ basis.reshape(self.components, -1) + mean.reshape(-1)
+        estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
+        # Where the lines say that the anatomy is elsewhere, the newest lines are the better start.
+        share = (1 / (1 + ((misfit - 1).clamp(min=0) / TOLERANCE) ** 2)).float()[:, None, None]
+        return share * estimate + (1 - share) * shared
+
+    def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+        """Find where the anatomy is, within the subspace, and how well that explains the lines.
+
+        Parameters
+        ----------
+        ages_s, shared
+            As for `forward`.
+
+        Returns
+        -------
+        state
+            Position at every knot, the newest first, shape (batch, knots components), float64.
+        misfit
+            Variance that the fit leaves over that of the noise, shape (batch,), float64: about 1 where the
+            anatomy is in the subspace.
+        """
+        mean, basis, gram = self.hybrid()
+        (count, ny), n = ages_s.shape, self.components
+        innovation = torch.view_as_real(shared) - mean
+        rows = torch.bmm(  # what each row says of each component
+            innovation.reshape(count, ny, -1).transpose(0, 1), basis.reshape(n, ny, -1).permute(1, 2, 0)
+        )
+        used, terms = self.terms(ages_s)
+        said = torch.einsum("pbr,rbk->bpk", terms, rows.double()).reshape(count, -1)
+        pairs = terms[:, None] * terms[None]
+        normal = torch.einsum("pqbr,rkj->bpkqj", pairs, gram).reshape(count, len(self.root), -1)
+        energy = (innovation.square().sum((2, 3)).double() * used).sum(1)
+        samples = used.sum(1) * 2 * shared.shape[-1]
+        state = self._solve(normal, said, self.noise.double().expand(count))
+        left = energy - 2 * (state * said).sum(1) + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
+        left = left / samples.clamp(min=1)
+        # Anatomy that is not in the subspace leaves more than noise: then the lines are believed less.
+        state = self._solve(normal, said, torch.maximum(self.noise.double(), left))
+        return state, left / self.noise.double()
+
+    def terms(self, ages_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows are used, and how much of each knot's position every row sees.
+
+        Parameters
+        ----------
+        ages_s
+            As for `forward`.
+
+        Returns
+        -------
+        used
+            1 or 0, shape (batch, ny), float64.
+        terms
+            Shape (knots, batch, ny), float64; their sum over the knots is 1 where a row is used.
+        """
+        last = self.knots - 1
+        at = ages_s.double() / self.spacing.double()
+        used = (at <= last + 1e-6).double()
+        knot = torch.arange(-1, self.knots + 1, dtype=at.dtype, device=at.device)
+        away = (at.clamp(max=last) - knot[:, None, None]).abs()
+        near = 1.5 * away**3 - 2.5 * away**2 + 1
+        far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        weight = torch.where(away <= 1, near, torch.where(away < 2, far, 0.0))
+        terms = weight[1:-1].clone()
+        for n, factor in enumerate((3.0, -3.0, 1.0)):  # beyond either end the path goes on as a parabola
+            terms[n] += factor * weight[0]
+            terms[last - n] += factor * weight[-1]
+        return used, terms * used
+
+    def _solve(self, normal: Tensor, said: Tensor, noise: Tensor) -> Tensor:
+        # In units of the prior: the system is the identity plus what the lines add to it.
+        root = self.root.double()
+        known = root.T @ normal @ root / noise[:, None, None]
+        known = known + torch.eye(len(root), dtype=known.dtype, device=known.device)
+        return torch.linalg.solve(known, said @ root / noise[:, None]) @ root.T
+
+    def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean and components in the hybrid space, and the Gram matrix of each row."""
+        if self._tables is None:
+            mean = torch.view_as_real(to_kspace(torch.view_as_complex(self.mean), (-2,)))
+            basis = torch.view_as_real(to_kspace(torch.view_as_complex(self.basis), (-2,)))
+            flat = basis.reshape(self.components, self.mean.shape[0], -1).double().transpose(0, 1)
+            self._tables = mean.contiguous(), basis.contiguous(), flat @ flat.transpose(1, 2)
+        return self._tables

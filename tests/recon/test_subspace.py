@@ -1,0 +1,140 @@
+"""The subspace of an anatomy: the estimate, its prior and what happens outside of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mrsim.errors import InputError
+from recon import checkpoint
+from recon.cascade import Cascade, named_config
+from recon.classical import ViewSharing
+from recon.examples import examples_of
+from recon.fourier import to_image, to_kspace
+from recon.online import OnlineCascade
+from recon.subspace import Subspace
+from recon.subspace_learning import learn_subspace
+from recon.training import Plan, Stage, train
+
+from .conftest import blob, run, small_stream
+
+FRAME_S = 8 * 2.2e-3
+NY, NX = 24, 20
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    return learn_subspace([examples_of(small_stream(frames=160, seed=5))], 8, 6, FRAME_S, 1.0)
+
+
+def estimates(subspace, examples):
+    kspace = subspace(torch.from_numpy(examples.ages) * FRAME_S, torch.from_numpy(examples.shared))
+    return to_image(kspace, (-2,)).numpy()
+
+
+def relative(images, truth):
+    return float(np.mean(np.sum(np.abs(images - truth) ** 2, (1, 2)) / np.sum(np.abs(truth) ** 2, (1, 2))))
+
+
+def test_the_estimate_of_a_scan_never_seen_is_far_better_than_its_lines(learnt):
+    unseen = examples_of(small_stream(frames=60, seed=77))
+    shared = to_image(unseen.shared, (-2,))
+    assert relative(estimates(learnt, unseen), unseen.target) < 0.05 * relative(shared, unseen.target)
+
+
+def kron(terms, components):
+    return torch.kron(terms.contiguous()[None], components.double().T.contiguous())
+
+
+def test_the_state_is_the_posterior_mean(learnt):
+    """Against the textbook formula, with every sample of every used row written out."""
+    examples = examples_of(small_stream(frames=40, seed=9)).part(slice(20, 22))
+    ages_s = torch.from_numpy(examples.ages) * FRAME_S
+    state, _ = learnt.fit(ages_s, torch.from_numpy(examples.shared))
+    used, terms = learnt.terms(ages_s)
+    mean, basis, _ = learnt.hybrid()
+    prior = (learnt.root @ learnt.root.T).double()
+    for f in range(2):
+        rows = torch.nonzero(used[f]).flatten()
+        seen = torch.cat([kron(terms[:, f, r], basis[:, r].reshape(learnt.components, -1)) for r in rows])
+        lines = torch.view_as_real(torch.from_numpy(examples.shared[f])) - mean
+        said = torch.cat([lines[r].reshape(-1).double() for r in rows])
+        left = said - seen @ state[f]
+        noise = max(float(learnt.noise), float(left.square().mean()))
+        gain = prior @ seen.T @ torch.linalg.inv(seen @ prior @ seen.T + noise * torch.eye(len(said)))
+        assert torch.allclose(gain @ said, state[f], rtol=2e-2, atol=2e-3 * float(state[f].abs().max()))
+
+
+def test_between_knots_a_parabola_is_met_exactly():
+    subspace = Subspace((NY, NX), 2, 6)
+    subspace.spacing.fill_(0.05)
+    ages_s = torch.linspace(0, 0.3, NY)[None]
+    used, terms = subspace.terms(ages_s)
+    assert torch.equal(used[0] > 0, ages_s[0] <= 0.25 + 1e-6)
+    at = -0.05 * torch.arange(6, dtype=torch.float64)
+    path = 1.0 + 3.0 * at - 40.0 * at**2
+    wanted = 1.0 - 3.0 * ages_s[0].double() - 40.0 * ages_s[0].double() ** 2
+    assert torch.allclose(path @ terms[:, 0], wanted * used[0], atol=1e-6)
+
+
+def test_the_lines_times_matter(learnt):
+    """Were all lines taken for lines of the last instant, the estimate would run late."""
+    unseen = examples_of(small_stream(frames=60, seed=77))
+    timeless = dataclasses.replace(unseen, ages=unseen.ages * 0)
+    assert relative(estimates(learnt, unseen), unseen.target) < 0.3 * relative(
+        estimates(learnt, timeless), unseen.target
+    )
+
+
+def test_what_was_never_seen_falls_back_on_the_newest_lines(learnt):
+    """A body that lies elsewhere is not drawn where the training time had it."""
+    strange = torch.from_numpy(np.rot90(blob(NX, NY, 3.0), 1).copy()[:NY, :NX])[None]
+    lines = to_kspace(strange, (-2,))
+    shown = to_image(learnt(torch.zeros(1, NY), lines), (-2,))
+    assert float((shown - strange).abs().square().sum() / strange.abs().square().sum()) < 1e-3
+
+
+def test_a_training_with_a_subspace_survives_its_file_and_beats_view_sharing(tmp_path):
+    config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
+    plan = Plan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
+    result = train([small_stream(frames=120, seed=5)], config, plan)
+    assert result.cascade.config.components <= 20
+    checkpoint.save(tmp_path / "w.npz", result)
+    test = small_stream(frames=40, seed=77)
+    ours, read, shared = (
+        np.stack([i.pixels for i in run(r, test)[12:]])
+        for r in (OnlineCascade(result), OnlineCascade(tmp_path / "w.npz"), ViewSharing())
+    )
+    assert np.array_equal(ours, read)
+    assert relative(ours, test.truth.image[12:]) < 0.2 * relative(shared, test.truth.image[12:])
+
+
+def test_an_untrained_cascade_starts_from_the_subspace(learnt):
+    """Its blocks add nothing yet, and without lambda the lines change nothing."""
+    config = dataclasses.replace(
+        named_config("compact", NY, NX), components=learnt.components, lam=0.0, learned=False
+    )
+    cascade = Cascade(config)
+    cascade.subspace.load_state_dict(learnt.state_dict())
+    examples = examples_of(small_stream(frames=30, seed=9)).part(slice(10, 12))
+    from recon.examples import batch_of
+
+    inputs, _ = batch_of([examples], np.array([[0, 0], [0, 1]]), 1.0)
+    with torch.no_grad():
+        shown = cascade(cascade.prepare(inputs, FRAME_S)).numpy()
+    assert np.allclose(shown, estimates(learnt, examples), atol=1e-5)
+
+
+def test_a_subspace_that_cannot_be_learnt_is_refused():
+    examples = examples_of(small_stream(frames=30))
+    with pytest.raises(InputError, match="training frames"):
+        learn_subspace([examples], 20, 6, FRAME_S, 1.0)
+    with pytest.raises(InputError, match="knots"):
+        learn_subspace([examples], 4, 2, FRAME_S, 1.0)
+    with pytest.raises(InputError, match="components"):
+        dataclasses.replace(named_config("compact", NY, NX), components=0)
+    with pytest.raises(InputError, match="columns"):
+        train([small_stream(frames=60)], named_config("compact", NY, 16))
