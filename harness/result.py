@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.dataset_name import dataset_of
 from harness.gating import Gating
 from harness.host import HostLog
 from harness.profiles import Bar
@@ -263,6 +264,7 @@ def _stream(stream: Stream) -> dict[str, Any]:
     snr = None if made is None or not math.isfinite(made.target_snr) else made.target_snr
     return {
         "path": None if stream.path is None else str(stream.path),
+        "dataset": dataset_of(stream.path),
         "phantom": None if made is None else made.phantom,
         "seed": None if made is None else made.seed,
         "target_snr": snr,

@@ -21,6 +21,7 @@ import harness.dataset_items as dataset_items
 from harness.cli import main
 from harness.dataset import Summary, build, plan, verify
 from harness.dataset_folder import read_manifest
+from harness.dataset_name import dataset_of
 from harness.dataset_spec import load_spec
 from harness.executors import Engine, LocalProcesses, engine
 from mrsim.errors import InputError
@@ -349,6 +350,21 @@ def test_a_manifest_that_leads_outside_is_refused(copied: Path) -> None:
         (copied / "manifest.json").write_text(json.dumps(read))
         with pytest.raises(InputError, match="outside the dataset"):
             read_manifest(copied)
+
+
+def test_a_result_names_the_dataset_and_its_hash(reference: Path, tmp_path: Path) -> None:
+    read = manifest(reference)
+    item = read["items"][2]
+    assert dataset_of(reference / item["path"]) == {
+        "name": "small",
+        "hash": read["hash"],
+        "item": item["name"],
+    }
+    shutil.copytree(reference / item["path"], reference / "test" / "copy.stream")
+    assert dataset_of(reference / "test" / "copy.stream") is None
+    shutil.rmtree(reference / "test" / "copy.stream")
+    assert dataset_of(tmp_path / "a.stream") is None
+    assert dataset_of(None) is None
 
 
 def test_items_of_a_pair_breathe_alike(tmp_path: Path) -> None:
