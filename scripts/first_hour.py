@@ -1,0 +1,79 @@
+"""A stranger's first hour, as the README tells it: every step in a fresh folder, with its wall time.
+
+    python scripts/first_hour.py            as the README has it: some minutes
+    python scripts/first_hour.py --short    as the tests run it
+
+The files and the commands are read from README.md itself, so that what is timed is what is written there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
+from blocks import Block, read_blocks
+
+README = Path(__file__).parents[1] / "README.md"
+SECTION = "Your first hour"
+LIMIT_S = 1800
+# A verdict is an answer, too: what a busy host says of itself is no failure of the hour.
+VERDICTS = {"replay", "compare", "report"}
+ANSWERS = {0, 1, 3, 4}
+
+
+def main() -> int:
+    """Run the hour; return 0 where every command ended as the README has it."""
+    parser = argparse.ArgumentParser(description="Run the README's first hour, and time each step.")
+    parser.add_argument("--short", action="store_true", help="shortened, as the tests run it")
+    parser.add_argument("--keep", metavar="DIR", help="folder to work in; default: one that is removed")
+    args = parser.parse_args()
+    blocks = [block for block in read_blocks(README) if block.section.startswith(SECTION)]
+    with tempfile.TemporaryDirectory(prefix="first-hour-") as fresh:
+        folder = Path(args.keep or fresh)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        wrong = [what for block in blocks for what in run_block(block, folder, args.short)]
+        print(f"{time.perf_counter() - began:7.1f} s  in all")
+    for what in wrong:
+        print(what, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def run_block(block: Block, folder: Path, short: bool) -> list[str]:
+    """Save a file or run commands; return what did not end as it should."""
+    if block.not_run:
+        return []
+    if block.file:
+        (folder / block.file).write_text(block.text, encoding="utf-8")
+        print(f"      -    {block.file}: {len(block.text.splitlines())} lines saved", flush=True)
+        return []
+    wrong = []
+    for words in block.commands(short):
+        began = time.perf_counter()
+        done = run(words, folder)
+        told = done.stdout.strip().splitlines()
+        print(f"{time.perf_counter() - began:7.1f} s  {' '.join(words)}", flush=True)
+        print(f"           exit {done.returncode}: {told[-1] if told else ''}", flush=True)
+        allowed = ANSWERS if len(words) > 1 and words[1] in VERDICTS else {0, *block.exits}
+        if done.returncode not in allowed:
+            wrong.append(f"{block}: {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return wrong
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one command with the programs of this Python on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return subprocess.run(
+        words, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+        timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
