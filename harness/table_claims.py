@@ -72,7 +72,8 @@ def claims(rows: Sequence[Row], compared: Sequence[Comparison]) -> list[Claim]:
         row
         for row in rows
         if row.cell.part == "main"
-        and (row.cell.label, row.cell.stage, row.cell.scan.timing) == (SUBJECT, "fine", "prospective")
+        and (row.cell.label, row.cell.scan.timing) == (SUBJECT, "prospective")
+        and row.cell.stage != "coarse"
     ]
     out = list(_mean_dice(subjects))
     for row in subjects:

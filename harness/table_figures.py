@@ -216,6 +216,7 @@ def _series(rows: Sequence[Row]) -> dict[Kind, list[Row]]:
     for acceleration in sorted({row.cell.scan.acceleration for row in rows}):
         for label, stage in (
             ("view-sharing", ""),
+            (SUBJECT, ""),
             (SUBJECT, "coarse"),
             (SUBJECT, "fine"),
             ("fully-sampled", ""),
@@ -231,7 +232,7 @@ def _series(rows: Sequence[Row]) -> dict[Kind, list[Row]]:
     return series
 
 
-_MARKS = {"view-sharing": "x", "coarse": "o", "fine": "s", "fully-sampled": "_"}
+_MARKS = {"view-sharing": "x", "coarse": "o", "fine": "s", SUBJECT: "s", "fully-sampled": "_"}
 
 
 def _points(axes: Any, points: Sequence[tuple[float, Row]], key: str, kind: Kind) -> None:
@@ -245,7 +246,7 @@ def _points(axes: Any, points: Sequence[tuple[float, Row]], key: str, kind: Kind
     low_high = [p[1][1] or (p[1][0], p[1][0]) for p in kept]
     bars = np.abs(np.array(low_high, np.float64).T - y)
     style = {"marker": _MARKS[stage or label], "ms": 6, "color": colour, "ls": "none", "elinewidth": 1.0}
-    hollow = {} if stage == "fine" or label != SUBJECT else {"mfc": "white"}
+    hollow = {"mfc": "white"} if stage == "coarse" else {}
     told = f"{acceleration:g}x {label}{f', {stage}' if stage else ''}"
     axes.errorbar(x, y, yerr=bars, capsize=2.5, label=told, **style, **hollow)
 

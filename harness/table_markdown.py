@@ -32,6 +32,7 @@ def to_markdown(values: Values, figures: Sequence[str]) -> str:
     for key, group in itertools.groupby(values["rows"], key=_section):
         out += ["", f"## {key}", "", *_section_table(list(group))]
     out += _gaps(values["rows"])
+    out += _horizons(values["rows"])
     out += _compared(values["comparisons"])
     out += _claimed(values["claims"])
     if figures:
@@ -125,7 +126,7 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
         (row, other)
         for row in main
         for other in main
-        if (row["candidate"], other["candidate"], other["stage"]) == ("centre", "cascade", "fine")
+        if (row["candidate"], other["candidate"]) == ("centre", "cascade") and other["stage"] != "coarse"
         and all(row[k] == other[k] for k in NAMES if k not in ("candidate", "stage"))
     ]
     out: list[str] = []
@@ -149,6 +150,31 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
             "begin; both are judged against the last line, which is what a beam acts on.",
         ]
     return out
+
+
+def _horizons(rows: Sequence[Values]) -> list[str]:
+    """Return, for each horizon, the weights that aim there beside the plain ones with that delay."""
+    mine = [row for row in rows if row["part"] == "horizon" and not row["reason"]]
+    plain = [row for row in mine if row["candidate"] == "plain"]
+    if not plain:
+        return []
+    columns = [column for column in COLUMNS if column.key in ("nmse", "shown_p95_mm")]
+    headings = ["patient", "acceleration", "horizon ms"]
+    headings += [
+        f"{name}, {side}" for name in ("NMSE", "p95 mm when acted on") for side in ("plain", "ahead")
+    ]
+    lines = []
+    for row in plain:
+        other = [r for r in mine if r["candidate"] == "ahead" and _same(r, row, "candidate")]
+        cells = [row["patient"], f"{row['acceleration']:g}x", f"{row['ahead_ms']:g}"]
+        for column in columns:
+            cells.append(figure_text(row["figures"][column.key], column.digits))
+            # At no horizon both are the same weights.
+            ahead = other[0] if other else row if row["ahead_ms"] == 0 else None
+            cells.append("-" if ahead is None else figure_text(ahead["figures"][column.key], column.digits))
+        lines.append(cells)
+    told = "Against the truth so long after the last line; *plain* aims at the last line and is that late."
+    return ["", "## How far ahead one can look", "", told, "", *_markdown(headings, lines)]
 
 
 def _same(row: Values, other: Values, but: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from harness.table_markdown import figure_text
 from harness.table_measures import COLUMNS
 from mrsim.errors import InputError
 from mrsim.phantom import load_phantom
-from recon.cascade import Cascade, CascadeConfig
+from recon.cascade import Cascade, named_config
 from recon.checkpoint import Checkpoint, save
 
 CAREFUL = """
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "matrix": [64, 64],
         "data": [{"phantom": "quasar", "phantom_text": "", "seed": 3, "frames": 10, "used_s": [0.0, 6.0]}],
     }
-    config = CascadeConfig(1, 2, 2, "view-shared", "view-shared", 1.0, False, False, 1, 64)
+    config = dataclasses.replace(named_config("compact", 64), blocks=1, convolutions=2, filters=2)
     save(path / "net.npz", Checkpoint(Cascade(config).eval(), 1.0, record))
     late = {**record["data"][0], "used_s": [0.0, 9.0]}
     save(path / "late.npz", Checkpoint(Cascade(config).eval(), 1.0, {**record, "data": [late]}))

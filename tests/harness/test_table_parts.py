@@ -117,7 +117,7 @@ def test_a_truth_reaches_no_candidate() -> None:
 
 
 def test_planted_opponents_come_out_as_they_are() -> None:
-    fresh, late, noisy = series(0, 0.02), series(12), series(0, 0.3)
+    fresh, late, noisy = series(0, 0.002), series(12), series(0, 0.3)
     assert set(compare(fresh, late, 0).outcome.values()) == {BETTER}
     assert set(compare(late, fresh, 0).outcome.values()) == {WORSE}
     assert compare(noisy, fresh, 0).outcome["nmse"] == WORSE
@@ -127,7 +127,7 @@ def test_planted_opponents_come_out_as_they_are() -> None:
 
 
 def test_one_that_loses_the_target_is_worse() -> None:
-    fresh = series(0, 0.02)
+    fresh = series(0, 0.002)
     lost = np.where(np.arange(len(fresh)) % 5 == 0, np.inf, fresh.error_shown_m)
     assert compare(dataclasses.replace(fresh, error_shown_m=lost), fresh, 0).outcome["p95"] == WORSE
 
@@ -348,7 +348,7 @@ def outcomes(rows: list[Row], words: str) -> list[bool | None]:
 
 
 def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
-    good = row("cascade", series(0, 0.02), tmp_path, "cascade:x")
+    good = row("cascade", series(0, 0.002), tmp_path, "cascade:x")
     late = row("view-sharing", series(12), tmp_path)
     assert outcomes([good, late], "worse on all three") == [True]
     assert outcomes([good, late], "is not nearer") == [True]
@@ -356,12 +356,12 @@ def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
     assert outcomes([good, late], "centroid p95") == [True]
     # The same with the places changed: the network is the late one, and the table says so.
     bad = row("cascade", series(12), tmp_path, "cascade:x")
-    fresh = row("view-sharing", series(0, 0.02), tmp_path)
+    fresh = row("view-sharing", series(0, 0.002), tmp_path)
     assert outcomes([bad, fresh], "worse on all three") == [False]
     assert outcomes([bad, fresh], "is not nearer") == [False]
     assert outcomes([bad, fresh], "centroid p95") == [False]
     # One that needs later lines is no rival.
-    offline = row("low-rank-sparse", series(0, 0.02), tmp_path, causal=False)
+    offline = row("low-rank-sparse", series(0, 0.002), tmp_path, causal=False)
     assert outcomes([bad, offline], "is not nearer") == []
     # A cell that could not be judged is not dropped.
     missing = Row(bad.cell, None, "no weights", True, tmp_path / "none")
