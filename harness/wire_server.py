@@ -69,9 +69,10 @@ class Server:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._listener = socket.create_server((host, port), family=family, backlog=16)
         except (OSError, OverflowError) as error:
-            number = getattr(error, "errno", None)
-            known = number is not None and number > 0
-            told = os.strerror(number) if known else getattr(error, "strerror", None) or str(error)
+            number: int | None = getattr(error, "errno", None)
+            told = getattr(error, "strerror", None) or str(error)
+            if number is not None and number > 0:  # without what the library adds to it
+                told = os.strerror(number)
             raise InputError(f"cannot listen on {host}:{port}: {told.lower()}; name another") from None
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
