@@ -10,6 +10,7 @@ Inati et al. 2017, 10.1002/mrm.26089.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -322,7 +323,9 @@ def _parse(document: bytes | str, where: str) -> Any:
     # What it cannot place it would tell on standard error.
     logging.getLogger("xsdata").addHandler(logging.NullHandler())
     try:
-        parsed = XmlParser(config=config).from_bytes(text.encode("utf-8"), xsd.ismrmrdHeader)
+        parsed = XmlParser(config=config, context=_schema()).from_bytes(
+            text.encode("utf-8"), xsd.ismrmrdHeader
+        )
         if not isinstance(parsed, xsd.ismrmrdHeader):
             raise ValueError(f"its root is {type(parsed).__name__}")
         return parsed
@@ -337,6 +340,14 @@ def _parse(document: bytes | str, where: str) -> Any:
     ) as error:
         told = " ".join(str(error).split())[:160]
         raise InputError(f"{where}: not an MRD header: {told or type(error).__name__}") from None
+
+
+@functools.cache
+def _schema() -> Any:
+    """Return what the parser has learned of the schema, which takes longer than to read a header."""
+    from xsdata.formats.dataclass.context import XmlContext
+
+    return XmlContext()
 
 
 def _own_parameters(parameters: Any, where: str) -> dict[str, Any]:

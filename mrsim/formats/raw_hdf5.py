@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +60,14 @@ def raw_rows(found: Any, path: Path, size: int) -> Iterator[tuple[int, NDArray[n
 
 def _chunked(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     (step,) = found.chunks
-    for start in range(0, count, step):
-        with guarded(path):
-            _, raw = found.id.read_direct_chunk((start,))
-        if len(raw) != step * size:
-            raise InputError(f"{path}: {found.name}: row {start}: truncated")
-        yield start, np.frombuffer(raw, np.uint8).reshape(step, size)[: count - start]
+    with path.open("rb") as file:
+        for start in range(0, count, step):
+            with guarded(path):
+                info = found.id.get_chunk_info_by_coord((start,))
+            if info.byte_offset is None or info.size != step * size:
+                raise InputError(f"{path}: {found.name}: row {start}: truncated, or never written")
+            file.seek(info.byte_offset)
+            yield start, _rows(file, min(step, count - start), size, f"{path}: {found.name}: row {start}")
 
 
 def _contiguous(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -76,11 +78,14 @@ def _contiguous(found: Any, path: Path, size: int, count: int) -> Iterator[tuple
     with path.open("rb") as file:
         file.seek(offset)
         for start in range(0, count, step):
-            rows = min(step, count - start)
-            raw = file.read(rows * size)
-            if len(raw) != rows * size:
-                raise InputError(f"{path}: {found.name}: row {start}: truncated")
-            yield start, np.frombuffer(raw, np.uint8).reshape(rows, size)
+            yield start, _rows(file, min(step, count - start), size, f"{path}: {found.name}: row {start}")
+
+
+def _rows(file: BinaryIO, count: int, size: int, where: str) -> NDArray[np.uint8]:
+    raw = file.read(count * size)
+    if len(raw) != count * size:
+        raise InputError(f"{where}: truncated")
+    return np.frombuffer(raw, np.uint8).reshape(count, size)
 
 
 def places(rows: NDArray[np.uint8], offset: int) -> NDArray[Any]:
