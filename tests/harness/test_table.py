@@ -140,7 +140,7 @@ def test_references_are_what_they_say(values: Values) -> None:
     # An image at one instant does not lag and is its own segmentation; the floor keeps old lines.
     assert abs(full["figures"]["lag_ms"]["value"]) < 5
     assert full["figures"]["dice_full"]["value"] == 1
-    assert full["figures"]["dice"] == full["figures"]["dice_own"]
+    assert full["figures"]["dice"]["value"] == full["figures"]["dice_own"]["value"]
     assert 0 < floor["figures"]["lag_ms"]["value"] < shared["cadence_ms"] / 2
     # The modelled push of half a millisecond is the whole response.
     assert shared["figures"]["response_p50_ms"]["value"] == pytest.approx(0.5)
