@@ -64,16 +64,20 @@ def builder(candidate: str) -> Builder:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise InputError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")
     takes, make = _MAKERS[kind]
-    if bool(takes) != bool(argument) or (colon and not takes):
-        raise InputError(
-            f"candidate {candidate!r}: expected {kind}{f':{takes}' if takes else ', and no more'}"
-        )
+    missing = not argument and (colon or not takes.endswith("?"))
+    if (missing and takes) or (colon and not takes):
+        form = takes.rstrip("?")
+        raise InputError(f"candidate {candidate!r}: expected {kind}{f':{form}' if form else ', and no more'}")
     return make(argument)
 
 
 def known() -> list[str]:
     """Return the forms that a candidate's name can have."""
-    return [f"{kind}:{takes}" if takes else kind for kind, (takes, _) in _MAKERS.items()]
+    forms = []
+    for kind, (takes, _) in _MAKERS.items():
+        forms += [kind] if not takes or takes.endswith("?") else []
+        forms += [f"{kind}:{takes.rstrip('?')}"] if takes else []
+    return forms
 
 
 def _zero_filled(_: str) -> Builder:
@@ -94,6 +98,78 @@ def _nearest_frame(path: str) -> Builder:
 
     training = load(path)
     return lambda: NearestFrame(training)
+
+
+def _sliding_window(argument: str) -> Builder:
+    from recon.sharing import SlidingWindow
+
+    (frames,) = _numbers("sliding-window", argument, int)
+    return _checked(lambda: SlidingWindow(frames))
+
+
+def _keyhole(argument: str) -> Builder:
+    from recon.sharing import Keyhole
+
+    return _checked(lambda: Keyhole(argument) if argument else Keyhole())
+
+
+def _compressed(kind: str, transform: str, prior: bool = False) -> Callable[[str], Builder]:
+    """Return what reads `LAMBDA,ITERATIONS`, or `MU,LAMBDA,ITERATIONS` where there is a prior."""
+
+    def make(argument: str) -> Builder:
+        from recon.compressed import CompressedSensing, Sparsity
+
+        kinds: tuple[type, ...] = (float, float, int) if prior else (float, int)
+        names = ("prior", "weight", "iterations")[-len(kinds) :]
+        given = dict(zip(names, _numbers(kind, argument, *kinds), strict=True))
+        sparsity = Sparsity.of(transform, assisted=prior, **{k: v for k, v in given.items() if v is not None})
+        return _checked(lambda: CompressedSensing(sparsity))
+
+    return make
+
+
+def _cg_sense(argument: str) -> Builder:
+    from recon.parallel import CgSense
+
+    (iterations,) = _numbers("cg-sense", argument, int)
+    return _checked(lambda: CgSense() if iterations is None else CgSense(iterations))
+
+
+def _tgrappa(_: str) -> Builder:
+    from recon.grappa import Tgrappa
+
+    return Tgrappa
+
+
+def _low_rank_sparse(argument: str) -> Builder:
+    from recon.lowrank import LowRankSparse, Separation
+
+    numbers = _numbers("low-rank-sparse", argument, float, float, int)
+    given = zip(("low_rank", "sparse", "iterations"), numbers, strict=True)
+    how = Separation(**{key: value for key, value in given if value is not None})
+    return _checked(lambda: LowRankSparse(how))
+
+
+def _checked(build: Builder) -> Builder:
+    """Return a builder that has built once, so that what it refuses is told before the stream is played."""
+    build()
+    return build
+
+
+def _numbers(kind: str, argument: str, *kinds: type) -> list[Any]:
+    """Read up to so many numbers, apart by commas; None for each that is not given."""
+    parts = argument.split(",") if argument else []
+    try:
+        if len(parts) > len(kinds):
+            raise ValueError
+        read = [of(part) for of, part in zip(kinds, parts, strict=False)]
+    except ValueError:
+        names = _MAKERS[kind][0].rstrip("?").split(",")
+        told = ", ".join(f"{n} a {'whole ' * (of is int)}number" for n, of in zip(names, kinds, strict=True))
+        raise InputError(
+            f"candidate '{kind}:{argument}': expected {kind}:{','.join(names)}; {told}"
+        ) from None
+    return read + [None] * (len(kinds) - len(read))
 
 
 def _cascade(weights: str) -> Builder:
@@ -205,11 +281,19 @@ def _append_to_path(folder: str) -> None:
         sys.path.append(folder)
 
 
-# What follows the colon, if anything does, and what makes the builder.
+# What follows the colon, if anything does (with a question mark: may), and what makes the builder.
 _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "zero-filled": ("", _zero_filled),
     "view-sharing": ("", _view_sharing),
     "nearest-frame": ("STREAM", _nearest_frame),
+    "sliding-window": ("FRAMES?", _sliding_window),
+    "keyhole": ("REFERENCE?", _keyhole),
+    "cs-tv": ("LAMBDA,ITERATIONS?", _compressed("cs-tv", "tv")),
+    "cs-wavelet": ("LAMBDA,ITERATIONS?", _compressed("cs-wavelet", "daubechies")),
+    "pdacs": ("MU,LAMBDA,ITERATIONS?", _compressed("pdacs", "tv", prior=True)),
+    "cg-sense": ("ITERATIONS?", _cg_sense),
+    "tgrappa": ("", _tgrappa),
+    "low-rank-sparse": ("LOW_RANK,SPARSE,ITERATIONS?", _low_rank_sparse),
     "cascade": ("WEIGHTS", _cascade),
     "null": ("", lambda _: Null),
     "mrd": ("//HOST:PORT/CONFIG", _mrd),
