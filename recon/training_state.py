@@ -128,7 +128,7 @@ def load_state(
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not the state of a training; {remedy}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             record = json.loads(str(archive[RECORD]))
             if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
                 raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")

@@ -72,10 +72,9 @@ def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypat
     seen = []
     real = training.batch_of
 
-    def spy(sets, rows, scale, columns, rng):
-        if rng is not None:
-            seen.extend((int(s), int(f)) for s, f in rows)
-        return real(sets, rows, scale, columns, rng)
+    def spy(sets, rows, scale):
+        seen.extend((int(s), int(f)) for s, f in rows)
+        return real(sets, rows, scale)
 
     monkeypatch.setattr(training, "batch_of", spy)
     scan = small_stream(frames=30)
