@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness import plugin
+from harness.cli import main, parser
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -135,3 +136,16 @@ def test_comments_on_how_to_run_are_read_and_checked(tmp_path: Path) -> None:
         page.write_text(wrong)
         with pytest.raises(ValueError, match=told):
             read_blocks(page)[0].commands(short=True)
+
+
+def test_the_workflow_to_copy_is_the_one_that_is_shown_and_its_commands_are_ours() -> None:
+    workflow = (ROOT / "examples" / "ci.yml").read_text(encoding="utf-8")
+    shown = [block.text for block in read_blocks(ROOT / "docs" / "guard.md") if block.file == "ci.yml"]
+    assert shown == [workflow]
+    commands = [shlex.split(line) for line in re.findall(r"- run: (.*)", workflow)]
+    assert [words[0] for words in commands] == ["pip", "pytest", "mrsim", "mrsim"]
+    for words in commands[2:]:
+        words = words[: words.index("||")] if "||" in words else words
+        assert parser().parse_args(words[1:])
+    known = set(re.findall(r'"(--[a-z-]+)"', Path(plugin.__file__).read_text(encoding="utf-8")))
+    assert {word for word in commands[1] if word.startswith("--")} - {"--ignore"} <= known
