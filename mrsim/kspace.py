@@ -16,8 +16,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mrsim.bessel import FUSED, jinc, sincos
+from mrsim.bessel import FUSED, sincos
 from mrsim.errors import InputError
+from mrsim.rows import add_one, add_pair, form_row, start_and_step, write_turns
 from mrsim.shapes import Shape
 
 Array = NDArray[np.float64]
@@ -112,7 +113,8 @@ class Renderer:
         self._tables = np.empty((len(self._shifting), *grid.matrix))
         for n, i in enumerate(self._shifting.tolist()):
             self._tables[n] = shapes[i].form_factor(kx, ky)
-        self._contrast = np.asarray(contrast, np.complex128) * grid.scale
+        scaled = np.asarray(contrast, np.complex128) * grid.scale
+        self._shift_contrast, self._deform_contrast = scaled[self._shifting], scaled[self._deforming]
 
     @property
     def deforming(self) -> NDArray[Any]:
@@ -143,10 +145,10 @@ class Renderer:
             np.ascontiguousarray(ky, np.int32),
             self._still,
             self._tables,
-            self._contrast[self._shifting],
-            np.ascontiguousarray(centers[:, self._shifting]),
-            self._contrast[self._deforming],
-            np.ascontiguousarray(centers[:, self._deforming]),
+            self._shift_contrast,
+            np.ascontiguousarray(np.take(centers, self._shifting, axis=1)),
+            self._deform_contrast,
+            np.ascontiguousarray(np.take(centers, self._deforming, axis=1)),
             np.ascontiguousarray(axes),
             dky,
             dkx,
@@ -171,9 +173,12 @@ def render_lines(
 ) -> None:
     """Write the lines `ky` of k-space; `Renderer.render` says what the arrays hold."""
     rows, columns = still.shape
-    re, im = np.empty(columns), np.empty(columns)
-    total_re, total_im = np.empty(columns), np.empty(columns)
-    form = np.empty(columns)
+    room = np.empty((10, columns))  # in one piece: a piece of its own costs as much as a region's 40 samples
+    re_a, im_a, re_b, im_b, total_re, total_im = room[0], room[1], room[2], room[3], room[4], room[5]
+    form_a, form_b, squares, phase = room[6], room[7], room[8], room[9]
+    shifting, deforming = shift_contrast.size, deform_contrast.size
+    turned = np.empty((3, 2 * (shifting + deforming)))
+    turns, sines, cosines = turned[0], turned[1], turned[2]
     k_first = -(columns // 2) * dkx
     for line in range(ky.size):
         row = ky[line] + rows // 2
@@ -181,54 +186,32 @@ def render_lines(
         for i in range(columns):
             total_re[i] = still[row, i].real
             total_im[i] = still[row, i].imag
-        for n in range(tables.shape[0]):
-            x, y = shift_centers[line, n, 0], shift_centers[line, n, 1]
-            phase_row(shift_contrast[n], x, y, k_first, k_y, dkx, re, im)
-            table = tables[n, row]
-            for i in range(columns):
-                total_re[i] += table[i] * re[i]
-                total_im[i] += table[i] * im[i]
-        for n in range(deform_contrast.size):
-            x, y = deform_centers[line, n, 0], deform_centers[line, n, 1]
-            phase_row(deform_contrast[n], x, y, k_first, k_y, dkx, re, im)
-            form_row(deform_axes[line, n], k_first, k_y, dkx, form)
-            for i in range(columns):
-                total_re[i] += form[i] * re[i]
-                total_im[i] += form[i] * im[i]
+        # The sines and cosines of all regions together: at the row's start, and of a step along it.
+        write_turns(shift_centers[line], k_first, k_y, dkx, turns[: 2 * shifting])
+        write_turns(deform_centers[line], k_first, k_y, dkx, turns[2 * shifting :])
+        for i in range(turns.size):
+            sines[i], cosines[i] = sincos(turns[i])
+        for n in range(0, shifting - 1, 2):
+            first = start_and_step(shift_contrast[n], sines, cosines, 2 * n)
+            second = start_and_step(shift_contrast[n + 1], sines, cosines, 2 * n + 2)
+            add_pair(
+                tables[n, row], tables[n + 1, row], first, second, re_a, im_a, re_b, im_b, total_re, total_im
+            )
+        if shifting % 2:
+            n = shifting - 1
+            one = start_and_step(shift_contrast[n], sines, cosines, 2 * n)
+            add_one(tables[n, row], one, re_a, im_a, total_re, total_im)
+        for n in range(0, deforming - 1, 2):
+            at = 2 * (shifting + n)
+            first = start_and_step(deform_contrast[n], sines, cosines, at)
+            second = start_and_step(deform_contrast[n + 1], sines, cosines, at + 2)
+            form_row(deform_axes[line, n], k_first, k_y, dkx, squares, phase, form_a)
+            form_row(deform_axes[line, n + 1], k_first, k_y, dkx, squares, phase, form_b)
+            add_pair(form_a, form_b, first, second, re_a, im_a, re_b, im_b, total_re, total_im)
+        if deforming % 2:
+            n = deforming - 1
+            one = start_and_step(deform_contrast[n], sines, cosines, 2 * (shifting + n))
+            form_row(deform_axes[line, n], k_first, k_y, dkx, squares, phase, form_a)
+            add_one(form_a, one, re_a, im_a, total_re, total_im)
         for i in range(columns):
             out[line, i] = complex(total_re[i], total_im[i])
-
-
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
-def form_row(axes: Array, k_first: float, k_y: float, dkx: float, form: Array) -> None:
-    """Write the form factor of the ellipse L u, |u| <= 1, along one line of k-space."""
-    a, b, c, d = TWO_PI * axes[0, 0], TWO_PI * axes[0, 1], TWO_PI * axes[1, 0], TWO_PI * axes[1, 1]
-    scale = TWO_PI * abs(axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
-    for i in range(form.size):
-        k_x = k_first + i * dkx
-        u = a * k_x + c * k_y
-        v = b * k_x + d * k_y
-        form[i] = scale * jinc(np.sqrt(u * u + v * v))
-
-
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
-def phase_row(
-    contrast: complex, x: float, y: float, k_first: float, k_y: float, dkx: float, re: Array, im: Array
-) -> None:
-    """Write contrast * exp(-2 pi i k.r) along one line, by a recurrence over eight samples at a time."""
-    sine, cosine = sincos(-TWO_PI * (k_first * x + k_y * y))
-    step_sine, step_cosine = sincos(-TWO_PI * (dkx * x))
-    p = contrast * complex(cosine, sine)
-    q = complex(step_cosine, step_sine)
-    for i in range(min(8, re.size)):
-        re[i] = p.real
-        im[i] = p.imag
-        p *= q
-    q *= q
-    q *= q
-    q *= q
-    c, s = q.real, q.imag
-    for i in range(8, re.size):
-        # Eight apart, the steps do not wait for each other and the loop is vectorized.
-        re[i] = re[i - 8] * c - im[i - 8] * s
-        im[i] = re[i - 8] * s + im[i - 8] * c

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mrsim.bessel import FUSED, sincos
 from mrsim.errors import InputError
-from mrsim.kspace import phase_row
+from mrsim.rows import phase_row
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

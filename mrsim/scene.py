@@ -25,8 +25,9 @@ from mrsim.anatomy import Anatomy
 from mrsim.bessel import FUSED, jinc
 from mrsim.coil_fit import FittedCoils, filter_into
 from mrsim.errors import InputError
-from mrsim.kspace import MAX_TABLE_BYTES, Grid, Renderer, phase_row
+from mrsim.kspace import MAX_TABLE_BYTES, Grid, Renderer
 from mrsim.polygon import Polygon, add_edges, centroids, edge_transform
+from mrsim.rows import phase_row
 from mrsim.sequence import FlipResponse, tissue_signal
 from mrsim.shapes import Ellipse
 from mrsim.slices import Sections

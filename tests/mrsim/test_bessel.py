@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numba import njit
 from scipy import special
 
-from mrsim.bessel import SPLIT, jinc_into, sincos
+from mrsim.bessel import SPLIT, jinc_into, jinc_row, sincos
 
 
 def jinc(x: np.ndarray) -> np.ndarray:
@@ -50,3 +51,19 @@ def test_sine_and_cosine_agree_with_numpy() -> None:
     _sincos_into(x, sine, cosine)
     assert np.abs(sine - np.sin(x)).max() < 3e-16
     assert np.abs(cosine - np.cos(x)).max() < 3e-16
+
+
+@pytest.mark.parametrize("least", [0.0, 3.0, 15.9, 16.0, 40.0])
+@pytest.mark.parametrize("guess", ["right", "nothing", "all", "outside"])
+def test_a_row_of_values_that_fall_and_rise_is_that_of_scipy(least: float, guess: str) -> None:
+    # The middle of the row is below 16, where it is another form; a wrong guess of where costs time alone.
+    x = np.hypot(np.linspace(-90, 130, 263), least)
+    below = np.flatnonzero(x < 16)
+    low, high = (int(below[0]), int(below[-1]) + 1) if len(below) else (0, 0)
+    low, high = {"right": (low, high), "nothing": (0, 0), "all": (0, 263), "outside": (-5, 400)}[guess]
+    if guess == "nothing" and len(below):
+        low = high = int(below[0])
+    phase, out = np.empty(263), np.empty(263)
+    jinc_row(x * x, 3.0, low, high, phase, out)
+    exact = np.where(x > 0, special.j1(x) / np.where(x > 0, x, 1), 0.5)
+    assert np.abs(out - 3.0 * exact).max() < 1e-14
