@@ -55,9 +55,7 @@ def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
         names += _figure2(folder, [row for row in main if row.cell.scan.name == patient], patient)
         names += _figure4(folder, [row for row in main if row.cell.scan.name == patient], patient)
     names += _figure3(folder, main, "figure3a.png", "nmse", "NMSE, magnitudes against the truth", True)
-    names += _figure3(
-        folder, main, "figure3b.png", "dice_full", "Dice, against the segmented fully sampled image", False
-    )
+    names += _figure3(folder, main, "figure3b.png", "dice_full", "Dice, to the segmented full image", False)
     return names + _horizon(folder, [row for row in judged if row.cell.part == "horizon"])
 
 
@@ -185,6 +183,8 @@ def _figure3(folder: Path, rows: Sequence[Row], name: str, key: str, label: str,
     for axes, case in zip(figure.subplots(1, len(cases), squeeze=False, sharey=True)[0], cases, strict=True):
         mine = [row for row in rows if (row.cell.scan.timing, row.cell.scan.snr) == case]
         series = _series(mine)
+        if key == "dice_full":  # of a fully sampled image it is 1 by its meaning
+            series = {kind: found for kind, found in series.items() if kind[1] != "fully-sampled"}
         for number, (what, members) in enumerate(series.items()):
             offset = (number - (len(series) - 1) / 2) * 0.8 / max(len(series), 1)
             _points(axes, [(patients.index(row.cell.scan.name) + offset, row) for row in members], key, what)
