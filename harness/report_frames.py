@@ -105,7 +105,8 @@ def reduced(image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         return image
     ny, nx = (side // step * step for side in image.shape)
     blocks: NDArray[np.floating[Any]] = image[:ny, :nx].reshape(ny // step, step, nx // step, step)
-    return blocks.mean(axis=(1, 3))
+    averaged: NDArray[np.floating[Any]] = blocks.mean(axis=(1, 3))
+    return averaged
 
 
 def outline(mask: NDArray[np.bool_]) -> str:
