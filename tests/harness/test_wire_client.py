@@ -46,10 +46,10 @@ def serve(*arguments: str) -> tuple[subprocess.Popen[str], int]:
 
 @pytest.fixture(scope="module")
 def zero_filled() -> Iterator[int]:
-    process, port = serve("zero-filled", "--limit-s", "300")
+    process, port = serve("zero-filled", "--limit-s", "1200")
     yield port
     process.terminate()
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "0 of which failed" in out
 
@@ -201,7 +201,7 @@ def test_a_server_that_goes_wrong_is_told_in_time_and_the_next_session_works(fau
         name = f"mrd://127.0.0.1:{peer.port}/x?limit_s=0.4&ready_s=0&match=image_index_1"
         began = time.monotonic()
         run = replay(stream, builder(name)(), RealClock(), keep_images=False)
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
         assert run.failure is not None
         assert re.search(told, run.failure.error), run.failure.error
         assert "\n" not in run.failure.error
@@ -268,12 +268,12 @@ def test_a_refusal_is_the_same_behind_a_socket(tmp_path: Path, capsys: pytest.Ca
         "    def push(self, readout): pass\n"
         "    def close(self): pass\n"
     )
-    process, port = serve(f"python:{mine}:Refuses", "--limit-s", "60")
+    process, port = serve(f"python:{mine}:Refuses", "--limit-s", "600")
     try:
         assert main(["replay", str(tmp_path / "a.stream"), f"mrd://127.0.0.1:{port}/x", "--no-quality"]) == 2
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert "weights are for 128 x 128" in capsys.readouterr().err
 
 

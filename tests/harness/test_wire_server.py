@@ -45,7 +45,7 @@ from .synthetic import make_header, make_stream  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 STREAM = make_stream(16)
-QUICK = ServiceLimits(Limits(image_bytes=0, message_s=1.0), idle_s=1.5)
+QUICK = ServiceLimits(Limits(image_bytes=0, message_s=2.0), idle_s=4.0)
 
 
 @contextmanager
@@ -53,13 +53,13 @@ def serving(candidate: str = "zero-filled", **more: Any) -> Iterator[tuple[Serve
     """Serve from a thread, and give what the server tells."""
     told: list[str] = []
     server = Server(builder(candidate), tell=told.append, **{"limits": QUICK, **more})
-    thread = threading.Thread(target=server.serve, kwargs={"limit_s": 600.0})
+    thread = threading.Thread(target=server.serve, kwargs={"limit_s": 1200.0})
     thread.start()
     try:
         yield server, told
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -154,7 +154,7 @@ BAD: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "unknown id": (unknown_message, "message 39321 is not known"),
     "close in a frame": (leaves_within_a_frame, "the peer closed the connection"),
     "close in a message": (leaves_within_a_message, "closed the connection within ACQUISITION"),
-    "nothing": (says_nothing, "the peer said nothing in 1.5 s"),
+    "nothing": (says_nothing, "the peer said nothing in 4 s"),
     "lying length": (lies, "65535 channels of 65535 samples"),
     "34 GB": (asks_for_34_gb, "needs 32768 MiB a frame: at most 256 MiB"),
     "no header": (is_no_header, "not an MRD header"),
@@ -177,13 +177,13 @@ def test_a_bad_client_ends_its_own_session_and_no_other(fault: str, shared: tupl
     server, told = shared
     before, began = server.failed, time.monotonic()
     with socket.create_connection(server.address) as sock:
-        sock.settimeout(10)
+        sock.settimeout(30)
         act(sock)
         while sock.recv(65536):
             pass  # until the server hangs up
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     while server.failed == before:
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         time.sleep(0.01)
     assert expected in told[-1]
     assert "\n" not in told[-1]
@@ -204,13 +204,13 @@ def test_a_peer_that_stops_reading_is_told_in_time() -> None:
     line = encoded(to_acquisition(stream.readout(0), header))
     with serving(limits=limits) as (server, told):
         with socket.create_connection(server.address) as sock:
-            sock.settimeout(10)
+            sock.settimeout(30)
             sock.sendall(introduction(header))
             began = time.monotonic()
             with pytest.raises(OSError):  # reset, broken pipe or too late, as the system likes
                 sock.sendall(line * 20_000)
             while not server.failed:
-                assert time.monotonic() - began < 20
+                assert time.monotonic() - began < 60
                 time.sleep(0.01)
         assert "the peer stopped reading" in told[-1]
         session(server.address[1])
@@ -305,11 +305,11 @@ class Threaded(Null):
 @pytest.mark.parametrize(("kind", "told"), [(Raises, "ValueError: no luck"), (Odd, "emitted str")])
 def test_a_candidate_that_goes_wrong_is_told_to_its_client(kind: type, told: str) -> None:
     server = Server(kind, limits=QUICK)
-    thread = threading.Thread(target=server.serve, kwargs={"sessions": 1, "limit_s": 60.0})
+    thread = threading.Thread(target=server.serve, kwargs={"sessions": 1, "limit_s": 600.0})
     thread.start()
     candidate = WireClient(parse_wire(f"mrd://127.0.0.1:{server.address[1]}/x"))
     run = replay(STREAM, candidate, VirtualClock(), ConstantService(0))
-    thread.join(20)
+    thread.join(60)
     assert run.failure is not None
     assert told in run.failure.error
     assert not thread.is_alive()
@@ -317,10 +317,10 @@ def test_a_candidate_that_goes_wrong_is_told_to_its_client(kind: type, told: str
 
 def test_images_may_be_emitted_from_any_thread() -> None:
     server = Server(Threaded, limits=QUICK)
-    thread = threading.Thread(target=server.serve, kwargs={"sessions": 1, "limit_s": 60.0})
+    thread = threading.Thread(target=server.serve, kwargs={"sessions": 1, "limit_s": 600.0})
     thread.start()
     session(server.address[1])
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -394,7 +394,7 @@ def test_sessions_leave_no_thread_no_socket_and_no_memory() -> None:
 
 def _settle(server: Server, threads: int) -> None:
     """Wait until every session that began has ended, and its threads with it."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while server.ended < server.begun or threading.active_count() > threads:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -407,7 +407,7 @@ def test_the_command_serves_so_many_sessions_and_ends(tmp_path: Path) -> None:
         port = int(process.stdout.readline().split(",")[0].rpartition(":")[2])
         session(port)
         session(port)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "config 'x', 16 readouts, 4 images, ended" in out
     assert "2 sessions, 0 of which failed" in out
@@ -425,7 +425,7 @@ def test_a_signal_ends_the_command_and_its_sessions(number: int) -> None:
             sock.sendall(introduction())
             assert sock.recv(1)
             process.send_signal(number)
-            out, error = process.communicate(timeout=30)
+            out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     assert "1 sessions, 1 of which failed" in out
 

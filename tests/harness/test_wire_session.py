@@ -259,7 +259,7 @@ def test_a_lie_is_told_before_memory_is_taken_for_it(lie: str) -> None:
         finally:
             tracemalloc.stop()
     assert peak < 1 << 20
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 200, 342, 400])
@@ -294,7 +294,7 @@ def test_a_peer_that_drips_is_held_to_the_time_of_a_message() -> None:
         finally:
             stop.set()
             thread.join()
-        assert 0.2 < time.monotonic() - began < 5
+        assert 0.2 < time.monotonic() - began < 30
 
 
 def test_silence_a_leave_and_a_turn_out_of_order_are_told_apart() -> None:
@@ -314,7 +314,7 @@ def test_a_peer_that_stops_reading_is_told_within_the_time() -> None:
         began = time.monotonic()
         with pytest.raises(WireError, match=r"stopped reading: \d+ of \d+ bytes taken in 0\.3 s"):
             channel.send(*["x" * (1 << 20)] * 64)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 @settings(max_examples=100, deadline=None)

@@ -38,13 +38,13 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.listener.close()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     def serve(self) -> None:
         for trick in self.tricks:
             self.sock, _ = self.listener.accept()
-            self.sock.settimeout(10)
+            self.sock.settimeout(60)
             try:
                 (trick or honest)(self)
             except (OSError, EOFError, ValueError):
@@ -65,7 +65,7 @@ class Peer:
                 return
 
     def wait(self) -> None:
-        self.over.wait(10)
+        self.over.wait(60)
 
 
 def honest(peer: Peer) -> None:
