@@ -10,13 +10,7 @@ def build():
     """Return what is called with each frame once its last line has come."""
 
     def reconstruct(kspace, mask):  # (coils, ny, nx) complex64, zero where not sampled; (ny,) bool
-        # Density compensation: rows in the sparse outer k-space count for those left out around them.
-        ny = len(mask)
-        rows = np.flatnonzero(mask)
-        gaps = np.gradient(rows.astype(float)) if len(rows) > 1 else np.ones(len(rows))
-        weight = np.zeros(ny, np.float32)
-        weight[rows] = np.minimum(gaps, 3)
-        centred = np.fft.ifftshift(kspace * weight[:, None], axes=(-2, -1))
+        centred = np.fft.ifftshift(kspace, axes=(-2, -1))
         coils = np.fft.fftshift(np.fft.ifft2(centred, norm="ortho"), axes=(-2, -1))
         return coils[0] if len(coils) == 1 else np.sqrt((np.abs(coils) ** 2).sum(0))
 
