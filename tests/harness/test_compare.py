@@ -255,7 +255,7 @@ def test_turns_are_drawn_and_then_reversed() -> None:
     assert [turn_order(4, 0, block, 8) for block in range(20)] != orders[:20]
 
 
-QUICK = ["view-sharing", "zero-filled", "--on", "a.stream", "--segment-s", "1.5", "--repeat", "1"]
+QUICK = ["view-sharing", "zero-filled", "--on", "a.stream", "--segment-s", "1.4", "--repeat", "1"]
 
 
 def test_a_host_that_spoils_a_block_once_has_it_played_again(
