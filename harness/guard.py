@@ -278,7 +278,7 @@ class _Lane:
             push(last)
             return began_ns
 
-        began_ns = self._told(f"frame {frame}", play)
+        began_ns = int(self._told(f"frame {frame}", play))
         if not self._came.wait(self._limit_s):
             raise _Failed(self._lane, f"showed no image of frame {frame} within {self._limit_s:g} s")
         return self._completed_ns - began_ns

@@ -137,8 +137,7 @@ def _no_slower(baseline: str, factor: float) -> Find:
             refuse_shared_helpers(*names)
         except InputError:
             builds = [lambda name=name: Isolated(name) for name in names]
-        stream: Stream = candidate.stream
-        found = guard(*builds, stream, names=names, factor=factor, seed=candidate.seed)
+        found = guard(builds[0], builds[1], candidate.stream, names=names, factor=factor, seed=candidate.seed)
         if found.verdict.outcome.value:
             raise NotConforming(f"{candidate.name}: {found.verdict.outcome.name}: {found.verdict.reason}")
 
