@@ -147,7 +147,8 @@ class CompressedSensing:
         weights = torch.from_numpy(memory.mask.astype(np.float32))
         known = torch.from_numpy(memory.newest >= 0)
         weights = torch.where((weights == 0) & known, sparsity.prior, weights)
-        encoding = Encoding(weights, self._coils.maps(memory))
+        maps = self._coils.maps(memory)
+        encoding = Encoding(weights, maps)
         # The newest value of a row is this frame's where it was read, and else the prior.
         rows = torch.from_numpy(memory.shared)
         data = encoding.adjoint(weights.sqrt()[:, None] * rows)
@@ -159,8 +160,11 @@ class CompressedSensing:
             return np.zeros(memory.acquired.shape[1:], np.complex64)
         if isinstance(self._proximal, TotalVariation):
             self._proximal.reset()
+        start = data / encoding.lipschitz if self._image is None else self._image
+        if maps is not None:  # where no coil sees anything, nothing would ever correct what is there
+            start = start * maps.abs().sum(0).gt(0)
         image = fista(
-            data / encoding.lipschitz if self._image is None else self._image,
+            start,
             lambda x: encoding.normal(x) - data,
             self._proximal,
             encoding.lipschitz,
