@@ -136,6 +136,29 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--timing", default="prospective", help="or retrospective (%(default)s)")
     command.add_argument("--rendering", default="exact", help="or raster, the inverse crime (%(default)s)")
     command.add_argument(
+        "--engine", default="analytic", help="or isochromats, spin by spin (%(default)s)"
+    )
+    command.add_argument(
+        "--spins", type=int, metavar="N", help="isochromats: across the field of view, each way (256)"
+    )
+    command.add_argument(
+        "--catalysation", metavar="HOW", help="isochromats, --pulseq: alpha/2, none or dummy TRs (alpha/2)"
+    )
+    command.add_argument("--t2-prime-ms", type=float, metavar="MS", help="isochromats: T2' of all tissues")
+    command.add_argument(
+        "--field-hz", type=float, nargs=6, metavar="C",
+        help="isochromats: off-resonance, coefficients of 1, x, y, x^2, xy, y^2 (metres)",
+    )  # fmt: skip
+    command.add_argument(
+        "--breathing-field-hz-per-m", type=float, nargs=6, metavar="C",
+        help="isochromats: the same for each metre that the target moves",
+    )  # fmt: skip
+    command.add_argument(
+        "--combine", default="none", metavar="HOW",
+        help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")
+    command.add_argument(
         "--set",
         action="append",
         default=[],

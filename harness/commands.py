@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 from pathlib import Path
 
-from harness.console import print_table, progress
+from harness.console import print_table
 from harness.result import check_target, write_json
-from harness.settings import settings
 from mrsim.errors import InputError
 from mrsim.storage import load
 
@@ -39,42 +37,9 @@ def phantoms(args: argparse.Namespace) -> int:
 
 def simulate(args: argparse.Namespace) -> int:
     """Scan a phantom into a folder."""
-    from mrsim.phantom import load_phantom
-    from mrsim.scanner import ScanProtocol, scan_to
+    from harness.simulate_command import run
 
-    phantom = load_phantom(args.phantom, settings(args.set))
-    protocol = ScanProtocol(
-        matrix=tuple(args.matrix),
-        fov_m=(args.fov_mm[0] * 1e-3, args.fov_mm[1] * 1e-3),
-        tr_ns=_nanoseconds(args.tr_ms, "--tr-ms"),
-        te_ns=_nanoseconds(args.te_ms, "--te-ms"),
-        flip_rad=math.radians(args.flip_deg),
-        field_t=args.field_t,
-        acceleration=args.acceleration,
-        sampler=args.sampler,
-        order=args.order,
-        target_snr=args.snr,
-        coils=args.coils,
-        timing=args.timing,
-        rendering=args.rendering,
-    )
-    with progress(f"scanning {phantom.name}") as report:
-        path = scan_to(
-            args.output,
-            phantom,
-            protocol,
-            seed=args.seed,
-            duration_s=args.seconds,
-            frames=args.frames,
-            progress=report,
-        )
-    stream = load(path)
-    seconds = len(stream) * stream.header.tr_ns / 1e9
-    print(
-        f"{path}: {stream.frames} frames of {stream.header.lines_per_frame} lines, {seconds:.1f} s, "
-        f"SNR of the target {protocol.target_snr:g}, seed {args.seed}"
-    )
-    return 0
+    return run(args)
 
 
 def train(args: argparse.Namespace) -> int:
@@ -163,9 +128,3 @@ def demo(args: argparse.Namespace) -> int:
     """Run the demonstration."""
     demonstration = importlib.import_module("harness.demo")
     return int(demonstration.run(Path(args.output), seed=args.seed))
-
-
-def _nanoseconds(milliseconds: float, option: str) -> int:
-    if not 0 <= milliseconds < 1e6:  # false for NaN, too
-        raise InputError(f"{option} {milliseconds}: expected milliseconds")
-    return round(milliseconds * 1e6)

@@ -88,6 +88,8 @@ def load(path: str | Path) -> Stream:
     provenance = None
     if meta.get("provenance") is not None:
         values = _section(meta, "provenance", folder)
+        if values.get("target_snr", 0.0) is None:
+            values = values | {"target_snr": math.inf}
         provenance = Provenance(**typed_fields(Provenance, values, f"{folder}/header.json: provenance"))
     truth = None
     if meta.get("truth") is not None:
@@ -225,10 +227,12 @@ class StreamWriter:
             "version": FORMAT_VERSION,
             "lines": self._lines,
             "header": self._header.to_dict(),
-            "provenance": dataclasses.asdict(self._provenance) if self._provenance else None,
+            "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
             "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
         }
-        (self._partial / "header.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        (self._partial / "header.json").write_text(
+            json.dumps(meta, indent=1, allow_nan=False), encoding="utf-8"
+        )
         if self._path.exists():
             old = self._path.with_name(f"{self._path.name}.old-{uuid.uuid4().hex[:8]}")
             os.rename(self._path, old)
@@ -236,6 +240,12 @@ class StreamWriter:
             shutil.rmtree(old)
         else:
             os.rename(self._partial, self._path)
+
+
+def _strict(provenance: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no infinity: without noise the SNR is null. Earlier streams say Infinity, which is read, too.
+    infinite = math.isinf(provenance["target_snr"])
+    return provenance | {"target_snr": None} if infinite else provenance
 
 
 def _load_truth(folder: Path, meta: dict[str, Any], header: Header, lines: int) -> Truth:
