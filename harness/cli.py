@@ -135,9 +135,7 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--coils", type=int, default=1, help="loops around the body, 1 to 32 (%(default)s)")
     command.add_argument("--timing", default="prospective", help="or retrospective (%(default)s)")
     command.add_argument("--rendering", default="exact", help="or raster, the inverse crime (%(default)s)")
-    command.add_argument(
-        "--engine", default="analytic", help="or isochromats, spin by spin (%(default)s)"
-    )
+    command.add_argument("--engine", default="analytic", help="or isochromats, spin by spin (%(default)s)")
     command.add_argument(
         "--spins", type=int, metavar="N", help="isochromats: across the field of view, each way (256)"
     )

@@ -126,7 +126,8 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
         (row, other)
         for row in main
         for other in main
-        if (row["candidate"], other["candidate"]) == ("centre", "cascade") and other["stage"] != "coarse"
+        if (row["candidate"], other["candidate"]) == ("centre", "cascade")
+        and other["stage"] != "coarse"
         and all(row[k] == other[k] for k in NAMES if k not in ("candidate", "stage"))
     ]
     out: list[str] = []

@@ -195,8 +195,10 @@ class Inputs:
 
     def map(self, function: Any) -> Inputs:
         """Apply a function to every tensor."""
-        values = (getattr(self, f.name) for f in dataclasses.fields(self))
-        return Inputs(*(None if value is None else function(value) for value in values))
+        subspace = None if self.subspace is None else function(self.subspace)
+        return Inputs(
+            function(self.mask), function(self.ages), function(self.shared), function(self.mean), subspace
+        )
 
     def band(self, columns: slice) -> Inputs:
         """Return a band of columns: every line is complete along x, so it is as exact as the whole."""

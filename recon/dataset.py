@@ -138,8 +138,8 @@ class FrameDataset(Dataset[Example]):
                 )
             if undersampling is not None and header.lines_per_frame != header.matrix[0]:
                 raise InputError(
-                    f"{self.folder}: {item['name']} holds {header.lines_per_frame} of {header.matrix[0]} rows "
-                    "a frame; only fully sampled items (acceleration 1) can be undersampled"
+                    f"{self.folder}: {item['name']} holds {header.lines_per_frame} of {header.matrix[0]} "
+                    "rows a frame; only fully sampled items (acceleration 1) can be undersampled"
                 )
             frames.append(self.stream(number).frames)
         self.starts = np.concatenate([[0], np.cumsum(frames)])

@@ -114,7 +114,8 @@ def _shrink_spectrum(series: Tensor, threshold: float) -> Tensor:
     spectrum = torch.fft.fft(series, dim=0, norm="ortho")
     modulus = (spectrum.real.square() + spectrum.imag.square()).sqrt_()
     spectrum *= (1.0 - threshold / modulus.clamp_min_(1e-30)).clamp_min_(0.0)
-    return torch.fft.ifft(spectrum, dim=0, norm="ortho")
+    shrunk: Tensor = torch.fft.ifft(spectrum, dim=0, norm="ortho")
+    return shrunk
 
 
 def interpolated(rows: NDArray[np.complex64], sampled: NDArray[np.bool_]) -> NDArray[np.complex64]:

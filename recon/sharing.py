@@ -76,7 +76,7 @@ class SlidingWindow:
         for _, taken, lines in window:
             total[:, taken] += lines
             visits[taken] += 1
-        mean = total / np.maximum(visits, 1)[:, None]
+        mean = (total / np.maximum(visits, 1)[:, None]).astype(np.complex64)
         self._emit(Image(combine_coils(to_image(mean, (-2,))), readout.frame, readout.index))
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class Subspace(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.forget()
-        return super()._apply(*args, **kwargs)
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def forward(self, ages_s: Tensor, shared: Tensor) -> Tensor:
         """Estimate the image that is shown at the end of a frame.
@@ -185,7 +185,8 @@ class Subspace(nn.Module):
         root = self.root.double()
         known = root.T @ normal @ root / noise[:, None, None]
         known = known + torch.eye(len(root), dtype=known.dtype, device=known.device)
-        return torch.linalg.solve(known, said @ root / noise[:, None]) @ root.T
+        solved: Tensor = torch.linalg.solve(known, said @ root / noise[:, None])
+        return solved @ root.T
 
     def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean and components in the hybrid space, and the Gram matrix of each row."""

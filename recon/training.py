@@ -462,7 +462,7 @@ def _describe(stream: Stream) -> dict[str, Any]:
     return {
         "frames": stream.frames,
         "used_s": [0.0, stream.frames * stream.header.frame_ns / 1e9],
-        "samples_sha256": hashlib.sha256(np.ascontiguousarray(stream.samples)).hexdigest(),
+        "samples_sha256": hashlib.sha256(stream.samples.tobytes()).hexdigest(),
         "phantom": known.phantom if known else None,
         "phantom_text": known.phantom_text if known else None,
         "seed": known.seed if known else None,
