@@ -77,7 +77,7 @@ class Sparsity:
         return cls(transform, **{**(_ASSISTED if assisted else _MEASURED[transform]), **given})
 
 
-# Measured on short scans of two phantoms, at 5x and 10x; docs/opponents.md has the figures.
+# Measured on one short scan of one patient at 5x; docs/opponents.md has the figures.
 _MEASURED: dict[str, dict[str, Any]] = {
     "tv": {"weight": 0.01, "iterations": 40},
     "daubechies": {"weight": 0.001, "iterations": 40},
