@@ -30,7 +30,7 @@ weights: $(WEIGHTS)
 
 build/weights/quasar-4x.npz: $(QUASAR_SCANS) | $(READY)
 	mkdir -p build/weights
-	$(BIN)/mrsim train $(QUASAR_SCANS) -o $@ --epochs 4 2 $(TRAIN)
+	$(BIN)/mrsim train $(QUASAR_SCANS) -o $@ --network population --epochs 14 6 --rates 2e-3 4e-4 --seed 1
 
 build/weights/patient%-5x.npz: build/scans/patient%-5x.stream | $(READY)
 	mkdir -p build/weights
