@@ -43,8 +43,8 @@ def to_markdown(values: Values, figures: Sequence[str]) -> str:
 def _notes(config: Values) -> list[str]:
     service = config["service_ms"]
     timed = (
-        "measured in lockstep on a virtual clock, one line after the other, beside the work of judging: not "
-        "a claim about a host"
+        "the processor time of each push on one thread, on a virtual clock, so that other work on the host "
+        "does not enter: not a claim about a deadline"
         if service is None
         else f"of a modelled host on which every push takes {service:g} ms"
     )

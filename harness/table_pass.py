@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from harness.clock import VirtualClock
@@ -135,13 +136,19 @@ class Passed:
 
 
 class _Judging(MeasuredService):
-    """Take the real time of each push, without what the table spends on judging."""
+    """Take the processor time of each push, without what the table spends on judging.
+
+    A candidate runs on one thread here, so its processor time is what it takes on a core of its own: other
+    work on the host, another share of the table say, does not enter.
+    """
+
+    timer = staticmethod(time.thread_time_ns)
 
     def __init__(self) -> None:
         self.spent_ns = 0
 
     def cost_ns(self, line: int, wall_ns: int) -> int:
-        """Return the real time less what was spent since the push began."""
+        """Return the time less what was spent since the push began."""
         return max(0, wall_ns - self.spent_ns)
 
 
@@ -193,7 +200,7 @@ class _Tap:
         self._judge()
 
     def _judge(self) -> None:
-        began = time.perf_counter_ns()
+        began = self._service.timer()
         ground = self._ground
         for image in self._box:
             frame = int(image.frame)
@@ -209,7 +216,7 @@ class _Tap:
             if self._report is not None:
                 self._report(frame - ground.first + 1, self._stop - ground.first)
         self._box.clear()
-        self._service.spent_ns += time.perf_counter_ns() - began
+        self._service.spent_ns += self._service.timer() - began
 
 
 def play(
@@ -231,7 +238,7 @@ def play(
     name
         How errors name it.
     service_ms
-        Time of a push, milliseconds; None for the real one.
+        Time of a push, milliseconds; None for its processor time.
     stop
         Frame past the last one that is judged; None for the ground's.
     report
@@ -247,7 +254,12 @@ def play(
     judging = _Judging()
     tap = _Tap(candidate, ground, stop, judging, report)
     service = judging if service_ms is None else ConstantService(round(service_ms * 1e6))
-    run = replay(part, tap, VirtualClock(), service, keep_images=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run = replay(part, tap, VirtualClock(), service, keep_images=False)
+    finally:
+        torch.set_num_threads(threads)
     refuse_broken(run, name)
     if run.violation is not None or run.failure is not None:
         broken = run.violation.message if run.violation is not None else ""
