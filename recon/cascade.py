@@ -176,6 +176,8 @@ class Inputs:
         Running mean of every row, same shape.
     subspace
         Estimate within the anatomy's subspace, same shape; None where there is none, or not yet.
+    misfit
+        How much more than noise that estimate leaves of the lines, shape (batch,), float64; 1 for nothing.
     """
 
     mask: Tensor
@@ -183,6 +185,7 @@ class Inputs:
     shared: Tensor
     mean: Tensor
     subspace: Tensor | None = None
+    misfit: Tensor | None = None
 
     def named(self, name: str) -> Tensor:
         """Return the hybrid space of a named image."""
@@ -195,10 +198,9 @@ class Inputs:
 
     def map(self, function: Any) -> Inputs:
         """Apply a function to every tensor."""
-        subspace = None if self.subspace is None else function(self.subspace)
-        return Inputs(
-            function(self.mask), function(self.ages), function(self.shared), function(self.mean), subspace
-        )
+        values = (getattr(self, f.name) for f in dataclasses.fields(self))
+        mapped: list[Any] = [None if value is None else function(value) for value in values]
+        return Inputs(*mapped)
 
     def band(self, columns: slice) -> Inputs:
         """Return a band of columns: every line is complete along x, so it is as exact as the whole."""
@@ -208,6 +210,7 @@ class Inputs:
             self.shared[..., columns],
             self.mean[..., columns],
             None if self.subspace is None else self.subspace[..., columns],
+            self.misfit,
         )
 
 
@@ -283,8 +286,8 @@ class Cascade(nn.Module):
                 f"cascade: columns = {self.config.columns}, the lines have {inputs.shared.shape[-1]} samples"
             )
         with torch.no_grad():
-            estimate = self.subspace(inputs.ages * frame_s, inputs.shared)
-        return dataclasses.replace(inputs, subspace=estimate)
+            estimate, misfit = self.subspace(inputs.ages * frame_s, inputs.shared)
+        return dataclasses.replace(inputs, subspace=estimate, misfit=misfit)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Reconstruct a batch of frames.

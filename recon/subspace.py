@@ -23,6 +23,9 @@ from recon.fourier import to_kspace
 MAX_COMPONENTS = 64
 MAX_KNOTS = 16
 
+LEAST_AIR = 500
+"""Samples of nothing but noise that are needed to tell its variance."""
+
 TOLERANCE = 1.0
 """Misfit, above 1, at which the estimate and the newest lines each make half of what is started from."""
 
@@ -73,6 +76,7 @@ class Subspace(nn.Module):
         self.noise: Tensor
         self.spacing: Tensor
         self._tables: tuple[Tensor, Tensor, Tensor] | None = None
+        self._quiet: Tensor | None = None
 
     @property
     def components(self) -> int:
@@ -85,13 +89,13 @@ class Subspace(nn.Module):
 
     def forget(self) -> None:
         """Forget what was made of the arrays, once they have changed."""
-        self._tables = None
+        self._tables, self._quiet = None, None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.forget()
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    def forward(self, ages_s: Tensor, shared: Tensor) -> Tensor:
+    def forward(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the image that is shown at the end of a frame.
 
         Parameters
@@ -105,6 +109,8 @@ class Subspace(nn.Module):
         -------
         kspace
             The image's hybrid space (ky, x), shape (batch, ny, nx), complex64.
+        misfit
+            As `fit` returns it.
         """
         state, misfit = self.fit(ages_s, shared)
         ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
@@ -114,7 +120,7 @@ class Subspace(nn.Module):
         estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
         # Where the lines say that the anatomy is elsewhere, the newest lines are the better start.
         share = (1 / (1 + ((misfit - 1).clamp(min=0) / TOLERANCE) ** 2)).float()[:, None, None]
-        return share * estimate + (1 - share) * shared
+        return share * estimate + (1 - share) * shared, misfit
 
     def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
         """Find where the anatomy is, within the subspace, and how well that explains the lines.
@@ -144,12 +150,35 @@ class Subspace(nn.Module):
         normal = torch.einsum("pqbr,rkj->bpkqj", pairs, gram).reshape(count, len(self.root), -1)
         energy = (innovation.square().sum((2, 3)).double() * used).sum(1)
         samples = used.sum(1) * 2 * shared.shape[-1]
-        state = self._solve(normal, said, self.noise.double().expand(count))
+        noise = self._noise_in(used, shared)
+        state = self._solve(normal, said, noise)
         left = energy - 2 * (state * said).sum(1) + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
         left = left / samples.clamp(min=1)
         # Anatomy that is not in the subspace leaves more than noise: then the lines are believed less.
-        state = self._solve(normal, said, torch.maximum(self.noise.double(), left))
-        return state, left / self.noise.double()
+        return self._solve(normal, said, torch.maximum(noise, left)), left / noise
+
+    def _noise_in(self, used: Tensor, shared: Tensor) -> Tensor:
+        """Return the variance of a sample's part, shape (batch,), as the air beside the body shows it.
+
+        A scan may have more noise than the one that was trained on. Where there is no air, or no more
+        difference than so few samples can tell, it counts as equal.
+        """
+        seen = self._air * used.float()[:, :, None]
+        count = seen.sum((1, 2))
+        found = (seen * (shared.real.square() + shared.imag.square())).sum((1, 2)) / (2 * count).clamp(min=1)
+        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > 0.15)
+        return torch.where(differs, found.clamp(min=1e-12), self.noise).double()
+
+    @property
+    def _air(self) -> Tensor:
+        """Return where the anatomy gives no signal beside the noise, shape (ny, nx), float32: 1 or 0."""
+        if self._quiet is None:
+            mean, basis, _ = self.hybrid()
+            spread = self.root.square().sum(1)[: self.components]
+            signal = mean.square().sum(-1) + torch.einsum("k,krxc->rx", spread, basis.square())
+            silent = signal < 0.05 * self.noise
+            self._quiet = (silent & (silent.float().mean(0) > 0.5)).float()
+        return self._quiet
 
     def terms(self, ages_s: Tensor) -> tuple[Tensor, Tensor]:
         """Return which rows are used, and how much of each knot's position every row sees.
