@@ -10,11 +10,11 @@ import torch
 
 from mrsim.errors import InputError
 from recon import checkpoint
-from recon.cascade import Cascade, named_config
+from recon.cascade import Cascade, Inputs, named_config
 from recon.classical import ViewSharing
 from recon.examples import examples_of
 from recon.fourier import to_image, to_kspace
-from recon.online import OnlineCascade
+from recon.online import EXPLAINED, OnlineCascade
 from recon.subspace import Subspace
 from recon.subspace_learning import learn_subspace
 from recon.training import Plan, Stage, train
@@ -138,3 +138,39 @@ def test_a_subspace_that_cannot_be_learnt_is_refused():
         dataclasses.replace(named_config("compact", NY, NX), components=0)
     with pytest.raises(InputError, match="columns"):
         train([small_stream(frames=60)], named_config("compact", NY, 16))
+
+
+def test_more_noise_is_told_from_other_anatomy():
+    """The air beside the body shows the noise, so a noisy scan of known anatomy is still explained."""
+    wide = {"nx": 96, "lines": 8}
+    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, **wide))], 8, 6, FRAME_S, 1.0)
+    noisy = examples_of(small_stream(frames=40, seed=9, noise=0.06, **wide)).part(slice(8, None))
+    ages_s, lines = torch.from_numpy(noisy.ages) * FRAME_S, torch.from_numpy(noisy.shared)
+    _, misfit = learnt.fit(ages_s, lines)
+    assert misfit.median() == pytest.approx(1.0, abs=0.15)
+    ramp = torch.polar(torch.ones(NY), -2 * torch.pi * 6 / NY * (torch.arange(NY) - NY // 2))
+    other = lines * ramp[:, None]  # the body 6 rows further, with the same noise
+    assert learnt.fit(ages_s, other)[1].min() > 1.4
+
+
+def test_blocks_are_left_out_only_where_they_have_nothing_to_mend():
+    config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
+    result = train([small_stream(frames=160, seed=5)], config, Plan((Stage("coarse", 1, 1e-3),), columns=16))
+    cascade = result.cascade
+    for block in cascade.blocks:  # a block that cannot be overlooked
+        torch.nn.init.constant_(block.convolutions[-1].bias, 0.5)
+    test = small_stream(frames=40, seed=77)
+    examples = examples_of(test)
+    inputs = Inputs(
+        *(torch.from_numpy(getattr(examples, k)) for k in ("mask", "ages")),
+        torch.from_numpy(examples.shared) / np.float32(result.scale),
+        torch.from_numpy(examples.mean),
+    )
+    with torch.no_grad():
+        prepared = cascade.prepare(inputs, FRAME_S)
+        estimate = to_image(prepared.subspace, (-2,)).numpy() * result.scale
+    shown = np.stack([i.pixels for i in run(OnlineCascade(result), test)[-len(examples) :]])
+    alike = np.abs(shown - estimate).max((1, 2)) < 1e-3 * np.abs(estimate).max()
+    assert np.array_equal(alike, prepared.misfit.numpy() < EXPLAINED)
+    assert alike.any()
+    assert not alike.all()
