@@ -355,7 +355,7 @@ def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
     assert outcomes([good, late], "total lag") == [True]
     assert outcomes([good, late], "centroid p95") == [True]
     # The same with the places changed: the network is the late one, and the table says so.
-    bad = row("cascade", series(12), tmp_path, "cascade:x")
+    bad = row("cascade", series(60), tmp_path, "cascade:x")
     fresh = row("view-sharing", series(0, 0.002), tmp_path)
     assert outcomes([bad, fresh], "worse on all three") == [False]
     assert outcomes([bad, fresh], "is not nearer") == [False]

@@ -14,7 +14,7 @@ from mrsim.storage import save
 from recon.checkpoint import load
 from tests.harness.synthetic import make_header, make_stream
 
-LIMIT_S = 400
+LIMIT_S = 90
 SETTINGS = ["--network", "population", "--epochs", "2", "1", "--batch", "4", "--columns", "16", "--seed", "3"]
 DEADLY = """
 import os, signal, sys
@@ -56,7 +56,7 @@ def run(folder: Path, weights: str, command: list[str]) -> None:
 
 
 def torchrun(restarts: int, script: list[str]) -> list[str]:
-    head = [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1", "--master-port", "0"]
+    head = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
     return [*head, "--nproc-per-node", "2", "--max-restarts", str(restarts), *script]
 
 

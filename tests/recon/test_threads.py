@@ -40,6 +40,6 @@ def test_threads_are_given_back_at_the_end_of_a_scan(two_threads):
     from recon.cascade import Cascade, named_config
     from recon.checkpoint import Checkpoint
 
-    small = Checkpoint(Cascade(named_config("compact", rows=24)).eval(), 1.0, {"matrix": [24, 20]})
+    small = Checkpoint(Cascade(named_config("population", rows=24)).eval(), 1.0, {"matrix": [24, 20]})
     run(OnlineCascade(small), small_stream(frames=2))
     assert torch.get_num_threads() == 2
