@@ -14,7 +14,7 @@ from mrsim.storage import save
 from recon.checkpoint import load
 from tests.harness.synthetic import make_header, make_stream
 
-LIMIT_S = 90
+LIMIT_S = 240
 SETTINGS = ["--network", "population", "--epochs", "2", "1", "--batch", "4", "--columns", "16", "--seed", "3"]
 DEADLY = """
 import os, signal, sys
