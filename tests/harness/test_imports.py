@@ -19,7 +19,6 @@ PLUGIN = ["harness.plugin", "harness.plugin_benchmark", "harness.testing"]
 """What only pytest loads."""
 
 
-
 def run(blocked: list[str], code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     root = str(Path(mrsim.__file__).parent.parent)
     program = BLOCK.format(blocked=blocked) + f"sys.path.insert(0, {root!r})\n" + code
