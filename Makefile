@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench lint weights clean
+.PHONY: demo test test-harness test-others bench lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
 
+# Two halves side by side: together they take two cores most of ten minutes, one after the other too long.
 test: $(READY) lint
-	$(BIN)/python -m pytest --benchmark-skip
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others
+
+test-harness: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip tests/harness
+
+test-others: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip tests --ignore=tests/harness
 
 lint: $(READY)
 	$(BIN)/ruff check .
