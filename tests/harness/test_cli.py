@@ -250,7 +250,14 @@ def test_ctrl_c_during_a_real_run(folder: Path) -> None:
         "r",
     ]
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
-    process = subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    # A suite that a shell runs in the background hands on an ignored Ctrl-C; a user's terminal does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while not (folder / "running").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -42,7 +42,7 @@ def test_delay_gain_and_offset_are_recovered(delay_ms: float, gain: float, offse
     assert lag.claimed_ns / 1e6 == pytest.approx(delay_ms, abs=0.05)
     assert lag.gain == pytest.approx(gain, abs=1e-4)
     assert lag.residual_m is not None
-    assert lag.residual_m < 1e-5
+    assert lag.residual_m < 1e-5 * max(1.0, gain)  # what is left of a grid over delays grows with the motion
 
 
 def test_the_interval_covers_the_delay_and_is_seeded() -> None:
