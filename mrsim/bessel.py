@@ -3,8 +3,7 @@
 Below 8 a polynomial in x^2, from 8 on Hankel's form. The coefficients are made at import from integral
 representations, by trapezoidal sums that converge exponentially. `jinc` and `sincos` are free of branches
 and inlined into the loop that calls them, so that the loop is vectorized. Only arithmetic and square roots
-are used. A caller that may fuse multiply and add (`FUSED`) runs twice as fast; one that may not gets the
-same bits wherever a value stands in an array.
+are used, so that a value has the same bits wherever it stands in an array.
 
 `jinc_row` is for the rows of k-space that are made anew on every line. Along a row x falls and then rises, so
 that the samples of the polynomial stand together and each sample is evaluated in one way only. The polynomial
@@ -22,9 +21,10 @@ from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from mrsim.fma import fma
+
 Array = NDArray[np.float64]
 
-FUSED = {"contract"}  # the `fastmath` flags of kernels: fused multiply-add, nothing reordered
 SPLIT = 8.0  # below: a polynomial in x^2; from here on: Hankel's form
 ROW_SPLIT = 16.0  # the same of `jinc_row`
 
@@ -101,7 +101,7 @@ _SINE_SCALE = 8 / math.pi**2
 def _horner(coefficients: tuple[float, ...], x: float) -> float:
     y = coefficients[0]
     for i in range(1, len(coefficients)):
-        y = y * x + coefficients[i]
+        y = fma(y, x, coefficients[i])
     return y
 
 
@@ -109,7 +109,7 @@ def _horner(coefficients: tuple[float, ...], x: float) -> float:
 def sincos(x: float) -> tuple[float, float]:
     """Return the sine and cosine of x, |x| below 1e8, to 3e-16 absolute."""
     turns = np.rint(x * _TWO_OVER_PI)
-    r = ((x - turns * _PI_A) - turns * _PI_B) - turns * _PI_C
+    r = fma(turns, -_PI_C, fma(turns, -_PI_B, fma(turns, -_PI_A, x)))
     r2 = r * r
     s = r * _horner(_SIN, r2)
     c = _horner(_COS, r2)
@@ -126,25 +126,25 @@ def sincos(x: float) -> tuple[float, float]:
 def jinc(x: float) -> float:
     """Return J1(x) / x for x >= 0, to 1e-14 absolute (1/2 at 0)."""
     low = min(x, SPLIT)
-    small = _horner(_SMALL, low * low * (2.0 / SPLIT**2) - 1.0)
+    small = _horner(_SMALL, fma(low * low, 2.0 / SPLIT**2, -1.0))
     high = max(x, SPLIT)
     w = SPLIT / high
-    z = 2.0 * (w * w) - 1.0
+    z = fma(2.0 * w, w, -1.0)
     sine, cosine = sincos(high)
     # cos(x - 3 pi/4) = (sin x - cos x) / sqrt 2 and sin(x - 3 pi/4) = -(sin x + cos x) / sqrt 2
-    hankel = _horner(_P, z) * (sine - cosine) + w * _horner(_Q, z) * (sine + cosine)
+    hankel = fma(_horner(_P, z), sine - cosine, w * _horner(_Q, z) * (sine + cosine))
     large = _SQRT_INV_PI * hankel / (high * np.sqrt(high))
     return float(small if x < SPLIT else large)
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def jinc_into(x: Array, out: Array) -> None:
     """Write J1(x) / x of every element; the arrays are one-dimensional and may be the same."""
     for i in range(x.size):
         out[i] = jinc(x[i])
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def jinc_row(squares: Array, gain: float, low: int, high: int, phase: Array, out: Array) -> None:
     """Write gain * J1(x) / x for values that fall and then rise along a row, to 1e-14 gain.
 
@@ -181,12 +181,12 @@ def jinc_row(squares: Array, gain: float, low: int, high: int, phase: Array, out
     else:
         _hankel_row(squares, gain, 0, count, phase, out)
     for i in range(np.uint64(low), np.uint64(high)):
-        z = squares[i] * (2.0 / _ROW_SPLIT_2) - 1.0
+        z = fma(squares[i], 2.0 / _ROW_SPLIT_2, -1.0)
         # Two sums in z^2 that do not wait for each other; a single one of 21 terms is not unrolled.
-        out[i] = gain * (_horner(_ROW_EVEN, z * z) + z * _horner(_ROW_ODD, z * z))
+        out[i] = gain * fma(z, _horner(_ROW_ODD, z * z), _horner(_ROW_EVEN, z * z))
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def _hankel_row(squares: Array, gain: float, start: int, stop: int, phase: Array, out: Array) -> None:
     """Write gain sqrt(2 / pi) x^-1.5 M sin(x - pi/4 + phi) from `start` to `stop`, for x >= 16.
 
@@ -198,15 +198,15 @@ def _hankel_row(squares: Array, gain: float, start: int, stop: int, phase: Array
         # x^-0.5 in single precision, then a step of third order: roots and quotients are what is slow here.
         root = np.float64(np.float32(1.0) / np.sqrt(np.sqrt(np.float32(square))))
         inverse = root * root
-        rest = 1.0 - square * (inverse * inverse)
-        root *= 1.0 + rest * (0.25 + rest * (5.0 / 32.0))
+        rest = fma(-square, inverse * inverse, 1.0)
+        root = fma(root * rest, fma(rest, 5.0 / 32.0, 0.25), root)
         inverse = root * root
-        z = (2.0 * _ROW_SPLIT_2) * (inverse * inverse) - 1.0
-        phase[i] = square * inverse + (ROW_SPLIT * inverse) * _horner(_PHASE, z)
+        z = fma((2.0 * _ROW_SPLIT_2) * inverse, inverse, -1.0)
+        phase[i] = fma(ROW_SPLIT * inverse, _horner(_PHASE, z), square * inverse)
         out[i] = (gain * inverse) * (root * _horner(_MODULUS, z))
     for i in range(np.uint64(start), np.uint64(stop)):
-        half_turns = np.rint(phase[i] * _INV_PI - 0.25)
+        half_turns = np.rint(fma(phase[i], _INV_PI, -0.25))
         turned = half_turns + 0.25
-        x = ((phase[i] - turned * _PI_PARTS[0]) - turned * _PI_PARTS[1]) - turned * _PI_PARTS[2]
+        x = fma(turned, -_PI_PARTS[2], fma(turned, -_PI_PARTS[1], fma(turned, -_PI_PARTS[0], phase[i])))
         sign = 1.0 - 2.0 * (half_turns - 2.0 * np.floor(half_turns * 0.5))
-        out[i] *= (x * _horner(_SINE, x * x * _SINE_SCALE - 1.0)) * sign
+        out[i] *= (x * _horner(_SINE, fma(x * x, _SINE_SCALE, -1.0))) * sign

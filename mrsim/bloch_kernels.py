@@ -12,7 +12,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from mrsim.bessel import FUSED, sincos
+from mrsim.bessel import sincos
+from mrsim.fma import fma
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -68,7 +69,7 @@ def run_lines(
                 out[line, j] += complex(part_re[block, line, j], part_im[block, line, j])
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def run_block(
     ky: Array,
     kx: Array,
@@ -131,7 +132,7 @@ def run_block(
             add_row(h_re, h_im, h_x, kx[0], kx[1], row, part_re[line], part_im[line])
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def precession(
     y: Array, shift_hz: Array, field: Array, x: float, y_0: float, s_y: float, angular: Array
 ) -> None:
@@ -140,11 +141,11 @@ def precession(
     c_1 = field[2] + x * field[4]
     c_2 = field[5]
     for i in range(y.size):
-        at = y_0 + s_y * y[i]
-        angular[i] = TWO_PI * (shift_hz[i] + c_0 + at * (c_1 + at * c_2))
+        at = fma(s_y, y[i], y_0)
+        angular[i] = TWO_PI * fma(at, fma(at, c_2, c_1), shift_hz[i] + c_0)
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def turn_into(angular: Array, time_s: float, decay: Array, re: Array, im: Array) -> None:
     """Write decay and precession over a time."""
     for i in range(re.size):
@@ -153,59 +154,68 @@ def turn_into(angular: Array, time_s: float, decay: Array, re: Array, im: Array)
         im[i] = decay[i] * sine
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def phases(y: Array, slope: float, offset: float, re: Array, im: Array) -> None:
     """Write exp(i (slope y + offset)) of a column."""
     for i in range(y.size):
-        sine, cosine = sincos(slope * y[i] + offset)
+        sine, cosine = sincos(fma(slope, y[i], offset))
         re[i] = cosine
         im[i] = sine
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def pulse(my: Array, mz: Array, cosine: float, sine: float) -> None:
     """Turn a column about x."""
     for i in range(my.size):
-        up = my[i] * cosine - mz[i] * sine
-        mz[i] = mz[i] * cosine + my[i] * sine
+        up = fma(my[i], cosine, -(mz[i] * sine))
+        mz[i] = fma(mz[i], cosine, my[i] * sine)
         my[i] = up
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def transverse(mx: Array, my: Array, te_re: Array, te_im: Array, re: Array, im: Array) -> None:
     """Write i M+ at the echo: i is the receiver's phase."""
     for i in range(mx.size):
-        re[i] = -(mx[i] * te_im[i] + my[i] * te_re[i])
-        im[i] = mx[i] * te_re[i] - my[i] * te_im[i]
+        re[i] = -fma(mx[i], te_im[i], my[i] * te_re[i])
+        im[i] = fma(mx[i], te_re[i], -(my[i] * te_im[i]))
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@njit(cache=True, error_model="numpy")
 def project(weight: Array, p_re: Array, p_im: Array, re: Array, im: Array) -> tuple[float, float]:
-    """Return the sum of weight times phase times signal, in an order fixed by the number of spins."""
-    out_re, out_im = 0.0, 0.0
+    """Return the sum of weight times phase times signal, of one spin or more; `re` and `im` are used up."""
     for i in range(weight.size):
-        out_re += weight[i] * (p_re[i] * re[i] - p_im[i] * im[i])
-        out_im += weight[i] * (p_re[i] * im[i] + p_im[i] * re[i])
-    return out_re, out_im
+        real = fma(p_re[i], re[i], -(p_im[i] * im[i]))
+        im[i] = weight[i] * fma(p_re[i], im[i], p_im[i] * re[i])
+        re[i] = weight[i] * real
+    # Half onto half: a running sum would be one chain, which is not vectorized unless its order is let go.
+    count = np.uint64(weight.size)
+    while count > 1:
+        half = count // np.uint64(2)
+        rest = count - half
+        for i in range(half):
+            re[i] += re[rest + i]
+            im[i] += im[rest + i]
+        count = rest
+    return re[0], im[0]
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def evolve(mx: Array, my: Array, tr_re: Array, tr_im: Array) -> None:
     """Precess and relax a column over a TR."""
     for i in range(mx.size):
-        real = mx[i] * tr_re[i] - my[i] * tr_im[i]
-        my[i] = mx[i] * tr_im[i] + my[i] * tr_re[i]
+        real = fma(mx[i], tr_re[i], -(my[i] * tr_im[i]))
+        my[i] = fma(mx[i], tr_im[i], my[i] * tr_re[i])
         mx[i] = real
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def recover(mz: Array, e1: Array) -> None:
     """Relax a column along z over a TR."""
     for i in range(mz.size):
-        mz[i] = 1.0 + (mz[i] - 1.0) * e1[i]
+        mz[i] = fma(mz[i] - 1.0, e1[i], 1.0)
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def add_row(
     h_re: float, h_im: float, x: float, k_first: float, dkx: float, row: Array, re: Array, im: Array
 ) -> None:
@@ -224,8 +234,8 @@ def add_row(
     q *= q
     c, s = q.real, q.imag
     for i in range(8, re.size):
-        row_re[i] = row_re[i - 8] * c - row_im[i - 8] * s
-        row_im[i] = row_re[i - 8] * s + row_im[i - 8] * c
+        row_re[i] = fma(row_re[i - 8], c, -(row_im[i - 8] * s))
+        row_im[i] = fma(row_re[i - 8], s, row_im[i - 8] * c)
     for i in range(re.size):
         re[i] += row_re[i]
         im[i] += row_im[i]

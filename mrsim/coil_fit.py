@@ -19,9 +19,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.bessel import FUSED
 from mrsim.coils import CoilArray
 from mrsim.errors import InputError
+from mrsim.fma import fma
 from mrsim.kspace import Grid
 
 Array = NDArray[np.float64]
@@ -203,7 +203,7 @@ def _check_clear(array: CoilArray, fov_m: tuple[float, float], z_m: float) -> No
             )
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def filter_into(coefficients: Complex, fine: Complex, out: Complex) -> None:
     """Write out[c, j], the sum over q and p of c[c, q, p] F(2 j - p, 2 ky - q); see `FittedCoils`."""
     coils, taps, _ = coefficients.shape
@@ -227,7 +227,7 @@ def filter_into(coefficients: Complex, fine: Complex, out: Complex) -> None:
                 f_re = re[row, tap % 2, tap // 2 : tap // 2 + nx]
                 f_im = im[row, tap % 2, tap // 2 : tap // 2 + nx]
                 for j in range(nx):
-                    total_re[j] += c_re * f_re[j] - c_im * f_im[j]
-                    total_im[j] += c_re * f_im[j] + c_im * f_re[j]
+                    total_re[j] = fma(c_re, f_re[j], fma(-c_im, f_im[j], total_re[j]))
+                    total_im[j] = fma(c_re, f_im[j], fma(c_im, f_re[j], total_im[j]))
         for j in range(nx):
             out[coil, j] = complex(total_re[j], total_im[j])

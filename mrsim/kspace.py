@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mrsim.bessel import FUSED, sincos
+from mrsim.bessel import sincos
 from mrsim.errors import InputError
 from mrsim.rows import add_one, add_pair, form_row, start_and_step, write_turns
 from mrsim.shapes import Shape
@@ -149,7 +149,7 @@ class Renderer:
             np.ascontiguousarray(np.take(centers, self._shifting, axis=1)),
             self._deform_contrast,
             np.ascontiguousarray(np.take(centers, self._deforming, axis=1)),
-            np.ascontiguousarray(axes),
+            np.require(axes, np.float64, ("C", "W")),  # or a second kernel, for arrays that are read-only
             dky,
             dkx,
             out,
@@ -157,7 +157,7 @@ class Renderer:
         return out
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def render_lines(
     ky: NDArray[np.int32],
     still: Complex,

@@ -15,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mrsim.bessel import FUSED, sincos
+from mrsim.bessel import sincos
 from mrsim.errors import InputError
+from mrsim.fma import fma
 from mrsim.rows import phase_row
 
 Array = NDArray[np.float64]
@@ -215,7 +216,7 @@ def _sinc(x: float) -> float:
     return float(1.0 - x * x / 6.0 if small else sine / safe)
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def add_edges(
     ky: NDArray[np.int32],
     starts: Array,
@@ -260,17 +261,17 @@ def add_edges(
             # With x = pi k.e the phases at the ends are those of the middle times exp(+-i x), so that
             # sin(x) / x of the middle is their difference over 2 i x; near 0, where it cancels, their mean.
             for i in range(columns):
-                k_x = k_first + i * dkx
-                x = math.pi * (k_x * dx + k_y * dy)
-                across = k_x * dy - k_y * dx
+                k_x = fma(i, dkx, k_first)
+                x = math.pi * fma(k_x, dx, k_y * dy)
+                across = fma(k_x, dy, -(k_y * dx))
                 small = abs(x) < 1e-4
                 part = across * (0.5 / (1.0 if small else x))
-                mean = across * (0.5 + x * x / 6.0)
+                mean = across * fma(x, x / 6.0, 0.5)
                 total_re[i] += mean * (re0[i] + re1[i]) if small else part * (im0[i] - im1[i])
                 total_im[i] += mean * (im0[i] + im1[i]) if small else part * (re1[i] - re0[i])
         for i in range(columns):
-            k_x = k_first + i * dkx
-            k2 = k_x * k_x + k_y * k_y
+            k_x = fma(i, dkx, k_first)
+            k2 = fma(k_x, k_x, k_y * k_y)
             if k2 == 0.0:
                 out[line, i] += area
             else:

@@ -22,9 +22,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.anatomy import Anatomy
-from mrsim.bessel import FUSED, jinc
+from mrsim.bessel import jinc
 from mrsim.coil_fit import FittedCoils, filter_into
 from mrsim.errors import InputError
+from mrsim.fma import fma
 from mrsim.kspace import MAX_TABLE_BYTES, Grid, Renderer
 from mrsim.polygon import Polygon, add_edges, centroids, edge_transform
 from mrsim.rows import phase_row
@@ -309,7 +310,7 @@ class Scene:
         return MAX_SECTIONS
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def add_tables(
     ky: Rows, tables: Complex, centers: Array, scale: float, dky: float, dkx: float, out: Complex
 ) -> None:
@@ -327,13 +328,13 @@ def add_tables(
             table = tables[n, ky[line] + rows // 2]
             for i in range(columns):
                 a, b = table[i].real, table[i].imag
-                total_re[i] += a * re[i] - b * im[i]
-                total_im[i] += a * im[i] + b * re[i]
+                total_re[i] = fma(a, re[i], fma(-b, im[i], total_re[i]))
+                total_im[i] = fma(a, im[i], fma(b, re[i], total_im[i]))
         for i in range(columns):
             out[line, i] += complex(total_re[i], total_im[i])
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def add_solid(
     ky: Rows,
     taps: int,
@@ -381,9 +382,9 @@ def add_solid(
         for row in range(line * taps, (line + 1) * taps):
             k_y = ky[row] * dky
             for i in range(columns):
-                k_x = k_first + i * dkx
-                u, v = a * k_x + c * k_y, b * k_x + d * k_y
-                q[i] = np.sqrt(u * u + v * v)
+                k_x = fma(i, dkx, k_first)
+                u, v = fma(a, k_x, c * k_y), fma(b, k_x, d * k_y)
+                q[i] = np.sqrt(fma(u, u, v * v))
             form_re[:] = 0.0
             form_im[:] = 0.0
             if tabulated:
@@ -398,11 +399,11 @@ def add_solid(
             )
             for i in range(columns):
                 out[row, i] += complex(
-                    form_re[i] * re[i] - form_im[i] * im[i], form_re[i] * im[i] + form_im[i] * re[i]
+                    fma(form_re[i], re[i], -(form_im[i] * im[i])), fma(form_re[i], im[i], form_im[i] * re[i])
                 )
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Array) -> None:
     """Add the sections of a solid at each q, relative to 2 pi times the area of the widest."""
     for n in range(len(scales)):
@@ -412,8 +413,8 @@ def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Arra
             continue
         for i in range(q.size):
             j = jinc(s * q[i])
-            re[i] += w_re * j
-            im[i] += w_im * j
+            re[i] = fma(w_re, j, re[i])
+            im[i] = fma(w_im, j, im[i])
 
 
 @njit(inline="always")

@@ -17,8 +17,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mrsim.bessel import FUSED, jinc
+from mrsim.bessel import jinc
 from mrsim.errors import InputError
+from mrsim.fma import fma
 
 Array = NDArray[np.float64]
 TWO_PI = 2 * math.pi
@@ -147,12 +148,12 @@ class Ellipse:
         return float(half[0]), float(half[1])
 
 
-@njit(cache=True, error_model="numpy", fastmath=FUSED)
+@njit(cache=True, error_model="numpy")
 def form_into(axes: Array, kx: Array, ky: Array, out: Array) -> None:
     """Write the form factor of the ellipse L u, |u| <= 1, at each (kx, ky); one-dimensional arrays."""
     a, b, c, d = TWO_PI * axes[0, 0], TWO_PI * axes[0, 1], TWO_PI * axes[1, 0], TWO_PI * axes[1, 1]
     scale = TWO_PI * abs(axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0])
     for i in range(out.size):
-        u = a * kx[i] + c * ky[i]
-        v = b * kx[i] + d * ky[i]
-        out[i] = scale * jinc(np.sqrt(u * u + v * v))
+        u = fma(a, kx[i], c * ky[i])
+        v = fma(b, kx[i], d * ky[i])
+        out[i] = scale * jinc(np.sqrt(fma(u, u, v * v)))
