@@ -1,7 +1,13 @@
-"""The cascade in the stream: lines in, images out."""
+"""The cascade in the stream: lines in, images out.
+
+Where the cascade starts from the subspace of the anatomy, what its lines say is worked out as they come
+(`recon.tracking`). A frame's last line then costs a small linear system, and where the estimate explains the
+lines, that is the image. Else the blocks mend it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +19,12 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
 from recon.cascade import Inputs
 from recon.checkpoint import Checkpoint, load
-from recon.fourier import to_image
 from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
+from recon.subspace import believed
 from recon.threads import settle_threads
+from recon.tracking import Estimate, Tracker
 
 EXPLAINED = 1.05
 """Misfit below which the subspace explains the lines to within their noise, some 5 standard deviations above
@@ -56,19 +63,22 @@ class OnlineCascade:
                 f"cascade: the weights are for a matrix of {matrix} and 1 coil, the stream has "
                 f"{header.matrix} and {header.coils}"
             )
-        config = self._cascade.config
         self._header, self._emit = header, emit
-        self._memory = LineMemory(header, mean="mean" in (config.start, *config.memories))
         self._shown_ns = offset_ns(str(self._checkpoint.record.get("target_instant", "last")), header)
         self._threads = torch.get_num_threads()
-        self._opened = False  # what is timed is the whole cascade
-        settle_threads(lambda: self._reconstruct(0))
-        self._opened = True
+        self._start()
+        settle_threads(lambda: self._mend(0))  # the longest way there is
+        self._reconstruct(0)
+        self._start()
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image."""
-        if self._memory.push(readout):
-            pixels = self._reconstruct(readout.index)
+        complete = self._memory.push(readout)
+        if self._tracker is not None:
+            self._tracker.follow(self._memory)
+        if complete:
+            with torch.inference_mode():
+                pixels = self._reconstruct(readout.index)
             shows_ns = self._header.echo_ns(readout.index) + self._shown_ns
             self._emit(Image(pixels, readout.frame, readout.index, shows_ns))
 
@@ -76,24 +86,36 @@ class OnlineCascade:
         """End the scan, and give torch back the threads that it had."""
         torch.set_num_threads(self._threads)
 
+    def _start(self) -> None:
+        config, subspace = self._cascade.config, self._cascade.subspace
+        self._memory = LineMemory(self._header, mean="mean" in (config.start, *config.memories))
+        self._tracker: Tracker | None = None
+        if subspace is not None:
+            self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9)
+
     def _reconstruct(self, line: int) -> NDArray[np.complex64]:
-        scale = np.float32(1.0 / self._checkpoint.scale)
-        memory = self._memory
+        if self._tracker is None:
+            return self._mend(line)
+        estimate = self._tracker.estimate(line)
+        if estimate.misfit < EXPLAINED and self._cascade.config.learned:
+            return self._tracker.image(estimate)
+        return self._mend(line, estimate)
+
+    def _mend(self, line: int, estimate: Estimate | None = None) -> NDArray[np.complex64]:
+        """Return the image of all blocks."""
+        memory, scale = self._memory, self._checkpoint.scale
+        shared = torch.from_numpy(memory.shared * np.float32(1 / scale))
         inputs = Inputs(
             mask=torch.from_numpy(memory.mask)[None],
             ages=torch.from_numpy(memory.ages(line))[None],
-            shared=torch.from_numpy(memory.shared * scale),
-            mean=torch.from_numpy(memory.mean * scale),
+            shared=shared,
+            mean=torch.from_numpy(memory.mean * np.float32(1 / scale)),
         )
+        if self._tracker is not None:
+            estimate = estimate or self._tracker.estimate(line)
+            misfit = torch.tensor([estimate.misfit])
+            start = believed(self._tracker.hybrid(estimate), shared, misfit)
+            inputs = dataclasses.replace(inputs, subspace=start, misfit=misfit)
         with torch.inference_mode():
-            prepared = self._cascade.prepare(inputs, self._header.frame_ns / 1e9)
-            image = self._image(prepared)[0].numpy()
-        return np.asarray(image * np.float32(self._checkpoint.scale), np.complex64)
-
-    def _image(self, inputs: Inputs) -> Tensor:
-        """Return the image, shape (1, ny, nx): of all blocks, or of none where they have nothing to mend."""
-        explained = inputs.misfit is not None and float(inputs.misfit) < EXPLAINED
-        if explained and self._cascade.config.learned and self._opened:
-            return to_image(inputs.named("subspace"), (-2,))
-        shown: Tensor = self._cascade(inputs)
-        return shown
+            image: Tensor = self._cascade(inputs)
+        return np.asarray(image[0].numpy() * np.float32(scale), np.complex64)

@@ -26,6 +26,9 @@ MAX_KNOTS = 16
 LEAST_AIR = 500
 """Samples of nothing but noise that are needed to tell its variance."""
 
+NOISE_DIFFERS = 0.15
+"""Share by which the air's variance must differ from the learned one, to be believed instead."""
+
 TOLERANCE = 1.0
 """Misfit, above 1, at which the estimate and the newest lines each make half of what is started from."""
 
@@ -118,9 +121,7 @@ class Subspace(nn.Module):
         mean, basis, _ = self.hybrid()
         values = shown @ basis.reshape(self.components, -1) + mean.reshape(-1)
         estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
-        # Where the lines say that the anatomy is elsewhere, the newest lines are the better start.
-        share = (1 / (1 + ((misfit - 1).clamp(min=0) / TOLERANCE) ** 2)).float()[:, None, None]
-        return share * estimate + (1 - share) * shared, misfit
+        return believed(estimate, shared, misfit), misfit
 
     def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
         """Find where the anatomy is, within the subspace, and how well that explains the lines.
@@ -163,14 +164,14 @@ class Subspace(nn.Module):
         A scan may have more noise than the one that was trained on. Where there is no air, or no more
         difference than so few samples can tell, it counts as equal.
         """
-        seen = self._air * used.float()[:, :, None]
+        seen = self.air * used.float()[:, :, None]
         count = seen.sum((1, 2))
         found = (seen * (shared.real.square() + shared.imag.square())).sum((1, 2)) / (2 * count).clamp(min=1)
-        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > 0.15)
+        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > NOISE_DIFFERS)
         return torch.where(differs, found.clamp(min=1e-12), self.noise).double()
 
     @property
-    def _air(self) -> Tensor:
+    def air(self) -> Tensor:
         """Return where the anatomy gives no signal beside the noise, shape (ny, nx), float32: 1 or 0."""
         if self._quiet is None:
             mean, basis, _ = self.hybrid()
@@ -225,3 +226,17 @@ class Subspace(nn.Module):
             flat = basis.reshape(self.components, self.mean.shape[0], -1).double().transpose(0, 1)
             self._tables = mean.contiguous(), basis.contiguous(), flat @ flat.transpose(1, 2)
         return self._tables
+
+
+def believed(estimate: Tensor, shared: Tensor, misfit: Tensor) -> Tensor:
+    """Return the estimate, or where the lines say that the anatomy is elsewhere rather the newest lines.
+
+    Parameters
+    ----------
+    estimate, shared
+        Shape (batch, ny, nx), complex64.
+    misfit
+        Shape (batch,).
+    """
+    share = (1 / (1 + ((misfit - 1).clamp(min=0) / TOLERANCE) ** 2)).float()[:, None, None]
+    return share * estimate + (1 - share) * shared

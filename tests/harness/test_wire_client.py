@@ -122,8 +122,8 @@ def test_a_third_partys_server_is_matched_and_judged(oversampling: str) -> None:
     """
     header = make_header(lines_per_frame=64, tr_ns=2_200_000, matrix=(64, 64), coils=4)
     stream = make_stream(64 * 5, header=header)
-    config = os.environ.get("MRD_PEER_CONFIG", "simplefft")
     options = os.environ.get("MRD_PEER_OPTIONS", "match=order")
+    config = os.environ.get("MRD_PEER_CONFIG", "" if "config_text=" in options else "simplefft")
     name = f"mrd://{os.environ['MRD_PEER']}/{config}?{options}&oversampling={oversampling}"
     run = replay(stream, builder(name)(), RealClock())
     ours = at_once(stream, "zero-filled").images.pixels

@@ -1,0 +1,143 @@
+"""Estimate the anatomy while lines arrive: `Subspace`, with its work done line by line.
+
+What a line says of the subspace depends on its row and samples alone, so it is worked out when the line
+comes. What is left for a frame's last line is a small linear system over all rows, each with its age, and one
+sum of components: the image itself, with no transform after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recon.memory import LineMemory
+from recon.subspace import LEAST_AIR, NOISE_DIFFERS, Subspace
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hold where the anatomy is at the instant that is shown.
+
+    Parameters
+    ----------
+    position
+        Weight of every component, shape (components,), float32.
+    misfit
+        Variance that the fit leaves over that of the noise: about 1 where the subspace explains the lines.
+    """
+
+    position: torch.Tensor
+    misfit: float
+
+
+class Tracker:
+    """Follow the lines of one scan in the subspace of the anatomy.
+
+    Parameters
+    ----------
+    subspace
+        The subspace, on the scale of the network.
+    scale
+        What the network's images are multiplied by, to be those of the scan.
+    tr_s
+        Time from line to line, seconds.
+
+    Attributes
+    ----------
+    basis, mean
+        Components, shape (components, 2 ny nx), and mean image, shape (2 ny nx,), float32: real and imaginary
+        parts in turn, on the scan's scale.
+    """
+
+    def __init__(self, subspace: Subspace, scale: float, tr_s: float) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            mean, basis, gram = subspace.hybrid()
+            n, (ny, nx) = subspace.components, subspace.mean.shape[:2]
+            self._shape = (ny, nx)
+            self._inverse_scale = np.float32(1 / scale)
+            self._mean_rows: Floats = mean.reshape(ny, -1).numpy()
+            self._basis_rows: Floats = basis.reshape(n, ny, -1).transpose(0, 1).contiguous().numpy()
+            self._gram: Doubles = gram.reshape(ny, -1).numpy()
+            air = subspace.air.repeat_interleave(2, dim=1)
+            self._air: Floats = air.contiguous().numpy()
+            self._air_samples: Doubles = subspace.air.sum(1).double().numpy()
+            self._root = subspace.root.double()
+            predict = subspace.predict.double()
+            self._to_shown, self._shown = predict[:, :-1] @ self._root, predict[:, -1].contiguous()
+            self.basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
+            self.mean = (subspace.mean.reshape(-1) * scale).contiguous()
+            # A row's share in the knots depends on how many lines ago it came; beyond the last, it is 0.
+            oldest = int((subspace.knots - 1) * float(subspace.spacing) / tr_s) + 2
+            used, terms = subspace.terms(torch.arange(oldest + 1)[None] * tr_s)
+            self._used: Doubles = used[0].numpy()
+            self._terms: Doubles = terms[:, 0].numpy()
+        assert not self._used[oldest]
+        self._oldest = oldest
+        self._noise, self._knots, self._components = float(subspace.noise), subspace.knots, n
+        self._eye = torch.eye(len(self._root), dtype=torch.float64)
+        self._seen = np.full(ny, -1, np.int64)
+        self._said: Doubles = np.zeros((ny, n))
+        self._energy: Doubles = np.zeros(ny)
+        self._power: Doubles = np.zeros(ny)
+        self._take(np.arange(ny), np.zeros((ny, nx), np.complex64))
+
+    def follow(self, memory: LineMemory) -> None:
+        """Take what the memory has learnt since the last call."""
+        rows = np.flatnonzero(memory.newest != self._seen)
+        if len(rows):
+            self._take(rows, memory.shared[0, rows])
+            self._seen[rows] = memory.newest[rows]
+
+    def _take(self, rows: NDArray[np.int64], lines: NDArray[np.complex64]) -> None:
+        values = (lines * self._inverse_scale).view(np.float32)
+        innovation = values - self._mean_rows[rows]
+        self._said[rows] = np.matmul(self._basis_rows[rows], innovation[:, :, None])[:, :, 0]
+        self._energy[rows] = np.einsum("ri,ri->r", innovation, innovation)
+        self._power[rows] = np.einsum("ri,ri,ri->r", self._air[rows], values, values)
+
+    def estimate(self, line: int) -> Estimate:
+        """Find where the anatomy is at a line, as `Subspace.fit` does.
+
+        Parameters
+        ----------
+        line
+            Index of the newest line.
+        """
+        age = np.minimum(line - self._seen, self._oldest)
+        used, terms = self._used[age], self._terms[:, age]
+        n, knots = self._components, self._knots
+        said = self._root.T @ torch.from_numpy((terms @ self._said).reshape(-1))
+        pairs = (terms[:, None] * terms[None]).reshape(knots * knots, -1)
+        blocks = torch.from_numpy(pairs) @ torch.from_numpy(self._gram)
+        normal = blocks.view(knots, knots, n, n).transpose(1, 2).reshape(knots * n, knots * n)
+        known = self._root.T @ (normal @ self._root)
+        energy, samples = float(used @ self._energy), 2 * self._shape[1] * max(float(used.sum()), 1.0)
+        noise = self._noise_in(used)
+        state = torch.linalg.solve(known / noise + self._eye, said / noise)
+        left = (energy - 2 * float(state @ said) + float(state @ (known @ state))) / samples
+        if left > noise:  # the lines are believed less; see `Subspace.fit`
+            state = torch.linalg.solve(known / left + self._eye, said / left)
+        return Estimate((self._to_shown @ state + self._shown).float(), left / noise)
+
+    def _noise_in(self, used: Doubles) -> float:
+        count = float(used @ self._air_samples)
+        if count < LEAST_AIR:
+            return self._noise
+        found = float(used @ self._power) / (2 * count)
+        return max(found, 1e-12) if abs(found / self._noise - 1) > NOISE_DIFFERS else self._noise
+
+    def image(self, estimate: Estimate) -> NDArray[np.complex64]:
+        """Return the estimated image, shape (ny, nx), on the scan's scale."""
+        pixels = torch.addmv(self.mean, self.basis.T, estimate.position)
+        return np.asarray(pixels.numpy().view(np.complex64).reshape(self._shape))
+
+    def hybrid(self, estimate: Estimate) -> torch.Tensor:
+        """Return the estimate as the cascade takes it: (ky, x), shape (1, ny, nx), on the network's scale."""
+        values = np.einsum("k,rkx->rx", estimate.position.numpy(), self._basis_rows) + self._mean_rows
+        return torch.from_numpy(values.view(np.complex64))[None]

@@ -1,0 +1,95 @@
+"""The estimate made while lines arrive is that of all lines at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon.examples import examples_of
+from recon.fourier import to_image
+from recon.memory import LineMemory
+from recon.subspace import Subspace
+from recon.subspace_learning import learn_subspace
+from recon.tracking import Tracker
+
+from .conftest import small_stream
+
+SCALE = 3.0
+
+
+def subspace_of(
+    seed: int, components: int = 3, knots: int = 5, matrix: tuple[int, int] = (12, 10)
+) -> Subspace:
+    """Return a subspace of random numbers: what holds for it holds for any."""
+    made, rng = Subspace(matrix, components=3, knots=5), np.random.default_rng(seed)
+
+    def fill(buffer: torch.Tensor, size: float) -> None:
+        buffer.copy_(torch.from_numpy(size * rng.normal(size=tuple(buffer.shape))))
+
+    fill(made.mean, 1.0)
+    fill(made.basis, 0.1)
+    fill(made.root, 1.0)
+    fill(made.predict, 0.5)
+    made.noise.fill_(float(rng.uniform(1e-3, 1e-1)))
+    made.spacing.fill_(8 * 2.2e-3)
+    made.forget()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
+    """At every frame's end, in any subspace, whatever came before."""
+    stream = small_stream(frames=14, seed=seed, noise=0.3 if seed % 2 else 0.02)
+    header, subspace = stream.header, subspace_of(seed, matrix=stream.header.matrix)
+    tr_s = header.tr_ns / 1e9
+    memory, tracker, misfits = LineMemory(header, mean=False), Tracker(subspace, SCALE, tr_s), []
+    for readout in stream:
+        complete = memory.push(readout)
+        tracker.follow(memory)
+        if not complete:
+            continue
+        found = tracker.estimate(readout.index)
+        ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (header.lines_per_frame * tr_s)
+        lines = torch.from_numpy(memory.shared / np.float32(SCALE))
+        state, misfit = subspace.fit(ages_s, lines)
+        assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
+        misfits.append(found.misfit)
+        position = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).float()
+        assert torch.allclose(found.position, position, rtol=1e-3, atol=1e-3 * float(position.abs().max()))
+        mean, basis, _ = subspace.hybrid()
+        kspace = torch.view_as_complex(torch.einsum("k,kyxc->yxc", position, basis) + mean)
+        wanted = to_image(kspace, (-2,)).numpy() * SCALE
+        assert np.abs(tracker.image(found) - wanted).max() < 1e-3 * np.abs(wanted).max()
+        assert np.abs(tracker.hybrid(found)[0].numpy() - kspace.numpy()).max() < 1e-3 * float(
+            kspace.abs().max()
+        )
+    assert len(misfits) == 14
+
+
+def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does() -> None:
+    stream = small_stream(frames=40, seed=9, noise=0.06, nx=96)
+    header = stream.header
+    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, nx=96))], 8, 6, 8 * 2.2e-3, 1.0)
+    memory, tracker = LineMemory(header, mean=False), Tracker(learnt, 1.0, header.tr_ns / 1e9)
+    misfits = []
+    for readout in stream:
+        if memory.push(readout):
+            tracker.follow(memory)
+            misfits.append(tracker.estimate(readout.index).misfit)
+    assert np.median(misfits[8:]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_an_image_is_never_changed_by_what_comes_later() -> None:
+    """An emitted image may be looked at for as long as one likes."""
+    stream = small_stream(frames=6)
+    subspace = subspace_of(1, matrix=stream.header.matrix)
+    memory, tracker = LineMemory(stream.header, mean=False), Tracker(subspace, SCALE, 2.2e-3)
+    shown, copies = [], []
+    for readout in stream:
+        if memory.push(readout):
+            tracker.follow(memory)
+            shown.append(tracker.image(tracker.estimate(readout.index)))
+            copies.append(shown[-1].copy())
+    assert all(np.array_equal(a, b) for a, b in zip(shown, copies, strict=True))
+    assert not np.array_equal(shown[-1], shown[-2])
