@@ -58,13 +58,15 @@ class LineMemory:
         self._visits = np.zeros(ny, np.int64)
         self._frame = -1
         self._keep_mean = mean
+        self._largest = float(np.finfo(np.float32).max) / (4 * nx)  # a sum of nx such values is finite
         self._samples = np.zeros((header.coils, BATCH, nx), np.complex64)
         self._waiting: list[tuple[int, int]] = []  # row and index of each line that waits for its transform
 
     def push(self, readout: Readout) -> bool:
         """Take a line; return true if it is the last of its frame.
 
-        A line with a sample that is not finite is left out: one bad line must not live on in the memory.
+        A line with a sample that is not finite, or so large that its transform might not be, is left out: one
+        bad line must not live on in the memory.
         """
         if readout.frame != self._frame:
             self._start(readout.frame)
@@ -89,11 +91,13 @@ class LineMemory:
         """Transform the lines that wait, and put them where they belong, in the order of their coming."""
         if not self._waiting:
             return
-        lines = to_image(self._samples[:, : len(self._waiting)], (-1,))
+        samples = self._samples[:, : len(self._waiting)]
         rows, indices = np.array(self._waiting).T
-        finite = np.isfinite(lines).all(axis=(0, 2))
-        if not np.all(finite):
-            lines, rows, indices = lines[:, finite], rows[finite], indices[finite]
+        # Before the transform, which would warn of an infinite sample; a comparison with NaN is false.
+        sound = (np.abs(samples.view(np.float32)) < self._largest).all(axis=(0, 2))
+        if not sound.all():
+            samples, rows, indices = samples[:, sound], rows[sound], indices[sound]
+        lines = to_image(samples, (-1,))
         # Of a row that comes twice the later line is assigned last, and stays.
         self.acquired[:, rows] = lines
         self.shared[:, rows] = lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from recon.fourier import to_image
 from recon.memory import MEAN_VISITS, LineMemory
@@ -88,3 +89,26 @@ def test_of_a_row_that_comes_twice_the_later_line_stays(stream):
     assert np.allclose(memory.shared[:, row], to_image(second.samples, (-1,)), atol=1e-6)
     both = (to_image(first.samples, (-1,)) + to_image(second.samples, (-1,))) / 2
     assert np.allclose(memory.mean[:, row], both, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, complex(0, np.inf), complex(1e38, -1e38)])
+@pytest.mark.parametrize("lost", [(), (1, 2, 3, 4, 5, 6, 7)])
+def test_a_line_that_is_not_finite_leaves_no_trace_and_no_warning(stream, value, lost):
+    """It is as if it had never come; of a frame of nothing else, nothing is left. Warnings are errors here."""
+    memory, other = LineMemory(stream.header), LineMemory(stream.header)
+    bad = {3 * 8, *(3 * 8 + n for n in lost)}
+    for readout in list(stream)[: 4 * 8]:
+        if readout.index in bad:
+            samples = readout.samples.copy()
+            samples[0, 5] = value
+            memory.push(dataclasses.replace(readout, samples=samples))
+        else:
+            memory.push(readout)
+            other.push(readout)
+    if lost:  # a memory that saw nothing of the frame still shows the one before
+        assert not memory.mask.any()
+    else:
+        assert np.array_equal(memory.mask, other.mask)
+        assert np.array_equal(memory.acquired, other.acquired)
+    for name in ("shared", "mean", "newest"):
+        assert np.array_equal(getattr(memory, name), getattr(other, name))
