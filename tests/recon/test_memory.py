@@ -94,7 +94,7 @@ def test_of_a_row_that_comes_twice_the_later_line_stays(stream):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, complex(0, np.inf), complex(1e38, -1e38)])
 @pytest.mark.parametrize("lost", [(), (1, 2, 3, 4, 5, 6, 7)])
 def test_a_line_that_is_not_finite_leaves_no_trace_and_no_warning(stream, value, lost):
-    """It is as if it had never come; of a frame of nothing else, nothing is left. Warnings are errors here."""
+    """It is as if it had never come, and of a frame of nothing else nothing is left; warnings are errors."""
     memory, other = LineMemory(stream.header), LineMemory(stream.header)
     bad = {3 * 8, *(3 * 8 + n for n in lost)}
     for readout in list(stream)[: 4 * 8]:
