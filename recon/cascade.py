@@ -365,9 +365,14 @@ class ConvolutionBlock(nn.Module):
         n = self.fold
         folded = torch.view_as_real(images).reshape(batch, ny // n, n, nx // n, n * 2 * count).transpose(2, 3)
         values = folded.reshape(batch, ny // n, nx // n, -1).permute(0, 3, 1, 2)
+        values = self.convolve(values).permute(0, 2, 3, 1)
+        unfolded = values.reshape(batch, ny // n, nx // n, n, n * 2).transpose(2, 3)
+        return torch.view_as_complex(unfolded.reshape(batch, ny, nx, 2))
+
+    def convolve(self, values: Tensor) -> Tensor:
+        """Return the block's channels, float32, of those that it sees, shape (batch, channels, ny, nx)."""
         *inner, last = (cast(nn.Conv2d, module) for module in self.convolutions)
         for convolution in inner:
             values = torch.relu_(convolution(values))
-        values = last(values).float().permute(0, 2, 3, 1)
-        unfolded = values.reshape(batch, ny // n, nx // n, n, n * 2).transpose(2, 3)
-        return torch.view_as_complex(unfolded.reshape(batch, ny, nx, 2))
+        out: Tensor = last(values).float()
+        return out
