@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-harness test-others bench lint weights clean
+.PHONY: demo test test-harness test-others bench bench-check lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
@@ -63,6 +63,11 @@ build/scans/patient%-10x.stream: | $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest --benchmark-only
+
+# Fails where the present code is slower than that of a commit, both run in turns: make bench-check BASE=v0.1.0
+BASE ?= HEAD
+bench-check: $(READY)
+	$(BIN)/python scripts/bench_check.py --base $(BASE)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -172,12 +172,16 @@ def _numbers(kind: str, argument: str, *kinds: type) -> list[Any]:
     return read + [None] * (len(kinds) - len(read))
 
 
-def _cascade(weights: str) -> Builder:
+def _cascade(argument: str) -> Builder:
     from recon.checkpoint import load
+    from recon.engines import ENGINES
     from recon.online import OnlineCascade
 
+    weights, comma, engine = argument.rpartition(",")
+    if not comma or engine not in ENGINES:  # a file may have a comma in its name
+        weights, engine = argument, "eager"
     checkpoint = load(weights)
-    return lambda: OnlineCascade(checkpoint)
+    return _checked(lambda: OnlineCascade(checkpoint, engine))
 
 
 def _export(path: str) -> Builder:
@@ -294,7 +298,7 @@ _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "cg-sense": ("ITERATIONS?", _cg_sense),
     "tgrappa": ("", _tgrappa),
     "low-rank-sparse": ("LOW_RANK,SPARSE,ITERATIONS?", _low_rank_sparse),
-    "cascade": ("WEIGHTS", _cascade),
+    "cascade": ("WEIGHTS[,ENGINE]", _cascade),
     "null": ("", lambda _: Null),
     "mrd": ("//HOST:PORT/CONFIG", _mrd),
     "python": ("package.module:factory", _python),

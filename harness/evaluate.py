@@ -145,6 +145,7 @@ def evaluate(
         bar=bar,
         gating=gating,
         transfer=transfer,
+        notes=str(getattr(reconstructor, "notes", "")),
     )
 
 

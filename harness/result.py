@@ -56,6 +56,8 @@ class Result:
         What a gated beam would have done, where the profile asks for it.
     transfer
         Times on the wire, where the candidate is behind a socket.
+    notes
+        What the candidate says of itself once it is open, such as how it computes.
     """
 
     candidate: str
@@ -71,6 +73,7 @@ class Result:
     bar: Bar
     gating: Gating | None
     transfer: Transfer | None = None
+    notes: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -123,6 +126,7 @@ class Result:
             },
             "host": None if self.run.host is None else _host(self.run.host),
             "gating": None if self.gating is None else _gating(self.gating),
+            "notes": self.notes,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
             "quality": None if self.quality is None else quality_json(self.quality),

@@ -347,6 +347,8 @@ def show(result: Result, which: str = "") -> None:
             f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
             f"SNR {figure(report['stream']['target_snr'], 0)}"
         )
+    if result.notes:
+        print(result.notes)
     if report["transfer"] is not None:
         print(_on_wire(report["transfer"]))
     gating = report["gating"]

@@ -15,9 +15,16 @@ Quantisation by one scale for each filter: Jacob 2018, 10.1109/CVPR.2018.00286.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
+import math
+import os
+import platform
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -25,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrsim.errors import InputError
-from recon.cascade import Cascade, ConvolutionBlock
+from recon.cascade import Cascade, ConvolutionBlock, Inputs
 
 ENGINES = ("eager", "bfloat16", "int8", "auto")
 
@@ -36,6 +43,9 @@ HEADROOM = 1.25
 """By how much a range is wider than what was seen in those."""
 
 CODES = 255
+
+ROUNDS = 3
+MAX_CHOICES_BYTES = 1 << 20
 
 
 def accelerated(cascade: Cascade, engine: str) -> Cascade:
@@ -70,37 +80,92 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
     return made
 
 
-def fastest(
-    cascade: Cascade, run: Callable[[Cascade], object], rounds: int = 3
-) -> tuple[str, Cascade, dict[str, float]]:
-    """Return the engine that runs fastest here, the cascade on it, and the time of each, milliseconds.
+def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
+    """Return the cascade on the engine that runs fastest here, and a sentence that says which.
+
+    The choice is kept for each processor, build of torch, number of threads and size of network and image, in
+    a file in the user's cache; without one that can be read and written it is made anew each time.
 
     Parameters
     ----------
     cascade
         The cascade.
-    run
-        Runs a cascade once.
-    rounds
-        Timed runs of each, in turns; the least counts.
+    inputs
+        What it is timed on.
     """
+    host = {"machine": platform.machine(), "processor": _processor(), "torch": torch.__version__}
+    size = {"threads": torch.get_num_threads(), "matrix": list(inputs.shared.shape[-2:])}
+    key = json.dumps(host | size | cascade.config.to_dict(), sort_keys=True)
+    known = _read_choices()
+    try:
+        if key in known:
+            return accelerated(cascade, known[key]), f"engine {known[key]}, as measured here before"
+    except InputError:  # another's file, or an older one: measure anew
+        pass
     found: dict[str, Cascade] = {}
     for engine in ENGINES[:-1]:
-        try:
+        with contextlib.suppress(InputError):
             found[engine] = accelerated(cascade, engine)
-        except InputError:
-            continue
+    taken = dict.fromkeys(found, math.inf)
     for made in found.values():
-        for _ in range(CALIBRATION + 1):
-            run(made)
-    taken = dict.fromkeys(found, float("inf"))
-    for _ in range(rounds):
-        for engine, made in found.items():
-            start = time.perf_counter_ns()
-            run(made)
-            taken[engine] = min(taken[engine], (time.perf_counter_ns() - start) / 1e6)
+        warm_up(made, inputs)
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            for engine, made in found.items():
+                start = time.perf_counter_ns()
+                made(inputs)
+                taken[engine] = min(taken[engine], (time.perf_counter_ns() - start) / 1e6)
     best = min(taken, key=lambda engine: taken[engine])
-    return best, found[best], taken
+    _write_choices(known | {key: best})
+    told = ", ".join(f"{engine} {ms:.3g} ms" for engine, ms in taken.items())
+    return found[best], f"engine {best}: {told}"
+
+
+def warm_up(cascade: Cascade, inputs: Inputs) -> None:
+    """Run a cascade until it runs as it will from then on."""
+    with torch.inference_mode():
+        for _ in range(1 + CALIBRATION * any(isinstance(b, QuantisedBlock) for b in cascade.blocks)):
+            cascade(inputs)
+
+
+def forget_ranges(cascade: Cascade) -> None:
+    """Let an engine take the ranges of activations anew, from the next images."""
+    for block in cascade.blocks:
+        if isinstance(block, QuantisedBlock):
+            block.forget()
+
+
+def _choices_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrsim" / "engines.json"
+
+
+def _read_choices() -> dict[str, str]:
+    try:
+        if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
+            return {}
+        read = json.loads(_choices_file().read_text())
+    except (OSError, ValueError, RuntimeError):
+        return {}
+    if not isinstance(read, dict):
+        return {}
+    return {key: value for key, value in read.items() if value in ENGINES[:-1]}
+
+
+def _write_choices(choices: dict[str, str]) -> None:
+    with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to only costs time
+        path = _choices_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+        partial.write_text(json.dumps(choices, indent=1))
+        os.replace(partial, path)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def can_quantise() -> bool:

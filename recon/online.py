@@ -19,6 +19,7 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
 from recon.cascade import Inputs
 from recon.checkpoint import Checkpoint, load
+from recon.engines import accelerated, choose, forget_ranges, warm_up
 from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
@@ -38,16 +39,26 @@ class OnlineCascade:
     ----------
     weights
         A checkpoint, a `.npz` file or the name of shipped weights.
+    engine
+        How the convolutions are computed, one of `recon.engines.ENGINES`.
+
+    Attributes
+    ----------
+    notes
+        Which engine runs, and why, once a scan is open.
 
     Raises
     ------
     InputError
-        If the weights cannot be read.
+        If the weights cannot be read, or there is no such engine here.
     """
 
-    def __init__(self, weights: Checkpoint | str | Path) -> None:
+    def __init__(self, weights: Checkpoint | str | Path, engine: str = "eager") -> None:
         self._checkpoint = weights if isinstance(weights, Checkpoint) else load(weights)
+        self._engine, self.notes = engine, ""
         self._cascade = self._checkpoint.cascade
+        if engine != "auto":
+            self._cascade = accelerated(self._cascade, engine)
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan: run the network until it is warm, on as many threads as pay on this host.
@@ -67,8 +78,15 @@ class OnlineCascade:
         self._shown_ns = offset_ns(str(self._checkpoint.record.get("target_instant", "last")), header)
         self._threads = torch.get_num_threads()
         self._start()
+        if self._engine == "auto":
+            inputs = self._inputs(0)
+            self._cascade, self.notes = choose(self._checkpoint.cascade, inputs)
+        elif self._engine != "eager":
+            self.notes = f"engine {self._engine}"
+        warm_up(self._cascade, self._inputs(0))
         settle_threads(lambda: self._mend(0))  # the longest way there is
         self._reconstruct(0)
+        forget_ranges(self._cascade)
         self._start()
 
     def push(self, readout: Readout) -> None:
@@ -103,6 +121,11 @@ class OnlineCascade:
 
     def _mend(self, line: int, estimate: Estimate | None = None) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
+        with torch.inference_mode():
+            image: Tensor = self._cascade(self._inputs(line, estimate))
+        return np.asarray(image[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
+
+    def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
         memory, scale = self._memory, self._checkpoint.scale
         shared = torch.from_numpy(memory.shared * np.float32(1 / scale))
         inputs = Inputs(
@@ -116,6 +139,4 @@ class OnlineCascade:
             misfit = torch.tensor([estimate.misfit])
             start = believed(self._tracker.hybrid(estimate), shared, misfit)
             inputs = dataclasses.replace(inputs, subspace=start, misfit=misfit)
-        with torch.inference_mode():
-            image: Tensor = self._cascade(inputs)
-        return np.asarray(image[0].numpy() * np.float32(scale), np.complex64)
+        return inputs
