@@ -273,6 +273,12 @@ def _play(command: argparse.ArgumentParser) -> None:
     _isolate(command)
     command.add_argument("--warmup", type=_count, help="first images that are reported apart (at most 8)")
     command.add_argument("--no-quality", action="store_true", help="measure time alone")
+    command.add_argument(
+        "--stride", type=_count, metavar="LINES", help="an image of the newest lines after every so many"
+    )
+    command.add_argument(
+        "--over", choices=("TR", "stride"), default="TR", help="what find-peak shortens (%(default)s)"
+    )
     _seed(command)
     _json(command)
 
@@ -292,6 +298,11 @@ def _compare(command: argparse.ArgumentParser) -> None:
         "--lockstep",
         action="store_true",
         help="images alone, in virtual time: exact, and the same every time",
+    )
+    command.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="with --lockstep: on a Dask cluster, such as tcp://127.0.0.1:8786",
     )
     command.add_argument("--repeat", type=_count, default=3, help="rounds of replays at TR (%(default)s)")
     command.add_argument(

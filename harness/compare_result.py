@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.compare_order import BY_NAME, Difference, told_order
 from harness.console import figure, print_table, progress
 from harness.result import check_target, quality_json, write_json
 from harness.statistics import binomial_interval, nearest_rank, samples_needed, summarise
+from mrsim.errors import InputError
 
 SCHEMA = "mrsim-compare/1"
 SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
@@ -48,14 +50,34 @@ def run(args: argparse.Namespace) -> int:
         args.isolate,
         args.limit_s,
     )
-    with progress("comparing") as report:
-        comparison = compare(plan, progress=report)
+    if args.cluster is None:
+        with progress("comparing") as report:
+            comparison = compare(plan, progress=report)
+    else:
+        comparison = _on_cluster(plan, args.cluster)
     if args.json:
         write_json(args.json, to_json(comparison))
     show(comparison)
     verdict = comparison.verdict
     print(f"{verdict.outcome.name}: {verdict.reason}")
     return int(verdict.outcome.value)
+
+
+def _on_cluster(plan: Plan, address: str) -> Comparison:
+    """Compare images on a cluster's workers; times cannot be compared there."""
+    from harness.executors import engine
+    from harness.remote import UNTIMED, check_seen, mapper
+
+    if not plan.lockstep:
+        raise InputError(f"--cluster: add --lockstep: {UNTIMED}")
+    if plan.isolate:
+        raise InputError("--cluster and --isolate: a worker starts no processes; give one of the two")
+    with progress("comparing") as report, engine(cluster=address) as workers:
+        for path in plan.streams:
+            check_seen(workers, Path(path) / "header.json")
+        comparison = compare(plan, mapper(workers), report)
+    print(f"on {workers.workers} workers of {address}: {UNTIMED}")
+    return comparison
 
 
 def figures(comparison: Comparison, candidate: int) -> dict[str, float | None]:

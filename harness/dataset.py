@@ -38,6 +38,7 @@ from harness.dataset_spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
 from harness.dataset_subjects import Subject, make_subjects
 from harness.environment import cpu_name
 from harness.executors import Engine, Outcome, run_all
+from harness.remote import check_seen
 from mrsim.errors import InputError
 from mrsim.tissue import tissue
 
@@ -157,7 +158,7 @@ def build(planned: Plan, folder: Path, engine: Engine, report: Report | None = N
     head = head_of(spec, planned.subjects, versions())
     with opened(folder, spec, planned.subjects, head) as journal:
         _check_room(folder, planned, journal)
-        _check_seen(engine, folder)
+        check_seen(engine, folder / "journal.jsonl")
         failed: dict[str, str] = {}
         repaired: dict[str, str] = {}
         kept = 0
@@ -280,17 +281,6 @@ def _check_room(folder: Path, planned: Plan, journal: Journal) -> None:
             f"{folder}: {needed / 1e9:.2f} GB are to be written, and {free / 1e9:.2f} GB are free; make "
             "room, or take another disk"
         )
-
-
-def _check_seen(engine: Engine, folder: Path) -> None:
-    """Refuse workers that do not see the folder: they share no file system with this machine."""
-    journal = folder.absolute() / "journal.jsonl"
-    if engine.shared and not engine.executor.submit(_is_there, str(journal)).result(timeout=60):
-        raise InputError(f"{folder}: the cluster's workers do not see it; take one that all machines share")
-
-
-def _is_there(path: str) -> bool:
-    return Path(path).is_file()
 
 
 def _full(folder: Path, failed: Mapping[str, str]) -> bool:

@@ -312,7 +312,12 @@ def _dask(address: str) -> Iterator[Engine]:
                     f"--cluster {address}: worker {worker} has {count} threads; start workers with "
                     "--nthreads 1"
                 )
-        with client.get_executor(pure=False) as executor:
+        executor = client.get_executor(pure=False)
+        try:
             yield Engine(executor, len(threads), shared=True)
+        except BaseException:
+            executor.shutdown(wait=False)  # what was sent and not begun is called off
+            raise
+        executor.shutdown()
     finally:
         client.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.console import Report, progress
+from harness.remote import UNTIMED
 from harness.result import write_json
 from harness.segmentation import eval_library
 from harness.table_cells import Cells, Row
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If an option is wrong, or weights were trained on the time that is judged.
     """
+    if args.cluster is not None and args.share is not None:
+        raise InputError("--cluster and --share: a cluster shares the cells out itself; give one of the two")
     options = read_options(args)
     folder = Path(args.output)
     if folder.exists() and not folder.is_dir():
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     for cell in cells:
         kept.refuse_overlap(cell)
     mine = cells if args.share is None else _share(cells, args.share)
-    rows = make(kept, mine)
+    rows = make(kept, mine) if args.cluster is None else _make_on(args.cluster, folder, kept, options, cells)
     if args.share is not None:
         print(
             f"share {args.share}: {len(mine)} of {len(cells)} cells done; call without --share for the table"
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         f"{folder}/table.md, table.csv, table.json: {len(rows)} cells, {missing} could not be judged; "
         f"{short} of {len(values['claims'])} claims fall short"
     )
+    if "untimed" in values["config"]:
+        print(values["config"]["untimed"])
     return 0
 
 
@@ -94,6 +99,7 @@ def read_options(args: argparse.Namespace) -> Options:
         seed=args.seed,
         matrix=tuple(args.matrix),
         service_ms=args.service_ms,
+        timed=args.cluster is None,
     )
 
 
@@ -110,6 +116,19 @@ def make(kept: Cells, cells: Sequence[Cell]) -> list[Row]:
             rows.append(kept.find(cell) or kept.make(cell, step))
         report(len(cells) * SHARE, len(cells) * SHARE, "the table")
     return rows
+
+
+def _make_on(address: str, folder: Path, kept: Cells, options: Options, cells: Sequence[Cell]) -> list[Row]:
+    """Return every cell, judged now by a cluster's workers or by an earlier call."""
+    from harness.executors import engine
+    from harness.table_workers import make_on
+
+    rows = {cell: kept.find(cell) for cell in cells}
+    missing = [cell for cell, row in rows.items() if row is None]
+    if missing:
+        with progress("the table") as report, engine(cluster=address) as workers:
+            rows |= dict(zip(missing, make_on(workers, folder, options, missing, report), strict=True))
+    return [row for row in rows.values() if row is not None]
 
 
 def _step(report: Report, number: int, cells: int, told: str) -> Report:
@@ -135,6 +154,8 @@ def write(folder: Path, rows: Sequence[Row], options: Options, kept: Cells, comm
         "scan_s": options.scan_s,
         "command": command,
     }
+    if "timed" in config:
+        config["untimed"] = UNTIMED
     described = [kept.describe(row.cell) for row in rows]
     values = to_json(rows, compared, claims(rows, compared), config, fingerprint({"cells": described}))
     names = _draw(folder, rows)

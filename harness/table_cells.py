@@ -25,7 +25,7 @@ from harness.result import write_json
 from harness.table_guard import refuse_overlap
 from harness.table_horizon import looking_ahead
 from harness.table_measures import COLUMNS, Measures, measure_cell
-from harness.table_pass import Ground, Passed, Series, play, show
+from harness.table_pass import UNTIMED, Ground, Passed, Series, play, show
 from harness.table_plan import NEAREST, Cell, Options
 from harness.table_scans import Scan, Scans, fingerprint, part_of
 from mrsim.errors import InputError, MissingExtraError
@@ -67,6 +67,11 @@ class Row:
     def key(self) -> tuple[Any, ...]:
         """Return what cells that are compared with one another share."""
         return self.cell.part, self.cell.scan, self.cell.trained, self.cell.ahead_ms
+
+    @property
+    def timed(self) -> bool:
+        """Return whether it says when its images were shown."""
+        return self.measures is not None and self.measures.figures["response_max_ms"][0] is not None
 
     def series(self) -> Series:
         """Return what was measured of every image."""
@@ -155,6 +160,18 @@ class Cells:
         write_json(_beside(file, ".json"), told)
         return Row(cell, measures, "", causal, file)
 
+    def provide(self, scan: Scan, training: bool) -> None:
+        """Make a scan, and a stream of the part that may be known, where they are missing.
+
+        Raises
+        ------
+        InputError
+            If the phantom cannot be scanned so.
+        """
+        self._scans.provide(scan)
+        if training:
+            self._training(scan, None)
+
     def _prepare(self, cell: Cell, report: Report | None) -> tuple[Ground, Stream]:
         """Return what is judged, kept from the last cell where it is the same, and the whole scan."""
         whole = self._scans.stream(cell.scan, report)
@@ -181,7 +198,10 @@ class Cells:
             return show(ground, cell.candidate, stop - seen, report), True
         candidate = self._builder(cell, report)()
         causal = bool(getattr(candidate, "causal", True))
-        return play(ground, candidate, cell.candidate, self._options.service_ms, stop - seen, report), causal
+        service_ms = self._options.service_ms
+        if service_ms is None and not self._options.timed:
+            service_ms = UNTIMED
+        return play(ground, candidate, cell.candidate, service_ms, stop - seen, report), causal
 
     def _builder(self, cell: Cell, report: Report | None) -> Builder:
         if cell.candidate == NEAREST:

@@ -126,7 +126,7 @@ def _of_cell(row: Row) -> Iterable[Claim]:
         f"total lag at most a cadence and {LAG_MARGIN_MS:g} ms",
         where,
         f"{_text(total, 0)} of {bound:.0f} ms{f' ({measures.lag_reason})' if measures.lag_reason else ''}",
-        False if total is None else total <= bound,
+        total <= bound if total is not None else False if row.timed else None,
     )
     gain = value["gain"]
     yield Claim(
@@ -136,7 +136,7 @@ def _of_cell(row: Row) -> Iterable[Claim]:
         gain is not None and GAIN[0] <= gain <= GAIN[1],
     )
     p95, most = value["shown_p95_mm"], min(P95_MM, AMPLITUDE_SHARE * measures.amplitude_mm)
-    carried = value["last_p95_mm"] is not None or measures.not_found
+    carried = row.timed and (value["last_p95_mm"] is not None or measures.not_found)
     yield Claim(
         f"centroid p95 when shown at most {P95_MM:g} mm and {AMPLITUDE_SHARE:g} of the amplitude",
         where,

@@ -42,12 +42,9 @@ def to_markdown(values: Values, figures: Sequence[str]) -> str:
 
 def _notes(config: Values) -> list[str]:
     service = config["service_ms"]
-    timed = (
-        "the processor time of each push on one thread, on a virtual clock, so that other work on the host "
-        "does not enter: not a claim about a deadline"
-        if service is None
-        else f"of a modelled host on which every push takes {service:g} ms"
-    )
+    timed = f"- Response times are {_timed(service)}."
+    if "untimed" in config:
+        timed = f"- Response times, and what depends on them: {config['untimed']}."
     return [
         f"- One scan of {config['scan_s']:g} s a patient (seed {config['seed']}): what precedes "
         f"{config['train_s']:g} s may be known to training and libraries, what follows is judged. Candidates "
@@ -57,11 +54,20 @@ def _notes(config: Values) -> list[str]:
         "the fully sampled images of the same frames, against the truth.",
         "- Brackets: 95 % intervals by block bootstrap over breaths; none for a largest value, or for fewer "
         "than 4 breaths. A dash: the samples do not carry the figure, or it means nothing.",
-        f"- Response times are {timed}.",
+        timed,
         *(f"- Reference *{name}*: {told}." for name, told in REFERENCES.items()),
         "- Reference *nearest-frame*: the image of the first part of the same scan that fits the lines best; "
         "it is the noise-free truth of its instant.",
     ]
+
+
+def _timed(service_ms: float | None) -> str:
+    if service_ms is not None:
+        return f"of a modelled host on which every push takes {service_ms:g} ms"
+    return (
+        "the processor time of each push on one thread, on a virtual clock, so that other work on the host "
+        "does not enter: not a claim about a deadline"
+    )
 
 
 def _section(row: Values) -> str:
@@ -216,7 +222,7 @@ def _compared(compared: Sequence[Values]) -> list[str]:
 def _claimed(claims: Sequence[Values]) -> list[str]:
     if not claims:
         return []
-    says = {True: "holds", False: "**falls short**", None: "too few samples"}
+    says = {True: "holds", False: "**falls short**", None: "not told"}
     lines = [[c["where"], c["claim"], c["found"], says[c["holds"]]] for c in claims]
     short = sum(c["holds"] is False for c in claims)
     untold = sum(c["holds"] is None for c in claims)

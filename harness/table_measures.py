@@ -99,10 +99,10 @@ def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
     measured = np.stack([series.x_m, series.y_m], axis=-1)
     lag = apparent_lag(series.t_ns, measured, ground.truth, header, block, rngs[0])
     claimed = lag.claimed_ns
-    delay = float(np.mean(series.shown_ns - series.t_ns))
-    total = None if claimed is None else (claimed + delay) * 1e-6
+    delay, timed = float(np.mean(series.shown_ns - series.t_ns)), bool((series.shown_ns >= 0).all())
+    total = None if claimed is None or not timed else (claimed + delay) * 1e-6
     shifted = None
-    if lag.interval_ns is not None:  # the time to the image hardly varies beside the lag
+    if lag.interval_ns is not None and timed:  # the time to the image hardly varies beside the lag
         shifted = ((lag.interval_ns[0] + delay) * 1e-6, (lag.interval_ns[1] + delay) * 1e-6)
     means = zip(("nmse", "ssim", "dice", "dice_own", "dice_full"), rngs[1:6], strict=True)
     figures = {key: _mean(getattr(series, key), block, rng) for key, rng in means}

@@ -76,6 +76,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "same bytes each time",
     )  # fmt: skip
     add(
+        "--cluster", metavar="ADDRESS",
+        help="make the cells on a Dask cluster, such as tcp://127.0.0.1:8786; times are not taken there",
+    )  # fmt: skip
+    add(
         "--share", metavar="K/N",
         help="make every Nth patient's cells alone, so that N calls may run beside one another; a call "
         "without it then writes the table",

@@ -24,6 +24,9 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream, Truth
 from recon.protocol import Emit, Image, Reconstructor
 
+UNTIMED = -1.0
+"""Instead of the milliseconds of a push: images are judged, and nothing is said of when they were shown."""
+
 PICTURE_WITHIN_S = 8.0
 """The picture is of the fastest instant in so many first seconds of what is judged."""
 
@@ -37,7 +40,8 @@ class Series:
     frame
         Frame of the part that was played, int64.
     t_ns, shown_ns
-        Echo of its last line and when it was shown, from the start of the part, int64, nanoseconds.
+        Echo of its last line and when it was shown, from the start of the part, int64, nanoseconds; the
+        second -1 where no time was taken.
     response_ns
         Shown less due, int64, nanoseconds; -1 where nothing was played.
     nmse, ssim, dice
@@ -52,7 +56,7 @@ class Series:
         Centroid of the segmented target, metres; NaN where none was found.
     error_last_m, error_shown_m
         Distance to the true centroid at the last line and when shown, metres; infinite where none was found,
-        and the second NaN where the scan had ended.
+        and the second NaN where the scan had ended or no time was taken.
     block
         Number of the breath, int64.
     """
@@ -238,7 +242,7 @@ def play(
     name
         How errors name it.
     service_ms
-        Time of a push, milliseconds; None for its processor time.
+        Time of a push, milliseconds; None for its processor time, `UNTIMED` to leave time out.
     stop
         Frame past the last one that is judged; None for the ground's.
     report
@@ -253,7 +257,8 @@ def play(
     part = ground.stream.first_frames(stop)
     judging = _Judging()
     tap = _Tap(candidate, ground, stop, judging, report)
-    service = judging if service_ms is None else ConstantService(round(service_ms * 1e6))
+    untimed = service_ms == UNTIMED
+    service = judging if service_ms is None else ConstantService(0 if untimed else round(service_ms * 1e6))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -269,9 +274,11 @@ def play(
     frames = np.array(sorted(f for f in tap.scores if timing.shown[f]), np.int64)
     if not len(frames):
         raise InputError(f"{name}: no image came in what is judged")
-    shown = run.images.completed_ns[frames] - run.t0_ns
+    shown, response = run.images.completed_ns[frames] - run.t0_ns, timing.response_ns[frames]
+    if untimed:
+        shown, response = np.full_like(shown, -1), np.full_like(response, -1)
     scores = [tap.scores[int(f)] for f in frames]
-    return Passed(series_of(ground, frames, shown, timing.response_ns[frames], scores), tap.picture)
+    return Passed(series_of(ground, frames, shown, response, scores), tap.picture)
 
 
 def show(ground: Ground, reference: str, stop: int | None = None, report: Report | None = None) -> Passed:
@@ -317,7 +324,7 @@ def series_of(
     centroid = np.array([s.centroid_m or nowhere for s in scores], np.float64)
     own_centroid = np.array([s.centroid_m or nowhere for s in own], np.float64)
     shown_error = _distance(centroid, truth.centroid_at(shown_ns, header))
-    shown_error[shown_ns > (len(ground.stream) + 1) * header.tr_ns] = math.nan
+    shown_error[(shown_ns < 0) | (shown_ns > (len(ground.stream) + 1) * header.tr_ns)] = math.nan
     return Series(
         frame=frames,
         t_ns=t_ns,

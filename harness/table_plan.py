@@ -158,6 +158,8 @@ class Options:
         Rows and columns.
     service_ms
         Time of a push, milliseconds; None to measure it.
+    timed
+        Whether it is measured at all where it is not given.
     """
 
     patients: tuple[tuple[str, tuple[float, ...]], ...]
@@ -174,6 +176,7 @@ class Options:
     seed: int = 0
     matrix: tuple[int, int] = (128, 128)
     service_ms: float | None = None
+    timed: bool = True
 
     def __post_init__(self) -> None:
         for option, given, expected in (
@@ -198,12 +201,14 @@ class Options:
     def settings(self) -> dict[str, Any]:
         """Return what decides the figures of every cell beside the cell itself."""
         line = self.line
-        return {
+        values = {
             "train_s": line.train_s,
             "lead_s": line.lead_s,
             "seconds": line.judged_s,
             "service_ms": self.service_ms,
         }
+        # Cells without times are others than those with them, which are called as ever.
+        return values if self.timed or self.service_ms is not None else values | {"timed": False}
 
 
 def read_patients(

@@ -140,6 +140,10 @@ class Scans:
             return keeper
         return dataclasses.replace(self._load(scan, False, report), truth=keeper.truth)
 
+    def provide(self, scan: Scan) -> None:
+        """Make a scan where it is missing, but not the one that stores its truth."""
+        self._load(scan, scan == scan.keeper, None)
+
     def _load(self, scan: Scan, truth: bool, report: Report | None) -> Stream:
         path = self._folder / scan.folder()
         if not path.is_dir():

@@ -34,3 +34,8 @@ class MissingExtraError(MrsimError, ImportError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{library} is needed for {purpose}: pip install 'mrsim[{extra}]'")
+        self._given = library, extra, purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        # It comes back from a worker as it was raised there.
+        return type(self), self._given
