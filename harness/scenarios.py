@@ -19,7 +19,7 @@ from harness.replay import replay
 from harness.run import Run
 from harness.schedule import Policy, Schedule
 from harness.service import ConstantService, MeasuredService, ServiceModel
-from harness.timing import Timing, measure
+from harness.timing import MAX_WARMUP, Timing, measure
 from harness.validity import why_invalid
 from harness.verdict import Outcome, Verdict, judge_conduct
 from mrsim.errors import InputError
@@ -111,6 +111,30 @@ def at_tr(stream: Stream, tr_ns: int) -> Stream:
     header = dataclasses.replace(header, tr_ns=tr_ns, te_ns=te_ns)
     t_ns = np.arange(len(stream), dtype=np.int64) * tr_ns + te_ns
     return dataclasses.replace(stream, header=header, t_ns=t_ns, truth=None, provenance=None)
+
+
+def slide(stream: Stream, stride: int) -> Stream:
+    """Return the scan with an image due after every so many lines, each of the lines of a whole frame.
+
+    It has no truth: that is known at the end of the scan's own frames alone.
+
+    Raises
+    ------
+    InputError
+        If the stride is not 1 to the lines of a frame, or the scan has no line for it.
+    """
+    header = stream.header
+    if not 1 <= stride <= header.lines_per_frame:
+        raise InputError(f"--stride {stride}: expected 1 to {header.lines_per_frame}, the lines of a frame")
+    slid = dataclasses.replace(header, lines_per_frame=stride, window=header.lines_seen)
+    frame = (np.arange(len(stream)) // stride).astype(np.int32)
+    return dataclasses.replace(stream, header=slid, frame=frame, truth=None, provenance=None)
+
+
+def warmup_of(stream: Stream, stride: int) -> int:
+    """Return how many first images of a sliding frame are reported apart: those with less than a whole frame
+    of lines behind them, and eight."""
+    return -(-stream.header.lines_seen // stride) + MAX_WARMUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +236,80 @@ def find_peak(
     except _Spoiled as spoiled:
         return Peak(None, tuple(trials), spoiled.verdict)
     return Peak(high, tuple(trials), None)
+
+
+@dataclass(frozen=True)
+class ShortestStride:
+    """Hold the result of a search for the shortest stride.
+
+    Parameters
+    ----------
+    stride
+        Fewest lines from image to image at which the cadence held; None where it never did, or the search
+        ended in `stopped`.
+    trials
+        Stride, misses and images of every replay, in the order in which it was made.
+    stopped
+        Why the search ended before its time; None if it did not.
+    """
+
+    stride: int | None
+    trials: tuple[tuple[int, int, int], ...]
+    stopped: Verdict | None
+
+    def verdict(self, stream: Stream) -> Verdict:
+        """Return PASS where any stride up to a whole frame holds; what is found is observed, not proved."""
+        if self.stopped is not None:
+            return self.stopped
+        whole = stream.header.lines_per_frame
+        if self.stride is None:
+            return Verdict(Outcome.FAIL, f"not even an image every {whole} lines, a whole frame, holds")
+        every_ms = self.stride * stream.header.tr_ns / 1e6
+        lines = "every line" if self.stride == 1 else f"every {self.stride} lines"
+        told = f"an image {lines}, {every_ms:.4g} ms, holds; {len(self.trials)} trials"
+        return Verdict(Outcome.PASS, told)
+
+
+def find_stride(
+    stream: Stream,
+    build: Builder,
+    make_pace: Callable[[], Pace],
+    claim: float = 0.99,
+    policy: Policy | None = None,
+) -> ShortestStride:
+    """Bisect the lines from image to image for the fewest at which their cadence holds, at the scan's own TR.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    build, make_pace, claim, policy
+        As for `find_peak`.
+
+    Returns
+    -------
+    shortest
+        Every line is tried first, then up to a whole frame.
+    """
+    trials: list[tuple[int, int, int]] = []
+
+    def holds(stride: int) -> bool:
+        timing = _trial(slide(stream, stride), build, make_pace, warmup_of(stream, stride), policy)
+        trials.append((stride, timing.misses, timing.images))
+        return timing.misses <= (1 - claim) * timing.images
+
+    try:
+        low, high = 0, 1
+        while not holds(high):
+            if high == stream.header.lines_per_frame:
+                return ShortestStride(None, tuple(trials), None)
+            low, high = high, min(2 * high, stream.header.lines_per_frame)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+    except _Spoiled as spoiled:
+        return ShortestStride(None, tuple(trials), spoiled.verdict)
+    return ShortestStride(high, tuple(trials), None)
 
 
 class _Spoiled(Exception):

@@ -21,7 +21,7 @@ from harness.repetitions import Repetitions
 from harness.replay import replay
 from harness.result import Result, check_target, write_json
 from harness.samples import read_service, write_samples
-from harness.scenarios import Pace, Peak, find_peak
+from harness.scenarios import Pace, Peak, ShortestStride, find_peak, find_stride, slide, warmup_of
 from harness.schedule import Policy, Schedule
 from harness.service import ConstantService, ServiceModel
 from harness.trouble import Troubled
@@ -134,8 +134,12 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
     check_target(args.report)
     frames = stream.frames if args.frames is None else args.frames
     options = Options.of(args, frames * stream.header.lines_per_frame)
+    if args.over == "stride" and args.scenario != "find-peak":
+        raise InputError("--over stride goes with --scenario find-peak")
     if args.scenario == "find-peak":
         return _peak(args, stream, options)
+    if args.stride is not None:
+        stream = _slid(args, stream)
     if options.faults:
         return _faulty(args, stream, options)
     results = [_once(args, stream, options, number) for number in range(options.repeat)]
@@ -201,9 +205,20 @@ def _end(verdict: Verdict) -> int:
     return int(verdict.outcome.value)
 
 
+def _slid(args: argparse.Namespace, stream: Stream) -> Stream:
+    """Return the scan with sliding frames, and set the options that follow from it."""
+    if options_of_frames := [f"--{name}" for name in ("faults", "report", "audit") if getattr(args, name)]:
+        raise InputError(f"--stride goes without {', '.join(options_of_frames)}")
+    played = stream if args.frames is None else stream.first_frames(args.frames)
+    args.frames, args.no_quality = None, True
+    args.warmup = warmup_of(played, args.stride) if args.warmup is None else args.warmup
+    print("images are not measured with --stride: truth is known at the ends of the scan's own frames alone")
+    return slide(played, args.stride)
+
+
 def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
-    if options.faults or args.samples or args.report or options.repeat != 1:
-        raise InputError("--scenario find-peak takes no --faults, --samples, --repeat or page")
+    if options.faults or args.samples or args.report or options.repeat != 1 or args.stride:
+        raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
     played = stream if args.frames is None else stream.first_frames(args.frames)
     played.check_finite()
     claim = options.bar.profile.claim if args.claim is None else args.claim
@@ -212,6 +227,8 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     def pace() -> Pace:
         return Pace.of("find-peak", make_clock(args.clock), service)
 
+    if args.over == "stride":
+        return _shortest_stride(args, find_stride(played, options.build, pace, claim, options.policy), played)
     peak = find_peak(played, options.build, pace, claim, args.warmup, options.policy)
     verdict = peak.verdict(played, claim)
     if args.json:
@@ -221,6 +238,17 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
         for t in peak.trials
     ]
     print_table(f"{options.candidate}: trials", ["TR ms", "missed", "cadence"], rows)
+    return _end(verdict)
+
+
+def _shortest_stride(args: argparse.Namespace, found: ShortestStride, stream: Stream) -> int:
+    verdict = found.verdict(stream)
+    trials = [dict(zip(("stride", "misses", "images"), trial, strict=True)) for trial in found.trials]
+    if args.json:
+        told = {"schema": "mrsim-stride/1", "verdict": verdict.outcome.name, "reason": verdict.reason}
+        write_json(args.json, told | {"candidate": args.candidate, "stride": found.stride, "trials": trials})
+    rows = [[str(t["stride"]), f"{t['misses']} of {t['images']}"] for t in trials]
+    print_table(f"{args.candidate}: trials", ["lines from image to image", "missed"], rows)
     return _end(verdict)
 
 

@@ -52,6 +52,9 @@ class Header:
         Name of the sampling pattern.
     order
         Order of the lines within a frame.
+    window
+        Lines that an image is made of where that is more than one frame's: frames then end one after another
+        within it. 0 for a frame's own lines.
     """
 
     matrix: tuple[int, int]
@@ -65,6 +68,7 @@ class Header:
     acceleration: float
     sampler: str
     order: str
+    window: int = 0
 
     def __post_init__(self) -> None:
         ny, nx = self.matrix
@@ -78,6 +82,7 @@ class Header:
             (1 <= self.coils <= MAX_COILS, "coils", f"1 to {MAX_COILS}"),
             (1 <= self.lines_per_frame <= ny, "lines_per_frame", f"1 to {ny}, the rows of the matrix"),
             (math.isfinite(self.acceleration) and self.acceleration >= 1, "acceleration", "at least 1"),
+            (self.window in (0, *range(self.lines_per_frame, ny + 1)), "window", f"0, or a frame's to {ny}"),
         )
         for holds, key, expected in checks:
             if not holds:
@@ -88,13 +93,19 @@ class Header:
         """Return the time that one frame takes, nanoseconds."""
         return self.lines_per_frame * self.tr_ns
 
+    @property
+    def lines_seen(self) -> int:
+        """Return how many of the newest lines an image is made of."""
+        return self.window or self.lines_per_frame
+
     def echo_ns(self, line: int) -> int:
         """Return the time of a line's echo from the start of the scan, nanoseconds."""
         return line * self.tr_ns + self.te_ns
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return dataclasses.asdict(self)
+        """Return the fields as plain JSON values; a window only where there is one."""
+        values = dataclasses.asdict(self)
+        return values if self.window else {k: v for k, v in values.items() if k != "window"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Header:
@@ -105,7 +116,7 @@ class Header:
         InputError
             If a key is missing, unknown, of the wrong type or out of range.
         """
-        return cls(**typed_fields(cls, values, "header"))
+        return cls(**typed_fields(cls, {"window": 0} | values, "header"))
 
 
 @dataclass(frozen=True, slots=True)

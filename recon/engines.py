@@ -170,7 +170,8 @@ def _processor() -> str:
 
 def can_quantise() -> bool:
     """Return whether 8-bit convolutions can be had."""
-    return bool(hasattr(torch.ops.onednn, "qconv2d_pointwise") and torch.backends.mkldnn.is_available())
+    has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_library and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
 
 class HalvedBlock(ConvolutionBlock):

@@ -30,7 +30,7 @@ def offset_ns(instant: str, header: Header) -> int:
     if instant == "last":
         return 0
     if instant == "centre":
-        return -((header.lines_per_frame - 1) * header.tr_ns) // 2
+        return -((header.lines_seen - 1) * header.tr_ns) // 2
     found = _FORM.fullmatch(instant)
     if found is None or float(found[1]) > MAX_AHEAD_MS:
         raise InputError(

@@ -36,9 +36,10 @@ class LineMemory:
     Attributes
     ----------
     acquired
-        Lines of the present frame, zero elsewhere, shape (coils, ny, nx), complex64.
+        Lines of the present frame, or of the window where the header has one, zero elsewhere, shape (coils,
+        ny, nx), complex64.
     mask
-        Rows that the present frame has sampled, shape (ny,), bool.
+        Rows that it has sampled, shape (ny,), bool.
     shared
         Newest value of every row, of whatever frame, shape (coils, ny, nx), complex64.
     mean
@@ -50,6 +51,7 @@ class LineMemory:
     def __init__(self, header: Header, mean: bool = True) -> None:
         ny, nx = header.matrix
         self._lines_per_frame, self._centre = header.lines_per_frame, ny // 2
+        self._lines_seen, self._slides = header.lines_seen, bool(header.window)
         self.acquired = np.zeros((header.coils, ny, nx), np.complex64)
         self.shared = np.zeros_like(self.acquired)
         self.mean = np.zeros_like(self.acquired)
@@ -68,18 +70,21 @@ class LineMemory:
         A line with a sample that is not finite, or so large that its transform might not be, is left out: one
         bad line must not live on in the memory.
         """
-        if readout.frame != self._frame:
+        if readout.frame != self._frame and not self._slides:
             self._start(readout.frame)
         complete = (readout.index + 1) % self._lines_per_frame == 0
         self._samples[:, len(self._waiting)] = readout.samples
         self._waiting.append((readout.ky + self._centre, readout.index))
         if complete or len(self._waiting) == BATCH:
             self._take()
+        if complete and self._slides:
+            self.mask[:] = (self.newest >= 0) & (self.newest > readout.index - self._lines_seen)
+            np.multiply(self.shared, self.mask[:, None], out=self.acquired)
         return complete
 
     def ages(self, line: int) -> NDArray[np.float32]:
         """Return how many frames ago each row was last taken, shape (ny,); as old as the scan if never."""
-        return ((line - self.newest) / self._lines_per_frame).astype(np.float32)
+        return ((line - self.newest) / self._lines_seen).astype(np.float32)
 
     def _start(self, frame: int) -> None:
         self._take()  # of a frame whose last line never came

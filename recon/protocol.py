@@ -76,7 +76,8 @@ class FrameAdapter:
     """Make a reconstructor of a function that sees one frame at a time.
 
     Lines go by their own frame number, so one that was lost costs its own frame and no other; a line with a
-    sample that is not finite is left out.
+    sample that is not finite is left out. Where the header has a window, the function sees its lines: of a
+    row that came twice, the newest.
 
     Parameters
     ----------
@@ -95,14 +96,19 @@ class FrameAdapter:
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one calls the function and emits its image."""
-        if readout.frame != self._frame:
+        header = self._header
+        if readout.frame != self._frame and not header.window:
             self._start(readout.frame)
         if np.isfinite(readout.samples).all():
-            row = readout.ky + self._header.matrix[0] // 2
+            row = readout.ky + header.matrix[0] // 2
             self._kspace[:, row] = readout.samples
-            self._mask[row] = True
-        if (readout.index + 1) % self._header.lines_per_frame == 0:
-            pixels = np.asarray(self._function(self._kspace, self._mask), dtype=np.complex64)
+            self._newest[row] = readout.index
+        if (readout.index + 1) % header.lines_per_frame == 0:
+            kspace, mask = self._kspace, self._newest >= 0
+            if header.window:
+                mask &= self._newest > readout.index - header.window
+                kspace = kspace * mask[:, None]
+            pixels = np.asarray(self._function(kspace, mask), dtype=np.complex64)
             self._emit(Image(pixels, readout.frame, readout.index))
 
     def close(self) -> None:
@@ -111,5 +117,5 @@ class FrameAdapter:
     def _start(self, frame: int) -> None:
         # New arrays for every frame: the function may keep or change the ones it was given.
         self._kspace = np.zeros((self._header.coils, *self._header.matrix), np.complex64)
-        self._mask = np.zeros(self._header.matrix[0], np.bool_)
+        self._newest = np.full(self._header.matrix[0], -1, np.int64)
         self._frame = frame
