@@ -17,7 +17,7 @@ from harness.settings import settings
 from harness.training_data import Redraw, targets
 from mrsim.errors import InputError
 from mrsim.storage import load
-from mrsim.stream import Stream
+from mrsim.stream import Header, Stream
 from recon.augmentation import Augmentation
 from recon.cascade import CascadeConfig, named_config
 from recon.checkpoint import Checkpoint, save
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     for stream in streams:
         stream.check_finite()
     first = None if args.first is None else load_weights(args.first)
-    config = _configured(args, streams[0].header.matrix, first)
+    config = _configured(args, streams[0].header, first)
     plan = Plan(
         _stages(args),
         batch=args.batch,
@@ -112,16 +112,16 @@ def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
     return tuple(Stage(n, args.epochs[known.index(n)], args.rates[known.index(n)]) for n in names)
 
 
-def _configured(args: argparse.Namespace, matrix: tuple[int, int], first: Checkpoint | None) -> CascadeConfig:
-    config = named_config(args.network, *matrix) if first is None else first.cascade.config
+def _configured(args: argparse.Namespace, header: Header, first: Checkpoint | None) -> CascadeConfig:
     changes: dict[str, Any] = settings(args.config)
-    if not changes:
-        return config
-    if first is not None:
+    if first is None:
+        named = named_config(args.network, *header.matrix)
+        return CascadeConfig.from_dict(named.to_dict() | {"coils": header.coils} | changes, "--config")
+    if changes:
         raise InputError(
             "--config: the weights of --from have their own configuration; leave one of them out"
         )
-    return CascadeConfig.from_dict(config.to_dict() | changes, "--config")
+    return first.cascade.config
 
 
 def _targets(streams: list[Stream], instant: str) -> list[Any] | None:

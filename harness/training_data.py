@@ -91,7 +91,8 @@ class Redraw:
             if stream.provenance.engine != "analytic" or stream.header.coils != 1:
                 raise InputError(
                     f"{stream.path or 'stream'}: engine {stream.provenance.engine!r}, {stream.header.coils} "
-                    "coils: only prospective scans of the analytic engine and one coil can be sampled anew"
+                    "coils: only prospective scans of the analytic engine and one coil can be sampled anew; "
+                    "leave --redraw out, or give several scans of other seeds"
                 )
         self._made: dict[int, list[Stream]] = {0: self._streams}
 

@@ -4,10 +4,15 @@ The anatomy is moved along the phase-encode direction by an amount that varies s
 complete along x, so in the hybrid space (ky, x) such a warp is a phase ramp along ky in every column: it
 holds for every acquired line as it is, needs no interpolation, and leaves the noise what it was. (The seed
 names minor shifts and warps as what its training lacked; Dietz 2019, ISMRM 4784.)
+
+Of several coils the lines of each are moved, and the sensitivities with them, as if the coils moved, too.
+Sensitivities are smooth but for their edge, so they are interpolated linearly: their sum of squares stays at
+most 1.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -16,8 +21,8 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
-from recon.cascade import Inputs
 from recon.fourier import to_image, to_kspace
+from recon.inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,18 @@ class Augmentation:
         ky = (torch.arange(ny) - ny // 2).to(torch.float32)
         ramp = (-2 * math.pi / ny) * ky[None, :, None] * torch.from_numpy(by)[:, None, :]
         phase = torch.polar(torch.ones_like(ramp), ramp)
-        return (
-            Inputs(inputs.mask, inputs.ages, inputs.shared * phase, inputs.mean * phase),
-            to_image(to_kspace(target, (-2,)) * phase, (-2,)),
-        )
+        warped = dataclasses.replace(inputs, shared=inputs.shared * phase, mean=inputs.mean * phase)
+        if inputs.acquired is not None and inputs.maps is not None:
+            acquired, maps = inputs.acquired * phase[:, None], _moved(inputs.maps, torch.from_numpy(by))
+            warped = dataclasses.replace(warped, acquired=acquired, maps=maps)
+        return warped, to_image(to_kspace(target, (-2,)) * phase, (-2,))
+
+
+def _moved(maps: Tensor, by: Tensor) -> Tensor:
+    """Move sensitivities, shape (batch, coils, ny, nx), along y by so many pixels, shape (batch, nx)."""
+    ny = maps.shape[-2]
+    at = torch.arange(ny)[:, None] - by[:, None, :]
+    below = at.floor()
+    first = (below.long() % ny)[:, None].expand_as(maps)
+    share = (at - below)[:, None]
+    return (1 - share) * maps.gather(2, first) + share * maps.gather(2, (first + 1) % ny)

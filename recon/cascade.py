@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from mrsim.errors import InputError
-from mrsim.stream import typed_fields
-from recon.consistency import enforce_image, weight_of
+from mrsim.stream import MAX_COILS, typed_fields
+from recon.consistency import weight_of
 from recon.fourier import to_image
+from recon.inputs import Inputs
 from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
@@ -60,6 +61,9 @@ class CascadeConfig:
     components, knots
         Dimensions of the subspace of the patient's anatomy, and instants at which the anatomy's path is
         estimated in it; 0 without one.
+    coils
+        Coils of the scans that it is made for. It works on their combination whatever their number, and puts
+        the lines of each into it.
     """
 
     blocks: int
@@ -75,6 +79,7 @@ class CascadeConfig:
     columns: int = 0
     components: int = 0
     knots: int = 0
+    coils: int = 1
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -103,6 +108,13 @@ class CascadeConfig:
                 f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
                 f"{MAX_KNOTS}"
             )
+        if not 1 <= self.coils <= MAX_COILS:
+            raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
+        if self.coils > 1 and self.components:
+            raise InputError(
+                f"cascade: coils = {self.coils} with a subspace, which takes 1: take --network population "
+                "or seed, or a start and a memory without `subspace`, and components=0"
+            )
         weight_of(self.lam)
 
     @property
@@ -119,8 +131,8 @@ class CascadeConfig:
         InputError
             If a key is missing, unknown or out of range.
         """
-        # Networks of before there was a subspace do not mention it.
-        values = {"columns": 0, "components": 0, "knots": 0} | values
+        # Networks of before there was a subspace, or of one coil, do not mention it.
+        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -128,10 +140,12 @@ class CascadeConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         values = dataclasses.asdict(self)
+        if self.coils == 1:  # as networks have been written since before there were several
+            del values["coils"]
         return values | {"lam": "inf"} if self.lam == float("inf") else values
 
 
-def named_config(name: str, rows: int = 128, columns: int = 128) -> CascadeConfig:
+def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1) -> CascadeConfig:
     """Return a named configuration.
 
     Parameters
@@ -142,76 +156,24 @@ def named_config(name: str, rows: int = 128, columns: int = 128) -> CascadeConfi
         mean, for anatomy that it was not trained on.
     rows, columns
         Size of the images.
+    coils
+        Coils of the scans; `compact` takes one.
 
     Raises
     ------
     InputError
-        If there is no such name.
+        If there is no such name, or it takes fewer coils.
     """
     unlimited = float("inf")
     if name == "seed":
-        return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows)
+        return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows, coils=coils)
     if name == "population":
-        return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows)
+        return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
     if name == "compact":
         return CascadeConfig(
-            3, 4, 24, "subspace", "view-shared", unlimited, True, True, 2, rows, columns, 20, 6
+            3, 4, 24, "subspace", "view-shared", unlimited, True, True, 2, rows, columns, 20, 6, coils
         )
     raise InputError(f"cascade: {name!r}: expected `seed`, `compact` or `population`")
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Carry what a batch of frames gives to a cascade, in the hybrid space (ky, x), scaled to about 1.
-
-    Parameters
-    ----------
-    mask
-        Rows that the frame sampled, shape (batch, ny), bool.
-    ages
-        Frames since each row was taken, shape (batch, ny), float32.
-    shared
-        Newest value of every row, shape (batch, ny, nx), complex64; on the mask's rows it is the frame's own.
-    mean
-        Running mean of every row, same shape.
-    subspace
-        Estimate within the anatomy's subspace, same shape; None where there is none, or not yet.
-    misfit
-        How much more than noise that estimate leaves of the lines, shape (batch,), float64; 1 for nothing.
-    """
-
-    mask: Tensor
-    ages: Tensor
-    shared: Tensor
-    mean: Tensor
-    subspace: Tensor | None = None
-    misfit: Tensor | None = None
-
-    def named(self, name: str) -> Tensor:
-        """Return the hybrid space of a named image."""
-        if name == "zero-filled":
-            return self.shared * self.mask.unsqueeze(-1)
-        if name == "subspace":
-            assert self.subspace is not None, "Cascade.prepare comes first"
-            return self.subspace
-        return {"view-shared": self.shared, "mean": self.mean}[name]
-
-    def map(self, function: Any) -> Inputs:
-        """Apply a function to every tensor."""
-        values = (getattr(self, f.name) for f in dataclasses.fields(self))
-        mapped: list[Any] = [None if value is None else function(value) for value in values]
-        return Inputs(*mapped)
-
-    def band(self, columns: slice) -> Inputs:
-        """Return a band of columns: every line is complete along x, so it is as exact as the whole."""
-        return Inputs(
-            self.mask,
-            self.ages,
-            self.shared[..., columns],
-            self.mean[..., columns],
-            None if self.subspace is None else self.subspace[..., columns],
-            self.misfit,
-        )
 
 
 class LineWeight(nn.Module):
@@ -305,23 +267,24 @@ class Cascade(nn.Module):
         Raises
         ------
         InputError
-            If the fold does not divide the matrix.
+            If the fold does not divide the matrix, or the number of coils is another.
         """
         config = self.config
+        if inputs.coils != config.coils:
+            raise InputError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
         ny, nx = inputs.shared.shape[-2:]
         if ny % config.fold or nx % config.fold:
             raise InputError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
         images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
         memory = [images[name] for name in config.memories]
         image = images[config.start]
-        if config.innovation:
-            _, innovation = enforce_image(image, inputs.shared, inputs.mask, 0.0)
+        innovation = inputs.consistent(image, 0.0, True)[1] if config.innovation else None
         for i, block in enumerate(self.blocks):
-            seen = [image, *memory, innovation] if config.innovation else [image, *memory]
+            seen = [image, *memory] if innovation is None else [image, *memory, innovation]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
-            image, innovation = enforce_image(
-                image + block(torch.stack(seen, -1)), inputs.shared, inputs.mask, weight
-            )
+            mended = image + block(torch.stack(seen, -1))
+            told = config.innovation and i + 1 < len(self.blocks)  # after the last block no one looks at it
+            image, innovation = inputs.consistent(mended, weight, told)
         return image
 
 

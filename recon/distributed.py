@@ -25,11 +25,12 @@ from torch.nn.parallel import DistributedDataParallel
 from mrsim.errors import InputError, MrsimError
 from mrsim.storage import load
 from mrsim.stream import Stream
-from recon.cascade import Inputs, named_config
+from recon.cascade import named_config
 from recon.checkpoint import load as load_weights
 from recon.checkpoint import save
 from recon.dataset import FrameDataset
 from recon.examples import whole
+from recon.inputs import Inputs
 from recon.training import Plan, Progress, Stage, _Run, train
 
 WAIT = datetime.timedelta(minutes=10)
@@ -136,7 +137,8 @@ def _train(args: argparse.Namespace) -> None:
     stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates))
     plan = Plan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
     first = None if args.first is None else load_weights(args.first)
-    config = named_config(args.network, *streams[0].header.matrix) if first is None else first.cascade.config
+    header = streams[0].header
+    config = first.cascade.config if first else named_config(args.network, *header.matrix, header.coils)
     if together:
         dist.init_process_group("gloo" if args.device == "cpu" else "nccl", timeout=WAIT)
     state = output.with_name(f"{output.stem}.training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from mrsim.stream import Stream
-from recon.cascade import Inputs
+from recon.coil_inputs import CoilLines, CoilRecorder, combined_rows
+from recon.coil_targets import true_sensitivities
+from recon.inputs import Inputs
 from recon.memory import LineMemory
+from recon.sensitivities import Autocalibration
 
 MIN_FRAMES = 10
 
@@ -29,7 +33,9 @@ class Examples:
         Shape (frames, ny), bool and float32.
     shared, mean, target
         Shape (frames, ny, nx), complex64: newest value and running mean of every row in the hybrid
-        space, and the image that is to be shown.
+        space, of several coils those of their combination, and the image that is to be shown.
+    coils
+        What the cascade sees of each coil; None of a single one.
     """
 
     mask: NDArray[np.bool_]
@@ -37,13 +43,15 @@ class Examples:
     shared: NDArray[np.complex64]
     mean: NDArray[np.complex64]
     target: NDArray[np.complex64]
+    coils: CoilLines | None = None
 
     def __len__(self) -> int:
         return len(self.mask)
 
     def part(self, frames: slice) -> Examples:
         """Return some of the frames."""
-        return Examples(*(getattr(self, n)[frames] for n in ("mask", "ages", "shared", "mean", "target")))
+        columns = (getattr(self, n)[frames] for n in ("mask", "ages", "shared", "mean", "target"))
+        return Examples(*columns, None if self.coils is None else self.coils.part(frames))
 
 
 def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> Examples:
@@ -54,15 +62,15 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
     Parameters
     ----------
     stream
-        A scan of one coil, with truth.
+        A scan with truth.
     target
         Image to show at the end of every frame, shape (frames, ny, nx), complex64; None for the true image
-        at the echo of its last line.
+        at the echo of its last line. Of several coils it is shaded as their combination is.
 
     Raises
     ------
     InputError
-        If the scan has no truth, several coils, or too few frames.
+        If the scan has no truth, or too few frames.
     """
     where = str(stream.path or "the training stream")
     header = stream.header
@@ -70,23 +78,34 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
         if stream.truth is None:
             raise InputError(f"{where}: it stores no truth; training needs the images that it should show")
         target = stream.truth.image
-    if header.coils != 1:
-        raise InputError(f"{where}: {header.coils} coils; the cascade takes streams of 1 coil")
-    memory = LineMemory(header)
+    memory, calibration, recorder = LineMemory(header), Autocalibration(header), CoilRecorder()
     seen: list[int] = []
     kept: list[tuple[Any, ...]] = []
     for line in range(stream.frames * header.lines_per_frame):
         readout = stream.readout(line)
-        if memory.push(readout) and (memory.newest >= 0).all():
-            seen.append(readout.frame)
-            ages = memory.ages(readout.index)
-            kept.append((memory.mask.copy(), ages, memory.shared[0].copy(), memory.mean[0].copy()))
+        if not memory.push(readout):
+            continue
+        maps = calibration.maps(memory)  # at every frame's end, as in the stream
+        if not (memory.newest >= 0).all():
+            continue
+        seen.append(readout.frame)
+        if maps is None:
+            shared, mean = memory.shared[0].copy(), memory.mean[0].copy()
+        else:
+            shared, mean = (combined_rows(rows, maps).numpy() for rows in (memory.shared, memory.mean))
+            recorder.take(memory, maps)
+        kept.append((memory.mask.copy(), memory.ages(readout.index), shared, mean))
     if len(kept) < MIN_FRAMES:
         raise InputError(
             f"{where}: {len(kept)} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
         )
     mask, ages, shared, mean = (np.stack(column) for column in zip(*kept, strict=True))
-    return Examples(mask, ages, shared, mean, np.asarray(target[seen]))
+    shown = np.asarray(target[seen])
+    if header.coils == 1:
+        return Examples(mask, ages, shared, mean, shown)
+    coils = recorder.lines()
+    shading = (coils.maps.conj() * true_sensitivities(stream)).sum(1)
+    return Examples(mask, ages, shared, mean, shown * shading[coils.version], coils)
 
 
 def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) -> tuple[Inputs, Tensor]:
@@ -110,10 +129,14 @@ def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) ->
     def stack(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(sets[s], name)[f] for s, f in rows]))
 
-    return (
-        Inputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale),
-        stack("target") / scale,
-    )
+    inputs = Inputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale)
+    scans = [examples.coils for examples in sets]
+    held = [(coils, f) for s, f in rows if (coils := scans[s]) is not None]
+    if held:
+        acquired = torch.from_numpy(np.stack([coils.acquired(f) for coils, f in held]))
+        maps = torch.from_numpy(np.stack([coils.maps_of(f) for coils, f in held]))
+        inputs = dataclasses.replace(inputs, acquired=acquired / scale, maps=maps)
+    return inputs, stack("target") / scale
 
 
 def whole(sets: Sequence[Examples], scale: float, batch: int = 8) -> Iterator[tuple[Inputs, Tensor]]:

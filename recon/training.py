@@ -27,10 +27,11 @@ import mrsim
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.augmentation import Augmentation
-from recon.cascade import Cascade, CascadeConfig, Inputs
+from recon.cascade import Cascade, CascadeConfig
 from recon.checkpoint import Checkpoint
 from recon.examples import Examples, batch_of, examples_of, whole
 from recon.fourier import to_image
+from recon.inputs import Inputs
 from recon.instants import offset_ns
 from recon.subspace_learning import learn_subspace
 from recon.training_state import Position, load_state, save_state
@@ -219,6 +220,8 @@ def train(
             raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
     if header.matrix[0] != config.rows:
         raise InputError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
+    if header.coils != config.coils:
+        raise InputError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
     if first is not None and first.cascade.config != config:
         raise InputError("training: the weights to start from are of another configuration than asked for")
     given = targets or [None] * len(streams)

@@ -18,12 +18,19 @@ def blob(ny: int, nx: int, y0: float) -> np.ndarray:
 
 
 def small_stream(
-    frames: int = 30, ny: int = 24, nx: int = 20, lines: int = 8, noise: float = 0.02, seed: int = 1
+    frames: int = 30,
+    ny: int = 24,
+    nx: int = 20,
+    lines: int = 8,
+    noise: float = 0.02,
+    seed: int = 1,
+    maps: np.ndarray | None = None,
 ) -> Stream:
     """Scan the blob: the centre row in every frame, the others in turn, each line at its own time."""
+    maps = np.ones((1, ny, nx), np.complex64) if maps is None else maps
     rng = np.random.default_rng(seed)
     header = Header(
-        (ny, nx), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, lines, ny / lines, "test", "random"
+        (ny, nx), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, len(maps), lines, ny / lines, "test", "random"
     )
     low, high = ky_range(ny)
     others = [k for k in range(low, high + 1) if k != 0]
@@ -34,11 +41,11 @@ def small_stream(
         ky += list(rng.permutation(rows))
     t = np.arange(frames * lines) * header.tr_ns + header.te_ns
     path = 3.0 * np.sin(2 * np.pi * t / 0.7e9)
-    samples = np.empty((len(ky), 1, nx), np.complex64)
+    samples = np.empty((len(ky), len(maps), nx), np.complex64)
     for i, k in enumerate(ky):
         image = blob(ny, nx, path[i])
-        noisy = noise * (rng.normal(size=nx) + 1j * rng.normal(size=nx))
-        samples[i, 0] = to_kspace(image)[k - low] + noisy
+        noisy = noise * (rng.normal(size=(len(maps), nx)) + 1j * rng.normal(size=(len(maps), nx)))
+        samples[i] = to_kspace((maps * image).astype(np.complex64))[:, k - low] + noisy
         if (i + 1) % lines == 0:
             images.append(image)
     centroid = np.stack([np.zeros(len(t)), path * 0.4 / ny], -1)

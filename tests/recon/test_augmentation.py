@@ -8,8 +8,8 @@ import torch
 
 from mrsim.errors import InputError
 from recon.augmentation import Augmentation
-from recon.cascade import Inputs
 from recon.fourier import to_image, to_kspace
+from recon.inputs import Inputs
 
 from .conftest import blob
 
