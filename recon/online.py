@@ -23,13 +23,9 @@ from recon.engines import accelerated, choose, forget_ranges, warm_up
 from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
-from recon.subspace import believed
+from recon.subspace import EXPLAINED, believed
 from recon.threads import settle_threads
 from recon.tracking import Estimate, Tracker
-
-EXPLAINED = 1.05
-"""Misfit below which the subspace explains the lines to within their noise, some 5 standard deviations above
-1: there is nothing for the blocks to mend, and the image is out five times as fast."""
 
 
 class OnlineCascade:

@@ -29,6 +29,10 @@ LEAST_AIR = 500
 NOISE_DIFFERS = 0.15
 """Share by which the air's variance must differ from the learned one, to be believed instead."""
 
+EXPLAINED = 1.05
+"""Misfit below which the subspace explains the lines to within their noise, some 5 standard deviations above
+1: what is left is chance, and there is nothing for a network to mend."""
+
 TOLERANCE = 1.0
 """Misfit, above 1, at which the estimate and the newest lines each make half of what is started from."""
 
@@ -156,7 +160,8 @@ class Subspace(nn.Module):
         left = energy - 2 * (state * said).sum(1) + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
         left = left / samples.clamp(min=1)
         # Anatomy that is not in the subspace leaves more than noise: then the lines are believed less.
-        return self._solve(normal, said, torch.maximum(noise, left)), left / noise
+        anew = self._solve(normal, said, torch.maximum(noise, left))
+        return torch.where((left > EXPLAINED * noise)[:, None], anew, state), left / noise
 
     def _noise_in(self, used: Tensor, shared: Tensor) -> Tensor:
         """Return the variance of a sample's part, shape (batch,), as the air beside the body shows it.

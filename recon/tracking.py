@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon.memory import LineMemory
-from recon.subspace import LEAST_AIR, NOISE_DIFFERS, Subspace
+from recon.subspace import EXPLAINED, LEAST_AIR, NOISE_DIFFERS, Subspace
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -119,11 +119,15 @@ class Tracker:
         known = self._root.T @ (normal @ self._root)
         energy, samples = float(used @ self._energy), 2 * self._shape[1] * max(float(used.sum()), 1.0)
         noise = self._noise_in(used)
-        state = torch.linalg.solve(known / noise + self._eye, said / noise)
+        state = self._solve(known, said, noise)
         left = (energy - 2 * float(state @ said) + float(state @ (known @ state))) / samples
-        if left > noise:  # the lines are believed less; see `Subspace.fit`
-            state = torch.linalg.solve(known / left + self._eye, said / left)
+        if left > EXPLAINED * noise:  # the lines are believed less; see `Subspace.fit`
+            state = self._solve(known, said, left)
         return Estimate((self._to_shown @ state + self._shown).float(), left / noise)
+
+    def _solve(self, known: torch.Tensor, said: torch.Tensor, noise: float) -> torch.Tensor:
+        root = torch.linalg.cholesky(known.div(noise).add_(self._eye))
+        return torch.cholesky_solve(said.div(noise)[:, None], root)[:, 0]
 
     def _noise_in(self, used: Doubles) -> float:
         count = float(used @ self._air_samples)

@@ -14,8 +14,8 @@ from recon.cascade import Cascade, Inputs, named_config
 from recon.classical import ViewSharing
 from recon.examples import examples_of
 from recon.fourier import to_image, to_kspace
-from recon.online import EXPLAINED, OnlineCascade
-from recon.subspace import Subspace
+from recon.online import OnlineCascade
+from recon.subspace import EXPLAINED, Subspace
 from recon.subspace_learning import learn_subspace
 from recon.training import Plan, Stage, train
 
