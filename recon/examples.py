@@ -50,8 +50,8 @@ class Examples:
 
     def part(self, frames: slice) -> Examples:
         """Return some of the frames."""
-        columns = (getattr(self, n)[frames] for n in ("mask", "ages", "shared", "mean", "target"))
-        return Examples(*columns, None if self.coils is None else self.coils.part(frames))
+        columns = {n: getattr(self, n)[frames] for n in ("mask", "ages", "shared", "mean", "target")}
+        return Examples(**columns, coils=None if self.coils is None else self.coils.part(frames))
 
 
 def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> Examples:
