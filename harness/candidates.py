@@ -9,6 +9,7 @@ import difflib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -177,11 +178,15 @@ def _cascade(argument: str) -> Builder:
     from recon.engines import ENGINES
     from recon.online import OnlineCascade
 
-    weights, comma, engine = argument.rpartition(",")
-    if not comma or engine not in ENGINES:  # a file may have a comma in its name
-        weights, engine = argument, "eager"
+    weights, columns, engine = argument, None, "eager"
+    head, _, last = weights.rpartition(",")  # a file may have a comma in its name
+    if head and (band := re.fullmatch(r"(\d{1,6})-(\d{1,6})", last)):
+        weights, columns = head, (int(band[1]), int(band[2]))
+        head, _, last = weights.rpartition(",")
+    if head and last in ENGINES:
+        weights, engine = head, last
     checkpoint = load(weights)
-    return _checked(lambda: OnlineCascade(checkpoint, engine))
+    return _checked(lambda: OnlineCascade(checkpoint, engine, columns))
 
 
 def _export(path: str) -> Builder:
@@ -298,7 +303,7 @@ _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "cg-sense": ("ITERATIONS?", _cg_sense),
     "tgrappa": ("", _tgrappa),
     "low-rank-sparse": ("LOW_RANK,SPARSE,ITERATIONS?", _low_rank_sparse),
-    "cascade": ("WEIGHTS[,ENGINE]", _cascade),
+    "cascade": ("WEIGHTS[,ENGINE][,FIRST-STOP]", _cascade),
     "null": ("", lambda _: Null),
     "mrd": ("//HOST:PORT/CONFIG", _mrd),
     "python": ("package.module:factory", _python),

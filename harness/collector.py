@@ -60,6 +60,11 @@ class Images:
         Images that came before their frame's last line, and so count for nothing.
     bands
         Images of a range of columns only.
+    band_ns
+        Stamp of the first of those of each frame, shape (images,), int64, nanoseconds; -1 where none came.
+    band
+        Columns of the first one of all, start and stop, and the pixels of each frame's, shape (images, ny,
+        stop - start), complex64; None where there was none, or the pixels were not kept.
     nonfinite
         Images thrown away because a pixel was not a number.
     first_nonfinite
@@ -77,6 +82,8 @@ class Images:
     nonfinite: int
     first_nonfinite: tuple[int, int] | None
     late: int
+    band_ns: NDArray[np.int64]
+    band: tuple[tuple[int, int], NDArray[np.complex64]] | None
 
     @property
     def shown(self) -> NDArray[np.bool_]:
@@ -117,6 +124,8 @@ class Collector:
         self._header, self._completing, self._stamp_ns, self._keep = header, completing, stamp_ns, keep
         self._completed_ns = np.full(count, MISSING, np.int64)
         self._last_line = np.full(count, MISSING, np.int64)
+        self._band_ns = np.full(count, MISSING, np.int64)
+        self._band: tuple[tuple[int, int], NDArray[np.complex64]] | None = None
         # Filled, not only reserved: a page that is touched first during the run would cost time there.
         self._pixels = np.full((kept, ny, nx), 0, np.complex64)
         self._lock = threading.Lock()
@@ -147,6 +156,8 @@ class Collector:
                 self._last_line,
                 pixels,
                 first_nonfinite=self._first_nonfinite,
+                band_ns=self._band_ns,
+                band=self._band,
                 **self._counts,
             )
 
@@ -188,9 +199,12 @@ class Collector:
 
     def _take(self, image: Image, stamp_ns: int) -> None:
         frame = int(image.frame)
+        early = frame >= len(self._completing) or self.newest < self._completing[frame]
         if image.columns is not None:
             self._counts["bands"] += 1
-        elif frame >= len(self._completing) or self.newest < self._completing[frame]:
+            if not early and self._band_ns[frame] == MISSING:
+                self._take_band(frame, image, stamp_ns)
+        elif early:
             self._counts["early"] += 1
         elif self._completed_ns[frame] != MISSING:
             self._counts["extra"] += 1
@@ -208,6 +222,18 @@ class Collector:
                 return
             self._completed_ns[frame] = stamp_ns
             self._last_line[frame] = image.last_line
+
+    def _take_band(self, frame: int, image: Image, stamp_ns: int) -> None:
+        """Keep the first band of a frame: all of one run have the columns of its first one."""
+        assert image.columns is not None
+        columns = (int(image.columns[0]), int(image.columns[1]))
+        if self._band is None:
+            count = len(self._completing) if self._keep else 1
+            shape = (count, self._header.matrix[0], columns[1] - columns[0])
+            self._band = columns, np.zeros(shape, np.complex64)
+        if self._band[0] == columns and np.isfinite(image.pixels).all():
+            self._band[1][frame if self._keep else 0] = image.pixels
+            self._band_ns[frame] = stamp_ns
 
 
 def _is_pair(value: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.band import Band, band_of
 from harness.dataset_name import dataset_of
 from harness.gating import Gating
 from harness.host import HostLog
@@ -124,6 +125,7 @@ class Result:
             "images": {
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
+            "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
             "host": None if self.run.host is None else _host(self.run.host),
             "gating": None if self.gating is None else _gating(self.gating),
             "notes": self.notes,
@@ -189,6 +191,16 @@ def _summary(summary: Summary) -> dict[str, float | int | None]:
         "p99": _ms(summary.p99),
         "max": _ms(summary.max),
         "count": summary.count,
+    }
+
+
+def _band(band: Band) -> dict[str, Any]:
+    return {
+        "columns": list(band.columns),
+        "images": band.images,
+        "response_ms": _summary(band.response),
+        "nmse": band.nmse,
+        "nmse_whole": band.nmse_whole,
     }
 
 

@@ -375,6 +375,14 @@ def show(result: Result, which: str = "") -> None:
             f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
             f"SNR {figure(report['stream']['target_snr'], 0)}"
         )
+    if report["band"] is not None:
+        band, response = report["band"], report["band"]["response_ms"]
+        print(
+            f"columns {band['columns'][0]} to {band['columns'][1]} first: response p50 "
+            f"{figure(response['p50'], 2)}, p99 {figure(response['p99'], 2)}, max "
+            f"{figure(response['max'], 2)} ms, NMSE there {figure(band['nmse'], 4)}, of whole images "
+            f"{figure(band['nmse_whole'], 4)}"
+        )
     if result.notes:
         print(result.notes)
     if report["transfer"] is not None:

@@ -32,7 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrsim.errors import InputError
-from recon.cascade import Cascade, ConvolutionBlock, Inputs
+from recon.cascade import Cascade, ConvolutionBlock
+from recon.inputs import Inputs
 
 ENGINES = ("eager", "bfloat16", "int8", "auto")
 

@@ -8,6 +8,7 @@ lines, that is the image. Else the blocks mend it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
-from recon.cascade import Inputs
 from recon.checkpoint import Checkpoint, load
 from recon.engines import accelerated, choose, forget_ranges, warm_up
+from recon.inputs import Inputs
 from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
@@ -37,6 +38,10 @@ class OnlineCascade:
         A checkpoint, a `.npz` file or the name of shipped weights.
     engine
         How the convolutions are computed, one of `recon.engines.ENGINES`.
+    columns
+        First column and the one past the last of a band that is shown before the whole image: such as those
+        around the target. The blocks see no further than the band, as they do in training; data consistency
+        is as exact in it as in the whole. None for none.
 
     Attributes
     ----------
@@ -49,9 +54,11 @@ class OnlineCascade:
         If the weights cannot be read, or there is no such engine here.
     """
 
-    def __init__(self, weights: Checkpoint | str | Path, engine: str = "eager") -> None:
+    def __init__(
+        self, weights: Checkpoint | str | Path, engine: str = "eager", columns: tuple[int, int] | None = None
+    ) -> None:
         self._checkpoint = weights if isinstance(weights, Checkpoint) else load(weights)
-        self._engine, self.notes = engine, ""
+        self._engine, self.notes, self._columns = engine, "", columns
         self._cascade = self._checkpoint.cascade
         if engine != "auto":
             self._cascade = accelerated(self._cascade, engine)
@@ -62,7 +69,7 @@ class OnlineCascade:
         Raises
         ------
         InputError
-            If the scan's matrix or coils are not those of the weights.
+            If the scan's matrix or coils are not those of the weights, or the band is not within it.
         """
         matrix = tuple(self._checkpoint.record.get("matrix", ()))
         if matrix != header.matrix or header.coils != 1:
@@ -70,6 +77,13 @@ class OnlineCascade:
                 f"cascade: the weights are for a matrix of {matrix} and 1 coil, the stream has "
                 f"{header.matrix} and {header.coils}"
             )
+        if self._columns is not None:
+            (start, stop), fold = self._columns, self._cascade.config.fold
+            if not 0 <= start < stop <= header.matrix[1] or start % fold or stop % fold:
+                raise InputError(
+                    f"cascade: columns {start} to {stop} of {header.matrix[1]}: expected a range of them, "
+                    f"each a multiple of {fold}"
+                )
         self._header, self._emit = header, emit
         self._shown_ns = offset_ns(str(self._checkpoint.record.get("target_instant", "last")), header)
         self._threads = torch.get_num_threads()
@@ -80,21 +94,22 @@ class OnlineCascade:
         elif self._engine != "eager":
             self.notes = f"engine {self._engine}"
         warm_up(self._cascade, self._inputs(0))
-        settle_threads(lambda: self._mend(0))  # the longest way there is
-        self._reconstruct(0)
+        settle_threads(lambda: self._mended(self._inputs(0)))  # the longest way there is
+        for _ in self._reconstruct(0):
+            pass
         forget_ranges(self._cascade)
         self._start()
 
     def push(self, readout: Readout) -> None:
-        """Take one line; the frame's last one emits its image."""
+        """Take one line; the frame's last one emits its image, and its band before it."""
         complete = self._memory.push(readout)
         if self._tracker is not None:
             self._tracker.follow(self._memory)
         if complete:
-            with torch.inference_mode():
-                pixels = self._reconstruct(readout.index)
             shows_ns = self._header.echo_ns(readout.index) + self._shown_ns
-            self._emit(Image(pixels, readout.frame, readout.index, shows_ns))
+            with torch.inference_mode():
+                for columns, pixels in self._reconstruct(readout.index):
+                    self._emit(Image(pixels, readout.frame, readout.index, shows_ns, columns))
 
     def close(self) -> None:
         """End the scan, and give torch back the threads that it had."""
@@ -105,20 +120,27 @@ class OnlineCascade:
         self._memory = LineMemory(self._header, mean="mean" in (config.start, *config.memories))
         self._tracker: Tracker | None = None
         if subspace is not None:
-            self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9)
+            self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9, self._columns)
 
-    def _reconstruct(self, line: int) -> NDArray[np.complex64]:
-        if self._tracker is None:
-            return self._mend(line)
-        estimate = self._tracker.estimate(line)
-        if estimate.misfit < EXPLAINED and self._cascade.config.learned:
-            return self._tracker.image(estimate)
-        return self._mend(line, estimate)
+    def _reconstruct(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
+        """Give the band, if there is to be one, and the whole image."""
+        tracker, estimate = self._tracker, None
+        if tracker is not None:
+            estimate = tracker.estimate(line)
+            if estimate.misfit < EXPLAINED and self._cascade.config.learned:
+                if self._columns is not None:
+                    yield self._columns, tracker.band(estimate)
+                yield None, tracker.image(estimate)
+                return
+        inputs = self._inputs(line, estimate)
+        if self._columns is not None:
+            yield self._columns, self._mended(inputs.band(slice(*self._columns)))
+        yield None, self._mended(inputs)
 
-    def _mend(self, line: int, estimate: Estimate | None = None) -> NDArray[np.complex64]:
+    def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
         with torch.inference_mode():
-            image: Tensor = self._cascade(self._inputs(line, estimate))
+            image: Tensor = self._cascade(inputs)
         return np.asarray(image[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
 
     def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:

@@ -47,6 +47,8 @@ class Tracker:
         What the network's images are multiplied by, to be those of the scan.
     tr_s
         Time from line to line, seconds.
+    columns
+        First column and the one past the last of a band that can be shown by itself; None for none.
 
     Attributes
     ----------
@@ -55,7 +57,9 @@ class Tracker:
         parts in turn, on the scan's scale.
     """
 
-    def __init__(self, subspace: Subspace, scale: float, tr_s: float) -> None:
+    def __init__(
+        self, subspace: Subspace, scale: float, tr_s: float, columns: tuple[int, int] | None = None
+    ) -> None:
         with torch.inference_mode(False), torch.no_grad():
             mean, basis, gram = subspace.hybrid()
             n, (ny, nx) = subspace.components, subspace.mean.shape[:2]
@@ -72,6 +76,10 @@ class Tracker:
             self._to_shown, self._shown = predict[:, :-1] @ self._root, predict[:, -1].contiguous()
             self.basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
             self.mean = (subspace.mean.reshape(-1) * scale).contiguous()
+            start, stop = columns or (0, 0)
+            self._band_shape = (ny, stop - start)
+            self._band_basis = (subspace.basis[:, :, start:stop].reshape(n, -1) * scale).contiguous()
+            self._band_mean = (subspace.mean[:, start:stop].reshape(-1) * scale).contiguous()
             # A row's share in the knots depends on how many lines ago it came; beyond the last, it is 0.
             oldest = int((subspace.knots - 1) * float(subspace.spacing) / tr_s) + 2
             used, terms = subspace.terms(torch.arange(oldest + 1)[None] * tr_s)
@@ -140,6 +148,11 @@ class Tracker:
         """Return the estimated image, shape (ny, nx), on the scan's scale."""
         pixels = torch.addmv(self.mean, self.basis.T, estimate.position)
         return np.asarray(pixels.numpy().view(np.complex64).reshape(self._shape))
+
+    def band(self, estimate: Estimate) -> NDArray[np.complex64]:
+        """Return the band of the estimated image, shape (ny, stop - start), on the scan's scale."""
+        pixels = torch.addmv(self._band_mean, self._band_basis.T, estimate.position)
+        return np.asarray(pixels.numpy().view(np.complex64).reshape(self._band_shape))
 
     def hybrid(self, estimate: Estimate) -> torch.Tensor:
         """Return the estimate as the cascade takes it: (ky, x), shape (1, ny, nx), on the network's scale."""

@@ -33,7 +33,13 @@ quantised = pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit co
 
 def network(seed: int, blocks: int = 2, convolutions: int = 4, filters: int = 8, **others) -> Cascade:
     """Return a cascade whose activations keep their size from layer to layer, as trained ones do."""
-    values = {"start": "zero-filled", "memory": "", "lam": float("inf"), "learned": False, "innovation": False}
+    values = {
+        "start": "zero-filled",
+        "memory": "",
+        "lam": float("inf"),
+        "learned": False,
+        "innovation": False,
+    }
     values |= {"fold": 1, "rows": 16} | others
     torch.manual_seed(seed)
     cascade = Cascade(CascadeConfig(blocks, convolutions, filters, **values)).eval()
@@ -145,7 +151,7 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch) -> No
     _, other = choose(network(1, filters=4), inputs(0))
     assert "ms" in other  # another network is another question
     (file,) = tmp_path.rglob("engines.json")
-    for spoilt in ("{", "[]", json.dumps({key: "warp" for key in json.loads(file.read_text())})):
+    for spoilt in ("{", "[]", json.dumps(dict.fromkeys(json.loads(file.read_text()), "warp"))):
         file.write_text(spoilt)
         assert "ms" in choose(cascade, inputs(0))[1]
     file.unlink()
