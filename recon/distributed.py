@@ -31,10 +31,10 @@ from recon.checkpoint import save
 from recon.dataset import FrameDataset
 from recon.examples import whole
 from recon.inputs import Inputs
+from recon.meeting import meet
 from recon.training import Plan, Progress, Stage, _Run, train
 
-WAIT = datetime.timedelta(minutes=10)
-"""How long a process waits for the others before it gives up."""
+MAX_WAIT_S = 86_400.0
 
 
 class SharedRun(_Run):
@@ -121,11 +121,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
     parser.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="%(default)s")
+    parser.add_argument(
+        "--wait-s",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="how long a process waits for the others before it gives up (%(default)g)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="reproduces everything (%(default)s)")
     return parser
 
 
 def _train(args: argparse.Namespace) -> None:
+    if not 0 < args.wait_s <= MAX_WAIT_S:
+        raise InputError(f"--wait-s {args.wait_s:g}: expected seconds, above 0 to {MAX_WAIT_S:g}")
     output = Path(args.output)
     if output.suffix != ".npz" or not output.absolute().parent.is_dir():
         raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
@@ -140,7 +149,7 @@ def _train(args: argparse.Namespace) -> None:
     header = streams[0].header
     config = first.cascade.config if first else named_config(args.network, *header.matrix, header.coils)
     if together:
-        dist.init_process_group("gloo" if args.device == "cpu" else "nccl", timeout=WAIT)
+        meet("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
     state = output.with_name(f"{output.stem}.training")
     try:
         checkpoint = train(

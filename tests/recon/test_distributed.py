@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,9 @@ from recon.checkpoint import load
 from tests.harness.synthetic import make_header, make_stream
 
 LIMIT_S = 240
+LAST_WORDS_S = 10
 SETTINGS = ["--network", "population", "--epochs", "2", "1", "--batch", "4", "--columns", "16", "--seed", "3"]
+SETTINGS += ["--wait-s", "60"]
 DEADLY = """
 import os, signal, sys
 from pathlib import Path
@@ -47,12 +51,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, weights: str, command: list[str]) -> None:
     streams = [str(folder / "a.stream"), str(folder / "b.stream")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(
-        [*command, *streams, "-o", str(folder / weights), *SETTINGS],
-        capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment,
+    code, told = ended([*command, *streams, "-o", str(folder / weights), *SETTINGS], LIMIT_S)
+    assert code == 0, told
+
+
+def ended(command: list[str], limit_s: float) -> tuple[int, str]:
+    """Run to the end, and return code and words; what hangs says where it stands, and is ended."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONFAULTHANDLER": "1",  # SIGABRT then shows where every thread stands
+    }
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    try:
+        _, told = process.communicate(timeout=limit_s)
+        return process.returncode, told
+    except subprocess.TimeoutExpired:
+        ranks = descendants(process.pid)
+        for pid in [*ranks, process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=LAST_WORDS_S)
+        for pid in ranks:  # torchrun gives each a session of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.kill()
+        _, told = process.communicate()
+        raise AssertionError(f"{command}: no end within {limit_s} s; where each stood:\n{told}") from None
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the numbers of a process's children and of theirs."""
+    try:
+        children = list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:
+        return []
+    return [one for child in children for one in (child, *descendants(child))]
 
 
 def torchrun(restarts: int, script: list[str]) -> list[str]:
@@ -83,3 +121,11 @@ def test_a_killed_process_is_begun_again_and_the_end_is_the_same(folder: Path) -
     assert marker.exists()
     agree(folder, "killed.npz")
     assert not (folder / "killed.training").exists()
+
+
+def test_what_hangs_is_ended_and_told(folder: Path) -> None:
+    script = folder / "hanging.py"
+    script.write_text("import time\n\ndef waits_for_nobody():\n    time.sleep(600)\n\nwaits_for_nobody()\n")
+    begun = [sys.executable, str(script)]  # by another process, as torchrun does
+    with pytest.raises(AssertionError, match="waits_for_nobody"):
+        ended([sys.executable, "-c", f"import subprocess, sys; subprocess.run({begun!r})"], 8.0)
