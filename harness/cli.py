@@ -215,6 +215,12 @@ def _train(command: argparse.ArgumentParser) -> None:
         help="end a stage early, at its best epoch, when validation stops falling; 0: never (%(default)s)",
     )  # fmt: skip
     command.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
+    command.add_argument(
+        "--blocks-from",
+        dest="blocks",
+        metavar="WEIGHTS",
+        help="weights to start the blocks from, such as those of other patients; the subspace is learnt anew",
+    )
     command.add_argument("--keep-stages", action="store_true", help="write each stage's weights, too")
     command.add_argument(
         "--restart", action="store_true", help="do not go on from a training that was killed"

@@ -39,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
     for stream in streams:
         stream.check_finite()
     first = None if args.first is None else load_weights(args.first)
+    blocks = None if args.blocks is None else load_weights(args.blocks)
+    if first is not None and blocks is not None:
+        raise InputError("--from and --blocks-from: give one of the two")
     config = _configured(args, streams[0].header, first)
     plan = Plan(
         _stages(args),
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             targets=wanted,
             redraw=redraw,
             first=first,
+            blocks=blocks,
             state=state,
             command=f"mrsim {shlex.join(sys.argv[1:])}",
             progress=step,

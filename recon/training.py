@@ -167,6 +167,7 @@ def train(
     targets: Sequence[NDArray[np.complex64] | None] | None = None,
     redraw: Callable[[int], Sequence[Stream]] | None = None,
     first: Checkpoint | None = None,
+    blocks: Checkpoint | None = None,
     state: Path | None = None,
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
@@ -191,6 +192,9 @@ def train(
         times, sampled anew. None for `streams` in every epoch.
     first
         Weights to start from; None for random ones.
+    blocks
+        Weights of which the blocks alone are started from, of another patient or of many, say: the subspace
+        is learnt from these scans. None for random ones.
     state
         File that keeps where the training stands; one that exists is gone on from. None for none.
     command
@@ -224,6 +228,18 @@ def train(
         raise InputError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
     if first is not None and first.cascade.config != config:
         raise InputError("training: the weights to start from are of another configuration than asked for")
+    if blocks is not None and (first is not None or not _fits(blocks.cascade.config, config)):
+        raise InputError(
+            "training: the blocks to start from are of another configuration than asked for, or all weights "
+            "are given, too"
+        )
+    if first is not None and first.cascade.subspace is not None:
+        aims = str(first.record.get("target_instant", "last"))
+        if aims != plan.instant:  # where the subspace's image is taken to is learnt with it
+            raise InputError(
+                f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
+                f"{plan.instant!r}: start the blocks alone from them"
+            )
     given = targets or [None] * len(streams)
     sets = [examples_of(s, t) for s, t in zip(streams, given, strict=True)]
     cuts = [max(1, round(len(s) * (1.0 - plan.validation))) for s in sets]
@@ -250,6 +266,9 @@ def train(
     cascade = Cascade(config)
     if first is not None:
         cascade.load_state_dict(first.cascade.state_dict())
+    if blocks is not None:
+        cascade.blocks.load_state_dict(blocks.cascade.blocks.state_dict())
+        cascade.weights.load_state_dict(blocks.cascade.weights.state_dict())
     if cascade.subspace is not None and learnt is not None:
         cascade.subspace.load_state_dict(learnt.state_dict())
     record = {
@@ -276,6 +295,8 @@ def train(
         },
         "command": command,
     }
+    if blocks is not None:
+        record["blocks"] = _digest_of(blocks.cascade)
     units = (scale, scale**2 / power, frame_s)
     run = (runner or _Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
     run.resume(state, _digest(record, config))
@@ -458,6 +479,11 @@ class _Run:
     def _save(self, optimiser: torch.optim.Adam) -> None:
         if self._path is not None:
             save_state(self._path, self._digest, self.position, self.cascade, self._best, optimiser)
+
+
+def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
+    """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
+    return dataclasses.replace(found, components=wanted.components, knots=wanted.knots) == wanted
 
 
 def _describe(stream: Stream) -> dict[str, Any]:
