@@ -6,6 +6,7 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ seconds = 4
 """
 SHORT_FRAMES, LONG_FRAMES = 60, 480
 WRITTEN_BYTES = 256 << 20
+
+
+@pytest.fixture(autouse=True)
+def told(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Print what was measured beside the time: the table of a benchmark does not show it."""
+    yield
+    with capsys.disabled():
+        print("".join(f"\n  {key} = {value:.4g}" for key, value in benchmark.extra_info.items()))
 
 
 def memory(task: tuple[str, int]) -> tuple[float, float]:
