@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
+from harness.scenarios import slide
 from harness.statistics import samples_needed, summarise
-from mrsim.stream import Header, Readout
+from mrsim.phantom import load_phantom
+from mrsim.scan_protocol import ScanProtocol
+from mrsim.scanner import scan
+from mrsim.stream import Header, Readout, Stream
 from recon.cascade import Cascade, named_config
 from recon.checkpoint import Checkpoint
 from recon.classical import ViewSharing
 from recon.consistency import enforce_image
+from recon.engines import CALIBRATION, accelerated, can_quantise
+from recon.inputs import Inputs
 from recon.online import OnlineCascade
 
 HEADER = Header((128, 128), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 32, 4.0, "bench", "random")
@@ -79,6 +87,83 @@ def test_push_to_image_compact_cascade(benchmark):
 def test_push_to_image_seed_cascade(benchmark):
     """The seed's 5 x 10 x 64; half a second each on a CPU, so its rounds do not carry a p99."""
     push_to_image(benchmark, untrained("seed"), 12)
+
+
+@pytest.fixture(scope="module")
+def patient() -> Stream:
+    """Return a scan of the patient whose weights are shipped, from another seed: lines that they explain."""
+    return scan(
+        load_phantom("patient1"), ScanProtocol(acceleration=5), seed=8, frames=ENOUGH + 40, truth=False
+    )
+
+
+@pytest.mark.parametrize("what", ["whole", "band", "every line"])
+def test_last_line_to_image_of_a_patient(benchmark, patient: Stream, what: str) -> None:
+    """From the push of the last line to the first pixels: of the whole image, of 24 columns, at stride 1."""
+    stream = slide(patient, 1) if what == "every line" else patient
+    candidate = OnlineCascade("patient1-5x", columns=(20, 44) if what == "band" else None)
+    came: list[int] = []
+    candidate.open(stream.header, lambda image: came.append(time.perf_counter_ns()))
+    per_frame, taken = stream.header.lines_per_frame, []
+    last = patient.header.lines_per_frame * (ENOUGH + 40) - 1
+    for index in range(last + 1 if what != "every line" else 30 * ENOUGH // 20):
+        readout = stream.readout(index)
+        came.clear()
+        begun = time.perf_counter_ns()
+        candidate.push(readout)
+        if (index + 1) % per_frame == 0:
+            taken.append(came[0] - begun)
+    candidate.close()
+    spans = iter(np.array(taken[-ENOUGH:]) / 1e9)
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.stats.stats.data[:] = []
+    for span in spans:
+        benchmark.stats.stats.update(float(span))
+    record(benchmark, HEADER.tr_ns)
+
+
+@pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit convolutions here")
+@pytest.mark.parametrize("columns", [128, 48])
+def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> None:
+    """In turns: 5 x 10 x 64 over all columns, and over a band of 48."""
+    torch.manual_seed(0)
+    eager = Cascade(named_config("seed")).eval()
+    for block in eager.blocks:
+        for layer in block.convolutions:
+            torch.nn.init.kaiming_normal_(layer.weight)
+        block.convolutions[-1].weight.data *= 0.1
+    fast = accelerated(eager, "int8")
+
+    def inputs(seed: int) -> Inputs:
+        generator = torch.Generator().manual_seed(seed)
+        lines = torch.randn(1, 128, columns, dtype=torch.complex64, generator=generator)
+        mask = torch.rand(1, 128, generator=generator) < 0.2
+        return Inputs(mask, torch.rand(1, 128, generator=generator), lines, lines)
+
+    taken: dict[str, list[float]] = {"eager": [], "int8": []}
+    apart = []
+    with torch.inference_mode():
+        for number in range(CALIBRATION + 13):
+            shown = {}
+            for name, cascade in (("eager", eager), ("int8", fast)):
+                given, start = inputs(number), time.perf_counter()
+                shown[name] = cascade(given)
+                taken[name].append(time.perf_counter() - start)
+            error = (shown["eager"] - shown["int8"]).abs().square().sum()
+            apart.append(float(error / shown["eager"].abs().square().sum()))
+    benchmark.pedantic(lambda: None, rounds=1)
+    pairs = np.array([taken["eager"][CALIBRATION + 1 :], taken["int8"][CALIBRATION + 1 :]])
+    ratio = float(np.median(pairs[1] / pairs[0]))
+    benchmark.extra_info |= {
+        "eager_ms": float(np.median(pairs[0])) * 1e3,
+        "int8_ms": float(np.median(pairs[1])) * 1e3,
+        "int8_max_ms": float(pairs[1].max()) * 1e3,
+        "ratio": ratio,
+        "nmse": max(apart),
+        "torch_threads": torch.get_num_threads(),
+    }
+    assert ratio < 0.5
+    assert max(apart) < 1e-4
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.5])

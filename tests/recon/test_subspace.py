@@ -174,3 +174,15 @@ def test_blocks_are_left_out_only_where_they_have_nothing_to_mend():
     assert np.array_equal(alike, prepared.misfit.numpy() < EXPLAINED)
     assert alike.any()
     assert not alike.all()
+
+
+def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():
+    """The map to the instant that is shown is learnt with the subspace, and would be kept unseen."""
+    config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
+    plan = Plan((Stage("coarse", 1, 1e-3),), columns=16)
+    scans = [small_stream(frames=120, seed=5)]
+    first = train(scans, config, plan)
+    ahead = dataclasses.replace(plan, instant="last+50")
+    with pytest.raises(InputError, match=r"aim at 'last', and so would their subspace, not at 'last\+50'"):
+        train(scans, first.cascade.config, ahead, first=first)
+    assert train(scans, first.cascade.config, plan, first=first).record["target_instant"] == "last"
