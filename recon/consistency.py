@@ -108,6 +108,12 @@ def enforce_image(
     return to_image(enforce(kspace, acquired, sampled, rows), (-2,)), to_image(residual, (-2,))
 
 
+def enforce_alone(image: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Return the image of `enforce_image`, for those who need no innovation: a third of its time less."""
+    rows = weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.ndim else weight
+    return to_image(enforce(to_kspace(image, (-2,)), acquired, mask.unsqueeze(-1), rows), (-2,))
+
+
 def enforce_coils(
     image: Tensor, acquired: Tensor, mask: Tensor, maps: Tensor, weight: Tensor | float = 1.0
 ) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from recon.combination import combine
-from recon.consistency import beyond, enforce_coils, enforce_image
+from recon.consistency import beyond, enforce_alone, enforce_coils, enforce_image
 from recon.fourier import to_kspace
 
 
@@ -106,8 +106,9 @@ class Inputs:
             Of the same shape; the second is None where it was not asked for.
         """
         if self.acquired is None or self.maps is None:
-            kept, left = enforce_image(image, self.shared, self.mask, weight)
-            return kept, left if innovation else None
+            if not innovation:
+                return enforce_alone(image, self.shared, self.mask, weight), None
+            return enforce_image(image, self.shared, self.mask, weight)
         ignored = isinstance(weight, float) and weight == 0.0
         kept = image if ignored else enforce_coils(image, self.acquired, self.mask, self.maps, weight)
         return kept, beyond(kept, self.acquired, self.mask, self.maps) if innovation else None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.consistency import enforce, enforce_image, weight_of
+from recon.consistency import enforce, enforce_alone, enforce_image, weight_of
 from recon.fourier import to_image, to_kspace
 
 LAMBDAS = st.one_of(st.just(math.inf), st.just(0.0), st.floats(1e-6, 1e6))
@@ -106,6 +106,8 @@ def test_weights_of_rows_act_row_by_row(case):
     image, kspace, mask, _ = case
     weights = torch.linspace(0, 1, len(image))
     out, innovation = (to_kspace(i, (-2,)) for i in enforce_image(image, kspace, mask[:, 0], weights))
+    kept = enforce_alone(image, kspace, mask[:, 0], weights)
+    assert torch.equal(kept, enforce_image(image, kspace, mask[:, 0], weights)[0])
     before = to_kspace(image, (-2,))
     for row, weight in enumerate(weights):
         expected = before[row] + (weight * (kspace[row] - before[row]) if mask[row] else 0)
