@@ -11,13 +11,31 @@ from __future__ import annotations
 import datetime
 import time
 import uuid
+from typing import Any, Protocol
 
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from mrsim.errors import InputError
 
 LOOK_S = 0.02
 """Pause between two looks of the first process at who is there."""
+
+
+class Store(Protocol):
+    """What all processes read and write: a `torch.distributed.Store`."""
+
+    def set(self, key: str, value: str, /) -> Any:
+        """Write a value."""
+
+    def get(self, key: str, /) -> bytes:
+        """Read a value that is there."""
+
+    def check(self, keys: list[str], /) -> bool:
+        """Tell whether they are there."""
+
+    def wait(self, keys: list[str], wait: datetime.timedelta, /) -> Any:
+        """Wait until they are there; a `RuntimeError` if that takes too long."""
 
 
 def meet(backend: str, wait: datetime.timedelta) -> None:
@@ -35,14 +53,12 @@ def meet(backend: str, wait: datetime.timedelta) -> None:
     InputError
         If some do not come within that time.
     """
-    store, rank, world = next(dist.rendezvous("env://", timeout=wait))
-    name = name_of_start(store, rank, world, wait)
-    dist.init_process_group(
-        backend, store=dist.PrefixStore(name, store), rank=rank, world_size=world, timeout=wait
-    )
+    store, rank, world = next(rendezvous("env://", timeout=wait))
+    own = dist.PrefixStore(name_of_start(store, rank, world, wait), store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=wait)
 
 
-def name_of_start(store: dist.Store, rank: int, world: int, wait: datetime.timedelta) -> str:
+def name_of_start(store: Store, rank: int, world: int, wait: datetime.timedelta) -> str:
     """Return a name on which the living processes agree, whatever dead ones have left in the store.
 
     Parameters
@@ -70,12 +86,12 @@ def name_of_start(store: dist.Store, rank: int, world: int, wait: datetime.timed
         raise InputError(
             f"process {rank} of {world}: the first did not answer within {_told(wait)}; is it started?"
         ) from None
-    name: str = store.get(f"mrsim/welcome/{mine}").decode()
+    name = store.get(f"mrsim/welcome/{mine}").decode()
     store.set(f"mrsim/here/{name}/{rank}", "")
     return name
 
 
-def _welcome(store: dist.Store, name: str, missing: set[int], wait: datetime.timedelta) -> None:
+def _welcome(store: Store, name: str, missing: set[int], wait: datetime.timedelta) -> None:
     """Answer every hello with the name, those of the dead, too, until all have taken it."""
     until = time.monotonic() + wait.total_seconds()
     while missing:
