@@ -19,11 +19,13 @@ from torch import Tensor
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
 from recon.checkpoint import Checkpoint, load
+from recon.coil_inputs import coil_inputs
 from recon.engines import accelerated, choose, forget_ranges, warm_up
 from recon.inputs import Inputs
 from recon.instants import offset_ns
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
+from recon.sensitivities import Autocalibration
 from recon.subspace import EXPLAINED, believed
 from recon.threads import settle_threads
 from recon.tracking import Estimate, Tracker
@@ -71,11 +73,11 @@ class OnlineCascade:
         InputError
             If the scan's matrix or coils are not those of the weights, or the band is not within it.
         """
-        matrix = tuple(self._checkpoint.record.get("matrix", ()))
-        if matrix != header.matrix or header.coils != 1:
+        matrix, coils = tuple(self._checkpoint.record.get("matrix", ())), self._cascade.config.coils
+        if matrix != header.matrix or header.coils != coils:
             raise InputError(
-                f"cascade: the weights are for a matrix of {matrix} and 1 coil, the stream has "
-                f"{header.matrix} and {header.coils}"
+                f"cascade: the weights are for a matrix of {matrix} and {coils} coil{'s' * (coils > 1)}, the "
+                f"stream has {header.matrix} and {header.coils}"
             )
         if self._columns is not None:
             (start, stop), fold = self._columns, self._cascade.config.fold
@@ -117,7 +119,8 @@ class OnlineCascade:
 
     def _start(self) -> None:
         config, subspace = self._cascade.config, self._cascade.subspace
-        self._memory = LineMemory(self._header, mean="mean" in (config.start, *config.memories))
+        mean = config.coils > 1 or "mean" in (config.start, *config.memories)
+        self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
         self._tracker: Tracker | None = None
         if subspace is not None:
             self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9, self._columns)
@@ -145,6 +148,9 @@ class OnlineCascade:
 
     def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
         memory, scale = self._memory, self._checkpoint.scale
+        maps = self._coils.maps(memory)
+        if maps is not None:
+            return coil_inputs(memory, maps, line, scale)
         shared = torch.from_numpy(memory.shared * np.float32(1 / scale))
         inputs = Inputs(
             mask=torch.from_numpy(memory.mask)[None],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.conformance import CHECKS, Candidate
 from mrsim.errors import InputError
 from recon import checkpoint
 from recon.augmentation import Augmentation
@@ -20,6 +21,7 @@ from recon.combination import combine, expand
 from recon.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.memory import LineMemory
+from recon.online import OnlineCascade
 from recon.sensitivities import Autocalibration
 from recon.training import Plan, Stage, train
 
@@ -171,6 +173,38 @@ def test_weights_of_several_coils_keep_their_number(trained, tmp_path):
     inputs = batch_of([examples_of(coil_stream(30, 1))], np.array([[0, 5]]), trained.scale)[0]
     with torch.inference_mode():
         assert torch.equal(trained.cascade(inputs), loaded.cascade(inputs))
+
+
+@pytest.mark.parametrize("columns", [None, (4, 12)])
+def test_in_the_stream_it_shows_what_it_was_trained_to_show(trained, columns):
+    """Image by image it is the cascade on what training would have seen of that frame; a band likewise."""
+    test = coil_stream(30, 8)
+    examples = examples_of(test)
+    images = run(OnlineCascade(trained, columns=columns), test)
+    assert len(images) == test.frames * (1 if columns is None else 2)
+    for at in (0, 7, len(examples) - 1):
+        inputs, _ = batch_of([examples], np.array([[0, at]]), trained.scale)
+        for image in (i for i in images if i.frame == test.frames - len(examples) + at):
+            seen = inputs if image.columns is None else inputs.band(slice(*image.columns))
+            with torch.inference_mode():
+                expected = trained.cascade(seen)[0].numpy() * np.float32(trained.scale)
+            assert np.allclose(image.pixels, expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def conforming(trained):
+    return Candidate("cascade of 4 coils", lambda: OnlineCascade(trained), coil_stream(24, 9))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=repr)
+def test_it_conforms(check, conforming):
+    """It is causal, forgets a bad line, and does what every reconstructor must."""
+    check(conforming)
+
+
+def test_a_stream_of_other_coils_is_refused_with_both_named(trained):
+    with pytest.raises(InputError, match=r"4 coils, the stream has \(24, 20\) and 1"):
+        run(OnlineCascade(trained), small_stream())
 
 
 def test_other_coils_than_those_of_the_network_are_refused_with_both_named(scan, trained):
