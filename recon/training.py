@@ -222,10 +222,10 @@ def train(
     for stream in streams[1:]:
         if stream.header != header:
             raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
-    if header.matrix[0] != config.rows:
-        raise InputError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
     if header.coils != config.coils:
         raise InputError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
+    if header.matrix[0] != config.rows:
+        raise InputError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
     if first is not None and first.cascade.config != config:
         raise InputError("training: the weights to start from are of another configuration than asked for")
     if blocks is not None and (first is not None or not _fits(blocks.cascade.config, config)):
