@@ -173,7 +173,10 @@ def _dataset(command: argparse.ArgumentParser) -> None:
 def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("stream", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
-    command.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
+    command.add_argument(
+        "--network", default="compact",
+        help="compact, which takes 1 coil; population or seed, which take any number (%(default)s)",
+    )  # fmt: skip
     command.add_argument(
         "--config", action="append", default=[], metavar="KEY=VALUE",
         help="change the network, such as blocks=5 or lam=10; may be repeated",
