@@ -213,6 +213,17 @@ class Bench:
         samples[lines] = size * turn
         return dataclasses.replace(self.short, samples=samples)
 
+    def disturbed(self, *path: str | int) -> Stream:
+        """Return the short scan with a thousandth of noise: new to a memory, and as much work as before.
+
+        Quite another scan may take another way through a reconstructor that looks at what its lines say.
+        """
+        samples, rng = np.array(self.short.samples), self.rng(*path)
+        size = 1e-3 * float(np.sqrt(np.mean(np.square(np.abs(samples), dtype=np.float64))))
+        noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
+        samples += (size * noise).astype(np.complex64)
+        return dataclasses.replace(self.short, samples=samples)
+
 
 def _differing(one: Run, other: Run, frames: range) -> int | None:
     """Return the first of some frames whose images are not the same, bit for bit."""
@@ -304,11 +315,11 @@ def _caching(bench: Bench) -> str | None:
         both = bench.base.images.shown[frame] and run.images.shown[frame]
         if both and _differing(bench.base, run, range(frame, frame + 1)) is None:
             return f"frame {frame}: another scan with the same header shows the image of the one before"
-    everything, told = np.arange(len(bench.short)), ""
+    told = ""
     for attempt in range(CACHE_TRIES):
         # A memory shows every time; a host that was busy for a moment does not.
         known_ns = _service_ns(bench, bench.short)
-        new_ns = _service_ns(bench, bench.altered(everything, "never seen", attempt))
+        new_ns = _service_ns(bench, bench.disturbed("never seen", attempt))
         if new_ns <= CACHE_FLOOR_NS or known_ns >= CACHE_SHARE * new_ns:
             return None
         told = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"

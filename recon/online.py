@@ -96,11 +96,13 @@ class OnlineCascade:
         elif self._engine != "eager":
             self.notes = f"engine {self._engine}"
         warm_up(self._cascade, self._inputs(0))
-        settle_threads(lambda: self._mended(self._inputs(0)))  # the longest way there is
+        self._of_blocks = settle_threads(lambda: self._mended(self._inputs(0)))
         for _ in self._reconstruct(0):
             pass
         forget_ranges(self._cascade)
         self._start()
+        if self._tracker is not None:  # so small that a second thread is waited for longer than it saves
+            torch.set_num_threads(1)
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image, and its band before it."""
@@ -136,9 +138,14 @@ class OnlineCascade:
                 yield None, tracker.image(estimate)
                 return
         inputs = self._inputs(line, estimate)
-        if self._columns is not None:
-            yield self._columns, self._mended(inputs.band(slice(*self._columns)))
-        yield None, self._mended(inputs)
+        own = torch.get_num_threads()
+        torch.set_num_threads(self._of_blocks)
+        try:
+            if self._columns is not None:
+                yield self._columns, self._mended(inputs.band(slice(*self._columns)))
+            yield None, self._mended(inputs)
+        finally:
+            torch.set_num_threads(own)
 
     def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
