@@ -82,7 +82,11 @@ class Header:
             (1 <= self.coils <= MAX_COILS, "coils", f"1 to {MAX_COILS}"),
             (1 <= self.lines_per_frame <= ny, "lines_per_frame", f"1 to {ny}, the rows of the matrix"),
             (math.isfinite(self.acceleration) and self.acceleration >= 1, "acceleration", "at least 1"),
-            (self.window in (0, *range(self.lines_per_frame, ny + 1)), "window", f"0, or a frame's to {ny}"),
+            (
+                self.window == 0 or self.lines_per_frame <= self.window <= ny,
+                "window",
+                f"0, or the lines of a frame to {ny}",
+            ),
         )
         for holds, key, expected in checks:
             if not holds:
