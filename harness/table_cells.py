@@ -205,11 +205,11 @@ class Cells:
 
     def _builder(self, cell: Cell, report: Report | None) -> Builder:
         if cell.candidate == NEAREST:
-            known = self._known(cell.library, report)
+            known = self._known(cell.knowable, report)
             return lambda: NearestFrame(known)
         candidate = cell.candidate
         if "{training}" in candidate:
-            candidate = candidate.replace("{training}", str(self._training(cell.library, report)))
+            candidate = candidate.replace("{training}", str(self._training(cell.knowable, report)))
         return builder(candidate)
 
     def _known(self, scan: Scan, report: Report | None) -> Stream:

@@ -104,7 +104,7 @@ class Cell:
     variant: str = ""
 
     @property
-    def library(self) -> Scan:
+    def knowable(self) -> Scan:
         """Return the scan whose first part may be known: without the change, and with the truth."""
         return dataclasses.replace(self.scan.keeper, variant="", acceleration=self.trained)
 

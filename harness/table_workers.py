@@ -96,7 +96,7 @@ def _needed(cells: Iterable[Cell]) -> dict[Scan, bool]:
         training = "{training}" in cell.candidate
         needed |= {scan: needed.get(scan, False) for scan in (cell.scan.keeper, cell.scan)}
         if training or cell.candidate == NEAREST:
-            needed[cell.library] = training or needed.get(cell.library, False)
+            needed[cell.knowable] = training or needed.get(cell.knowable, False)
     return needed
 
 

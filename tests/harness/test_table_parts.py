@@ -299,14 +299,14 @@ def test_the_plan_crosses_everything_once() -> None:
     seen = {c.candidate for c in cells if c.label == "cascade" and c.scan.name == "patient1"}
     assert seen == {f"cascade:patient1-{x}x{s}" for x in (5, 10) for s in ("", "-coarse")}
     assert {c.scan.acceleration for c in cells if c.scan.name == "quasar"} == {4.0}
-    assert all(c.library.timing == "prospective" and c.library.variant == "" for c in cells)
+    assert all(c.knowable.timing == "prospective" and c.knowable.variant == "" for c in cells)
 
 
 def test_generalisation_keeps_library_and_weights_of_the_plain_scan() -> None:
     cells = plan(options(parts=("generalisation",), patients=read_patients(["patient1"], [5.0])))
     assert {c.scan.variant or f"{c.scan.acceleration:g}x" for c in cells} == {*CHANGES, "7x"}
     for cell in cells:
-        assert (cell.library.variant, cell.library.acceleration) == ("", 5.0)
+        assert (cell.knowable.variant, cell.knowable.acceleration) == ("", 5.0)
         if cell.label == "cascade":
             assert (cell.candidate, cell.stage) == ("cascade:patient1-5x", "fine")
 
