@@ -23,7 +23,8 @@ from recon.cascade import CascadeConfig, named_config
 from recon.checkpoint import Checkpoint, save
 from recon.checkpoint import load as load_weights
 from recon.instants import offset_ns
-from recon.training import Plan, Progress, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Progress, Stage
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 

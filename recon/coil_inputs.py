@@ -120,7 +120,7 @@ class CoilRecorder:
         if not self._maps or self._maps[-1] is not maps:
             self._maps.append(maps)
         self._rows.append(rows)
-        self._lines.append(memory.acquired[:, rows].transpose(1, 0, 2))
+        self._lines.append(memory.shared[:, rows].transpose(1, 0, 2))
         self._version.append(len(self._maps) - 1)
 
     def lines(self) -> CoilLines:

@@ -152,12 +152,11 @@ class CompressedSensing:
         # The newest value of a row is this frame's where it was read, and else the prior.
         rows = torch.from_numpy(memory.shared)
         data = encoding.adjoint(weights.sqrt()[:, None] * rows)
-        scale = float(np.linalg.norm(memory.acquired)) / math.sqrt(
-            memory.mask.size * memory.acquired.shape[2]
-        )
+        norm = float(np.linalg.norm(memory.shared[:, memory.mask]))
+        scale = norm / math.sqrt(math.prod(memory.shared.shape[1:]))
         if scale == 0.0:
             self._image = None
-            return np.zeros(memory.acquired.shape[1:], np.complex64)
+            return np.zeros(memory.shared.shape[1:], np.complex64)
         if isinstance(self._proximal, TotalVariation):
             self._proximal.reset()
         start = data / encoding.lipschitz if self._image is None else self._image

@@ -32,12 +32,14 @@ from recon.dataset import FrameDataset
 from recon.examples import whole
 from recon.inputs import Inputs
 from recon.meeting import meet
-from recon.training import Plan, Progress, Stage, _Run, train
+from recon.training import train
+from recon.training_plan import Plan, Progress, Stage
+from recon.training_run import Run, squared_error
 
 MAX_WAIT_S = 86_400.0
 
 
-class SharedRun(_Run):
+class SharedRun(Run):
     """Train as one process does, on this process's part of every batch."""
 
     _parallel: DistributedDataParallel | None = None
@@ -61,7 +63,7 @@ class SharedRun(_Run):
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self._parallel(part)
-        error = torch.view_as_real(shown - wanted).square().sum(-1).mean(dim=(1, 2))
+        error = squared_error(shown, wanted)
         learnt = error / self._hardness(part, wanted) if self._plan.balanced else error
         optimiser.zero_grad()
         # The gradients are averaged over the processes: times their number, it is the mean over the batch.
@@ -79,8 +81,7 @@ class SharedRun(_Run):
                 if number % dist.get_world_size() != dist.get_rank():
                     continue
                 seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
-                error = self.cascade(seen) - self._send(target)
-                sums[0] += torch.view_as_real(error).square().sum(-1).mean(dim=(1, 2)).sum()
+                sums[0] += squared_error(self.cascade(seen), self._send(target)).sum()
                 sums[1] += len(target)
         sums = sums.clone()
         dist.all_reduce(sums)

@@ -132,11 +132,11 @@ class Tgrappa:
         """Take one line; the frame's last one emits its image."""
         if not self._memory.push(readout):
             return
-        memory, rows = self._memory, self._memory.acquired
+        memory = self._memory
         maps = self._coils.maps(memory)
         ready = bool((memory.newest >= 0).all()) and np.count_nonzero(memory.mask) >= NEIGHBOURS
         if maps is None or not ready:
-            pixels = combine_coils(to_image(rows, (-2,)))
+            pixels = combine_coils(to_image(memory.acquired, (-2,)))
         else:
             images = to_image(self._filled(readout.frame))
             pixels = np.asarray((maps.numpy().conj() * images).sum(0), np.complex64)

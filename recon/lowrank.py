@@ -180,7 +180,7 @@ class LowRankSparse:
         """
         if self._memory.push(readout):
             mask = self._memory.mask.copy()
-            self._frames.append((readout.frame, readout.index, mask, self._memory.acquired[0, mask]))
+            self._frames.append((readout.frame, readout.index, mask, self._memory.shared[0, mask]))
             size = len(self._frames) * self._header.lines_per_frame * self._header.matrix[1] * 8
             if size > MAX_SCAN_BYTES:
                 raise InputError(

@@ -35,11 +35,9 @@ class LineMemory:
 
     Attributes
     ----------
-    acquired
-        Lines of the present frame, or of the window where the header has one, zero elsewhere, shape (coils,
-        ny, nx), complex64.
     mask
-        Rows that it has sampled, shape (ny,), bool.
+        Rows of `shared` that the present frame has sampled, or the window where the header has one, shape
+        (ny,), bool.
     shared
         Newest value of every row, of whatever frame, shape (coils, ny, nx), complex64.
     mean
@@ -52,9 +50,8 @@ class LineMemory:
         ny, nx = header.matrix
         self._lines_per_frame, self._centre = header.lines_per_frame, ny // 2
         self._lines_seen, self._slides = header.lines_seen, bool(header.window)
-        self.acquired = np.zeros((header.coils, ny, nx), np.complex64)
-        self.shared = np.zeros_like(self.acquired)
-        self.mean = np.zeros_like(self.acquired)
+        self.shared = np.zeros((header.coils, ny, nx), np.complex64)
+        self.mean = np.zeros_like(self.shared)
         self.mask = np.zeros(ny, np.bool_)
         self.newest = np.full(ny, -1, np.int64)
         self._visits = np.zeros(ny, np.int64)
@@ -79,8 +76,12 @@ class LineMemory:
             self._take()
         if complete and self._slides:
             self.mask[:] = (self.newest >= 0) & (self.newest > readout.index - self._lines_seen)
-            np.multiply(self.shared, self.mask[:, None], out=self.acquired)
         return complete
+
+    @property
+    def acquired(self) -> NDArray[np.complex64]:
+        """Return the lines of `mask`, zero elsewhere, shape (coils, ny, nx)."""
+        return np.where(self.mask[:, None], self.shared, np.complex64(0))
 
     def ages(self, line: int) -> NDArray[np.float32]:
         """Return how many frames ago each row was last taken, shape (ny,); as old as the scan if never."""
@@ -89,7 +90,6 @@ class LineMemory:
     def _start(self, frame: int) -> None:
         self._take()  # of a frame whose last line never came
         self._frame = frame
-        self.acquired[:] = 0
         self.mask[:] = False
 
     def _take(self) -> None:
@@ -104,7 +104,6 @@ class LineMemory:
             samples, rows, indices = samples[:, sound], rows[sound], indices[sound]
         lines = to_image(samples, (-1,))
         # Of a row that comes twice the later line is assigned last, and stays.
-        self.acquired[:, rows] = lines
         self.shared[:, rows] = lines
         self.mask[rows] = True
         self.newest[rows] = indices

@@ -67,7 +67,7 @@ class SlidingWindow:
             return
         memory, window = self._memory, self._window
         rows = np.flatnonzero(memory.mask)
-        window.append((readout.frame, rows, memory.acquired[:, rows].copy()))
+        window.append((readout.frame, rows, memory.shared[:, rows]))
         while window[0][0] <= readout.frame - self._length or len(window) > self._length:
             window.popleft()
         # Summed anew: a running sum would keep the rounding of every line that ever went through it.
@@ -126,10 +126,10 @@ class Keyhole:
         memory, reference = self._memory, self._memory.mean
         if self._reference == "first":
             new = memory.mask & ~self._seen
-            self._first[:, new] = memory.acquired[:, new]
+            self._first[:, new] = memory.shared[:, new]
             self._seen |= new
             reference = self._first
-        kspace = np.where(memory.mask[:, None], memory.acquired, reference)
+        kspace = np.where(memory.mask[:, None], memory.shared, reference)
         self._emit(Image(combine_coils(to_image(kspace, (-2,))), readout.frame, readout.index))
 
     def close(self) -> None:

@@ -23,7 +23,8 @@ from recon.fourier import to_image
 from recon.memory import LineMemory
 from recon.online import OnlineCascade
 from recon.sensitivities import Autocalibration
-from recon.training import Plan, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Stage
 
 from .conftest import run, small_stream
 from .opponents import coil_maps, nmse, with_lines

@@ -104,7 +104,7 @@ def test_every_engine_is_the_reference_within_its_bound(seed: int, engine: str, 
         found = apart(image(reference, seed + number), image(fast, seed + number))
         if engine == "int8" and number < CALIBRATION:
             assert found < 1e-10  # in single precision still
-        elif engine == "int8":  # so few values may reach beyond a range; then it is widened, a layer at a time
+        elif engine == "int8":  # an image may reach beyond a range, which is then widened
             for _ in range(2 * form["convolutions"]):
                 again = image(fast, seed + number)
             found = apart(image(reference, seed + number), again)

@@ -11,7 +11,8 @@ import torch
 from mrsim.errors import InputError
 from recon.cascade import CascadeConfig
 from recon.checkpoint import Checkpoint
-from recon.training import Plan, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Stage
 
 from .conftest import small_stream
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from mrsim.errors import InputError
-from recon import training
+from recon import training_run
 from recon.augmentation import Augmentation
 from recon.cascade import CascadeConfig
-from recon.training import Plan, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Stage
 
 from .conftest import small_stream
 
@@ -60,7 +61,7 @@ def straight(scans):
 )
 def test_resuming_equals_not_stopping(after, save_every_s, scans, straight, tmp_path, monkeypatch):
     """Killed within an epoch, at its end and between stages; the state is written often or once an epoch."""
-    monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(training_run, "SAVE_EVERY_S", save_every_s)
     state = tmp_path / "w.training"
     interrupted(scans, state, after)
     steps = []
@@ -77,7 +78,7 @@ def test_resuming_equals_not_stopping(after, save_every_s, scans, straight, tmp_
 
 
 def test_killed_twice(scans, straight, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     interrupted(scans, tmp_path / "s", 7)
     interrupted(scans, tmp_path / "s", 21)
     assert same(weights(train(scans, SMALL, PLAN, state=tmp_path / "s")), weights(straight))
@@ -148,18 +149,18 @@ def test_patience_ends_a_stage_at_its_best_epoch(scans):
         if now.done == (best + 1) * 6 + 1:
             raise Killed
 
-    original = training._Run._end_epoch
+    original = training_run.Run._end_epoch
 
     def spy(self, stage):
         original(self, stage)
         kept[self.position.epoch] = self._weights()
 
-    training._Run._end_epoch = spy
+    training_run.Run._end_epoch = spy
     try:
         with pytest.raises(Killed):
             train(scans, SMALL, plan, progress=progress)
     finally:
-        training._Run._end_epoch = original
+        training_run.Run._end_epoch = original
     assert same(kept[best + 1], weights(found))
 
 

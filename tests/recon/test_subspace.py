@@ -17,7 +17,8 @@ from recon.fourier import to_image, to_kspace
 from recon.online import OnlineCascade
 from recon.subspace import EXPLAINED, Subspace
 from recon.subspace_learning import learn_subspace
-from recon.training import Plan, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Stage
 
 from .conftest import blob, run, small_stream
 

@@ -18,7 +18,8 @@ from recon.cascade import CascadeConfig
 from recon.classical import ViewSharing
 from recon.examples import examples_of
 from recon.online import OnlineCascade
-from recon.training import Plan, Stage, train
+from recon.training import train
+from recon.training_plan import Plan, Stage
 
 from .conftest import run, small_stream
 
@@ -67,16 +68,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
 
 def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypatch):
-    from recon import training
+    from recon import training_run
 
     seen = []
-    real = training.batch_of
+    real = training_run.batch_of
 
     def spy(sets, rows, scale):
         seen.extend((int(s), int(f)) for s, f in rows)
         return real(sets, rows, scale)
 
-    monkeypatch.setattr(training, "batch_of", spy)
+    monkeypatch.setattr(training_run, "batch_of", spy)
     scan = small_stream(frames=30)
     record = train([scan], SMALL, Plan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)).record
     usable = len(examples_of(scan))
