@@ -21,9 +21,11 @@ from harness.repetitions import Repetitions
 from harness.replay import replay
 from harness.result import Result, check_target, write_json
 from harness.samples import read_service, write_samples
-from harness.scenarios import Pace, Peak, ShortestStride, find_peak, find_stride, slide, warmup_of
+from harness.scenarios import Pace
 from harness.schedule import Policy, Schedule
+from harness.search import Peak, ShortestStride, find_peak, find_stride
 from harness.service import ConstantService, ServiceModel
+from harness.sliding import slide, warmup_of
 from harness.trouble import Troubled
 from harness.verdict import Outcome, Verdict
 from mrsim.errors import InputError
@@ -207,8 +209,8 @@ def _end(verdict: Verdict) -> int:
 
 def _slid(args: argparse.Namespace, stream: Stream) -> Stream:
     """Return the scan with sliding frames, and set the options that follow from it."""
-    if options_of_frames := [f"--{name}" for name in ("faults", "report", "audit") if getattr(args, name)]:
-        raise InputError(f"--stride goes without {', '.join(options_of_frames)}")
+    if refused := [f"--{name}" for name in ("faults", "report", "audit") if getattr(args, name)]:
+        raise InputError(f"--stride goes without {', '.join(refused)}")
     played = stream if args.frames is None else stream.first_frames(args.frames)
     args.frames, args.no_quality = None, True
     args.warmup = warmup_of(played, args.stride) if args.warmup is None else args.warmup

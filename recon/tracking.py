@@ -49,12 +49,6 @@ class Tracker:
         Time from line to line, seconds.
     columns
         First column and the one past the last of a band that can be shown by itself; None for none.
-
-    Attributes
-    ----------
-    basis, mean
-        Components, shape (components, 2 ny nx), and mean image, shape (2 ny nx,), float32: real and imaginary
-        parts in turn, on the scan's scale.
     """
 
     def __init__(
@@ -74,8 +68,9 @@ class Tracker:
             self._root = subspace.root.double()
             predict = subspace.predict.double()
             self._to_shown, self._shown = predict[:, :-1] @ self._root, predict[:, -1].contiguous()
-            self.basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
-            self.mean = (subspace.mean.reshape(-1) * scale).contiguous()
+            # Real and imaginary parts in turn, on the scan's scale.
+            self._basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
+            self._mean = (subspace.mean.reshape(-1) * scale).contiguous()
             start, stop = columns or (0, 0)
             self._band_shape = (ny, stop - start)
             self._band_basis = (subspace.basis[:, :, start:stop].reshape(n, -1) * scale).contiguous()
@@ -146,7 +141,7 @@ class Tracker:
 
     def image(self, estimate: Estimate) -> NDArray[np.complex64]:
         """Return the estimated image, shape (ny, nx), on the scan's scale."""
-        pixels = torch.addmv(self.mean, self.basis.T, estimate.position)
+        pixels = torch.addmv(self._mean, self._basis.T, estimate.position)
         return np.asarray(pixels.numpy().view(np.complex64).reshape(self._shape))
 
     def band(self, estimate: Estimate) -> NDArray[np.complex64]:

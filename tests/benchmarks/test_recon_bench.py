@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.scenarios import slide
+from harness.sliding import slide
 from harness.statistics import samples_needed, summarise
 from mrsim.phantom import load_phantom
 from mrsim.scan_protocol import ScanProtocol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -14,14 +13,12 @@ from harness.cli import main
 from mrsim.errors import InputError
 from mrsim.storage import save
 from recon import checkpoint
-from recon.cascade import Cascade, CascadeConfig, named_config
+from recon.cascade import Cascade, CascadeConfig
 from recon.checkpoint import Checkpoint
-from recon.examples import examples_of
 from recon.fourier import to_image, to_kspace
 from recon.online import OnlineCascade
-from recon.subspace_learning import learn_subspace
 
-from ..recon.conftest import run, small_stream
+from ..recon.conftest import run, small_stream, small_weights
 
 BAND = (4, 12)
 
@@ -63,14 +60,7 @@ def test_in_a_band_acquired_lines_are_kept_too() -> None:
 
 @pytest.fixture(scope="module")
 def explained() -> Checkpoint:
-    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5))], 8, 6, 8 * 2.2e-3, 1.0)
-    config = dataclasses.replace(
-        named_config("compact", 24, 20), components=learnt.components, blocks=1, convolutions=2, filters=4
-    )
-    cascade = Cascade(config).eval()
-    assert cascade.subspace is not None
-    cascade.subspace.load_state_dict(learnt.state_dict())
-    return Checkpoint(cascade, 1.0, {"matrix": [24, 20]})
+    return small_weights()
 
 
 def test_of_explained_lines_the_band_is_cut_out_of_the_whole(explained: Checkpoint) -> None:

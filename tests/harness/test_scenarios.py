@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from harness.clock import Clock, RealClock, VirtualClock
 from harness.replay import Fate, replay
-from harness.scenarios import Pace, after_burst, burst_schedule, find_peak, lines_per_second
+from harness.scenarios import Pace, after_burst, burst_schedule, lines_per_second
 from harness.schedule import Policy
+from harness.search import find_peak
 from harness.service import ConstantService, MeasuredService, TableService
 from harness.timing import measure, queue_depth
 from harness.verdict import Outcome

@@ -12,20 +12,19 @@ import pytest
 from harness.candidates import builder
 from harness.cli import main
 from harness.clock import VirtualClock
-from harness.scenarios import Pace, find_stride, slide
+from harness.scenarios import Pace
+from harness.search import find_stride
 from harness.service import ConstantService
+from harness.sliding import slide
 from mrsim.errors import InputError
 from mrsim.storage import save
 from mrsim.stream import Header
-from recon.cascade import Cascade, named_config
 from recon.checkpoint import Checkpoint
-from recon.examples import examples_of
 from recon.fourier import to_image
 from recon.online import OnlineCascade
 from recon.protocol import FrameAdapter, Image
-from recon.subspace_learning import learn_subspace
 
-from ..recon.conftest import small_stream
+from ..recon.conftest import small_stream, small_weights
 
 MS = 1_000_000
 
@@ -65,15 +64,7 @@ def test_where_a_whole_frame_ends_the_image_is_that_of_whole_frames(stride: int,
 
 @pytest.fixture(scope="module")
 def small() -> Checkpoint:
-    """Return a cascade with the subspace of a scan, and blocks as they are born."""
-    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5))], 8, 6, 8 * 2.2e-3, 1.0)
-    config = dataclasses.replace(
-        named_config("compact", 24, 20), components=learnt.components, blocks=1, convolutions=2, filters=4
-    )
-    cascade = Cascade(config).eval()
-    assert cascade.subspace is not None
-    cascade.subspace.load_state_dict(learnt.state_dict())
-    return Checkpoint(cascade, 1.0, {"matrix": [24, 20]})
+    return small_weights()
 
 
 def test_within_a_frame_the_newest_lines_of_a_whole_one_are_seen() -> None:

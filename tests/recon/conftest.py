@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from mrsim.stream import Header, Stream, Truth, ky_range
+from recon.cascade import Cascade, named_config
+from recon.checkpoint import Checkpoint
+from recon.examples import examples_of
 from recon.fourier import to_kspace
+from recon.subspace_learning import learn_subspace
 
 
 def blob(ny: int, nx: int, y0: float) -> np.ndarray:
@@ -54,6 +60,18 @@ def small_stream(
     )
     frame = (np.arange(len(ky)) // lines).astype(np.int32)
     return Stream(header, np.array(ky, np.int32), frame, t.astype(np.int64), samples, None, truth)
+
+
+def small_weights() -> Checkpoint:
+    """Return a cascade with the subspace of a scan, and blocks as they are born."""
+    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5))], 8, 6, 8 * 2.2e-3, 1.0)
+    config = dataclasses.replace(
+        named_config("compact", 24, 20), components=learnt.components, blocks=1, convolutions=2, filters=4
+    )
+    cascade = Cascade(config).eval()
+    assert cascade.subspace is not None
+    cascade.subspace.load_state_dict(learnt.state_dict())
+    return Checkpoint(cascade, 1.0, {"matrix": [24, 20]})
 
 
 @pytest.fixture(scope="session", autouse=True)
