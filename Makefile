@@ -10,8 +10,8 @@ demo: $(READY)
 	$(BIN)/mrsim demo -o demo
 
 # Two halves side by side: together they take two cores most of ten minutes, one after the other too long.
-test: $(READY) lint
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others
+test: $(READY)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others lint
 
 test-harness: $(READY)
 	$(BIN)/python -m pytest --benchmark-skip tests/harness

@@ -240,6 +240,8 @@ def scan_to(
             if chunk.truth is not None:
                 told = chunk.truth
                 writer.append_truth(told.displacement, told.centroid, told.image, told.mask)
+                del told
+            del chunk  # or it is held while the next one is made
     return Path(path)
 
 

@@ -39,7 +39,7 @@ def digests(*parts: str) -> str:
         return got
 
     def patient() -> bytes:
-        scanner = Scanner(load_phantom("patient5"), ScanProtocol(coils=2), 1, 8)
+        scanner = Scanner(load_phantom("patient5"), ScanProtocol(matrix=(32, 32), coils=2), 1, 8)
         ky, t_ns = np.arange(-16, 16, dtype=np.int32), np.arange(32) * 100_000_000
         anatomy = scanner.oracle.anatomy
         scenes = (Scene(anatomy, scanner.header, fitted) for fitted in (None, scanner.reception.fitted))
