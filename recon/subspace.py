@@ -23,11 +23,14 @@ from recon.fourier import to_kspace
 MAX_COMPONENTS = 64
 MAX_KNOTS = 16
 
-LEAST_AIR = 500
+LEAST_AIR = 50
 """Samples of nothing but noise that are needed to tell its variance."""
 
 NOISE_DIFFERS = 0.15
-"""Share by which the air's variance must differ from the learned one, to be believed instead."""
+"""Share by which the air's variance must differ from the learned one, to be believed instead ..."""
+
+SURE = 3.5
+"""... and by how many of its own standard deviations, 1 / sqrt(samples) of it."""
 
 EXPLAINED = 1.05
 """Misfit below which the subspace explains the lines to within their noise, some 5 standard deviations above
@@ -172,7 +175,8 @@ class Subspace(nn.Module):
         seen = self.air * used.float()[:, :, None]
         count = seen.sum((1, 2))
         found = (seen * (shared.real.square() + shared.imag.square())).sum((1, 2)) / (2 * count).clamp(min=1)
-        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > NOISE_DIFFERS)
+        least = (SURE / count.clamp(min=1).sqrt()).clamp(min=NOISE_DIFFERS)
+        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > least)
         return torch.where(differs, found.clamp(min=1e-12), self.noise).double()
 
     @property

@@ -7,6 +7,7 @@ sum of components: the image itself, with no transform after it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon.memory import LineMemory
-from recon.subspace import EXPLAINED, LEAST_AIR, NOISE_DIFFERS, Subspace
+from recon.subspace import EXPLAINED, LEAST_AIR, NOISE_DIFFERS, SURE, Subspace
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -137,7 +138,8 @@ class Tracker:
         if count < LEAST_AIR:
             return self._noise
         found = float(used @ self._power) / (2 * count)
-        return max(found, 1e-12) if abs(found / self._noise - 1) > NOISE_DIFFERS else self._noise
+        least = max(NOISE_DIFFERS, SURE / math.sqrt(count))
+        return max(found, 1e-12) if abs(found / self._noise - 1) > least else self._noise
 
     def image(self, estimate: Estimate) -> NDArray[np.complex64]:
         """Return the estimated image, shape (ny, nx), on the scan's scale."""

@@ -141,9 +141,10 @@ def test_a_subspace_that_cannot_be_learnt_is_refused():
         train([small_stream(frames=60)], named_config("compact", NY, 16))
 
 
-def test_more_noise_is_told_from_other_anatomy():
-    """The air beside the body shows the noise, so a noisy scan of known anatomy is still explained."""
-    wide = {"nx": 96, "lines": 8}
+@pytest.mark.parametrize("nx", [24, 96])
+def test_more_noise_is_told_from_other_anatomy(nx: int):
+    """The air beside the body shows the noise, be there little or much, so known anatomy is still explained."""
+    wide = {"nx": nx, "lines": 8}
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, **wide))], 8, 6, FRAME_S, 1.0)
     noisy = examples_of(small_stream(frames=40, seed=9, noise=0.06, **wide)).part(slice(8, None))
     ages_s, lines = torch.from_numpy(noisy.ages) * FRAME_S, torch.from_numpy(noisy.shared)

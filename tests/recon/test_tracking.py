@@ -67,10 +67,11 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
     assert len(misfits) == 14
 
 
-def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does() -> None:
-    stream = small_stream(frames=40, seed=9, noise=0.06, nx=96)
+@pytest.mark.parametrize("nx", [24, 96])
+def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None:
+    stream = small_stream(frames=40, seed=9, noise=0.06, nx=nx)
     header = stream.header
-    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, nx=96))], 8, 6, 8 * 2.2e-3, 1.0)
+    learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, nx=nx))], 8, 6, 8 * 2.2e-3, 1.0)
     memory, tracker = LineMemory(header, mean=False), Tracker(learnt, 1.0, header.tr_ns / 1e9)
     misfits = []
     for readout in stream:
