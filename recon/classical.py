@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
@@ -11,7 +10,6 @@ from mrsim.stream import Header, Readout, Stream
 from recon.fourier import to_image, to_kspace
 from recon.memory import LineMemory
 from recon.protocol import Emit, Image
-from recon.shared_image import SharedImage
 
 MAX_LIBRARY_BYTES = 2 << 30
 
@@ -60,20 +58,15 @@ class ViewSharing:
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
         self._memory, self._emit = LineMemory(header, mean=False), emit
-        self._image = SharedImage(header)
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # a few lines are too little for several threads
 
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image."""
-        complete = self._memory.push(readout)
-        self._image.follow(self._memory)
-        if complete:
-            self._emit(Image(combine_coils(self._image.images()), readout.frame, readout.index))
+        if self._memory.push(readout):
+            pixels = combine_coils(to_image(self._memory.shared, (-2,)))
+            self._emit(Image(pixels, readout.frame, readout.index))
 
     def close(self) -> None:
-        """End the scan, and give torch back the threads that it had."""
-        torch.set_num_threads(self._threads)
+        """End the scan."""
 
 
 class NearestFrame:

@@ -20,9 +20,6 @@ MEAN_VISITS = 32
 BATCH = 8
 """Lines that are transformed along x together: a call costs as much for eight of them as for one."""
 
-MOST_BY_PRODUCT = 256
-"""Columns up to which a product of so few lines with the waves takes less time than their fast transform."""
-
 
 class LineMemory:
     """Keep the rows of k-space as they arrive, in the hybrid space (ky, x).
@@ -47,8 +44,6 @@ class LineMemory:
         Running mean of every row over its last visits, shape (coils, ny, nx), complex64; zero without it.
     newest
         Index of the line that each row was last taken from, -1 before its first, shape (ny,), int64.
-    brightest
-        Largest real or imaginary part of that line's samples, shape (ny,), float32.
     """
 
     def __init__(self, header: Header, mean: bool = True) -> None:
@@ -59,13 +54,11 @@ class LineMemory:
         self.mean = np.zeros_like(self.shared)
         self.mask = np.zeros(ny, np.bool_)
         self.newest = np.full(ny, -1, np.int64)
-        self.brightest = np.zeros(ny, np.float32)
         self._visits = np.zeros(ny, np.int64)
         self._frame = -1
         self._keep_mean = mean
         self._largest = float(np.finfo(np.float32).max) / (4 * nx)  # a sum of nx such values is finite
         self._samples = np.zeros((header.coils, BATCH, nx), np.complex64)
-        self._waves = to_image(np.eye(nx, dtype=np.complex64), (-1,)) if nx <= MOST_BY_PRODUCT else None
         self._waiting: list[tuple[int, int]] = []  # row and index of each line that waits for its transform
 
     def push(self, readout: Readout) -> bool:
@@ -79,9 +72,7 @@ class LineMemory:
         complete = (readout.index + 1) % self._lines_per_frame == 0
         self._samples[:, len(self._waiting)] = readout.samples
         self._waiting.append((readout.ky + self._centre, readout.index))
-        # A frame's last line finds all others out of the way.
-        last_but_one = (readout.index + 2) % self._lines_per_frame == 0
-        if complete or last_but_one or len(self._waiting) == BATCH:
+        if complete or len(self._waiting) == BATCH:
             self._take()
         if complete and self._slides:
             self.mask[:] = (self.newest >= 0) & (self.newest > readout.index - self._lines_seen)
@@ -108,25 +99,17 @@ class LineMemory:
         samples = self._samples[:, : len(self._waiting)]
         rows, indices = np.array(self._waiting).T
         # Before the transform, which would warn of an infinite sample; a comparison with NaN is false.
-        size = np.abs(samples.view(np.float32)).max(axis=(0, 2))
-        sound = size < self._largest
+        sound = (np.abs(samples.view(np.float32)) < self._largest).all(axis=(0, 2))
         if not sound.all():
-            samples, rows, indices, size = samples[:, sound], rows[sound], indices[sound], size[sound]
-        lines = to_image(samples, (-1,)) if self._waves is None else samples @ self._waves
+            samples, rows, indices = samples[:, sound], rows[sound], indices[sound]
+        lines = to_image(samples, (-1,))
         # Of a row that comes twice the later line is assigned last, and stays.
-        at = where(rows)
-        self.shared[:, at] = lines
-        self.mask[at] = True
-        self.newest[at] = indices
-        self.brightest[at] = size
+        self.shared[:, rows] = lines
+        self.mask[rows] = True
+        self.newest[rows] = indices
         if self._keep_mean:
             for n, row in enumerate(rows):
                 self._visits[row] += 1
                 share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
                 self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
         self._waiting.clear()
-
-
-def where(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
-    """Return what indexes some rows: of a single one a slice, which takes half the time of a list."""
-    return slice(int(rows[0]), int(rows[0]) + 1) if len(rows) == 1 else rows

@@ -15,7 +15,7 @@ from harness.faults import STREAM_KINDS
 from harness.testing import as_candidate, figures, parametrize_with_checks, replay_in_real_time
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
-from recon.classical import ViewSharing, ZeroFilled
+from recon.classical import ZeroFilled
 from recon.protocol import Emit, FrameAdapter, Image, Reconstructor
 
 from .synthetic import moving_stream
@@ -43,7 +43,7 @@ def found(check: str, build: Callable[[], Reconstructor], scan: Stream) -> str:
     return str(caught.value)
 
 
-class Plain(ViewSharing):
+class Plain:
     """Take every line as it comes, what is not a number too."""
 
     def push(self, readout: Readout) -> None:
@@ -54,6 +54,9 @@ class Plain(ViewSharing):
     def open(self, header: Header, emit: Emit) -> None:
         self._header, self._emit = header, emit
         self._kspace = np.zeros((header.coils, *header.matrix), np.complex64)
+
+    def close(self) -> None:
+        pass
 
 
 class KeepsItsRows(Plain):

@@ -143,7 +143,7 @@ def test_a_subspace_that_cannot_be_learnt_is_refused():
 
 @pytest.mark.parametrize("nx", [24, 96])
 def test_more_noise_is_told_from_other_anatomy(nx: int):
-    """The air beside the body shows the noise, be there little or much, so known anatomy is still explained."""
+    """The air beside the body shows the noise, little air as well: known anatomy is still explained."""
     wide = {"nx": nx, "lines": 8}
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, **wide))], 8, 6, FRAME_S, 1.0)
     noisy = examples_of(small_stream(frames=40, seed=9, noise=0.06, **wide)).part(slice(8, None))
