@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Modules are compiled when they are first imported: pip would compile all of torch, which takes as long as the rest.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-harness test-others bench bench-check lint weights clean
 
 demo: $(READY)
@@ -71,7 +74,7 @@ bench-check: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:
