@@ -96,6 +96,12 @@ def run(args: argparse.Namespace) -> int:
         f"{output}: {args.network} cascade, trained on {scans}{', resumed' if resumed else ''}: relative "
         f"error {last['train']:.2e}, on validation {last['validation']:.2e}, {_time(last['seconds'])}"
     )
+    if silent := checkpoint.record["silent_blocks"]:
+        print(
+            f"mrsim train: warning: block {', '.join(map(str, silent))}: a layer no longer fires, so it adds "
+            "the same to every image; train anew with lower --rates or another --seed",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -279,10 +279,13 @@ class Cascade(nn.Module):
         memory = [images[name] for name in config.memories]
         image = images[config.start]
         innovation = inputs.consistent(image, 0.0, True)[1] if config.innovation else None
+        unexplained: Tensor | float = 1.0
+        if config.start == "subspace" and inputs.misfit is not None:  # the less there is to mend, the less is
+            unexplained = (inputs.misfit - 1).clamp(0, 1).to(image.real.dtype)[:, None, None]
         for i, block in enumerate(self.blocks):
             seen = [image, *memory] if innovation is None else [image, *memory, innovation]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
-            mended = image + block(torch.stack(seen, -1))
+            mended = image + unexplained * block(torch.stack(seen, -1))
             told = config.innovation and i + 1 < len(self.blocks)  # after the last block no one looks at it
             image, innovation = inputs.consistent(mended, weight, told)
         return image
@@ -316,8 +319,16 @@ class ConvolutionBlock(nn.Module):
         self.convolutions = nn.ModuleList(layers)
 
     def begin_at_zero(self) -> None:
-        """Let the block add nothing at first: what it starts from is good already."""
-        last = cast(nn.Conv2d, self.convolutions[-1])
+        """Let the block add nothing at first: what it starts from is good already.
+
+        The layers before the last keep the size of what goes through them (He 2015, 10.1109/ICCV.2015.123):
+        with torch's own start it shrinks, and the optimiser's first steps, large beside it, silence a layer.
+        """
+        *hidden, last = (cast(nn.Conv2d, layer) for layer in self.convolutions)
+        for layer in hidden:
+            nn.init.kaiming_normal_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
         nn.init.zeros_(last.weight)
         assert last.bias is not None
         nn.init.zeros_(last.bias)

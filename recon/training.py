@@ -177,7 +177,8 @@ def train(
     def made() -> Checkpoint:
         weights = Cascade(config)
         weights.load_state_dict({k: v.cpu() for k, v in run.cascade.state_dict().items()})
-        return Checkpoint(weights.eval(), scale, record | {"losses": list(run.position.history)})
+        told = {"losses": list(run.position.history), "silent_blocks": run.silent()}
+        return Checkpoint(weights.eval(), scale, record | told)
 
     while run.position.stage < len(plan.stages):
         stage = plan.stages[run.position.stage]

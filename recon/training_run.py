@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from recon.cascade import Cascade
+from recon.cascade import Cascade, ConvolutionBlock
 from recon.examples import Examples, batch_of, whole
 from recon.fourier import to_image
 from recon.inputs import Inputs
@@ -123,6 +124,27 @@ class Run:
         at.stage, at.epoch, at.step, at.best, at.since_best = at.stage + 1, 0, 0, float("inf"), 0
         self._moments = {}
         self._save(torch.optim.Adam(self.cascade.parameters()))
+
+    def silent(self) -> list[int]:
+        """Return the blocks of which a layer never fires on validation: they add the same to every image."""
+        fires: dict[tuple[int, int], bool] = {}
+        hooks = []
+
+        def watch(at: tuple[int, int], layer: nn.Module) -> None:
+            def look(_: nn.Module, __: Any, out: Tensor) -> None:
+                fires[at] = fires.get(at, False) or bool((out > 0).any())
+
+            hooks.append(layer.register_forward_hook(look))
+
+        for number, block in enumerate(self.cascade.blocks):
+            for depth, layer in enumerate(cast(ConvolutionBlock, block).convolutions[:-1]):
+                watch((number, depth), layer)
+        try:
+            Run._validate(self)  # of this process alone, whatever others there are
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sorted({number for (number, _), fired in fires.items() if not fired})
 
     def _band(self, nx: int, rng: np.random.Generator) -> slice:
         columns = min(self._plan.columns, nx)

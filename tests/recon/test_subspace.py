@@ -10,15 +10,17 @@ import torch
 
 from mrsim.errors import InputError
 from recon import checkpoint
+from recon.augmentation import Augmentation
 from recon.cascade import Cascade, Inputs, named_config
 from recon.classical import ViewSharing
-from recon.examples import examples_of
+from recon.examples import batch_of, examples_of
 from recon.fourier import to_image, to_kspace
 from recon.online import OnlineCascade
 from recon.subspace import EXPLAINED, Subspace
 from recon.subspace_learning import learn_subspace
 from recon.training import train
 from recon.training_plan import Plan, Stage
+from recon.training_run import squared_error
 
 from .conftest import blob, run, small_stream
 
@@ -188,3 +190,33 @@ def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():
     with pytest.raises(InputError, match=r"aim at 'last', and so would their subspace, not at 'last\+50'"):
         train(scans, first.cascade.config, ahead, first=first)
     assert train(scans, first.cascade.config, plan, first=first).record["target_instant"] == "last"
+
+
+def test_a_block_that_adds_the_same_to_every_image_is_named():
+    config = dataclasses.replace(named_config("compact", NY, NX), blocks=2, convolutions=3, filters=4)
+    plan = Plan((Stage("coarse", 1, 1e-4),), columns=16)
+    born = train([small_stream(frames=160, seed=5)], config, plan)
+    assert born.record["silent_blocks"] == []
+    deaf = born.cascade.blocks[1].convolutions[1]
+    torch.nn.init.constant_(deaf.bias, -100.0)
+    again = train([small_stream(frames=160, seed=5)], born.cascade.config, plan, first=born)
+    assert again.record["silent_blocks"] == [1]
+
+
+def test_blocks_learn_to_mend_what_the_subspace_does_not_explain():
+    """Of the patients' first recipe every block fell silent; what they were to mend was left as it was."""
+    config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=3, filters=8)
+    plan = Plan((Stage("coarse", 8, 3e-3),), columns=20, balanced=True, augmentation=Augmentation(3.0, 2.0))
+    stream = small_stream(frames=160, seed=5)
+    trained = train([stream], config, plan)
+    assert trained.record["silent_blocks"] == []
+    examples = examples_of(small_stream(frames=40, seed=77)).part(slice(8, None))
+    inputs, target = batch_of([examples], np.array([(0, n) for n in range(len(examples))]), trained.scale)
+    moved, target = Augmentation(3.0, 2.0, 1.0)(inputs, target, np.random.default_rng(0))
+    cascade = trained.cascade
+    with torch.no_grad():
+        shown = cascade(cascade.prepare(moved, FRAME_S))
+        for block in cascade.blocks:
+            block.begin_at_zero()
+        start = cascade(cascade.prepare(moved, FRAME_S))
+    assert squared_error(shown, target).mean() < 0.95 * squared_error(start, target).mean()
