@@ -174,18 +174,17 @@ def train(
     run = (runner or Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
     run.resume(state, _digest(record, config))
 
-    def made() -> Checkpoint:
+    def made(**more: Any) -> Checkpoint:
         weights = Cascade(config)
         weights.load_state_dict({k: v.cpu() for k, v in run.cascade.state_dict().items()})
-        told = {"losses": list(run.position.history), "silent_blocks": run.silent()}
-        return Checkpoint(weights.eval(), scale, record | told)
+        return Checkpoint(weights.eval(), scale, record | {"losses": list(run.position.history)} | more)
 
     while run.position.stage < len(plan.stages):
         stage = plan.stages[run.position.stage]
         run.stage(progress)
         if stage_end is not None:
             stage_end(stage, made())
-    return made()
+    return made(silent_blocks=run.silent())
 
 
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
