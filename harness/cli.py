@@ -193,8 +193,8 @@ def _train(command: argparse.ArgumentParser) -> None:
         help="of each stage (14 6)",
     )
     command.add_argument(
-        "--rates", type=float, nargs=2, default=(2e-3, 4e-4), metavar=("COARSE", "FINE"),
-        help="learning rate at the start of each stage (2e-3 4e-4)",
+        "--rates", type=float, nargs=2, metavar=("COARSE", "FINE"),
+        help="learning rate at the start of each stage (5e-4 1e-4 with a subspace, else 2e-3 4e-4)",
     )  # fmt: skip
     command.add_argument("--batch", type=int, default=4, help="frames in a step (%(default)s)")
     command.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")

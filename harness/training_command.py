@@ -24,7 +24,7 @@ from recon.checkpoint import Checkpoint, save
 from recon.checkpoint import load as load_weights
 from recon.instants import offset_ns
 from recon.training import train
-from recon.training_plan import Plan, Progress, Stage
+from recon.training_plan import Plan, Progress, Stage, usual_rates
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--from and --blocks-from: give one of the two")
     config = _configured(args, streams[0].header, first)
     plan = Plan(
-        _stages(args),
+        _stages(args, config),
         batch=args.batch,
         columns=args.columns,
         patience=args.patience,
@@ -115,12 +115,13 @@ def _until(stream: Stream, until_s: float | None) -> Stream:
     return stream.first_frames(frames)
 
 
-def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
+def _stages(args: argparse.Namespace, config: CascadeConfig) -> tuple[Stage, ...]:
     names = args.stages.split(",")
     known = ("coarse", "fine")
     if not names or [n for n in known if n in names] != names:
         raise InputError(f"--stages {args.stages!r}: expected coarse, fine or coarse,fine")
-    return tuple(Stage(n, args.epochs[known.index(n)], args.rates[known.index(n)]) for n in names)
+    rates = args.rates or usual_rates(config)
+    return tuple(Stage(n, args.epochs[known.index(n)], rates[known.index(n)]) for n in names)
 
 
 def _configured(args: argparse.Namespace, header: Header, first: Checkpoint | None) -> CascadeConfig:

@@ -21,6 +21,7 @@ from mrsim.stream import MAX_COILS, typed_fields
 from recon.consistency import weight_of
 from recon.fourier import to_image
 from recon.inputs import Inputs
+from recon.states import MAX_STATES
 from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
@@ -64,6 +65,9 @@ class CascadeConfig:
     coils
         Coils of the scans that it is made for. It works on their combination whatever their number, and puts
         the lines of each into it.
+    states
+        Positions of the training time that the subspace keeps at most, to know where the anatomy may be; 0
+        for none.
     """
 
     blocks: int
@@ -80,6 +84,7 @@ class CascadeConfig:
     components: int = 0
     knots: int = 0
     coils: int = 1
+    states: int = 0
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -108,6 +113,11 @@ class CascadeConfig:
                 f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
                 f"{MAX_KNOTS}"
             )
+        most = MAX_STATES if self.components else 0
+        if not 0 <= self.states <= most:
+            raise InputError(
+                f"cascade: states = {self.states}: expected 0 to {most}, or 0 without a subspace"
+            )
         if not 1 <= self.coils <= MAX_COILS:
             raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
         if self.coils > 1 and self.components:
@@ -132,7 +142,7 @@ class CascadeConfig:
             If a key is missing, unknown or out of range.
         """
         # Networks of before there was a subspace, or of one coil, do not mention it.
-        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1} | values
+        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "states": 0} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -140,8 +150,9 @@ class CascadeConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         values = dataclasses.asdict(self)
-        if self.coils == 1:  # as networks have been written since before there were several
-            del values["coils"]
+        for key, usual in (("coils", 1), ("states", 0)):  # as networks were written before there were others
+            if values[key] == usual:
+                del values[key]
         return values | {"lam": "inf"} if self.lam == float("inf") else values
 
 
@@ -170,8 +181,9 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     if name == "population":
         return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
     if name == "compact":
+        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 4, "states": 2048}
         return CascadeConfig(
-            3, 4, 24, "subspace", "view-shared", unlimited, True, True, 2, rows, columns, 20, 6, coils
+            3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
     raise InputError(f"cascade: {name!r}: expected `seed`, `compact` or `population`")
 
@@ -222,7 +234,9 @@ class Cascade(nn.Module):
         self.weight = weight_of(config.lam)
         self.subspace: Subspace | None = None
         if config.components:
-            self.subspace = Subspace((config.rows, config.columns), config.components, config.knots)
+            self.subspace = Subspace(
+                (config.rows, config.columns), config.components, config.knots, config.states
+            )
             for block in self.blocks:
                 cast(ConvolutionBlock, block).begin_at_zero()
 

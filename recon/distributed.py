@@ -33,7 +33,7 @@ from recon.examples import whole
 from recon.inputs import Inputs
 from recon.meeting import meet
 from recon.training import train
-from recon.training_plan import Plan, Progress, Stage
+from recon.training_plan import Plan, Progress, Stage, usual_rates
 from recon.training_run import Run, squared_error
 
 MAX_WAIT_S = 86_400.0
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     parser.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 6), metavar=("COARSE", "FINE"))
-    parser.add_argument("--rates", type=float, nargs=2, default=(2e-3, 4e-4), metavar=("COARSE", "FINE"))
+    parser.add_argument("--rates", type=float, nargs=2, metavar=("COARSE", "FINE"))
     parser.add_argument("--batch", type=int, default=4, help="frames in a step, of all processes together")
     parser.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
     parser.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
@@ -144,11 +144,11 @@ def _train(args: argparse.Namespace) -> None:
         stream.check_finite()
     together = "WORLD_SIZE" in os.environ
     device = args.device if args.device == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates))
-    plan = Plan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
     first = None if args.first is None else load_weights(args.first)
     header = streams[0].header
     config = first.cascade.config if first else named_config(args.network, *header.matrix, header.coils)
+    stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates or usual_rates(config)))
+    plan = Plan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
     if together:
         meet("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
     state = output.with_name(f"{output.stem}.training")

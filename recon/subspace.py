@@ -4,8 +4,9 @@ Breathing moves a body along few degrees of freedom, so the images of its traini
 about twenty dimensions. In it, the newest lines (thousands of samples) determine the path of the anatomy
 with little noise, each line at its own instant: the path is interpolated between a few knots in time, under a
 Gaussian prior on all of them together from the training time, and a linear map learned there takes the knots
-to the instant that is to be shown. What has never been seen is not in the subspace; the cascade that starts
-from it sees what the lines say beyond it, and mends it.
+to the instant that is to be shown. There the positions of the training time say more than a Gaussian can
+(`recon.states`). What has never been seen is not in the subspace; the cascade that starts from it sees what
+the lines say beyond it, and mends it.
 
 Principal components of anatomy as a model of breathing: Zhang 2007, 10.1118/1.2824007; Stemkens 2016,
 10.1088/0031-9155/61/14/5335. Cubic convolution between knots: Keys 1981, 10.1109/TASSP.1981.1163711.
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.fourier import to_kspace
+from recon.states import KnownStates
 
 MAX_COMPONENTS = 64
 MAX_KNOTS = 16
@@ -51,6 +53,8 @@ class Subspace(nn.Module):
         Dimensions of the subspace.
     knots
         Instants at which the path of the anatomy is estimated, the newest at the last line.
+    states
+        Positions of the training time that are kept; 0 for none.
 
     Attributes
     ----------
@@ -67,9 +71,11 @@ class Subspace(nn.Module):
         Time between two knots, shape (1,), float32, seconds.
     noise
         Variance of the real (or imaginary) part of a sample, shape (1,), float32.
+    states, near, doubt
+        As for `KnownStates`, float32.
     """
 
-    def __init__(self, matrix: tuple[int, int], components: int, knots: int) -> None:
+    def __init__(self, matrix: tuple[int, int], components: int, knots: int, states: int = 0) -> None:
         super().__init__()
         (ny, nx), n = matrix, components
         self.register_buffer("mean", torch.zeros(ny, nx, 2))
@@ -78,13 +84,21 @@ class Subspace(nn.Module):
         self.register_buffer("predict", torch.eye(n, knots * n + 1))
         self.register_buffer("noise", torch.ones(1))
         self.register_buffer("spacing", torch.ones(1))
-        self.knots = knots
+        if states:
+            self.register_buffer("states", torch.zeros(states, n))
+            self.register_buffer("near", torch.eye(n))
+            self.register_buffer("doubt", torch.zeros(n, n))
+        self.knots, self.kept = knots, states
         self.mean: Tensor
         self.basis: Tensor
         self.root: Tensor
         self.predict: Tensor
         self.noise: Tensor
         self.spacing: Tensor
+        self.states: Tensor
+        self.near: Tensor
+        self.doubt: Tensor
+        self._known: KnownStates | None = None
         self._tables: tuple[Tensor, Tensor, Tensor] | None = None
         self._quiet: Tensor | None = None
 
@@ -99,7 +113,7 @@ class Subspace(nn.Module):
 
     def forget(self) -> None:
         """Forget what was made of the arrays, once they have changed."""
-        self._tables, self._quiet = None, None
+        self._tables, self._quiet, self._known = None, None, None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.forget()
@@ -122,15 +136,17 @@ class Subspace(nn.Module):
         misfit
             As `fit` returns it.
         """
-        state, misfit = self.fit(ages_s, shared)
+        state, covariance, misfit = self.fit(ages_s, shared)
         ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
-        shown = (torch.cat([state, ones], 1) @ self.predict.double().T).float()
+        shown = torch.cat([state, ones], 1) @ self.predict.double().T
+        known = self.known()
+        shown = (shown if known is None else known.correct(shown, covariance)).float()
         mean, basis, _ = self.hybrid()
         values = shown @ basis.reshape(self.components, -1) + mean.reshape(-1)
         estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
         return believed(estimate, shared, misfit), misfit
 
-    def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+    def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find where the anatomy is, within the subspace, and how well that explains the lines.
 
         Parameters
@@ -142,6 +158,8 @@ class Subspace(nn.Module):
         -------
         state
             Position at every knot, the newest first, shape (batch, knots components), float64.
+        covariance
+            Of the position that `predict` makes of it, shape (batch, components, components), float64.
         misfit
             Variance that the fit leaves over that of the noise, shape (batch,), float64: about 1 where the
             anatomy is in the subspace.
@@ -159,12 +177,14 @@ class Subspace(nn.Module):
         energy = (innovation.square().sum((2, 3)).double() * used).sum(1)
         samples = used.sum(1) * 2 * shared.shape[-1]
         noise = self._noise_in(used, shared)
-        state = self._solve(normal, said, noise)
+        state, covariance = self._solve(normal, said, noise)
         left = energy - 2 * (state * said).sum(1) + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
         left = left / samples.clamp(min=1)
         # Anatomy that is not in the subspace leaves more than noise: then the lines are believed less.
-        anew = self._solve(normal, said, torch.maximum(noise, left))
-        return torch.where((left > EXPLAINED * noise)[:, None], anew, state), left / noise
+        again, wider = self._solve(normal, said, torch.maximum(noise, left))
+        strange = left > EXPLAINED * noise
+        state = torch.where(strange[:, None], again, state)
+        return state, torch.where(strange[:, None, None], wider, covariance), left / noise
 
     def _noise_in(self, used: Tensor, shared: Tensor) -> Tensor:
         """Return the variance of a sample's part, shape (batch,), as the air beside the body shows it.
@@ -219,13 +239,26 @@ class Subspace(nn.Module):
             terms[last - n] += factor * weight[-1]
         return used, terms * used
 
-    def _solve(self, normal: Tensor, said: Tensor, noise: Tensor) -> Tensor:
+    def _solve(self, normal: Tensor, said: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         # In units of the prior: the system is the identity plus what the lines add to it.
         root = self.root.double()
         known = root.T @ normal @ root / noise[:, None, None]
-        known = known + torch.eye(len(root), dtype=known.dtype, device=known.device)
-        solved: Tensor = torch.linalg.solve(known, said @ root / noise[:, None])
-        return solved @ root.T
+        lower = torch.linalg.cholesky(known + torch.eye(len(root), dtype=known.dtype, device=known.device))
+        solved = torch.cholesky_solve((said @ root / noise[:, None])[:, :, None], lower)[:, :, 0]
+        half = torch.linalg.solve_triangular(lower, self.to_shown().T.expand(len(lower), -1, -1), upper=False)
+        return solved @ root.T, half.mT @ half
+
+    def to_shown(self) -> Tensor:
+        """Return the map from a state in units of the prior to the position that is shown, float64."""
+        return self.predict[:, :-1].double() @ self.root.double()
+
+    def known(self) -> KnownStates | None:
+        """Return the prior of the training time's positions, or None where none were kept."""
+        if self.kept and self._known is None:
+            shown = self.to_shown()
+            middle = self.predict[:, -1]
+            self._known = KnownStates(self.states, self.near, self.doubt, middle, shown @ shown.T)
+        return self._known
 
     def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean and components in the hybrid space, and the Gram matrix of each row."""

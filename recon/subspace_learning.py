@@ -1,4 +1,4 @@
-"""Learning a subspace from the frames of a training time: components, prior, noise and prediction."""
+"""Learning a subspace from a training time: components, prior, noise, prediction and known positions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from recon.examples import Examples
+from recon.states import learn_near
 from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 KNOTS_S = 0.055
@@ -23,9 +24,12 @@ UNEXPLAINED = 1e-6
 ROUNDS = 2
 """Times that the noise is estimated from what the fit leaves."""
 
+BREATH_S = 1.5
+"""Time after which the anatomy comes by again rather than still being there; a quarter of a shorter scan."""
+
 
 def learn_subspace(
-    sets: list[Examples], components: int, knots: int, frame_s: float, scale: float
+    sets: list[Examples], components: int, knots: int, frame_s: float, scale: float, states: int = 0
 ) -> Subspace:
     """Learn the subspace of some scans' training time.
 
@@ -41,6 +45,8 @@ def learn_subspace(
         Time of a frame, seconds.
     scale
         Value by which samples and images are divided.
+    states
+        Positions of the training time that are kept at most, evenly chosen; 0 for none.
 
     Returns
     -------
@@ -83,7 +89,8 @@ def learn_subspace(
     spread = np.sqrt(np.maximum(np.diag(covariance), 1e-12 * np.diag(covariance).max()))
     # A part in a thousand keeps directions open that the training time hardly took.
     related = covariance / np.outer(spread, spread) + 1e-3 * np.eye(len(spread))
-    found = Subspace(matrix, components, knots)
+    kept = np.linspace(0, frames - 1, min(states, frames)).round().astype(np.int64)
+    found = Subspace(matrix, components, knots, len(kept))
     found.spacing.fill_(step * frame_s)
     # Rounded as they are stored, so that a checkpoint gives the same images as what it was made of.
     found.mean.copy_(_parts(mean, matrix)[0].half())
@@ -94,8 +101,8 @@ def learn_subspace(
     found.noise.fill_(1e-4)
     for _ in range(ROUNDS):
         found.noise.fill_(_fitted(found, sets, frame_s, scale)[1])
-    states, _ = _fitted(found, sets, frame_s, scale)
-    known = np.hstack([states, np.ones((len(states), 1))])
+    fitted, _ = _fitted(found, sets, frame_s, scale)
+    known = np.hstack([fitted, np.ones((len(fitted), 1))])
     # Scaled, so that one small ridge suits position, speed and offset alike.
     unit = known.std(0) + (np.arange(known.shape[1]) == knots * components)
     scaled = known / unit
@@ -103,7 +110,47 @@ def learn_subspace(
     mapped = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T @ at).T / unit
     found.predict.copy_(torch.from_numpy(mapped).float())
     found.forget()
+    if len(kept):
+        _keep(found, kept, at, at - known @ mapped.T, sets, frame_s, scale)
     return found
+
+
+def _keep(
+    found: Subspace,
+    kept: NDArray[np.int64],
+    at: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    sets: list[Examples],
+    frame_s: float,
+    scale: float,
+) -> None:
+    """Keep some of the training time's positions, and learn how they are to be taken."""
+    found.states.copy_(torch.from_numpy(at[kept]).float())
+    parts = [
+        s.part(slice(start, start + 1)) for s in sets for start in range(0, len(s), max(1, len(s) // 64))
+    ]
+    covariance = torch.cat(
+        [found.fit(torch.from_numpy(p.ages) * frame_s, torch.from_numpy(p.shared) / scale)[1] for p in parts]
+    )
+    # What errors there are beyond those that the fit knows of come from the prediction.
+    beyond = torch.from_numpy(errors.T @ errors / len(errors)) - covariance.mean(0)
+    values, vectors = torch.linalg.eigh(beyond)
+    found.doubt.copy_((vectors * values.clamp(min=0)) @ vectors.T)
+    found.forget()
+    known = found.known()
+    assert known is not None
+    groups = np.repeat(np.arange(len(sets)), [len(s) for s in sets])[kept]
+    times_s = np.concatenate([np.arange(len(s)) * frame_s for s in sets])[kept]
+    found.near.copy_(
+        learn_near(
+            torch.from_numpy(at[kept]),
+            torch.from_numpy(groups),
+            torch.from_numpy(times_s),
+            known.told(covariance).mean(0),
+            min(BREATH_S, 0.25 * float(times_s.max())),
+        )
+    )
+    found.forget()
 
 
 def _windows(at: NDArray[np.float64], knots: int, step: int) -> NDArray[np.float64]:
@@ -125,7 +172,7 @@ def _fitted(
             part = s.part(slice(start, start + 32))
             ages_s = torch.from_numpy(part.ages) * frame_s
             lines = torch.from_numpy(part.shared) / scale
-            state, _ = found.fit(ages_s, lines)
+            state, _, _ = found.fit(ages_s, lines)
             states.append(state.numpy())
             mean, basis, _ = found.hybrid()
             used, terms = found.terms(ages_s)

@@ -68,7 +68,8 @@ class Tracker:
             self._air_samples: Doubles = subspace.air.sum(1).double().numpy()
             self._root = subspace.root.double()
             predict = subspace.predict.double()
-            self._to_shown, self._shown = predict[:, :-1] @ self._root, predict[:, -1].contiguous()
+            self._to_shown, self._shown = subspace.to_shown(), predict[:, -1].contiguous()
+            self._known_states = subspace.known()
             # Real and imaginary parts in turn, on the scan's scale.
             self._basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
             self._mean = (subspace.mean.reshape(-1) * scale).contiguous()
@@ -123,15 +124,21 @@ class Tracker:
         known = self._root.T @ (normal @ self._root)
         energy, samples = float(used @ self._energy), 2 * self._shape[1] * max(float(used.sum()), 1.0)
         noise = self._noise_in(used)
-        state = self._solve(known, said, noise)
+        root, state = self._solve(known, said, noise)
         left = (energy - 2 * float(state @ said) + float(state @ (known @ state))) / samples
         if left > EXPLAINED * noise:  # the lines are believed less; see `Subspace.fit`
-            state = self._solve(known, said, left)
-        return Estimate((self._to_shown @ state + self._shown).float(), left / noise)
+            root, state = self._solve(known, said, left)
+        shown = self._to_shown @ state + self._shown
+        if self._known_states is not None:
+            half = torch.linalg.solve_triangular(root, self._to_shown.T, upper=False)
+            shown = self._known_states.correct(shown[None], (half.T @ half)[None])[0]
+        return Estimate(shown.float(), left / noise)
 
-    def _solve(self, known: torch.Tensor, said: torch.Tensor, noise: float) -> torch.Tensor:
+    def _solve(
+        self, known: torch.Tensor, said: torch.Tensor, noise: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         root = torch.linalg.cholesky(known.div(noise).add_(self._eye))
-        return torch.cholesky_solve(said.div(noise)[:, None], root)[:, 0]
+        return root, torch.cholesky_solve(said.div(noise)[:, None], root)[:, 0]
 
     def _noise_in(self, used: Doubles) -> float:
         count = float(used @ self._air_samples)

@@ -133,8 +133,8 @@ def train(
     if config.components and first is None:
         if header.matrix[1] != config.columns:
             raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
-        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale)
-        config = dataclasses.replace(config, components=learnt.components)
+        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states)
+        config = dataclasses.replace(config, components=learnt.components, states=learnt.kept)
     torch.manual_seed(plan.seed)
     cascade = Cascade(config)
     if first is not None:
@@ -189,7 +189,8 @@ def train(
 
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
     """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
-    return dataclasses.replace(found, components=wanted.components, knots=wanted.knots) == wanted
+    own = {key: getattr(wanted, key) for key in ("components", "knots", "states")}
+    return dataclasses.replace(found, **own) == wanted
 
 
 def _describe(stream: Stream) -> dict[str, Any]:

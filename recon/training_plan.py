@@ -8,9 +8,19 @@ import torch
 
 from mrsim.errors import InputError
 from recon.augmentation import Augmentation
+from recon.cascade import CascadeConfig
 
 MAX_EPOCHS = 100_000
 PRECISIONS = ("float32", "bfloat16")
+
+RATES = (2e-3, 4e-4)
+GENTLE_RATES = (5e-4, 1e-4)
+"""Where a subspace is started from: the blocks begin beside a good image, and larger steps silence them."""
+
+
+def usual_rates(config: CascadeConfig) -> tuple[float, float]:
+    """Return the learning rates of a coarse and a fine stage that suit a cascade."""
+    return GENTLE_RATES if config.components else RATES
 
 
 @dataclass(frozen=True, slots=True)

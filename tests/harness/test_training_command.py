@@ -49,6 +49,17 @@ def train(scan, output, *more):
     return main(["train", str(scan), "-o", str(output), *SMALL, *epochs, "--columns", "32", *more])
 
 
+def test_rates_suit_the_network_unless_they_are_given(scan, tmp_path):
+    """Steps that suit a network of random weights silence one that begins beside a good image."""
+    told = []
+    subspace = ["--network", "compact", "--config", "components=4"]
+    for n, more in enumerate(([], subspace, [*subspace, "--rates", "1e-2", "1e-3"])):
+        output = tmp_path / f"{n}.npz"
+        assert train(scan, output, "--epochs", "1", "0", *more) == 0
+        told.append([stage["rate"] for stage in load_weights(output).record["stages"]])
+    assert told == [[2e-3, 4e-4], [5e-4, 1e-4], [1e-2, 1e-3]]
+
+
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(scan, tmp_path):
     """SIGKILL leaves no chance to tidy up; what is on disk must do."""
     output = tmp_path / "killed.npz"

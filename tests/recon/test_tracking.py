@@ -52,7 +52,7 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
         found = tracker.estimate(readout.index)
         ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (header.lines_per_frame * tr_s)
         lines = torch.from_numpy(memory.shared / np.float32(SCALE))
-        state, misfit = subspace.fit(ages_s, lines)
+        state, _, misfit = subspace.fit(ages_s, lines)
         assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
         misfits.append(found.misfit)
         position = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).float()
