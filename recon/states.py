@@ -1,10 +1,10 @@
 """Where the anatomy has been: the training time's positions as a prior on where it is.
 
 A Gaussian prior allows every mixture of components that is not too large. A breathing body takes few of
-them: its positions lie close to a thin, bent sheet. Here the prior is a mixture of a small Gaussian about
-each position of the training time and, by a small share, of the wide Gaussian that takes it anywhere in the
-subspace. The lines decide between them by how well each foretells them, so that what was never shown is not
-drawn to what was.
+them: its positions lie close to a thin, bent sheet. Here the prior is a mixture of small Gaussians about each
+position of the training time, of two sizes, since no breath is quite as far from the next as the others are,
+and, by a small share, of the wide Gaussian that takes it anywhere in the subspace. The lines decide between
+them by how well each foretells them, so that what was never shown is not drawn to what was.
 
 A mixture of Gaussians about samples is a kernel density: Parzen 1962, 10.1214/aoms/1177704472. The posterior
 mean under a mixture of Gaussians is that of each, weighted by its evidence: Alspach and Sorenson 1972,
@@ -15,10 +15,15 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
 
 MAX_STATES = 8192
+
+SIZES = (1.0, 3.0)
+"""Standard deviations of the small Gaussians, over that of the steps from breath to breath."""
 
 STRANGE = 1e-3
 """Share of the wide Gaussian before anything is known of a frame."""
@@ -41,74 +46,105 @@ class KnownStates:
         (components, components).
     """
 
-    def __init__(self, positions: Tensor, near: Tensor, doubt: Tensor, middle: Tensor, wide: Tensor) -> None:
+    def __init__(
+        self, positions: Doubles, near: Doubles, doubt: Doubles, middle: Doubles, wide: Doubles
+    ) -> None:
         # In units of the small Gaussians, about the middle: there each of them is of covariance 1.
-        self._middle, self._near = middle.double(), near.double()
-        eye = torch.eye(len(middle), dtype=torch.float64, device=middle.device)
-        self._far = torch.linalg.solve_triangular(self._near, eye, upper=False)
-        self._doubt = self._far @ doubt.double() @ self._far.T
+        self._middle, self._near, self._far = middle, near, np.linalg.inv(near)
+        self._doubt = self._far @ doubt @ self._far.T
+        at = self._far @ (positions - middle).T
         # Single precision: an evidence's logarithm is then right to a hundredth, where thousands differ.
-        self._at = (self._far @ (positions.double() - self._middle).T).float().contiguous()
-        self._size = 0.5 * self._at.square().sum(0)
-        wide = self._far @ wide.double() @ self._far.T + self._doubt
-        self._eye, self._surely = eye, torch.linalg.inv(wide)
-        # Of the logarithm of the wide Gaussian's evidence over one small one's, what is the same always.
-        self._odds = math.log(STRANGE / (1 - STRANGE) * len(positions)) - 0.5 * float(torch.logdet(wide))
+        self._at = [np.ascontiguousarray(at / size, np.float32) for size in SIZES]
+        self._half = [0.5 * np.square(at).sum(0) for at in self._at]
+        wide = self._far @ wide @ self._far.T + self._doubt
+        self._surely, self._eye = np.linalg.inv(wide), np.eye(len(middle))
+        # Of the logarithm of the wide Gaussian's evidence over that of a small one, what is the same always.
+        share = STRANGE / (1 - STRANGE) * len(positions) * len(SIZES)
+        self._odds = math.log(share) - 0.5 * _logdet(wide)
 
-    def told(self, covariance: Tensor) -> Tensor:
+    def told(self, covariance: Doubles) -> Doubles:
         """Return what the lines alone tell: the estimates' precision without the wide prior's.
 
         Parameters
         ----------
         covariance
-            Of the estimates under the wide prior, shape (batch, components, components), float64.
+            Of an estimate under the wide prior, shape (components, components).
         """
-        precision = torch.linalg.inv(self._far @ covariance @ self._far.T + self._doubt)
-        told: Tensor = self._far.T @ (precision - self._surely) @ self._far
+        precision = np.linalg.inv(self._far @ covariance @ self._far.T + self._doubt)
+        told: Doubles = self._far.T @ (precision - self._surely) @ self._far
         return told
 
-    def correct(self, estimate: Tensor, covariance: Tensor) -> Tensor:
+    def correct(self, estimate: Doubles, covariance: Doubles) -> Doubles:
         """Return the posterior mean under the mixture.
 
         Parameters
         ----------
         estimate, covariance
-            Posterior mean and covariance under the wide Gaussian, shape (batch, components) and (batch,
-            components, components), float64.
+            Posterior mean and covariance under the wide Gaussian, shape (components,) and (components,
+            components).
 
         Returns
         -------
         position
-            Shape (batch, components), float64.
+            Shape (components,).
         """
-        off = (estimate - self._middle) @ self._far.T
-        root = torch.linalg.cholesky(self._far @ covariance @ self._far.T + self._doubt)
-        precision = torch.cholesky_inverse(root)
-        said = (precision @ off[:, :, None])[:, :, 0]
-        told = torch.linalg.cholesky(precision + (self._eye - self._surely))
-        step = torch.cholesky_inverse(told)  # covariance of a small Gaussian, once the lines are known
-        moved = (step @ said[:, :, None])[:, :, 0]
-        # The logarithm of the evidence of every position, and that of the wide one, less what they share.
-        ones = torch.matmul(0.5 * step.float(), self._at).mul_(self._at).sum(-2)
-        ones = ones.addmm_(moved.float(), self._at).sub_(self._size)
-        dets = (root.diagonal(dim1=1, dim2=2) * told.diagonal(dim1=1, dim2=2)).log().sum(-1)
-        wide = 0.5 * (said * (off - moved)).sum(-1) + dets + self._odds
-        share = torch.softmax(torch.cat([ones, wide[:, None].float()], 1), 1)
-        strange = share[:, -1:].double()
-        about = (share[:, :-1] @ self._at.T).double()
-        near = (1 - strange) * moved + (step @ about[:, :, None])[:, :, 0]
-        found: Tensor = (near + strange * off) @ self._near.T + self._middle
+        off = self._far @ (estimate - self._middle)
+        spread = self._far @ covariance @ self._far.T + self._doubt
+        precision = np.linalg.inv(spread)
+        said = precision @ off
+        told = precision - self._surely
+        wide = 0.5 * (float(said @ off) - _logdet(precision)) + self._odds
+        met = [self._met(n, told, said) for n in range(len(SIZES))]
+        most = max(wide, *(float(logs.max()) + same for logs, same, _, _ in met))
+        strange = math.exp(wide - most)
+        total, near = strange, strange * off
+        for (logs, same, step, moved), at, size in zip(met, self._at, SIZES, strict=True):
+            shares = np.exp(logs + np.float32(same - most))
+            share = float(shares.sum())
+            # Not a product of BLAS, which would wait for a second thread.
+            about = np.einsum("kn,n->k", at, shares).astype(np.float64)
+            total, near = total + share, near + size * (share * moved + step @ about)
+        found: Doubles = self._near @ (near / total) + self._middle
         return found
 
+    def _met(
+        self, n: int, told: Doubles, said: Doubles
+    ) -> tuple[NDArray[np.float32], float, Doubles, Doubles]:
+        """Let the small Gaussians of one size meet the lines.
 
-def learn_near(positions: Tensor, groups: Tensor, times_s: Tensor, told: Tensor, apart_s: float) -> Tensor:
+        Returns
+        -------
+        logs, same
+            Logarithm of the evidence of each, in two parts, of which one is the same for all.
+        step, moved
+            Covariance of each, and how far the lines move the one in the middle, in units of the size.
+        """
+        size, at = SIZES[n], self._at[n]
+        known = self._eye + size**2 * told
+        step = np.asarray(np.linalg.inv(known), np.float64)
+        moved: Doubles = step @ (size * said)
+        slope = (0.5 * step).astype(np.float32) @ at
+        slope += moved.astype(np.float32)[:, None]
+        slope *= at
+        logs = slope.sum(0)
+        logs -= self._half[n]
+        return logs, 0.5 * (size * float(said @ moved) - _logdet(known)), step, moved
+
+
+def _logdet(matrix: Doubles) -> float:
+    return float(np.linalg.slogdet(matrix)[1])
+
+
+def learn_near(
+    positions: Doubles, scans: NDArray[np.int64], times_s: Doubles, told: Doubles, apart_s: float
+) -> Doubles:
     """Learn how far from a known position the anatomy may be: as far as from one breath to the next.
 
     Parameters
     ----------
     positions
-        Of the training time, shape (states, components), float64.
-    groups, times_s
+        Of the training time, shape (states, components).
+    scans, times_s
         Scan that each is of, and its time in it, shape (states,), seconds.
     told
         What the lines of a frame tell on average, as `KnownStates.told` returns it, shape (components,
@@ -119,16 +155,15 @@ def learn_near(positions: Tensor, groups: Tensor, times_s: Tensor, told: Tensor,
     Returns
     -------
     near
-        As for `KnownStates`, float64.
+        As for `KnownStates`.
     """
-    values, vectors = torch.linalg.eigh(told)
-    seen = positions @ (vectors * values.clamp(min=0).sqrt())
-    size = seen.square().sum(1)
-    away = size[:, None] + size[None] - 2 * seen @ seen.T
-    close = (groups[:, None] == groups[None]) & ((times_s[:, None] - times_s[None]).abs() < apart_s)
-    steps = positions - positions[away.masked_fill(close, math.inf).argmin(1)]
+    values, vectors = np.linalg.eigh(told)
+    seen = positions @ (vectors * np.sqrt(np.maximum(values, 0)))
+    size = np.square(seen).sum(1)
+    away = size[:, None] + size - 2 * seen @ seen.T
+    away[(scans[:, None] == scans) & (np.abs(times_s[:, None] - times_s) < apart_s)] = np.inf
+    steps = positions - positions[away.argmin(1)]
     covariance = steps.T @ steps / len(steps)
-    floor = 1e-5 * covariance.trace() / len(covariance)
-    eye = torch.eye(len(covariance), dtype=torch.float64)
-    near: Tensor = torch.linalg.cholesky(covariance + max(float(floor), 1e-12) * eye)
+    floor = max(1e-5 * float(np.trace(covariance)) / len(covariance), 1e-12)
+    near: Doubles = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
     return near

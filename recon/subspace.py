@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -140,7 +141,10 @@ class Subspace(nn.Module):
         ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
         shown = torch.cat([state, ones], 1) @ self.predict.double().T
         known = self.known()
-        shown = (shown if known is None else known.correct(shown, covariance)).float()
+        if known is not None:
+            pairs = zip(shown.cpu().numpy(), covariance.cpu().numpy(), strict=True)
+            shown = torch.from_numpy(np.stack([known.correct(*pair) for pair in pairs])).to(shown.device)
+        shown = shown.float()
         mean, basis, _ = self.hybrid()
         values = shown @ basis.reshape(self.components, -1) + mean.reshape(-1)
         estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
@@ -255,9 +259,9 @@ class Subspace(nn.Module):
     def known(self) -> KnownStates | None:
         """Return the prior of the training time's positions, or None where none were kept."""
         if self.kept and self._known is None:
-            shown = self.to_shown()
-            middle = self.predict[:, -1]
-            self._known = KnownStates(self.states, self.near, self.doubt, middle, shown @ shown.T)
+            shown, middle = self.to_shown(), self.predict[:, -1]
+            arrays = (self.states, self.near, self.doubt, middle, shown @ shown.T)
+            self._known = KnownStates(*(a.double().cpu().numpy() for a in arrays))
         return self._known
 
     def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:

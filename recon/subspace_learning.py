@@ -139,17 +139,11 @@ def _keep(
     found.forget()
     known = found.known()
     assert known is not None
-    groups = np.repeat(np.arange(len(sets)), [len(s) for s in sets])[kept]
+    scans = np.repeat(np.arange(len(sets)), [len(s) for s in sets])[kept]
     times_s = np.concatenate([np.arange(len(s)) * frame_s for s in sets])[kept]
-    found.near.copy_(
-        learn_near(
-            torch.from_numpy(at[kept]),
-            torch.from_numpy(groups),
-            torch.from_numpy(times_s),
-            known.told(covariance).mean(0),
-            min(BREATH_S, 0.25 * float(times_s.max())),
-        )
-    )
+    told = np.mean([known.told(one) for one in covariance.numpy()], axis=0)
+    apart_s = min(BREATH_S, 0.25 * float(times_s.max()))
+    found.near.copy_(torch.from_numpy(learn_near(at[kept], scans, times_s, told, apart_s)))
     found.forget()
 
 

@@ -66,10 +66,10 @@ class Tracker:
             air = subspace.air.repeat_interleave(2, dim=1)
             self._air: Floats = air.contiguous().numpy()
             self._air_samples: Doubles = subspace.air.sum(1).double().numpy()
-            self._root = subspace.root.double()
-            predict = subspace.predict.double()
-            self._to_shown, self._shown = subspace.to_shown(), predict[:, -1].contiguous()
-            self._known_states = subspace.known()
+            self._root: Doubles = subspace.root.double().numpy()
+            self._to_shown: Doubles = subspace.to_shown().numpy()
+            self._shown: Doubles = subspace.predict[:, -1].double().numpy()
+            self._known = subspace.known()
             # Real and imaginary parts in turn, on the scan's scale.
             self._basis = (subspace.basis.reshape(n, -1) * scale).contiguous()
             self._mean = (subspace.mean.reshape(-1) * scale).contiguous()
@@ -85,7 +85,7 @@ class Tracker:
         assert not self._used[oldest]
         self._oldest = oldest
         self._noise, self._knots, self._components = float(subspace.noise), subspace.knots, n
-        self._eye = torch.eye(len(self._root), dtype=torch.float64)
+        self._eye = np.eye(len(self._root))
         self._seen = np.full(ny, -1, np.int64)
         self._said: Doubles = np.zeros((ny, n))
         self._energy: Doubles = np.zeros(ny)
@@ -117,28 +117,28 @@ class Tracker:
         age = np.minimum(line - self._seen, self._oldest)
         used, terms = self._used[age], self._terms[:, age]
         n, knots = self._components, self._knots
-        said = self._root.T @ torch.from_numpy((terms @ self._said).reshape(-1))
+        said = self._root.T @ (terms @ self._said).reshape(-1)
         pairs = (terms[:, None] * terms[None]).reshape(knots * knots, -1)
-        blocks = torch.from_numpy(pairs) @ torch.from_numpy(self._gram)
-        normal = blocks.view(knots, knots, n, n).transpose(1, 2).reshape(knots * n, knots * n)
-        known = self._root.T @ (normal @ self._root)
+        blocks = (pairs @ self._gram).reshape(knots, knots, n, n)
+        normal = blocks.transpose(0, 2, 1, 3).reshape(knots * n, knots * n)
+        known = self._root.T @ normal @ self._root
         energy, samples = float(used @ self._energy), 2 * self._shape[1] * max(float(used.sum()), 1.0)
         noise = self._noise_in(used)
-        root, state = self._solve(known, said, noise)
+        state, spread = self._solve(known, said, noise)
         left = (energy - 2 * float(state @ said) + float(state @ (known @ state))) / samples
         if left > EXPLAINED * noise:  # the lines are believed less; see `Subspace.fit`
-            root, state = self._solve(known, said, left)
-        shown = self._to_shown @ state + self._shown
-        if self._known_states is not None:
-            half = torch.linalg.solve_triangular(root, self._to_shown.T, upper=False)
-            shown = self._known_states.correct(shown[None], (half.T @ half)[None])[0]
-        return Estimate(shown.float(), left / noise)
+            state, spread = self._solve(known, said, left)
+        shown: Doubles = self._to_shown @ state + self._shown
+        if self._known is not None:
+            covariance: Doubles = self._to_shown @ spread
+            shown = self._known.correct(shown, covariance)
+        return Estimate(torch.from_numpy(shown.astype(np.float32)), left / noise)
 
-    def _solve(
-        self, known: torch.Tensor, said: torch.Tensor, noise: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        root = torch.linalg.cholesky(known.div(noise).add_(self._eye))
-        return root, torch.cholesky_solve(said.div(noise)[:, None], root)[:, 0]
+    def _solve(self, known: Doubles, said: Doubles, noise: float) -> tuple[Doubles, Doubles]:
+        """Return the state, and its covariance with the position that is shown."""
+        asked = np.column_stack((said / noise, self._to_shown.T))
+        solved = np.asarray(np.linalg.solve(known / noise + self._eye, asked), np.float64)
+        return solved[:, 0], solved[:, 1:]
 
     def _noise_in(self, used: Doubles) -> float:
         count = float(used @ self._air_samples)

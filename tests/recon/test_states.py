@@ -15,7 +15,7 @@ from recon.cascade import named_config
 from recon.examples import examples_of
 from recon.fourier import to_image
 from recon.memory import LineMemory
-from recon.states import STRANGE, KnownStates, learn_near
+from recon.states import SIZES, STRANGE, KnownStates, learn_near
 from recon.subspace_learning import learn_subspace
 from recon.tracking import Tracker
 
@@ -35,7 +35,7 @@ def estimated(x: np.ndarray, noise: np.ndarray, middle: np.ndarray, wide: np.nda
     """Return the posterior mean and covariance of what is seen at x with a noise, under the wide Gaussian."""
     covariance = np.linalg.inv(np.linalg.inv(noise) + np.linalg.inv(wide))
     mean = covariance @ (np.linalg.solve(noise, x) + np.linalg.solve(wide, middle))
-    return torch.from_numpy(mean)[None], torch.from_numpy(covariance)[None]
+    return mean, covariance
 
 
 @settings(max_examples=25, deadline=None)
@@ -53,37 +53,36 @@ def test_the_position_is_the_integral_over_the_mixture(seed: int, reach: float):
     seen = reach * rng.normal(size=2)
     # The wide Gaussian and the noise are of the path; the doubt is what its end adds to both.
     mean, covariance = estimated(seen, noise, middle, wide)
-    known = KnownStates(*(torch.from_numpy(a) for a in (positions, near, doubt, middle, wide)))
-    found = known.correct(mean, covariance)[0].numpy()
+    found = KnownStates(positions, near, doubt, middle, wide).correct(mean, covariance)
     axis = np.linspace(-16, 16, 641)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     prior = STRANGE * gauss(grid, middle, wide + doubt)
     for position in positions:
-        prior = prior + (1 - STRANGE) / 5 * gauss(grid, position, near @ near.T)
-    shown = covariance[0].numpy() + doubt
-    likelihood = gauss(grid, mean[0].numpy(), shown) / gauss(grid, middle, wide + doubt)
+        for size in SIZES:
+            prior += (1 - STRANGE) / (5 * len(SIZES)) * gauss(grid, position, size**2 * near @ near.T)
+    likelihood = gauss(grid, mean, covariance + doubt) / gauss(grid, middle, wide + doubt)
     weight = prior * likelihood
     assert found == pytest.approx((weight @ grid) / weight.sum(), abs=2e-3)
 
 
 def test_what_lies_far_from_all_known_positions_is_left_where_the_lines_put_it():
-    positions, eye = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)), torch.eye(3)
-    known = KnownStates(positions, 0.01 * eye, 0 * eye, torch.zeros(3), 100 * eye)
-    far, sure = torch.tensor([[9.0, -7.0, 8.0]]).double(), 1e-2 * eye.double()[None]
-    assert torch.allclose(known.correct(far, sure), far, atol=1e-6)
-    close = positions[7:8].double() + 0.05
-    assert (known.correct(close, sure) - positions[7]).norm() < 0.2 * (close - positions[7]).norm()
+    positions, eye = np.random.default_rng(1).normal(size=(50, 3)), np.eye(3)
+    known = KnownStates(positions, 0.01 * eye, 0 * eye, np.zeros(3), 100 * eye)
+    far, sure = np.array([9.0, -7.0, 8.0]), 1e-2 * eye
+    assert known.correct(far, sure) == pytest.approx(far, abs=1e-6)
+    close = positions[7] + 0.05
+    corrected = known.correct(close, sure) - positions[7]
+    assert np.linalg.norm(corrected) < 0.2 * np.linalg.norm(close - positions[7])
 
 
 def test_the_nearest_position_is_looked_for_in_other_breaths_and_scans():
     """Positions a frame apart would make the anatomy seem to come back to within a frame's step."""
-    t = torch.arange(200) * 0.05
-    lap = (t / 2.0).floor()
-    path = torch.stack([torch.sin(torch.pi * t), torch.cos(torch.pi * t), 0.2 * lap], 1).double()
-    one, two = torch.zeros(200), (torch.arange(200) % 2).float()
+    t = np.arange(200) * 0.05
+    path = np.stack([np.sin(np.pi * t), np.cos(np.pi * t), 0.2 * np.floor(t / 2.0)], 1)
+    one, two = np.zeros(200, np.int64), np.arange(200) % 2
 
-    def upwards(groups: torch.Tensor, apart_s: float) -> float:
-        near = learn_near(path, groups, t, torch.eye(3).double(), apart_s)
+    def upwards(scans: np.ndarray, apart_s: float) -> float:
+        near = learn_near(path, scans, t, np.eye(3), apart_s)
         return float((near @ near.T)[2, 2])
 
     assert upwards(one, 1.0) == pytest.approx(0.04, rel=0.1)  # a lap up or down

@@ -118,7 +118,12 @@ def test_a_training_with_a_subspace_survives_its_file_and_beats_view_sharing(tmp
 def test_an_untrained_cascade_starts_from_the_subspace(learnt):
     """Its blocks add nothing yet, and without lambda the lines change nothing."""
     config = dataclasses.replace(
-        named_config("compact", NY, NX), components=learnt.components, states=0, lam=0.0, learned=False
+        named_config("compact", NY, NX),
+        components=learnt.components,
+        knots=6,
+        states=0,
+        lam=0.0,
+        learned=False,
     )
     cascade = Cascade(config)
     cascade.subspace.load_state_dict(learnt.state_dict())
