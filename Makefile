@@ -28,8 +28,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 # The shipped weights, made again from nothing into build/weights: an hour or two on two quiet cores. What a
-# kill left undone is gone on with by the next call. (Those of the patients that are shipped were made at rates of
-# 2e-3 and 4e-4, which silenced their blocks; what is made now differs from them.)
+# kill left undone is gone on with by the next call.
 PATIENTS := 1 2 3 4 5 6
 WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz)
 TRAIN := --network compact --rates 5e-4 1e-4 --augment --shift-px 3 --warp-px 2 --balanced --seed 1

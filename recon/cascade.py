@@ -181,7 +181,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     if name == "population":
         return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
     if name == "compact":
-        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 4, "states": 2048}
+        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "states": 2048}
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
