@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
@@ -56,6 +57,8 @@ class KnownStates:
         # Single precision: an evidence's logarithm is then right to a hundredth, where thousands differ.
         self._at = [np.ascontiguousarray(at / size, np.float32) for size in SIZES]
         self._half = [0.5 * np.square(at).sum(0) for at in self._at]
+        # Large products are torch's, which keeps to the threads that it is told to use; numpy's does not.
+        self._lent = [torch.from_numpy(at) for at in self._at]
         wide = self._far @ wide @ self._far.T + self._doubt
         self._surely, self._eye = np.linalg.inv(wide), np.eye(len(middle))
         # Of the logarithm of the wide Gaussian's evidence over that of a small one, what is the same always.
@@ -101,7 +104,6 @@ class KnownStates:
         for (logs, same, step, moved), at, size in zip(met, self._at, SIZES, strict=True):
             shares = np.exp(logs + np.float32(same - most))
             share = float(shares.sum())
-            # Not a product of BLAS, which would wait for a second thread.
             about = np.einsum("kn,n->k", at, shares).astype(np.float64)
             total, near = total + share, near + size * (share * moved + step @ about)
         found: Doubles = self._near @ (near / total) + self._middle
@@ -123,7 +125,7 @@ class KnownStates:
         known = self._eye + size**2 * told
         step = np.asarray(np.linalg.inv(known), np.float64)
         moved: Doubles = step @ (size * said)
-        slope = (0.5 * step).astype(np.float32) @ at
+        slope = torch.mm(torch.from_numpy((0.5 * step).astype(np.float32)), self._lent[n]).numpy()
         slope += moved.astype(np.float32)[:, None]
         slope *= at
         logs = slope.sum(0)

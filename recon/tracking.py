@@ -62,7 +62,7 @@ class Tracker:
             self._inverse_scale = np.float32(1 / scale)
             self._mean_rows: Floats = mean.reshape(ny, -1).numpy()
             self._basis_rows: Floats = basis.reshape(n, ny, -1).transpose(0, 1).contiguous().numpy()
-            self._gram: Doubles = gram.reshape(ny, -1).numpy()
+            self._gram = gram.reshape(ny, -1).contiguous()
             air = subspace.air.repeat_interleave(2, dim=1)
             self._air: Floats = air.contiguous().numpy()
             self._air_samples: Doubles = subspace.air.sum(1).double().numpy()
@@ -119,9 +119,11 @@ class Tracker:
         n, knots = self._components, self._knots
         said = self._root.T @ (terms @ self._said).reshape(-1)
         pairs = (terms[:, None] * terms[None]).reshape(knots * knots, -1)
-        blocks = (pairs @ self._gram).reshape(knots, knots, n, n)
-        normal = blocks.transpose(0, 2, 1, 3).reshape(knots * n, knots * n)
-        known = self._root.T @ normal @ self._root
+        # Large products are torch's, which keeps to the threads that it is told to use; numpy's does not.
+        blocks = torch.mm(torch.from_numpy(pairs), self._gram).view(knots, knots, n, n)
+        normal = blocks.transpose(1, 2).reshape(knots * n, knots * n)
+        root = torch.from_numpy(self._root)
+        known: Doubles = torch.mm(root.T, torch.mm(normal, root)).numpy()
         energy, samples = float(used @ self._energy), 2 * self._shape[1] * max(float(used.sum()), 1.0)
         noise = self._noise_in(used)
         state, spread = self._solve(known, said, noise)
