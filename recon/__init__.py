@@ -1,1 +1,1 @@
-"""Reconstructors: readouts in, images out. Needs numpy and torch; never numba."""
+"""Reconstructors: readouts in, images out. Needs numpy and torch; numba makes the patients' images sooner."""

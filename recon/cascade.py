@@ -116,7 +116,7 @@ class CascadeConfig:
         most = MAX_STATES if self.components else 0
         if not 0 <= self.states <= most:
             raise InputError(
-                f"cascade: states = {self.states}: expected 0 to {most}, or 0 without a subspace"
+                f"cascade: states = {self.states}: expected 0 to {MAX_STATES} with a subspace, 0 without"
             )
         if not 1 <= self.coils <= MAX_COILS:
             raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")

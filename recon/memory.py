@@ -79,6 +79,11 @@ class LineMemory:
         return complete
 
     @property
+    def settled(self) -> bool:
+        """Return whether the arrays hold every line that has come; some wait for others in between."""
+        return not self._waiting
+
+    @property
     def acquired(self) -> NDArray[np.complex64]:
         """Return the lines of `mask`, zero elsewhere, shape (coils, ny, nx)."""
         return np.where(self.mask[:, None], self.shared, np.complex64(0))

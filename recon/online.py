@@ -1,15 +1,18 @@
 """The cascade in the stream: lines in, images out.
 
 Where the cascade starts from the subspace of the anatomy, what its lines say is worked out as they come
-(`recon.tracking`). A frame's last line then costs a small linear system, and where the estimate explains the
-lines, that is the image. Else the blocks mend it.
+(`recon.tracking`, which needs numba; without it, all at once after a frame's last line). A frame's last line
+then costs a small linear system, and where the estimate explains the lines, that is the image. Else the
+blocks mend it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ from mrsim.stream import Header, Readout
 from recon.checkpoint import Checkpoint, load
 from recon.coil_inputs import coil_inputs
 from recon.engines import accelerated, choose, forget_ranges, warm_up
+from recon.fourier import to_image
 from recon.inputs import Inputs
 from recon.instants import offset_ns
 from recon.memory import LineMemory
@@ -28,7 +32,9 @@ from recon.protocol import Emit, Image
 from recon.sensitivities import Autocalibration
 from recon.subspace import EXPLAINED, believed
 from recon.threads import settle_threads
-from recon.tracking import Estimate, Tracker
+
+if TYPE_CHECKING:
+    from recon.tracking import Estimate, Tracker
 
 
 class OnlineCascade:
@@ -107,7 +113,7 @@ class OnlineCascade:
     def push(self, readout: Readout) -> None:
         """Take one line; the frame's last one emits its image, and its band before it."""
         complete = self._memory.push(readout)
-        if self._tracker is not None:
+        if self._tracker is not None and self._memory.settled:
             self._tracker.follow(self._memory)
         if complete:
             shows_ns = self._header.echo_ns(readout.index) + self._shown_ns
@@ -124,34 +130,49 @@ class OnlineCascade:
         mean = config.coils > 1 or "mean" in (config.start, *config.memories)
         self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
         self._tracker: Tracker | None = None
-        if subspace is not None:
+        if subspace is not None and importlib.util.find_spec("numba") is not None:
+            from recon.tracking import Tracker
+
             self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9, self._columns)
 
     def _reconstruct(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
         """Give the band, if there is to be one, and the whole image."""
-        tracker, estimate = self._tracker, None
+        tracker, estimate, columns = self._tracker, None, self._columns
         if tracker is not None:
             estimate = tracker.estimate(line)
-            if estimate.misfit < EXPLAINED and self._cascade.config.learned:
-                if self._columns is not None:
-                    yield self._columns, tracker.band(estimate)
+            if self._explained(estimate.misfit):
+                if columns is not None:
+                    yield columns, tracker.band(estimate)
                 yield None, tracker.image(estimate)
                 return
         inputs = self._inputs(line, estimate)
+        if tracker is None and inputs.misfit is not None and self._explained(float(inputs.misfit)):
+            pixels = self._unscaled(to_image(inputs.named("subspace"), (-2,)))
+            if columns is not None:
+                yield columns, np.ascontiguousarray(pixels[:, slice(*columns)])
+            yield None, pixels
+            return
         own = torch.get_num_threads()
         torch.set_num_threads(self._of_blocks)
         try:
-            if self._columns is not None:
-                yield self._columns, self._mended(inputs.band(slice(*self._columns)))
+            if columns is not None:
+                yield columns, self._mended(inputs.band(slice(*columns)))
             yield None, self._mended(inputs)
         finally:
             torch.set_num_threads(own)
 
+    def _explained(self, misfit: float) -> bool:
+        """Return whether the subspace explains the lines, so that there is nothing for the blocks to mend."""
+        return misfit < EXPLAINED and self._cascade.config.learned
+
     def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
         with torch.inference_mode():
-            image: Tensor = self._cascade(inputs)
-        return np.asarray(image[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
+            return self._unscaled(self._cascade(inputs))
+
+    def _unscaled(self, images: Tensor) -> NDArray[np.complex64]:
+        """Return the only image of a batch on the scan's scale."""
+        return np.asarray(images[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
 
     def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
         memory, scale = self._memory, self._checkpoint.scale
@@ -165,9 +186,10 @@ class OnlineCascade:
             shared=shared,
             mean=torch.from_numpy(memory.mean * np.float32(1 / scale)),
         )
-        if self._tracker is not None:
-            estimate = estimate or self._tracker.estimate(line)
-            misfit = torch.tensor([estimate.misfit])
-            start = believed(self._tracker.hybrid(estimate), shared, misfit)
-            inputs = dataclasses.replace(inputs, subspace=start, misfit=misfit)
-        return inputs
+        if self._tracker is None:
+            header = self._header
+            return self._cascade.prepare(inputs, header.lines_seen * header.tr_ns / 1e9)
+        estimate = estimate or self._tracker.estimate(line)
+        misfit = torch.tensor([estimate.misfit])
+        start = believed(self._tracker.hybrid(estimate), shared, misfit)
+        return dataclasses.replace(inputs, subspace=start, misfit=misfit)

@@ -45,25 +45,35 @@ class KnownStates:
     middle, wide
         Mean and covariance of the wide Gaussian, without `doubt`, shape (components,) and
         (components, components).
+
+    Attributes
+    ----------
+    far
+        L^-1: from a position less the middle to the units in which the small Gaussians are of covariance 1.
+    at
+        Known positions in these units, shape (components, states), float32.
+    doubt, surely
+        In these units the covariance that the estimates lack, and the inverse of the wide Gaussian's with it,
+        shape (components, components).
+    odds
+        Of the logarithm of the wide Gaussian's evidence over that of a small one, what is the same always.
     """
 
     def __init__(
         self, positions: Doubles, near: Doubles, doubt: Doubles, middle: Doubles, wide: Doubles
     ) -> None:
-        # In units of the small Gaussians, about the middle: there each of them is of covariance 1.
-        self._middle, self._near, self._far = middle, near, np.linalg.inv(near)
-        self._doubt = self._far @ doubt @ self._far.T
-        at = self._far @ (positions - middle).T
+        self._middle, self._near, self.far = middle, near, np.linalg.inv(near)
+        self.doubt = self.far @ doubt @ self.far.T
         # Single precision: an evidence's logarithm is then right to a hundredth, where thousands differ.
-        self._at = [np.ascontiguousarray(at / size, np.float32) for size in SIZES]
-        self._half = [0.5 * np.square(at).sum(0) for at in self._at]
+        at = np.ascontiguousarray(self.far @ (positions - middle).T, np.float32)
         # Large products are torch's, which keeps to the threads that it is told to use; numpy's does not.
-        self._lent = [torch.from_numpy(at) for at in self._at]
-        wide = self._far @ wide @ self._far.T + self._doubt
-        self._surely, self._eye = np.linalg.inv(wide), np.eye(len(middle))
-        # Of the logarithm of the wide Gaussian's evidence over that of a small one, what is the same always.
+        self.at, n = torch.from_numpy(at), len(at)
+        self._turned = torch.empty(2 * n, at.shape[1])  # the positions in other axes, and their squares
+        self._squares = np.square(np.array(SIZES))[:, None]
+        wide = self.far @ wide @ self.far.T + self.doubt
+        self.surely: Doubles = np.asarray(np.linalg.inv(wide), np.float64)
         share = STRANGE / (1 - STRANGE) * len(positions) * len(SIZES)
-        self._odds = math.log(share) - 0.5 * _logdet(wide)
+        self.odds = math.log(share) - 0.5 * _logdet(wide)
 
     def told(self, covariance: Doubles) -> Doubles:
         """Return what the lines alone tell: the estimates' precision without the wide prior's.
@@ -73,8 +83,8 @@ class KnownStates:
         covariance
             Of an estimate under the wide prior, shape (components, components).
         """
-        precision = np.linalg.inv(self._far @ covariance @ self._far.T + self._doubt)
-        told: Doubles = self._far.T @ (precision - self._surely) @ self._far
+        precision = np.linalg.inv(self.far @ covariance @ self.far.T + self.doubt)
+        told: Doubles = self.far.T @ (precision - self.surely) @ self.far
         return told
 
     def correct(self, estimate: Doubles, covariance: Doubles) -> Doubles:
@@ -91,46 +101,34 @@ class KnownStates:
         position
             Shape (components,).
         """
-        off = self._far @ (estimate - self._middle)
-        spread = self._far @ covariance @ self._far.T + self._doubt
-        precision = np.linalg.inv(spread)
+        off = self.far @ (estimate - self._middle)
+        precision = np.linalg.inv(self.far @ covariance @ self.far.T + self.doubt)
         said = precision @ off
-        told = precision - self._surely
-        wide = 0.5 * (float(said @ off) - _logdet(precision)) + self._odds
-        met = [self._met(n, told, said) for n in range(len(SIZES))]
-        most = max(wide, *(float(logs.max()) + same for logs, same, _, _ in met))
-        strange = math.exp(wide - most)
-        total, near = strange, strange * off
-        for (logs, same, step, moved), at, size in zip(met, self._at, SIZES, strict=True):
-            shares = np.exp(logs + np.float32(same - most))
-            share = float(shares.sum())
-            about = np.einsum("kn,n->k", at, shares).astype(np.float64)
-            total, near = total + share, near + size * (share * moved + step @ about)
-        found: Doubles = self._near @ (near / total) + self._middle
+        wide = 0.5 * (float(said @ off) - _logdet(precision)) + self.odds
+        # Along the axes of what the lines tell, every component meets them by itself, whatever the size.
+        told, axes = np.linalg.eigh(precision - self.surely)
+        told, said = np.maximum(told, 0), axes.T @ said
+        loose = 1 + self._squares * told
+        at = self._along(axes)
+        slopes = np.concatenate((said / loose, -0.5 * told / loose), 1).astype(np.float32)
+        logs = torch.mm(torch.from_numpy(slopes), self._turned).numpy()
+        same = 0.5 * (self._squares * said**2 / loose - np.log(loose)).sum(1)
+        most = max(wide, float((logs.max(1) + same).max()))
+        logs += (same - most).astype(np.float32)[:, None]
+        shares = np.exp(logs, out=logs)
+        strange, share = math.exp(wide - most), shares.sum(1).astype(np.float64)
+        about = torch.mm(torch.from_numpy(shares), at.T).numpy()
+        moved = ((about + self._squares * share[:, None] * said) / loose).sum(0)
+        near = (axes @ moved + strange * off) / (strange + share.sum())
+        found: Doubles = self._near @ near + self._middle
         return found
 
-    def _met(
-        self, n: int, told: Doubles, said: Doubles
-    ) -> tuple[NDArray[np.float32], float, Doubles, Doubles]:
-        """Let the small Gaussians of one size meet the lines.
-
-        Returns
-        -------
-        logs, same
-            Logarithm of the evidence of each, in two parts, of which one is the same for all.
-        step, moved
-            Covariance of each, and how far the lines move the one in the middle, in units of the size.
-        """
-        size, at = SIZES[n], self._at[n]
-        known = self._eye + size**2 * told
-        step = np.asarray(np.linalg.inv(known), np.float64)
-        moved: Doubles = step @ (size * said)
-        slope = torch.mm(torch.from_numpy((0.5 * step).astype(np.float32)), self._lent[n]).numpy()
-        slope += moved.astype(np.float32)[:, None]
-        slope *= at
-        logs = slope.sum(0)
-        logs -= self._half[n]
-        return logs, 0.5 * (size * float(said @ moved) - _logdet(known)), step, moved
+    def _along(self, axes: Doubles) -> torch.Tensor:
+        """Return the positions along some axes, and leave them and their squares in `_turned`."""
+        at, squares = self._turned[: len(axes)], self._turned[len(axes) :]
+        torch.mm(torch.from_numpy(axes.T.astype(np.float32)), self.at, out=at)
+        torch.mul(at, at, out=squares)
+        return at
 
 
 def _logdet(matrix: Doubles) -> float:

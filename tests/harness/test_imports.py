@@ -56,13 +56,11 @@ assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual"]) == 2
 
 
 def test_a_stored_stream_is_replayed_without_numba(tmp_path: Path) -> None:
-    made = run(
-        [], "from harness.cli import main\nmain('simulate quasar -o a.stream --frames 12'.split())", tmp_path
-    )
-    assert made.returncode == 0, made.stderr
-    code = (
-        "from harness.cli import main\nsys.exit(main('replay a.stream view-sharing --clock virtual'.split()))"
-    )
-    done = run(["numba"], code, tmp_path)
-    assert (done.returncode, done.stderr) == (4, "")
-    assert "INSUFFICIENT" in done.stdout
+    """By the cascade of a patient, too, whose images are then found all at once."""
+    code = "from harness.cli import main\nsys.exit(main({}.split()))"
+    simulate = "simulate patient1 --acceleration 5 -o a.stream --frames 20"
+    assert run([], code.format(repr(simulate)), tmp_path).returncode == 0
+    for candidate in ("view-sharing", "cascade:patient1-5x,eager,20-44"):
+        done = run(["numba"], code.format(repr(f"replay a.stream {candidate} --clock virtual")), tmp_path)
+        assert (done.returncode, done.stderr) == (4, "")
+        assert "INSUFFICIENT" in done.stdout

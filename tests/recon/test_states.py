@@ -128,7 +128,7 @@ def test_line_by_line_they_correct_as_for_all_lines_at_once(learnt):
 
 
 def test_states_without_a_subspace_or_beyond_all_bounds_are_refused():
-    with pytest.raises(InputError, match="states = 10: expected 0 to 0"):
+    with pytest.raises(InputError, match="states = 10: expected 0 to 8192 with a subspace, 0 without"):
         dataclasses.replace(named_config("population", 24, 20), states=10)
     with pytest.raises(InputError, match="states = 100000"):
         dataclasses.replace(named_config("compact", 24, 20), states=100_000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -162,7 +164,8 @@ def test_more_noise_is_told_from_other_anatomy(nx: int):
     assert learnt.fit(ages_s, other)[2].min() > 1.4
 
 
-def test_blocks_are_left_out_only_where_they_have_nothing_to_mend():
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "without numba"])
+def test_blocks_are_left_out_only_where_they_have_nothing_to_mend(compiled, monkeypatch):
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
     result = train([small_stream(frames=160, seed=5)], config, Plan((Stage("coarse", 1, 1e-3),), columns=16))
     cascade = result.cascade
@@ -178,11 +181,17 @@ def test_blocks_are_left_out_only_where_they_have_nothing_to_mend():
     with torch.no_grad():
         prepared = cascade.prepare(inputs, FRAME_S)
         estimate = to_image(prepared.subspace, (-2,)).numpy() * result.scale
-    shown = np.stack([i.pixels for i in run(OnlineCascade(result), test)[-len(examples) :]])
+    if not compiled:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+        monkeypatch.setitem(sys.modules, "recon.tracking", None)
+    images = run(OnlineCascade(result, columns=(4, 12)), test)[-2 * len(examples) :]
+    assert [i.columns for i in images[:2]] == [(4, 12), None]
+    bands, shown = (np.stack([i.pixels for i in images[start::2]]) for start in (0, 1))
     alike = np.abs(shown - estimate).max((1, 2)) < 1e-3 * np.abs(estimate).max()
     assert np.array_equal(alike, prepared.misfit.numpy() < EXPLAINED)
     assert alike.any()
     assert not alike.all()
+    assert bands[alike] == pytest.approx(shown[alike][:, :, 4:12], abs=1e-6 * float(np.abs(estimate).max()))
 
 
 def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():

@@ -19,10 +19,15 @@ SCALE = 3.0
 
 
 def subspace_of(
-    seed: int, components: int = 3, knots: int = 5, matrix: tuple[int, int] = (12, 10)
+    seed: int,
+    matrix: tuple[int, int] = (12, 10),
+    components: int = 3,
+    knots: int = 5,
+    states: int = 0,
+    apart: float = 5.0,
 ) -> Subspace:
     """Return a subspace of random numbers: what holds for it holds for any."""
-    made, rng = Subspace(matrix, components=3, knots=5), np.random.default_rng(seed)
+    made, rng = Subspace(matrix, components, knots, states), np.random.default_rng(seed)
 
     def fill(buffer: torch.Tensor, size: float) -> None:
         buffer.copy_(torch.from_numpy(size * rng.normal(size=tuple(buffer.shape))))
@@ -33,6 +38,10 @@ def subspace_of(
     fill(made.predict, 0.5)
     made.noise.fill_(float(rng.uniform(1e-3, 1e-1)))
     made.spacing.fill_(8 * 2.2e-3)
+    if states:
+        fill(made.states, apart)
+        made.near.copy_(torch.eye(components) + 0.3 * torch.ones(components, components).tril(-1))
+        made.doubt.copy_(0.1 * made.near @ made.near.T)
     made.forget()
     return made
 
@@ -41,7 +50,7 @@ def subspace_of(
 def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
     """At every frame's end, in any subspace, whatever came before."""
     stream = small_stream(frames=14, seed=seed, noise=0.3 if seed % 2 else 0.02)
-    header, subspace = stream.header, subspace_of(seed, matrix=stream.header.matrix)
+    header, subspace = stream.header, subspace_of(seed, stream.header.matrix)
     tr_s = header.tr_ns / 1e9
     memory, tracker, misfits = LineMemory(header, mean=False), Tracker(subspace, SCALE, tr_s), []
     for readout in stream:
@@ -67,6 +76,38 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
     assert len(misfits) == 14
 
 
+@pytest.mark.parametrize(
+    ("components", "states", "apart"),
+    [(1, 40, 5.0), (5, 600, 5.0), (8, 256, 5.0), (11, 257, 5.0), (3, 9, 5e3)],
+)
+def test_line_by_line_known_positions_correct_as_for_all_lines_at_once(
+    components: int, states: int, apart: float
+) -> None:
+    """Whatever their number, as many as are compared at a time, fewer and more; and however far they are."""
+    stream = small_stream(frames=14, seed=states, noise=0.3)
+    header = stream.header
+    subspace = subspace_of(states, header.matrix, components, states=states, apart=apart)
+    tr_s = header.tr_ns / 1e9
+    memory, tracker = LineMemory(header, mean=False), Tracker(subspace, SCALE, tr_s)
+    moved = []
+    for readout in stream:
+        if not memory.push(readout):
+            continue
+        tracker.follow(memory)
+        ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (header.lines_per_frame * tr_s)
+        state, covariance, misfit = subspace.fit(ages_s, torch.from_numpy(memory.shared / np.float32(SCALE)))
+        wide = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).numpy()
+        known = subspace.known()
+        assert known is not None
+        wanted = known.correct(wide, covariance[0].numpy())
+        found = tracker.estimate(readout.index)
+        assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
+        size = np.abs(wanted).max()
+        assert found.position.numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-3 * size)
+        moved.append(np.abs(wanted - wide).max() / size)
+    assert (max(moved) > 0.05) == (apart < 1e3)  # else there was nothing to correct, or too much
+
+
 @pytest.mark.parametrize("nx", [24, 96])
 def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None:
     stream = small_stream(frames=40, seed=9, noise=0.06, nx=nx)
@@ -84,7 +125,7 @@ def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None
 def test_an_image_is_never_changed_by_what_comes_later() -> None:
     """An emitted image may be looked at for as long as one likes."""
     stream = small_stream(frames=6)
-    subspace = subspace_of(1, matrix=stream.header.matrix)
+    subspace = subspace_of(1, stream.header.matrix)
     memory, tracker = LineMemory(stream.header, mean=False), Tracker(subspace, SCALE, 2.2e-3)
     shown, copies = [], []
     for readout in stream:
