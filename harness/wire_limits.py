@@ -16,7 +16,7 @@ from typing import Any
 
 from mrsim.errors import InputError
 from mrsim.formats import require_ismrmrd
-from mrsim.formats.mrd_header import MAX_XML_BYTES
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.stream import MAX_COILS, MAX_MATRIX
 
 PURPOSE = "speaking MRD over a socket"

@@ -14,7 +14,7 @@ from harness.wire_images import Match
 from harness.wire_limits import check_seconds
 from mrsim.errors import InputError
 from mrsim.formats.mrd_acquisition import Marks
-from mrsim.formats.mrd_header import MAX_XML_BYTES
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import Oversampling
 
 FORM = "mrd://HOST:PORT/CONFIG?option=value&..."

@@ -23,8 +23,9 @@ from mrsim.errors import InputError
 from mrsim.formats import require_h5py
 from mrsim.formats.beside import Beside, copy_truth, read_beside, write_beside
 from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_file
-from mrsim.formats.mrd_header import MAX_XML_BYTES, Encoding, header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
 from mrsim.storage import StreamWriter

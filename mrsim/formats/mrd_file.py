@@ -19,7 +19,8 @@ from mrsim.formats import require_h5py, require_ismrmrd
 from mrsim.formats.beside import write_beside
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_file
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
-from mrsim.formats.mrd_header import MAX_XML_BYTES, Encoding, header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling, oversample
 from mrsim.formats.raw_hdf5 import PLACE, Heap, places, raw_rows, read_text

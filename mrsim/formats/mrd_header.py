@@ -10,26 +10,21 @@ Inati et al. 2017, 10.1002/mrm.26089.
 
 from __future__ import annotations
 
-import functools
 import json
-import logging
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from mrsim.errors import InputError
 from mrsim.formats import require_ismrmrd
+from mrsim.formats.mrd_xml import PURPOSE, parsed_header
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import MAX_COILS, MAX_MATRIX, Header
 from mrsim.tissue import GYROMAGNETIC_HZ_PER_T
 
-MAX_XML_BYTES = 1 << 20
 NOMINAL_SLICE_MM = 5.0  # a stream knows no thickness, and the schema asks for one
-_PURPOSE = "MRD headers"
 _OWN = "mrsim_"
 _AGREES = 1e-6  # relative: what single precision, which other writers keep, may cost a length or an angle
-_DECLARATION = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +147,7 @@ def header_to_xml(
     MissingExtraError
         If `ismrmrd` is not installed.
     """
-    xsd = require_ismrmrd(_PURPOSE).xsd
+    xsd = require_ismrmrd(PURPOSE).xsd
     (ny, nx), (fov_y, fov_x) = header.matrix, header.fov_m
     factor = oversampling.factor
     wide = factor if oversampling is Oversampling.REPORTED else 1
@@ -249,7 +244,7 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
     MissingExtraError
         If `ismrmrd` is not installed.
     """
-    parsed = _parse(document, where)
+    parsed = parsed_header(document, where)
     if len(parsed.encoding) != 1:
         raise InputError(f"{where}: it has {len(parsed.encoding)} encodings: expected one")
     encoding = parsed.encoding[0]
@@ -298,56 +293,6 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
         **_sequence(parsed.sequenceParameters, own, where),
         **_system(parsed, where),
     )
-
-
-def _parse(document: bytes | str, where: str) -> Any:
-    xsd = require_ismrmrd(_PURPOSE).xsd
-    from xsdata.exceptions import ParserError
-    from xsdata.formats.dataclass.parsers import XmlParser
-    from xsdata.formats.dataclass.parsers.config import ParserConfig
-
-    if len(document) > MAX_XML_BYTES:
-        raise InputError(f"{where}: {len(document)} bytes of XML: at most {MAX_XML_BYTES} are read")
-    try:
-        text = document.decode("utf-8") if isinstance(document, bytes) else document
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 at byte {error.start}: not an MRD header") from None
-    text = text.rstrip("\0 \r\n\t")
-    # Without its declaration, so that no other encoding can hide what is looked for next.
-    text = _DECLARATION.sub("", text)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise InputError(f"{where}: it declares entities or a document type, which no MRD header has")
-    # Not the package's `CreateFromDocument`: that refuses elements of a newer schema, and lets a word that
-    # should be a number pass with a warning.
-    config = ParserConfig(fail_on_unknown_properties=False, fail_on_converter_warnings=True)
-    # What it cannot place it would tell on standard error.
-    logging.getLogger("xsdata").addHandler(logging.NullHandler())
-    try:
-        parsed = XmlParser(config=config, context=_schema()).from_bytes(
-            text.encode("utf-8"), xsd.ismrmrdHeader
-        )
-        if not isinstance(parsed, xsd.ismrmrdHeader):
-            raise ValueError(f"its root is {type(parsed).__name__}")
-        return parsed
-    except (
-        ParserError,
-        ValueError,
-        TypeError,
-        SyntaxError,
-        RecursionError,
-        AttributeError,
-        LookupError,
-    ) as error:
-        told = " ".join(str(error).split())[:160]
-        raise InputError(f"{where}: not an MRD header: {told or type(error).__name__}") from None
-
-
-@functools.cache
-def _schema() -> Any:
-    """Return what the parser has learned of the schema, which takes longer than to read a header."""
-    from xsdata.formats.dataclass.context import XmlContext
-
-    return XmlContext()
 
 
 def _own_parameters(parameters: Any, where: str) -> dict[str, Any]:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +21,13 @@ from hypothesis import strategies as st
 ismrmrd = pytest.importorskip("ismrmrd")
 
 from harness.candidates import Null, builder  # noqa: E402
-from harness.cli import main  # noqa: E402
 from harness.clock import VirtualClock  # noqa: E402
 from harness.replay import replay  # noqa: E402
 from harness.service import ConstantService  # noqa: E402
 from harness.wire_client import WireClient  # noqa: E402
 from harness.wire_limits import Limits  # noqa: E402
 from harness.wire_options import parse_wire  # noqa: E402
-from harness.wire_server import Server, is_loopback  # noqa: E402
+from harness.wire_server import Server  # noqa: E402
 from harness.wire_serving import ServiceLimits, Session  # noqa: E402
 from harness.wire_session import Channel  # noqa: E402
 from mrsim.errors import InputError  # noqa: E402
@@ -42,53 +37,7 @@ from mrsim.stream import Header  # noqa: E402
 from recon.protocol import Emit, Image  # noqa: E402
 
 from .synthetic import make_header, make_stream  # noqa: E402
-
-ROOT = Path(__file__).parents[2]
-STREAM = make_stream(16)
-QUICK = ServiceLimits(Limits(image_bytes=0, message_s=2.0), idle_s=4.0)
-
-
-@contextmanager
-def serving(candidate: str = "zero-filled", **more: Any) -> Iterator[tuple[Server, list[str]]]:
-    """Serve from a thread, and give what the server tells."""
-    told: list[str] = []
-    server = Server(builder(candidate), tell=told.append, **{"limits": QUICK, **more})
-    thread = threading.Thread(target=server.serve, kwargs={"limit_s": 1200.0})
-    thread.start()
-    try:
-        yield server, told
-    finally:
-        server.stop()
-        thread.join(60)
-        assert not thread.is_alive()
-
-
-def session(port: int, options: str = "") -> None:
-    """Hold one good session."""
-    candidate = WireClient(parse_wire(f"mrd://127.0.0.1:{port}/x?{options}"))
-    run = replay(STREAM, candidate, VirtualClock(), ConstantService(0))
-    assert run.failure is None, run.failure
-    assert run.images.shown.all()
-
-
-def encoded(*messages: Any) -> bytes:
-    """Return messages as the package writes them."""
-    gathered = bytearray()
-
-    class Sink:
-        def write(self, data: Any) -> None:
-            gathered.extend(bytes(data))
-
-    serializer = ismrmrd.ProtocolSerializer(Sink())
-    for message in messages:
-        serializer.serialize(message)
-    return bytes(gathered)
-
-
-def introduction(header: Header = STREAM.header) -> bytes:
-    config = ismrmrd.serialization.ConfigFile("os.system")
-    return encoded(config, ismrmrd.xsd.CreateFromDocument(header_to_xml(header)))
-
+from .wire_clients import QUICK, STREAM, encoded, introduction, serving, session  # noqa: E402
 
 LINES = [to_acquisition(readout, STREAM.header) for readout in STREAM]
 WHOLE = introduction() + encoded(*LINES) + struct.pack("<H", 4)
@@ -398,70 +347,3 @@ def _settle(server: Server, threads: int) -> None:
     while server.ended < server.begun or threading.active_count() > threads:
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def test_the_command_serves_so_many_sessions_and_ends(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "harness.cli", "serve", "null", "--port", "0", "--sessions", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline().split(",")[0].rpartition(":")[2])
-        session(port)
-        session(port)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "config 'x', 16 readouts, 4 images, ended" in out
-    assert "2 sessions, 0 of which failed" in out
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_command_and_its_sessions(number: int) -> None:
-    command = [sys.executable, "-m", "harness.cli", "serve", "null", "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline().split(",")[0].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as sock:
-            sock.sendall(introduction())
-            assert sock.recv(1)
-            process.send_signal(number)
-            out, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (0, "")
-    assert "1 sessions, 1 of which failed" in out
-
-
-def test_only_a_loopback_is_served_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert is_loopback("127.0.0.1")
-    assert is_loopback("localhost")
-    assert not is_loopback("0.0.0.0")
-    assert main(["serve", "null", "--port", "0", "--limit-s", "0.05"]) == 0
-    assert capsys.readouterr().err == ""
-    assert main(["serve", "null", "--host", "0.0.0.0", "--port", "0", "--limit-s", "0.05"]) == 0
-    assert "0.0.0.0 is not a loopback" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["nul"], "did you mean 'null'"),
-        (["mrd://h:1/x"], "it is a server already"),
-        (["null", "--port", "70000"], "--port 70000: expected 0 to 65535"),
-        (["null", "--at-once", "0"], "--at-once 0: expected 1 to 64"),
-        (["null", "--idle-s", "nan"], "--idle-s nan"),
-        (["null", "--tr-ms", "-1"], "--tr-ms -1"),
-        (["null", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
-    ],
-)
-def test_what_cannot_be_served_is_told_in_one_line(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["serve", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert told in error
-    assert error.count("\n") == 1
-
-
-def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with serving() as (server, _):
-        assert main(["serve", "null", "--port", str(server.address[1])]) == 2
-    assert "address already in use; name another" in capsys.readouterr().err

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError, MissingExtraError, MrsimError
-from mrsim.formats.mrd_header import MAX_XML_BYTES, header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_header import header_to_xml, xml_to_encoding
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import Header
 
