@@ -58,8 +58,10 @@ class LineMemory:
         self._frame = -1
         self._keep_mean = mean
         self._largest = float(np.finfo(np.float32).max) / (4 * nx)  # a sum of nx such values is finite
+        # Lines that wait for their transform, each with its row and its index.
         self._samples = np.zeros((header.coils, BATCH, nx), np.complex64)
-        self._waiting: list[tuple[int, int]] = []  # row and index of each line that waits for its transform
+        self._rows, self._indices = np.zeros(BATCH, np.int64), np.zeros(BATCH, np.int64)
+        self._waiting = 0
 
     def push(self, readout: Readout) -> bool:
         """Take a line; return true if it is the last of its frame.
@@ -70,9 +72,11 @@ class LineMemory:
         if readout.frame != self._frame and not self._slides:
             self._start(readout.frame)
         complete = (readout.index + 1) % self._lines_per_frame == 0
-        self._samples[:, len(self._waiting)] = readout.samples
-        self._waiting.append((readout.ky + self._centre, readout.index))
-        if complete or len(self._waiting) == BATCH:
+        n = self._waiting
+        self._samples[:, n] = readout.samples
+        self._rows[n], self._indices[n] = readout.ky + self._centre, readout.index
+        self._waiting = n + 1
+        if complete or n + 1 == BATCH:
             self._take()
         if complete and self._slides:
             self.mask[:] = (self.newest >= 0) & (self.newest > readout.index - self._lines_seen)
@@ -99,13 +103,13 @@ class LineMemory:
 
     def _take(self) -> None:
         """Transform the lines that wait, and put them where they belong, in the order of their coming."""
-        if not self._waiting:
+        count, self._waiting = self._waiting, 0
+        if not count:
             return
-        samples = self._samples[:, : len(self._waiting)]
-        rows, indices = np.array(self._waiting).T
+        samples, rows, indices = self._samples[:, :count], self._rows[:count], self._indices[:count]
         # Before the transform, which would warn of an infinite sample; a comparison with NaN is false.
-        sound = (np.abs(samples.view(np.float32)) < self._largest).all(axis=(0, 2))
-        if not sound.all():
+        if not np.abs(samples.view(np.float32)).max() < self._largest:
+            sound = (np.abs(samples.view(np.float32)) < self._largest).all(axis=(0, 2))
             samples, rows, indices = samples[:, sound], rows[sound], indices[sound]
         lines = to_image(samples, (-1,))
         # Of a row that comes twice the later line is assigned last, and stays.
@@ -117,4 +121,3 @@ class LineMemory:
                 self._visits[row] += 1
                 share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
                 self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
-        self._waiting.clear()
