@@ -16,6 +16,8 @@ from recon.fourier import to_image
 MEAN_VISITS = 32
 """Visits of a row after which its running mean starts to forget."""
 
+NEVER = 1e6
+"""Age, in frames, of a row that has not come yet: what it holds says nothing."""
 
 BATCH = 8
 """Lines that are transformed along x together: a call costs as much for eight of them as for one."""
@@ -93,8 +95,9 @@ class LineMemory:
         return np.where(self.mask[:, None], self.shared, np.complex64(0))
 
     def ages(self, line: int) -> NDArray[np.float32]:
-        """Return how many frames ago each row was last taken, shape (ny,); as old as the scan if never."""
-        return ((line - self.newest) / self._lines_seen).astype(np.float32)
+        """Return how many frames ago each row was last taken, shape (ny,); `NEVER` if it has not come yet."""
+        ages = np.where(self.newest < 0, NEVER, (line - self.newest) / self._lines_seen)
+        return ages.astype(np.float32)
 
     def _start(self, frame: int) -> None:
         self._take()  # of a frame whose last line never came

@@ -86,7 +86,7 @@ def locate(line: int, rows: Rows, model: Model, room: Room, position: Floats) ->
     oldest, n, size = model.used.size - 1, rows.said.shape[1], len(model.prior)
     used, energy, power, air = 0.0, 0.0, 0.0, 0.0
     for row in range(rows.seen.size):
-        age = min(line - rows.seen[row], oldest)
+        age = min(line - rows.seen[row], oldest) if rows.seen[row] >= 0 else oldest
         room.ages[row] = age
         used += model.used[age]
         energy += model.used[age] * rows.energy[row]

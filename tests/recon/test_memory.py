@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recon.fourier import to_image
-from recon.memory import MEAN_VISITS, LineMemory
+from recon.memory import MEAN_VISITS, NEVER, LineMemory
 
 from .conftest import small_stream
 
@@ -74,6 +74,16 @@ def test_ages_count_frames_since_a_row_was_taken(stream):
     for row in range(24):
         taken = np.flatnonzero(stream.ky + 12 == row)[-1]
         assert memory.ages(last)[row] == np.float32((last - taken) / 8)
+
+
+def test_a_row_that_has_not_come_yet_is_of_no_age(stream):
+    memory, first = LineMemory(stream.header), stream.header.lines_per_frame
+    for readout in list(stream)[:first]:
+        memory.push(readout)
+    come = np.isin(np.arange(24), stream.ky[:first] + 12)
+    assert not come.all()
+    assert np.array_equal(memory.ages(first - 1) == NEVER, ~come)
+    assert memory.ages(first - 1)[come].max() < 1
 
 
 def test_of_a_row_that_comes_twice_the_later_line_stays(stream):

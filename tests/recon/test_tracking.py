@@ -108,6 +108,28 @@ def test_line_by_line_known_positions_correct_as_for_all_lines_at_once(
     assert (max(moved) > 0.05) == (apart < 1e3)  # else there was nothing to correct, or too much
 
 
+def test_the_first_frames_lines_place_the_anatomy() -> None:
+    """Rows that have not come yet say nothing: they are no zeros."""
+    train, test = (small_stream(frames=n, seed=s, nx=96) for n, s in ((160, 5), (24, 77)))
+    learnt = learn_subspace([examples_of(train)], 8, 6, 8 * 2.2e-3, 1.0)
+    memory, tracker = LineMemory(test.header, mean=False), Tracker(learnt, 1.0, test.header.tr_ns / 1e9)
+    errors, misfits = [], []
+    assert test.truth is not None
+    for readout in test:
+        if memory.push(readout):
+            tracker.follow(memory)
+            found, truth = tracker.estimate(readout.index), test.truth.image[readout.frame]
+            errors.append(
+                float(np.square(np.abs(tracker.image(found) - truth)).sum() / np.square(np.abs(truth)).sum())
+            )
+            misfits.append(found.misfit)
+            ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (8 * 2.2e-3)
+            all_at_once = learnt.fit(ages_s, torch.from_numpy(memory.shared))[2]
+            assert found.misfit == pytest.approx(float(all_at_once), rel=1e-3)
+    assert max(misfits[:4]) < 1.5
+    assert max(errors[1:4]) < 5 * np.median(errors)
+
+
 @pytest.mark.parametrize("nx", [24, 96])
 def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None:
     stream = small_stream(frames=40, seed=9, noise=0.06, nx=nx)
