@@ -67,8 +67,7 @@ class KnownStates:
         # Single precision: an evidence's logarithm is then right to a hundredth, where thousands differ.
         at = np.ascontiguousarray(self.far @ (positions - middle).T, np.float32)
         # Large products are torch's, which keeps to the threads that it is told to use; numpy's does not.
-        self.at, n = torch.from_numpy(at), len(at)
-        self._turned = torch.empty(2 * n, at.shape[1])  # the positions in other axes, and their squares
+        self.at = torch.from_numpy(at)
         self._squares = np.square(np.array(SIZES))[:, None]
         wide = self.far @ wide @ self.far.T + self.doubt
         self.surely: Doubles = np.asarray(np.linalg.inv(wide), np.float64)
@@ -109,9 +108,9 @@ class KnownStates:
         told, axes = np.linalg.eigh(precision - self.surely)
         told, said = np.maximum(told, 0), axes.T @ said
         loose = 1 + self._squares * told
-        at = self._along(axes)
+        at = torch.mm(torch.from_numpy(axes.T.astype(np.float32)), self.at)
         slopes = np.concatenate((said / loose, -0.5 * told / loose), 1).astype(np.float32)
-        logs = torch.mm(torch.from_numpy(slopes), self._turned).numpy()
+        logs = torch.mm(torch.from_numpy(slopes), torch.cat((at, at * at))).numpy()
         same = 0.5 * (self._squares * said**2 / loose - np.log(loose)).sum(1)
         most = max(wide, float((logs.max(1) + same).max()))
         logs += (same - most).astype(np.float32)[:, None]
@@ -122,13 +121,6 @@ class KnownStates:
         near = (axes @ moved + strange * off) / (strange + share.sum())
         found: Doubles = self._near @ near + self._middle
         return found
-
-    def _along(self, axes: Doubles) -> torch.Tensor:
-        """Return the positions along some axes, and leave them and their squares in `_turned`."""
-        at, squares = self._turned[: len(axes)], self._turned[len(axes) :]
-        torch.mm(torch.from_numpy(axes.T.astype(np.float32)), self.at, out=at)
-        torch.mul(at, at, out=squares)
-        return at
 
 
 def _logdet(matrix: Doubles) -> float:
