@@ -27,9 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mrsim.errors import InputError
 from recon.cascade import Cascade, ConvolutionBlock
@@ -225,12 +226,17 @@ class QuantisedBlock(ConvolutionBlock):
         if not self._packed:
             self._pack()
         weight, bias = self._first
-        # Half a code more, and what is cut off at the next line is rounded.
-        codes = functional.conv2d(values, weight, bias, padding=1).clamp_(0, CODES).to(torch.uint8)
+        # Half a code more, and what is cut off at the next line is rounded. The kernel is named: of so few
+        # channels torch would take one of twice the time, and another pass to limit the range.
+        first = torch.ops.mkldnn._convolution_pointwise(
+            values, weight, bias, [1, 1], [1, 1], [1, 1], 1, "hardtanh", [0.0, float(CODES)], ""
+        )
+        # numpy converts in two thirds of torch's time, and finds the largest code in a fifth.
+        codes = torch.from_numpy(_channels_last(first).astype(np.uint8)).permute(0, 3, 1, 2)
         looked_at, full = self._images % len(self._ranges), False
         for number, (layer, packed) in enumerate(zip(self.convolutions[1:], self._packed, strict=True)):
             if number == looked_at:
-                full = int(codes.max()) == CODES
+                full = int(_channels_last(codes).max()) == CODES
             last = number == len(self._packed) - 1
             codes = torch.ops.onednn.qconv2d_pointwise(
                 codes,
@@ -277,3 +283,7 @@ class QuantisedBlock(ConvolutionBlock):
                 codes, scales, reach / CODES, 0, [1, 1], [1, 1], [1, 1], 1, None
             )
             self._packed.append((packed, scales, torch.zeros(len(scales), dtype=torch.int64)))
+
+
+def _channels_last(values: Tensor) -> NDArray[Any]:
+    return values.detach().permute(0, 2, 3, 1).numpy()
