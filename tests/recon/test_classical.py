@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mrsim.errors import InputError
-from recon.classical import NearestFrame, ViewSharing, ZeroFilled
+from recon.classical import NearestFrame, ViewSharing, ZeroFilled, combine_coils
 from recon.fourier import to_image, to_kspace
 from recon.protocol import FrameAdapter, Reconstructor
 
@@ -40,6 +40,29 @@ def test_each_is_a_reconstructor_and_shows_every_frame_once(build, stream):
 def test_image_is_the_transform_of_the_lines_it_may_use(build, remember, stream):
     for image in run(build(), stream)[:12]:
         assert np.allclose(image.pixels, to_image(dense(stream, image.frame, remember)), atol=1e-5)
+
+
+@pytest.mark.parametrize("lost", [(), (30,), (31,), (29, 30), (30, 31, 38)])
+@pytest.mark.parametrize(("ny", "lines", "coils"), [(24, 8, 1), (25, 2, 2), (24, 1, 1)])
+def test_view_sharing_is_the_transform_of_all_that_came_whatever_was_lost(ny, lines, coils, lost):
+    """Nor does a line that is not finite count, and each row shows its newest line."""
+    maps = np.exp(1j * np.linspace(0, coils, coils * ny * 20)).reshape(coils, ny, 20).astype(np.complex64)
+    stream = small_stream(frames=80 // lines, ny=ny, lines=lines, maps=maps)
+    images: list = []
+    candidate, kspace = ViewSharing(), np.zeros((coils, ny, 20), np.complex64)
+    candidate.open(stream.header, images.append)
+    for readout in stream:
+        if readout.index in lost:
+            continue
+        if readout.index == 47:  # the last of a frame
+            readout = dataclasses.replace(readout, samples=np.full_like(readout.samples, np.nan))
+        else:
+            kspace[:, readout.ky + ny // 2] = readout.samples
+        candidate.push(readout)
+        if (readout.index + 1) % lines == 0:
+            wanted = combine_coils(to_image(kspace))
+            assert np.abs(images[-1].pixels - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert len(images) == sum(1 for i in range(80) if i not in lost and (i + 1) % lines == 0)
 
 
 def test_frame_adapter_equals_zero_filled(stream):
