@@ -5,10 +5,15 @@ k = 0 lies at index n // 2 of every transformed axis, forward is exp(-2 pi i k.r
 On an axis of even length the two shifts by half its length are the same as two products with
 (-1)^j: exp(-+2 pi i (j - n/2)(m - n/2) / n) = exp(-+2 pi i j m / n) (-1)^(j + m) (-1)^(n/2). They touch no
 memory out of order, which is what a shift costs. Odd lengths are shifted.
+
+The transform along y alone, which every image takes, is compiled where its length is a power of two
+(`recon.fourier_kernels`, which needs numba; without it, and for other lengths, the library's).
 """
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar, cast
 
@@ -57,6 +62,8 @@ def to_image(kspace: Array, axes: Axes = (-2, -1)) -> Array:
 
 
 def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
+    if axes == (-2,) and _compiles(values):
+        return _transform_columns(values, inverse)
     lengths = tuple(values.shape[axis] for axis in axes)
     if isinstance(values, torch.Tensor):
         function = torch.fft.ifftn if inverse else torch.fft.fftn
@@ -77,6 +84,51 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
         out = in_numpy(values * plus, None, axes, "ortho")
     out *= turned_plus
     return cast(Array, out)
+
+
+def _compiles(values: Array) -> bool:
+    """Return whether the compiled transform along y serves: lengths, kind, and no gradient to be kept."""
+    if values.ndim < 2:
+        return False
+    ny, nx = values.shape[-2:]
+    if ny < 8 or ny & (ny - 1) or nx < 16 or _kernel() is None:
+        return False
+    if isinstance(values, torch.Tensor):
+        return (
+            values.device.type == "cpu"
+            and values.dtype == torch.complex64
+            and values.is_contiguous()
+            and not values.is_conj()
+            and not (values.requires_grad and torch.is_grad_enabled())
+        )
+    return values.dtype == np.complex64 and values.flags.c_contiguous and values.flags.writeable
+
+
+def _transform_columns(values: Array, inverse: bool) -> Array:
+    if isinstance(values, torch.Tensor):
+        return torch.from_numpy(_transform_columns(values.detach().numpy(), inverse))
+    kernel, out = _kernel(), np.empty_like(values)
+    ny, nx = values.shape[-2:]
+    flat = (values.size // (ny * nx), ny, nx)
+    assert kernel is not None
+    kernel(values.reshape(flat), out.reshape(flat), *_turns(ny), inverse)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> Callable[..., None] | None:
+    if importlib.util.find_spec("numba") is None:
+        return None
+    from recon.fourier_kernels import transform_columns
+
+    return cast(Callable[..., None], transform_columns)
+
+
+@lru_cache(maxsize=64)
+def _turns(length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cosine and sine of every multiple of a turn's part."""
+    angles = 2 * np.pi * np.arange(length) / length
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 @lru_cache(maxsize=64)

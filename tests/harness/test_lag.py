@@ -32,7 +32,7 @@ def fit(measured: np.ndarray, truth: Truth = TRUTH, seed: int = 0, header: Heade
     return apparent_lag(FRAME_NS, measured, truth, header, blocks, np.random.default_rng(seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(-150, 750), st.floats(0.85, 1.15), st.floats(-5, 5))
 def test_delay_gain_and_offset_are_recovered(delay_ms: float, gain: float, offset_mm: float) -> None:
     measured = gain * TRUTH.centroid_at(FRAME_NS - round(delay_ms * 1e6), HEADER) + offset_mm * 1e-3

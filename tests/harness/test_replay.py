@@ -69,7 +69,7 @@ def test_lines_arrive_whole_and_in_order() -> None:
     assert candidate.closed == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 10), st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_virtual_run_is_the_queue_in_closed_form(tr: int, service: list[int]) -> None:
     """Lindley's recursion unrolled: line i ends at the largest of due_j + service_j + ... + service_i."""

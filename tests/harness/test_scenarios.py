@@ -43,7 +43,7 @@ def textbook(tr: int, service: list[int], waiting: int) -> tuple[list[int], list
     return sorted(served + queue), dropped
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(2, 9), st.lists(st.integers(1, 60), min_size=1, max_size=60), st.sampled_from([1, 2, 5]))
 def test_a_bounded_queue_is_the_textbooks(tr: int, service: list[int], waiting: int) -> None:
     # Off the grid of arrivals whatever is added up: at a tie a server may be free just before or just after.

@@ -141,6 +141,6 @@ class Scans(RuleBasedStateMachine):
 
 
 Scans.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=15, suppress_health_check=[HealthCheck.too_slow]
 )
 TestScans = Scans.TestCase

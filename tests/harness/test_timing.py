@@ -44,7 +44,7 @@ def test_coordinated_omission_is_not_committed() -> None:
     assert timing.summary("service").p99 == 2 * MS  # all that a closed loop would report
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 20), st.integers(0, 19), st.integers(0, 400), st.integers(10, 60))
 def test_a_stall_shows_in_every_image_it_delayed(tr: int, service: int, stall: int, at: int) -> None:
     timing = stalled(100, at, stall, min(service, tr - 1), tr)

@@ -273,7 +273,7 @@ def test_images_may_be_emitted_from_any_thread() -> None:
     assert not thread.is_alive()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=8)), max_size=4),
     st.floats(0, 1),

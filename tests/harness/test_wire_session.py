@@ -130,7 +130,7 @@ def getattr_raw(head: Any, name: str) -> Any:
     return bytes(head)[field.offset : field.offset + field.size]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(MESSAGES, min_size=1, max_size=4))
 def test_what_we_write_is_read_by_the_package_field_for_field(messages: list[Any]) -> None:
     with linked() as (channel, theirs):
@@ -140,7 +140,7 @@ def test_what_we_write_is_read_by_the_package_field_for_field(messages: list[Any
     assert [fields(m) for m in read] == [fields(m) for m in messages]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(MESSAGES, min_size=1, max_size=4))
 def test_what_the_package_writes_is_read_by_us_field_for_field(messages: list[Any]) -> None:
     with linked() as (channel, theirs):
@@ -152,7 +152,7 @@ def test_what_the_package_writes_is_read_by_us_field_for_field(messages: list[An
     assert [fields(m) for m in read] == [fields(m) for m in messages]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 32), st.integers(1, 10**12 - 20))
 def test_a_header_is_read_by_the_package_and_comes_back_exactly(
     ny: int, nx: int, coils: int, tr_ns: int
@@ -174,7 +174,7 @@ def test_a_header_is_read_by_the_package_and_comes_back_exactly(
 @given(
     st.integers(0, 2**40), st.integers(0, 2**40), st.none() | st.integers(0, 2**60), st.booleans(), st.data()
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_image_comes_back_with_all_that_it_says(
     frame: int, last: int, shows_ns: int | None, band: bool, data: st.DataObject
 ) -> None:
@@ -317,7 +317,7 @@ def test_a_peer_that_stops_reading_is_told_within_the_time() -> None:
         assert time.monotonic() - began < 30
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(MESSAGES, min_size=1, max_size=3),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=6)), max_size=3),

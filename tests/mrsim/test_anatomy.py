@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
@@ -16,7 +16,6 @@ from .bodies import chest, definition, disc, lujan_m, region
 SECOND = 10**9
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 600 * SECOND), min_size=1, max_size=20))
 def test_every_region_is_where_its_direction_takes_it(instants: list[int]) -> None:
     phantom, t_ns = chest(), np.array(instants)

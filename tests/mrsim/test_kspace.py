@@ -56,7 +56,6 @@ grids = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(grids, st.lists(st.sampled_from(KINDS), min_size=COUNT, max_size=COUNT))
 def test_every_way_to_render_gives_the_sum_of_the_closed_forms(grid: Grid, kinds: list[str]) -> None:
     kx, ky = grid.k()
@@ -66,7 +65,7 @@ def test_every_way_to_render_gives_the_sum_of_the_closed_forms(grid: Grid, kinds
     assert np.abs(got - expected).max() < 1e-12 * np.abs(expected).max()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(grids, st.lists(st.sampled_from(KINDS), min_size=COUNT, max_size=COUNT), st.randoms())
 def test_a_line_is_the_same_bits_alone_and_in_any_company(grid: Grid, kinds: list[str], random) -> None:
     bench = Bench(grid, kinds)

@@ -57,7 +57,7 @@ def test_baseline_and_drift_add_to_it():
 
 
 @given(breaths, st.integers(0, 2**32), st.lists(st.integers(0, 600 * SECOND), min_size=1, max_size=60))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_course_is_the_same_bits_however_and_in_whatever_order_it_is_asked(keys, seed, instants):
     t_ns = np.array(instants, np.int64)
     together = drive(seed, **keys).at(t_ns)
@@ -68,7 +68,7 @@ def test_the_course_is_the_same_bits_however_and_in_whatever_order_it_is_asked(k
 
 
 @given(breaths, st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_it_keeps_its_bounds_and_they_are_tight(keys, seed):
     stop = 120 * SECOND
     course = drive(seed, **keys)
@@ -81,7 +81,7 @@ def test_it_keeps_its_bounds_and_they_are_tight(keys, seed):
 
 
 @given(breaths, st.integers(0, 2**32))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_it_never_jumps_nor_outruns_its_fastest_breath(keys, seed):
     """Speed is bounded by A 2 n pi / T of the largest and shortest cycle, at the joints of cycles too."""
     t_ns = np.arange(0, 60 * SECOND, 5_000_000)

@@ -6,7 +6,7 @@ import os
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
@@ -25,7 +25,6 @@ keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 tables = st.dictionaries(keys, values | st.lists(values, max_size=3), max_size=4)
 
 
-@settings(deadline=None)
 @given(
     tables.map(lambda t: {k: v for k, v in t.items() if k not in ("motion", "region")}),
     st.dictionaries(keys, tables, min_size=1, max_size=3),
@@ -159,13 +158,11 @@ def check(text: str) -> None:
     assert len(message) < 2000
 
 
-@settings(deadline=None)
 @given(st.lists(lines | assignments, max_size=25).map("\n".join) | st.text(max_size=60))
 def test_any_text_is_a_phantom_or_one_clear_line(text: str) -> None:
     check(text)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(CHEST.splitlines()) - 1), st.lists(assignments, max_size=2))
 def test_a_chest_with_broken_lines_is_a_phantom_or_one_clear_line(at: int, new: list[str]) -> None:
     text = CHEST.splitlines()

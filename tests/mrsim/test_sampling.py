@@ -31,7 +31,6 @@ def samplers(draw: st.DrawFn, kinds: tuple[str, ...] = SAMPLERS) -> Sampler:
 RANDOM = ("variable-density",)
 
 
-@settings(deadline=None)
 @given(samplers() | samplers(RANDOM), st.integers(0, 10**6))
 def test_a_frame_has_exactly_its_lines_and_none_twice(sampler: Sampler, first: int) -> None:
     low, high = ky_range(sampler.ny)
@@ -44,7 +43,6 @@ def test_a_frame_has_exactly_its_lines_and_none_twice(sampler: Sampler, first: i
         assert rows.max() <= high
 
 
-@settings(deadline=None)
 @given(samplers(("variable-density", "low-resolution", "full")) | samplers(RANDOM), st.integers(0, 10**6))
 def test_the_centre_is_always_there(sampler: Sampler, frame: int) -> None:
     rows = set(sampler.frame(frame).tolist())
@@ -54,7 +52,7 @@ def test_the_centre_is_always_there(sampler: Sampler, frame: int) -> None:
     assert set(centre) <= rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(samplers(("variable-density", "uniform", "full")) | samplers(RANDOM))
 def test_no_row_waits_longer_than_the_bound(sampler: Sampler) -> None:
     bound = sampler.longest_wait
@@ -81,7 +79,6 @@ def test_the_bound_is_not_idle() -> None:
     assert 19 <= max(waits) <= 21
 
 
-@settings(deadline=None)
 @given(samplers(), st.integers(0, 1000), st.integers(0, 5))
 def test_a_frame_does_not_depend_on_how_many_are_drawn(sampler: Sampler, first: int, count: int) -> None:
     rows = sampler.rows(first, count)
@@ -91,7 +88,6 @@ def test_a_frame_does_not_depend_on_how_many_are_drawn(sampler: Sampler, first: 
         assert np.array_equal(again.frame(first + i), rows[i * sampler.lines : (i + 1) * sampler.lines])
 
 
-@settings(deadline=None)
 @given(samplers(), st.integers(0, 1000))
 def test_the_order_changes_no_set(sampler: Sampler, frame: int) -> None:
     sets = set()

@@ -71,7 +71,7 @@ def test_lines_come_at_whole_trs_with_their_frames(tmp_path):
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**63 - 1), st.sampled_from([32, 33]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_run_is_the_same_bits_however_it_is_cut_and_however_long(frames, chunk, seed, ny):
     protocol = small(matrix=(ny, 24))
     whole = scan(chest(), protocol, seed=seed, frames=9)

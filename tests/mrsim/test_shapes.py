@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
@@ -58,7 +58,6 @@ def test_the_transform_is_the_integral_to_1e_10(ellipse):
 
 
 @given(ellipses)
-@settings(deadline=None)
 def test_at_k_0_it_is_the_area(ellipse):
     a, b = ellipse.semi_axes
     value = ellipse.transform(np.array(0.0), np.array(0.0))
@@ -67,13 +66,11 @@ def test_at_k_0_it_is_the_area(ellipse):
 
 
 @given(ellipses)
-@settings(deadline=None)
 def test_it_is_hermitian(ellipse):
     close(ellipse.transform(-KX, -KY), ellipse.transform(KX, KY).conj(), ellipse)
 
 
 @given(ellipses, steps)
-@settings(deadline=None)
 def test_a_shift_multiplies_by_a_phase(ellipse, step):
     center = (ellipse.center[0] + step[0], ellipse.center[1] + step[1])
     moved = Ellipse(center, ellipse.semi_axes, ellipse.angle).transform(KX, KY)
@@ -82,7 +79,6 @@ def test_a_shift_multiplies_by_a_phase(ellipse, step):
 
 
 @given(ellipses, angles)
-@settings(deadline=None)
 def test_a_turn_of_the_ellipse_turns_its_transform(ellipse, angle):
     c, s = math.cos(angle), math.sin(angle)
     x, y = ellipse.center
@@ -91,7 +87,6 @@ def test_a_turn_of_the_ellipse_turns_its_transform(ellipse, angle):
 
 
 @given(ellipses, factors, factors)
-@settings(deadline=None)
 def test_a_stretch_shrinks_its_transform(ellipse, x, y):
     stretched = ellipse.stretched(x, y)
     assert stretched.center == ellipse.center
@@ -100,7 +95,6 @@ def test_a_stretch_shrinks_its_transform(ellipse, x, y):
 
 
 @given(ellipses)
-@settings(deadline=None)
 def test_the_transform_of_any_point_is_the_same_alone_and_in_an_array(ellipse):
     together = ellipse.form_factor(KX, KY)
     alone = [float(ellipse.form_factor(KX[i : i + 1], KY[i : i + 1])[0]) for i in (0, 7, 59)]
@@ -108,7 +102,6 @@ def test_the_transform_of_any_point_is_the_same_alone_and_in_an_array(ellipse):
 
 
 @given(ellipses)
-@settings(deadline=None)
 def test_the_edge_parts_inside_from_outside_and_fills_the_bounding_box(ellipse):
     edge, center = ellipse.boundary(720), np.array(ellipse.center)
     inner, outer = center + 0.999 * (edge - center), center + 1.001 * (edge - center)

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
@@ -43,7 +43,6 @@ headers = st.builds(
 
 
 @given(headers)
-@settings(deadline=None)
 def test_a_header_survives_json_exactly(header):
     assert Header.from_dict(json.loads(json.dumps(header.to_dict()))) == header
 

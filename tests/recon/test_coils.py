@@ -137,7 +137,7 @@ def test_of_one_coil_that_sees_everything_it_is_the_layer_of_one_coil(ny, nx, se
     assert torch.allclose(told, beyond(several, acquired[:, None], mask, maps), atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 999), st.integers(1, 3), st.booleans(), st.booleans())
 def test_of_all_rows_the_cascade_returns_their_combination_for_any_weights(seed, blocks, half, innovation):
     """With lambda -> infinity and every row sampled, what the network says is lost, in half precision too."""
@@ -150,7 +150,7 @@ def test_of_all_rows_the_cascade_returns_their_combination_for_any_weights(seed,
     assert torch.allclose(out, combine(inputs.acquired, inputs.maps), atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 999), st.booleans())
 def test_no_network_leaves_more_misfit_than_it_made(seed, learned):
     """After the last block, data consistency has brought what the network says nearer to the lines."""

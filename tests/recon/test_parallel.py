@@ -28,7 +28,7 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ny=st.integers(2, 17), nx=st.integers(1, 9), coils=st.integers(1, 4), seed=st.integers(0, 999))
 def test_the_encoding_and_its_adjoint_are_adjoint(ny, nx, coils, seed):
     """<E x, y> = <x, E* y>, for every size, any weights, and with or without sensitivities."""

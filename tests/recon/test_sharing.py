@@ -21,7 +21,7 @@ def visits(stream, row, first, last):
     return [r.samples[0] for r in stream if r.ky + centre == row and first <= r.frame <= last]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(window=st.integers(1, 9), seed=st.integers(0, 99))
 def test_window_is_the_mean_of_each_rows_visits_within_it_and_nothing_else(window, seed):
     stream = small_stream(frames=12, seed=seed)

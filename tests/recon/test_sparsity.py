@@ -32,7 +32,7 @@ def test_total_variation_is_the_sum_over_pixels_of_the_length_of_the_gradient():
     assert total_variation(torch.from_numpy(image)) == pytest.approx(expected, rel=1e-5)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 999), threshold=st.floats(0.05, 1.0))
 def test_the_proximal_map_of_total_variation_is_the_minimiser(seed, threshold):
     """A general minimiser of the smoothed objective finds nothing lower, and the same image."""

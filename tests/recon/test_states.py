@@ -38,7 +38,7 @@ def estimated(x: np.ndarray, noise: np.ndarray, middle: np.ndarray, wide: np.nda
     return mean, covariance
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0.3, 3.0))
 def test_the_position_is_the_integral_over_the_mixture(seed: int, reach: float):
     """Bayes' rule on a fine grid of the plane, for any positions, spreads and doubts."""

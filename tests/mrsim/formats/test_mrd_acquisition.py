@@ -39,7 +39,7 @@ def line(index: int = 0, frame: int = 0, ky: int = 0, coils: int = 2, nx: int = 
 
 
 @given(streams())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_readout_survives_the_packages_own_serialisation(stream):
     encoding = xml_to_encoding(header_to_xml(stream.header))
     for readout in list(stream)[:4]:

@@ -67,7 +67,7 @@ def assert_same_lines(found: Stream, stream: Stream, tolerance: float = 0.0) -> 
 
 
 @given(streams())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_stream_comes_back_bit_for_bit(stream):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -392,7 +392,7 @@ def test_a_text_is_no_file_of_this_kind(tmp_path):
 
 
 @given(cut=st.floats(0, 1), places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_file_with_damaged_bytes_gives_a_stream_or_one_line(whole, cut, places):
     raw = bytearray(whole.read_bytes())
     for place, value in places:

@@ -24,7 +24,7 @@ CONVENTIONS = st.sampled_from(Oversampling)
 
 
 @given(headers(), CONVENTIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_protocol_comes_back_exactly_in_every_convention(header, convention):
     encoding = xml_to_encoding(header_to_xml(header, convention, frames=3))
     assert encoding.exact
@@ -140,7 +140,7 @@ WORDS = st.sampled_from(["", "0", "-1", "65536", "9" * 40, "nan", "INF", "1e308"
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_fuzzed_headers_give_an_encoding_or_one_line(data):
     text = header_to_xml(HEADER).decode()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -159,7 +159,7 @@ def test_fuzzed_headers_give_an_encoding_or_one_line(data):
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_fuzzed_bytes_give_one_line(document):
     with pytest.raises(InputError):
         xml_to_encoding(document)

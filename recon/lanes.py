@@ -1,0 +1,167 @@
+"""Sixteen numbers at once, for kernels: what the compiler cannot prove safe it does one by one.
+
+A loop that reads and writes eight rows of one array is vectorized only where the compiler can tell that the
+rows do not overlap, which in a transform it cannot. Here the width is written out: one register of AVX-512,
+two of AVX, four elsewhere; the bits are the same on all of them.
+
+A kernel's cache does not notice a change of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+WIDTH = 16
+
+_VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
+_INDEX = ir.IntType(32)
+
+
+class Lanes(types.Type):  # type: ignore[misc]  # numba has no types of its own
+    """Type of sixteen float32 within a kernel."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
+
+
+_lanes = Lanes()
+
+
+@register_model(Lanes)
+class _Model(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+@intrinsic
+def load(typing: Any, values: Any, start: Any) -> Any:
+    """Return sixteen neighbours of a contiguous array of float32, or of pairs of them, unchecked."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, signature, arguments), align=4)
+
+    return _lanes(values, types.intp), emit
+
+
+@intrinsic
+def store(typing: Any, values: Any, start: Any, lanes: Any) -> Any:
+    """Write sixteen neighbours of a contiguous array of float32, or of pairs of them, unchecked."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _address(context, builder, signature, arguments), align=4)
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp, _lanes), emit
+
+
+@intrinsic
+def spread(typing: Any, value: Any) -> Any:
+    """Return sixteen times the same number."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        first = builder.insert_element(nothing, arguments[0], ir.Constant(_INDEX, 0))
+        return builder.shuffle_vector(first, nothing, _order([0] * WIDTH))
+
+    return _lanes(types.float32), emit
+
+
+@intrinsic
+def add(typing: Any, a: Any, b: Any) -> Any:
+    """Return a + b."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments)
+
+    return _lanes(_lanes, _lanes), emit
+
+
+@intrinsic
+def subtract(typing: Any, a: Any, b: Any) -> Any:
+    """Return a - b."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.fsub(*arguments)
+
+    return _lanes(_lanes, _lanes), emit
+
+
+@intrinsic
+def multiply(typing: Any, a: Any, b: Any) -> Any:
+    """Return a * b."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.fmul(*arguments)
+
+    return _lanes(_lanes, _lanes), emit
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, rounded once."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return _fused(builder, *arguments)
+
+    return _lanes(_lanes, _lanes, _lanes), emit
+
+
+@intrinsic
+def multiply_subtract(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b - c, rounded once."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        a, b, c = arguments
+        return _fused(builder, a, b, builder.fneg(c))
+
+    return _lanes(_lanes, _lanes, _lanes), emit
+
+
+def _shuffle(order: list[int], what: str) -> Callable[..., Any]:
+    def shuffle(typing: Any, a: Any, b: Any) -> Any:
+        def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            return builder.shuffle_vector(*arguments, _order(order))
+
+        return _lanes(_lanes, _lanes), emit
+
+    shuffle.__doc__ = what
+    made: Callable[..., Any] = intrinsic(shuffle)
+    return made
+
+
+_TWICE = range(2 * WIDTH)
+evens = _shuffle(
+    [n for n in _TWICE if n % 2 == 0], "Return every other of the 32 numbers of a and b, from the first."
+)
+odds = _shuffle(
+    [n for n in _TWICE if n % 2 == 1], "Return every other of the 32 numbers of a and b, from the second."
+)
+pairs_low = _shuffle(
+    [n // 2 + WIDTH * (n % 2) for n in range(WIDTH)], "Return numbers of a and b in turns, the first eight."
+)
+pairs_high = _shuffle(
+    [n // 2 + WIDTH * (n % 2) for n in range(WIDTH, 2 * WIDTH)],
+    "Return numbers of a and b in turns, the last eight.",
+)
+
+
+def _address(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    numbers = builder.bitcast(array.data, ir.FloatType().as_pointer())
+    return builder.bitcast(builder.gep(numbers, [arguments[1]]), _VECTOR.as_pointer())
+
+
+def _fused(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{WIDTH}f32")
+    return builder.call(fma, [a, b, c])
+
+
+def _order(indices: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_INDEX, len(indices)), indices)
