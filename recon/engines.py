@@ -8,6 +8,7 @@ network believes, but never what was acquired.
 - `int8`: activations in 8 bits without a sign (they follow a ReLU) and weights in 8 bits with one scale for
   each filter, summed in 32 bits; a block's first layer sees single precision and its last returns it. Ranges
   are those of the scan's own first images, which run in single precision.
+- `cuda`: convolutions in half precision on a GPU, the whole cascade there as one graph (`recon.graphed`).
 - `auto`: the fastest of them on this host, as measured when a scan is opened.
 
 Quantisation by one scale for each filter: Jacob 2018, 10.1109/CVPR.2018.00286.
@@ -34,9 +35,10 @@ from torch import Tensor, nn
 
 from mrsim.errors import InputError
 from recon.cascade import Cascade, ConvolutionBlock
+from recon.graphed import GraphedCascade
 from recon.inputs import Inputs
 
-ENGINES = ("eager", "bfloat16", "int8", "auto")
+ENGINES = ("eager", "bfloat16", "int8", "cuda", "auto")
 
 CALIBRATION = 3
 """Images in single precision from which the ranges of activations are taken."""
@@ -70,16 +72,19 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
     makers: dict[str, Callable[[ConvolutionBlock], nn.Module]] = {
         "bfloat16": HalvedBlock,
         "int8": QuantisedBlock,
+        "cuda": lambda block: HalvedBlock(block, torch.float16),
     }
     if engine not in makers:
         raise InputError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if engine == "int8" and not can_quantise():
         raise InputError("engine 'int8': this build of torch has no 8-bit convolutions here; take 'eager'")
+    if engine == "cuda" and not torch.cuda.is_available():
+        raise InputError("engine 'cuda': torch finds no GPU here; take 'auto', the fastest of the others")
     made = copy.copy(cascade)
     made._modules = dict(cascade._modules)
     blocks = [makers[engine](cast(ConvolutionBlock, block)) for block in cascade.blocks]
     made.blocks = nn.ModuleList(blocks)
-    return made
+    return GraphedCascade(made, "cuda") if engine == "cuda" else made
 
 
 def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
@@ -177,22 +182,24 @@ def can_quantise() -> bool:
 
 
 class HalvedBlock(ConvolutionBlock):
-    """Convolve in bfloat16.
+    """Convolve in 16 bits.
 
     Parameters
     ----------
     block
         The block in single precision.
+    dtype
+        `torch.bfloat16`, or `torch.float16`, which has eight times the precision and ends at 65504.
     """
 
-    def __init__(self, block: ConvolutionBlock) -> None:
+    def __init__(self, block: ConvolutionBlock, dtype: torch.dtype = torch.bfloat16) -> None:
         nn.Module.__init__(self)
-        self.fold = block.fold
-        self.convolutions = copy.deepcopy(block.convolutions).bfloat16()
+        self.fold, self._dtype = block.fold, dtype
+        self.convolutions = copy.deepcopy(block.convolutions).to(dtype)
 
     def convolve(self, values: Tensor) -> Tensor:
         """Return the block's channels, float32."""
-        return super().convolve(values.bfloat16())
+        return super().convolve(values.to(self._dtype))
 
 
 class QuantisedBlock(ConvolutionBlock):

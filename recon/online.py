@@ -102,6 +102,8 @@ class OnlineCascade:
         elif self._engine != "eager":
             self.notes = f"engine {self._engine}"
         warm_up(self._cascade, self._inputs(0))
+        if self._columns is not None:
+            warm_up(self._cascade, self._inputs(0).band(slice(*self._columns)))
         self._of_blocks = settle_threads(lambda: self._mended(self._inputs(0)))
         for _ in self._reconstruct(0):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -122,23 +123,30 @@ def test_last_line_to_image_of_a_patient(benchmark, patient: Stream, what: str) 
     record(benchmark, HEADER.tr_ns)
 
 
+def seeds_network() -> Cascade:
+    """Build 5 x 10 x 64 with weights that keep the size of what goes through it."""
+    torch.manual_seed(0)
+    cascade = Cascade(named_config("seed")).eval()
+    for block in cascade.blocks:
+        for layer in block.convolutions:
+            torch.nn.init.kaiming_normal_(layer.weight)
+        block.convolutions[-1].weight.data *= 0.1
+    return cascade
+
+
+def noise(seed: int, columns: int) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
+    lines = torch.randn(1, 128, columns, dtype=torch.complex64, generator=generator)
+    mask = torch.rand(1, 128, generator=generator) < 0.2
+    return Inputs(mask, torch.rand(1, 128, generator=generator), lines, lines)
+
+
 @pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit convolutions here")
 @pytest.mark.parametrize("columns", [128, 48])
 def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> None:
     """In turns: 5 x 10 x 64 over all columns, and over a band of 48."""
-    torch.manual_seed(0)
-    eager = Cascade(named_config("seed")).eval()
-    for block in eager.blocks:
-        for layer in block.convolutions:
-            torch.nn.init.kaiming_normal_(layer.weight)
-        block.convolutions[-1].weight.data *= 0.1
+    eager = seeds_network()
     fast = accelerated(eager, "int8")
-
-    def inputs(seed: int) -> Inputs:
-        generator = torch.Generator().manual_seed(seed)
-        lines = torch.randn(1, 128, columns, dtype=torch.complex64, generator=generator)
-        mask = torch.rand(1, 128, generator=generator) < 0.2
-        return Inputs(mask, torch.rand(1, 128, generator=generator), lines, lines)
 
     taken: dict[str, list[float]] = {"eager": [], "int8": []}
     apart = []
@@ -146,12 +154,12 @@ def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> No
         for number in range(CALIBRATION + 13):
             shown = {}
             for name, cascade in (("eager", eager), ("int8", fast)):
-                given, start = inputs(number), time.perf_counter()
+                given, start = noise(number, columns), time.perf_counter()
                 shown[name] = cascade(given)
                 taken[name].append(time.perf_counter() - start)
             error = (shown["eager"] - shown["int8"]).abs().square().sum()
             apart.append(float(error / shown["eager"].abs().square().sum()))
-        given = inputs(0)
+        given = noise(0, columns)
         # The band alone for as long as a p99 takes; the whole for twelve images.
         benchmark.pedantic(fast, args=(given,), rounds=ENOUGH if columns < 128 else 12, warmup_rounds=1)
     pairs = np.array([taken["eager"][CALIBRATION + 1 :], taken["int8"][CALIBRATION + 1 :]])
@@ -167,6 +175,59 @@ def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> No
     record(benchmark, 26 * HEADER.tr_ns)  # the cadence of 5x
     assert ratio < 0.5
     assert max(apart) < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_seeds_network_on_a_gpu(benchmark) -> None:
+    """From host memory to host memory, as one graph, in turns with its kernels asked for one by one."""
+    eager = seeds_network().cuda()
+    fast = accelerated(seeds_network(), "cuda")
+    taken: list[tuple[float, float]] = []
+    with torch.inference_mode():
+        for number in range(40):
+            given, start = noise(number, 128), time.perf_counter()
+            expected = eager(given.map(torch.Tensor.cuda)).cpu()
+            between = time.perf_counter()
+            shown = fast(given)
+            taken.append((between - start, time.perf_counter() - between))
+            error = float((expected - shown).abs().square().sum() / expected.abs().square().sum())
+            assert error < 1e-4
+        benchmark.pedantic(fast, args=(noise(0, 128),), rounds=ENOUGH, warmup_rounds=8)
+        floor_s = floor_of(seeds_network())
+    seconds = np.array(taken[8:])
+    benchmark.extra_info |= {
+        "device": torch.cuda.get_device_name(),
+        "eager_ms": float(np.median(seconds[:, 0])) * 1e3,
+        "ratio": float(np.median(seconds[:, 1] / seconds[:, 0])),
+        "floor_ms": floor_s * 1e3,
+        "over_floor": float(np.median(benchmark.stats.stats.data)) / floor_s,
+    }
+    record(benchmark, HEADER.tr_ns)
+    assert benchmark.extra_info["ratio"] < 0.2
+
+
+def floor_of(cascade: Cascade) -> float:
+    """Return the seconds that a GPU needs for the convolutions: operations or bytes over its rates."""
+    layers = [layer for block in cascade.blocks for layer in block.convolutions]
+    operations = sum(2 * layer.weight.numel() * 128 * 128 for layer in layers)
+    # Two bytes a value, in half precision.
+    moved = sum(2 * (layer.in_channels + layer.out_channels) * 128 * 128 for layer in layers)
+    square = torch.randn(8192, 8192, dtype=torch.float16, device="cuda")
+    row = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    rate = 2 * 8192**3 / on_gpu_s(lambda: square @ square)
+    bandwidth = 2 * row.numel() / on_gpu_s(lambda: row.clone())
+    return max(operations / rate, moved / bandwidth)
+
+
+def on_gpu_s(run: Callable[[], object], rounds: int = 20) -> float:
+    run()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(rounds):
+        run()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - start) / rounds
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.5])

@@ -200,7 +200,7 @@ def test_in_the_stream_no_image_is_stale_or_changed_later(engine: str, tmp_path,
 
 
 def test_an_engine_that_is_not_there_is_refused(monkeypatch) -> None:
-    with pytest.raises(InputError, match="engine 'warp': expected one of eager, bfloat16, int8, auto"):
+    with pytest.raises(InputError, match="engine 'warp': expected one of eager, bfloat16, int8, cuda, auto"):
         accelerated(network(1), "warp")
     monkeypatch.setattr("recon.engines.can_quantise", lambda: False)
     with pytest.raises(InputError, match="take 'eager'"):
