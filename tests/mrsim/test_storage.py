@@ -394,4 +394,6 @@ def test_a_stored_stream_is_replayed_where_numba_is_not_installed(stream, folder
         here.push(readout)
     there = np.load(folder.parent / "images.npy")
     assert there.shape == (FRAMES, 32, 40)
-    assert there.tobytes() == np.stack([i.pixels for i in images]).tobytes()
+    expected = np.stack([i.pixels for i in images])
+    # Another transform than the compiled one: the same but for the rounding of single precision.
+    assert np.abs(there - expected).max() < 1e-6 * np.abs(expected).max()
