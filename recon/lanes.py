@@ -72,34 +72,21 @@ def spread(typing: Any, value: Any) -> Any:
     return _lanes(types.float32), emit
 
 
-@intrinsic
-def add(typing: Any, a: Any, b: Any) -> Any:
-    """Return a + b."""
+def _arithmetic(instruction: str, what: str) -> Callable[..., Any]:
+    def operate(typing: Any, a: Any, b: Any) -> Any:
+        def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments)
 
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.fadd(*arguments)
+        return _lanes(_lanes, _lanes), emit
 
-    return _lanes(_lanes, _lanes), emit
-
-
-@intrinsic
-def subtract(typing: Any, a: Any, b: Any) -> Any:
-    """Return a - b."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.fsub(*arguments)
-
-    return _lanes(_lanes, _lanes), emit
+    operate.__doc__ = what
+    made: Callable[..., Any] = intrinsic(operate)
+    return made
 
 
-@intrinsic
-def multiply(typing: Any, a: Any, b: Any) -> Any:
-    """Return a * b."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.fmul(*arguments)
-
-    return _lanes(_lanes, _lanes), emit
+add = _arithmetic("fadd", "Return a + b.")
+subtract = _arithmetic("fsub", "Return a - b.")
+multiply = _arithmetic("fmul", "Return a * b.")
 
 
 @intrinsic
