@@ -90,8 +90,8 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
 def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
     """Return the cascade on the engine that runs fastest here, and a sentence that says which.
 
-    The choice is kept for each processor, build of torch, number of threads and size of network and image, in
-    a file in the user's cache; without one that can be read and written it is made anew each time.
+    The choice is kept for each processor and GPU, build of torch, number of threads and size of network and
+    image, in a file in the user's cache; without one that can be read and written it is made anew each time.
 
     Parameters
     ----------
@@ -100,7 +100,8 @@ def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
     inputs
         What it is timed on.
     """
-    host = {"machine": platform.machine(), "processor": _processor(), "torch": torch.__version__}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    host = {"machine": platform.machine(), "processor": _processor(), "gpu": gpu, "torch": torch.__version__}
     size = {"threads": torch.get_num_threads(), "matrix": list(inputs.shared.shape[-2:])}
     key = json.dumps(host | size | cascade.config.to_dict(), sort_keys=True)
     known = _read_choices()

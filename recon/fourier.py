@@ -67,10 +67,12 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
     lengths = tuple(values.shape[axis] for axis in axes)
     if isinstance(values, torch.Tensor):
         function = torch.fft.ifftn if inverse else torch.fft.fftn
-        if any(length % 2 for length in lengths):
+        # On a GPU a shift costs no more than a product, and what is recorded there must read nothing that a
+        # cache may let go of.
+        if values.device.type != "cpu" or any(length % 2 for length in lengths):
             moved = function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho")
             return cast(Array, torch.fft.fftshift(moved, axes))
-        signs, turned = _torch_signs(lengths, axes, values.device)
+        signs, turned = _torch_signs(lengths, axes)
         return cast(Array, function(values * signs, dim=axes, norm="ortho") * turned)
     in_numpy = np.fft.ifftn if inverse else np.fft.fftn
     if any(length % 2 for length in lengths):
@@ -146,10 +148,8 @@ def _signs(lengths: tuple[int, ...], axes: Axes) -> tuple[NDArray[np.float32], N
 
 
 @lru_cache(maxsize=64)
-def _torch_signs(
-    lengths: tuple[int, ...], axes: Axes, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _torch_signs(lengths: tuple[int, ...], axes: Axes) -> tuple[torch.Tensor, torch.Tensor]:
     # Complex: to multiply by what must be converted first takes two to three times as long.
     signs, turned = (part.astype(np.complex64) for part in _signs(lengths, axes))
     with torch.inference_mode(False):  # what is kept here must serve training, too
-        return torch.from_numpy(signs).to(device), torch.from_numpy(turned).to(device)
+        return torch.from_numpy(signs), torch.from_numpy(turned)
