@@ -45,6 +45,11 @@ def figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def significant(value: float | None, digits: int = 2) -> str:
+    """Return a number that may be small by orders of magnitude, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
 def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in plain text."""
     widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]

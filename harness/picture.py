@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.console import significant
 from harness.quality import Quality
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.stream import Header, Stream, Truth
@@ -119,7 +120,7 @@ def _images(figure: Any, grid: Any, frame: int, stream: Stream, truth: Truth, me
         limit = white / ERROR_GAIN
         maps.append(axes.imshow(image - true, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=_extent(header)))
         at = int(np.flatnonzero(quality.frames == frame)[0])
-        axes.set_title(f"error, NMSE {quality.nmse[at]:.4f}", fontsize=10)
+        axes.set_title(f"error, NMSE {significant(quality.nmse[at])}", fontsize=10)
     note = figure.add_subplot(grid[2, 0])
     note.axis("off")
     bar = figure.colorbar(maps[0], cax=note.inset_axes((0.06, 0.30, 0.88, 0.05)), orientation="horizontal")

@@ -132,7 +132,7 @@ def _tiles(figures: Figures) -> list[str]:
         tile(
             "Dice",
             at("quality/dice", 3),
-            f"NMSE {at('quality/nmse', 5)}, SSIM {at('quality/ssim', 3)}",
+            f"NMSE {at('quality/nmse', 6)}, SSIM {at('quality/ssim', 3)}",
         ),
     ]
 
@@ -187,6 +187,6 @@ def frame_text(frame: dict[str, Any]) -> str:
     error = frame["centroid_error_mm"]
     where = "no target found" if error is None else f"centroid error when shown {error:.2f} mm"
     return (
-        f"frame {frame['frame']}, {frame['t_s']:.2f} s: NMSE {frame['nmse']:.5f}, Dice {frame['dice']:.3f}, "
+        f"frame {frame['frame']}, {frame['t_s']:.2f} s: NMSE {frame['nmse']:.2g}, Dice {frame['dice']:.3f}, "
         f"{where}, response {frame['response_ms']:.1f} ms"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.candidates import Builder, builder
 from harness.clock import Clock, RealClock, VirtualClock
-from harness.console import figure, print_table
+from harness.console import figure, print_table, significant
 from harness.evaluate import MakeFeed, evaluate
 from harness.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
 from harness.feed import Feed
@@ -372,7 +372,7 @@ def show(result: Result, which: str = "") -> None:
     if quality is not None:
         centroid = quality["centroid_mm"]
         print(
-            f"NMSE {quality['nmse']:.4f}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
+            f"NMSE {significant(quality['nmse'])}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
             f"lag {figure(quality['lag_ms'], 0)} ms (gain {figure(quality['gain'], 2)}), centroid when shown "
             f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
             f"SNR {figure(report['stream']['target_snr'], 0)}"
@@ -382,8 +382,8 @@ def show(result: Result, which: str = "") -> None:
         print(
             f"columns {band['columns'][0]} to {band['columns'][1]} first: response p50 "
             f"{figure(response['p50'], 2)}, p99 {figure(response['p99'], 2)}, max "
-            f"{figure(response['max'], 2)} ms, NMSE there {figure(band['nmse'], 4)}, of whole images "
-            f"{figure(band['nmse_whole'], 4)}"
+            f"{figure(response['max'], 2)} ms, NMSE there {significant(band['nmse'])}, of whole images "
+            f"{significant(band['nmse_whole'])}"
         )
     if result.notes:
         print(result.notes)

@@ -78,9 +78,9 @@ class Augmentation:
         ramp = (-2 * math.pi / ny) * ky[None, :, None] * torch.from_numpy(by)[:, None, :]
         phase = torch.polar(torch.ones_like(ramp), ramp)
         warped = dataclasses.replace(inputs, shared=inputs.shared * phase, mean=inputs.mean * phase)
-        if inputs.acquired is not None and inputs.maps is not None:
-            acquired, maps = inputs.acquired * phase[:, None], _moved(inputs.maps, torch.from_numpy(by))
-            warped = dataclasses.replace(warped, acquired=acquired, maps=maps)
+        if inputs.lines is not None and inputs.maps is not None:
+            lines, maps = inputs.lines * phase[:, None], _moved(inputs.maps, torch.from_numpy(by))
+            warped = dataclasses.replace(warped, lines=lines, maps=maps)
         return warped, to_image(to_kspace(target, (-2,)) * phase, (-2,))
 
 

@@ -26,6 +26,9 @@ from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
 
+MAX_SEEN = 1 << 27
+"""Complex values that the components may have as all coils see them: a GiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class CascadeConfig:
@@ -64,7 +67,8 @@ class CascadeConfig:
         estimated in it; 0 without one.
     coils
         Coils of the scans that it is made for. It works on their combination whatever their number, and puts
-        the lines of each into it.
+        the lines of each into it. With a subspace it knows their sensitivities from its training; without, it
+        takes them from the lines so far.
     states
         Positions of the training time that the subspace keeps at most, to know where the anatomy may be; 0
         for none.
@@ -120,10 +124,11 @@ class CascadeConfig:
             )
         if not 1 <= self.coils <= MAX_COILS:
             raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
-        if self.coils > 1 and self.components:
+        seen = self.components * self.coils * self.rows * self.columns
+        if seen > MAX_SEEN:
             raise InputError(
-                f"cascade: coils = {self.coils} with a subspace, which takes 1: take --network population "
-                "or seed, or a start and a memory without `subspace`, and components=0"
+                f"cascade: {self.components} components of {self.rows} x {self.columns} in {self.coils} coils "
+                f"are {seen} values: at most {MAX_SEEN} are held; take fewer components, or compress the coils"
             )
         weight_of(self.lam)
 
@@ -168,12 +173,12 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     rows, columns
         Size of the images.
     coils
-        Coils of the scans; `compact` takes one.
+        Coils of the scans.
 
     Raises
     ------
     InputError
-        If there is no such name, or it takes fewer coils.
+        If there is no such name.
     """
     unlimited = float("inf")
     if name == "seed":
@@ -235,7 +240,7 @@ class Cascade(nn.Module):
         self.subspace: Subspace | None = None
         if config.components:
             self.subspace = Subspace(
-                (config.rows, config.columns), config.components, config.knots, config.states
+                (config.rows, config.columns), config.components, config.knots, config.states, config.coils
             )
             for block in self.blocks:
                 cast(ConvolutionBlock, block).begin_at_zero()
@@ -262,7 +267,7 @@ class Cascade(nn.Module):
                 f"cascade: columns = {self.config.columns}, the lines have {inputs.shared.shape[-1]} samples"
             )
         with torch.no_grad():
-            estimate, misfit = self.subspace(inputs.ages * frame_s, inputs.shared)
+            estimate, misfit = self.subspace(inputs.ages * frame_s, inputs.shared, inputs.lines)
         return dataclasses.replace(inputs, subspace=estimate, misfit=misfit)
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -51,7 +51,7 @@ def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> In
         ages=torch.from_numpy(memory.ages(line))[None],
         shared=combined_rows(memory.shared, maps)[None] / scale,
         mean=combined_rows(memory.mean, maps)[None] / scale,
-        acquired=torch.from_numpy(memory.acquired)[None] / scale,
+        lines=torch.from_numpy(memory.shared)[None] / scale,
         maps=maps[None],
     )
 
@@ -60,51 +60,50 @@ def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> In
 class CoilLines:
     """Hold the lines of every coil of some frames, and the sensitivities of the time.
 
-    Most rows of a frame are not sampled and sensitivities serve many frames, so both are kept apart, and put
-    together for a batch.
+    A line serves until its row comes again and sensitivities serve many frames, so both are kept apart, and
+    put together for a batch.
 
     Parameters
     ----------
-    rows
-        Row of every line, -1 where one is missing, shape (frames, lines), int64.
     lines
-        Shape (frames, lines, coils, nx), complex64.
+        Every line once, in the order of their coming, shape (lines, coils, nx), complex64.
+    newest
+        Which of them each row was last taken from at each frame's end, shape (frames, ny), int64.
     maps
         Shape (versions, coils, ny, nx), complex64.
     version
         Which sensitivities each frame has, shape (frames,), int64.
     """
 
-    rows: NDArray[np.int64]
     lines: NDArray[np.complex64]
+    newest: NDArray[np.int64]
     maps: NDArray[np.complex64]
     version: NDArray[np.int64]
 
     def part(self, frames: slice) -> CoilLines:
         """Return some of the frames."""
-        return CoilLines(self.rows[frames], self.lines[frames], self.maps, self.version[frames])
+        return CoilLines(self.lines, self.newest[frames], self.maps, self.version[frames])
 
     def maps_of(self, frame: int) -> NDArray[np.complex64]:
         """Return the sensitivities at a frame, shape (coils, ny, nx), complex64."""
         maps: NDArray[np.complex64] = self.maps[self.version[frame]]
         return maps
 
-    def acquired(self, frame: int) -> NDArray[np.complex64]:
-        """Return a frame's lines in their rows, zero elsewhere, shape (coils, ny, nx), complex64."""
-        found = np.zeros(self.maps.shape[1:], np.complex64)
-        there = self.rows[frame] >= 0
-        found[:, self.rows[frame][there]] = self.lines[frame][there].transpose(1, 0, 2)
-        return found
+    def shared(self, frame: int) -> NDArray[np.complex64]:
+        """Return the newest value of every row at a frame's end, shape (coils, ny, nx), complex64."""
+        return np.ascontiguousarray(self.lines[self.newest[frame]].transpose(1, 0, 2))
 
 
 @dataclass
 class CoilRecorder:
     """Gather `CoilLines` frame by frame, as a memory shows them at each frame's end."""
 
-    _rows: list[NDArray[np.int64]] = field(default_factory=list)
     _lines: list[NDArray[np.complex64]] = field(default_factory=list)
+    _newest: list[NDArray[np.int64]] = field(default_factory=list)
     _maps: list[Tensor] = field(default_factory=list)
     _version: list[int] = field(default_factory=list)
+    _seen: NDArray[np.int64] | None = None
+    _count: int = 0
 
     def take(self, memory: LineMemory, maps: Tensor) -> None:
         """Take a frame.
@@ -112,24 +111,22 @@ class CoilRecorder:
         Parameters
         ----------
         memory
-            At the end of the frame.
+            At the end of the frame; every row has come.
         maps
             Its sensitivities, shape (coils, ny, nx), complex64.
         """
-        rows = np.flatnonzero(memory.mask)
         if not self._maps or self._maps[-1] is not maps:
             self._maps.append(maps)
-        self._rows.append(rows)
-        self._lines.append(memory.shared[:, rows].transpose(1, 0, 2))
+        first = self._seen is None
+        came = np.flatnonzero(memory.newest != (-1 if first else self._seen))
+        newest = np.empty_like(memory.newest) if first else self._newest[-1].copy()
+        newest[came] = self._count + np.arange(len(came))
+        self._seen, self._count = memory.newest.copy(), self._count + len(came)
+        self._lines.append(memory.shared[:, came].transpose(1, 0, 2))
+        self._newest.append(newest)
         self._version.append(len(self._maps) - 1)
 
     def lines(self) -> CoilLines:
         """Return all that was taken."""
         maps = np.stack([m.numpy() for m in self._maps])
-        most = max(len(rows) for rows in self._rows)
-        rows = np.full((len(self._rows), most), -1, np.int64)
-        lines = np.zeros((len(rows), most, len(maps[0]), maps.shape[-1]), np.complex64)
-        for frame, (taken, values) in enumerate(zip(self._rows, self._lines, strict=True)):
-            rows[frame, : len(taken)] = taken
-            lines[frame, : len(taken)] = values
-        return CoilLines(rows, lines, maps, np.array(self._version))
+        return CoilLines(np.concatenate(self._lines), np.stack(self._newest), maps, np.array(self._version))

@@ -4,8 +4,8 @@ A scan's truth is the image of one uniform coil, and the combination of several 
 have in common and by the error of the sensitivities that it is made with. Data consistency works on the
 combination, so the target is shaded alike: with S the coils' own sensitivities and R the estimated ones, the
 image that the lines F S x give is the sum over coils of conj(R) S x. S is found from the training scan
-itself, whose lines and images are both known: in a small Fourier basis on twice the field of view (Guerquin-
-Kern 2012, 10.1109/TMI.2011.2174158) the lines are linear in its coefficients.
+itself, whose lines and images are both known: the lines are linear in the weights of its waves
+(`recon.coil_waves`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.stream import Stream
-
-WAVES = 7
-"""Waves of the basis along each axis."""
+from recon.coil_waves import WAVES, waves
 
 MAX_FRAMES = 48
 """Frames that are looked at, spread over the scan."""
@@ -29,8 +27,8 @@ RIDGE = 1e-6
 """Share of the largest eigenvalue that is added to all: what no signal determines stays small."""
 
 
-def true_sensitivities(stream: Stream) -> NDArray[np.complex64]:
-    """Find a scan's sensitivities from its lines and its true images.
+def true_waves(stream: Stream) -> NDArray[np.complex64]:
+    """Find the weights of the waves of a scan's sensitivities from its lines and its true images.
 
     Parameters
     ----------
@@ -39,9 +37,8 @@ def true_sensitivities(stream: Stream) -> NDArray[np.complex64]:
 
     Returns
     -------
-    maps
-        Relative to the uniform coil of the truth, shape (coils, ny, nx), complex64; meaningful where there is
-        signal in some frame.
+    weights
+        Relative to the uniform coil of the truth, shape (coils, waves, waves), complex64.
 
     Raises
     ------
@@ -52,7 +49,7 @@ def true_sensitivities(stream: Stream) -> NDArray[np.complex64]:
     if stream.truth is None or stream.frames < 2:
         raise InputError(f"{where}: it needs truth and 2 frames or more to tell what its coils see")
     (ny, nx), per_frame, coils = header.matrix, header.lines_per_frame, header.coils
-    along_y, along_x = _waves(ny), _waves(nx)
+    along_y, along_x = waves(ny), waves(nx)
     rows, columns = np.arange(ny) - ny // 2, np.arange(nx) - nx // 2
     # Rows of the unitary transform along y, of each wave times whatever stands behind it; and alike along x.
     seen = np.exp(-2j * np.pi * np.outer(rows, rows) / ny)[:, None, :] / np.sqrt(ny) * along_y
@@ -77,13 +74,4 @@ def true_sensitivities(stream: Stream) -> NDArray[np.complex64]:
             said += terms.conj() @ samples[:, inner].T
     normal += (RIDGE * np.linalg.norm(normal, 2) + np.finfo(np.float64).tiny) * np.eye(len(normal))
     found = np.linalg.solve(normal, said).T.reshape(coils, WAVES, WAVES)
-    maps: NDArray[np.complex64] = np.einsum("cqp,qy,px->cyx", found, along_y, along_x).astype(np.complex64)
-    return maps
-
-
-def _waves(length: int) -> NDArray[np.complex128]:
-    """Return exp(2 pi i p r / (2 length)) for the waves p around 0, shape (waves, length)."""
-    waves = np.arange(WAVES) - WAVES // 2
-    turns = np.outer(waves, np.arange(length) - length // 2) / (2 * length)
-    found: NDArray[np.complex128] = np.exp(2j * np.pi * turns)
-    return found
+    return np.asarray(found, np.complex64)

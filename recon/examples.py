@@ -15,7 +15,8 @@ from torch import Tensor
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.coil_inputs import CoilLines, CoilRecorder, combined_rows
-from recon.coil_targets import true_sensitivities
+from recon.coil_targets import true_waves
+from recon.coil_waves import maps_of, unit_maps
 from recon.inputs import Inputs
 from recon.memory import LineMemory
 from recon.sensitivities import Autocalibration
@@ -54,7 +55,11 @@ class Examples:
         return Examples(**columns, coils=None if self.coils is None else self.coils.part(frames))
 
 
-def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> Examples:
+def examples_of(
+    stream: Stream,
+    target: NDArray[np.complex64] | None = None,
+    waves: NDArray[np.complex64] | None = None,
+) -> Examples:
     """Replay a scan through the memory of a reconstructor and keep what it sees at each frame's end.
 
     The first frames, in which some row was never sampled yet, are left out.
@@ -66,6 +71,9 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
     target
         Image to show at the end of every frame, shape (frames, ny, nx), complex64; None for the true image
         at the echo of its last line. Of several coils it is shaded as their combination is.
+    waves
+        Of several coils whose sensitivities are known, what `true_waves` returns; None to take them from the
+        lines so far.
 
     Raises
     ------
@@ -79,13 +87,15 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
             raise InputError(f"{where}: it stores no truth; training needs the images that it should show")
         target = stream.truth.image
     memory, calibration, recorder = LineMemory(header), Autocalibration(header), CoilRecorder()
+    known = None if waves is None else torch.from_numpy(unit_maps(maps_of(waves, header.matrix))[0])
     seen: list[int] = []
     kept: list[tuple[Any, ...]] = []
     for line in range(stream.frames * header.lines_per_frame):
         readout = stream.readout(line)
         if not memory.push(readout):
             continue
-        maps = calibration.maps(memory)  # at every frame's end, as in the stream
+        # At every frame's end, as in the stream.
+        maps = calibration.maps(memory) if known is None else known
         if not (memory.newest >= 0).all():
             continue
         seen.append(readout.frame)
@@ -104,7 +114,8 @@ def examples_of(stream: Stream, target: NDArray[np.complex64] | None = None) -> 
     if header.coils == 1:
         return Examples(mask, ages, shared, mean, shown)
     coils = recorder.lines()
-    shading = (coils.maps.conj() * true_sensitivities(stream)).sum(1)
+    true = maps_of(true_waves(stream) if waves is None else waves, header.matrix)
+    shading = (coils.maps.conj() * true).sum(1)
     return Examples(mask, ages, shared, mean, shown * shading[coils.version], coils)
 
 
@@ -133,9 +144,9 @@ def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) ->
     scans = [examples.coils for examples in sets]
     held = [(coils, f) for s, f in rows if (coils := scans[s]) is not None]
     if held:
-        acquired = torch.from_numpy(np.stack([coils.acquired(f) for coils, f in held]))
+        lines = torch.from_numpy(np.stack([coils.shared(f) for coils, f in held]))
         maps = torch.from_numpy(np.stack([coils.maps_of(f) for coils, f in held]))
-        inputs = dataclasses.replace(inputs, acquired=acquired / scale, maps=maps)
+        inputs = dataclasses.replace(inputs, lines=lines / scale, maps=maps)
     return inputs, stack("target") / scale
 
 

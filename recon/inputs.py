@@ -33,9 +33,9 @@ class Inputs:
         Estimate within the anatomy's subspace, same shape; None where there is none, or not yet.
     misfit
         How much more than noise that estimate leaves of the lines, shape (batch,), float64; 1 for nothing.
-    acquired
-        Lines of the present frame in every coil, zero elsewhere, shape (batch, coils, ny, nx), complex64;
-        None of a single coil.
+    lines
+        Newest value of every row in every coil, shape (batch, coils, ny, nx), complex64; on the mask's rows
+        it is the frame's own. None of a single coil, where it is `shared`.
     maps
         Sensitivities, same shape; None of a single coil.
     """
@@ -46,7 +46,7 @@ class Inputs:
     mean: Tensor
     subspace: Tensor | None = None
     misfit: Tensor | None = None
-    acquired: Tensor | None = None
+    lines: Tensor | None = None
     maps: Tensor | None = None
 
     @property
@@ -57,9 +57,9 @@ class Inputs:
     def named(self, name: str) -> Tensor:
         """Return the hybrid space of a named image."""
         if name == "zero-filled":
-            if self.acquired is None or self.maps is None:
+            if self.lines is None or self.maps is None:
                 return self.shared * self.mask.unsqueeze(-1)
-            return to_kspace(combine(self.acquired * self.mask[:, None, :, None], self.maps), (-2,))
+            return to_kspace(combine(self.lines * self.mask[:, None, :, None], self.maps), (-2,))
         if name == "subspace":
             assert self.subspace is not None, "Cascade.prepare comes first"
             return self.subspace
@@ -82,7 +82,7 @@ class Inputs:
             shared=self.shared[..., columns],
             mean=self.mean[..., columns],
             subspace=cut(self.subspace),
-            acquired=cut(self.acquired),
+            lines=cut(self.lines),
             maps=cut(self.maps),
         )
 
@@ -105,10 +105,10 @@ class Inputs:
         image, innovation
             Of the same shape; the second is None where it was not asked for.
         """
-        if self.acquired is None or self.maps is None:
+        if self.lines is None or self.maps is None:
             if not innovation:
                 return enforce_alone(image, self.shared, self.mask, weight), None
             return enforce_image(image, self.shared, self.mask, weight)
         ignored = isinstance(weight, float) and weight == 0.0
-        kept = image if ignored else enforce_coils(image, self.acquired, self.mask, self.maps, weight)
-        return kept, beyond(kept, self.acquired, self.mask, self.maps) if innovation else None
+        kept = image if ignored else enforce_coils(image, self.lines, self.mask, self.maps, weight)
+        return kept, beyond(kept, self.lines, self.mask, self.maps) if innovation else None

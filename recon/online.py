@@ -129,8 +129,14 @@ class OnlineCascade:
 
     def _start(self) -> None:
         config, subspace = self._cascade.config, self._cascade.subspace
-        mean = config.coils > 1 or "mean" in (config.start, *config.memories)
+        known = subspace if subspace is not None and config.coils > 1 else None
+        mean = (config.coils > 1 and known is None) or "mean" in (config.start, *config.memories)
         self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
+        self._maps = None if known is None else known.maps
+        self._evenly: NDArray[np.float32] | None = None
+        if known is not None:  # from the coils' combination to a uniform coil's image
+            shading = known.shading.numpy()
+            self._evenly = np.divide(1, shading, out=np.zeros_like(shading), where=shading > 0)
         self._tracker: Tracker | None = None
         if subspace is not None and importlib.util.find_spec("numba") is not None:
             from recon.tracking import Tracker
@@ -139,6 +145,14 @@ class OnlineCascade:
 
     def _reconstruct(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
         """Give the band, if there is to be one, and the whole image."""
+        for columns, pixels in self._combined(line):
+            if self._evenly is None:
+                yield columns, pixels
+            else:
+                yield columns, pixels * (self._evenly[:, slice(*columns)] if columns else self._evenly)
+
+    def _combined(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
+        """Give band and image as the coils' combination shows them."""
         tracker, estimate, columns = self._tracker, None, self._columns
         if tracker is not None:
             estimate = tracker.estimate(line)
@@ -178,20 +192,22 @@ class OnlineCascade:
 
     def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
         memory, scale = self._memory, self._checkpoint.scale
-        maps = self._coils.maps(memory)
+        maps = self._coils.maps(memory) if self._maps is None else self._maps
         if maps is not None:
-            return coil_inputs(memory, maps, line, scale)
-        shared = torch.from_numpy(memory.shared * np.float32(1 / scale))
-        inputs = Inputs(
-            mask=torch.from_numpy(memory.mask)[None],
-            ages=torch.from_numpy(memory.ages(line))[None],
-            shared=shared,
-            mean=torch.from_numpy(memory.mean * np.float32(1 / scale)),
-        )
+            inputs = coil_inputs(memory, maps, line, scale)
+        else:
+            inputs = Inputs(
+                mask=torch.from_numpy(memory.mask)[None],
+                ages=torch.from_numpy(memory.ages(line))[None],
+                shared=torch.from_numpy(memory.shared * np.float32(1 / scale)),
+                mean=torch.from_numpy(memory.mean * np.float32(1 / scale)),
+            )
+        if self._cascade.subspace is None:
+            return inputs
         if self._tracker is None:
             header = self._header
             return self._cascade.prepare(inputs, header.lines_seen * header.tr_ns / 1e9)
         estimate = estimate or self._tracker.estimate(line)
         misfit = torch.tensor([estimate.misfit])
-        start = believed(self._tracker.hybrid(estimate), shared, misfit)
+        start = believed(self._tracker.hybrid(estimate), inputs.shared, misfit)
         return dataclasses.replace(inputs, subspace=start, misfit=misfit)

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recon.coil_waves import WAVES, maps_of, unit_maps
+from recon.combination import expand
 from recon.fourier import to_kspace
 from recon.states import KnownStates
 
@@ -56,12 +58,17 @@ class Subspace(nn.Module):
         Instants at which the path of the anatomy is estimated, the newest at the last line.
     states
         Positions of the training time that are kept; 0 for none.
+    coils
+        Coils of the scans. Of several, a row is that of every coil, one beside the other, and the images are
+        those of the coils' combination.
 
     Attributes
     ----------
     mean, basis
         Mean image, shape (ny, nx, 2), and components of energy 1, shape (components, ny, nx, 2), float32:
         real and imaginary parts.
+    waves
+        Of several coils the weights of their sensitivities' waves, shape (coils, waves, waves, 2), float32.
     root
         Root L of the prior covariance L L^T of the positions at all knots, the newest first, shape
         (knots components, knots components), float32.
@@ -76,7 +83,9 @@ class Subspace(nn.Module):
         As for `KnownStates`, float32.
     """
 
-    def __init__(self, matrix: tuple[int, int], components: int, knots: int, states: int = 0) -> None:
+    def __init__(
+        self, matrix: tuple[int, int], components: int, knots: int, states: int = 0, coils: int = 1
+    ) -> None:
         super().__init__()
         (ny, nx), n = matrix, components
         self.register_buffer("mean", torch.zeros(ny, nx, 2))
@@ -89,7 +98,9 @@ class Subspace(nn.Module):
             self.register_buffer("states", torch.zeros(states, n))
             self.register_buffer("near", torch.eye(n))
             self.register_buffer("doubt", torch.zeros(n, n))
-        self.knots, self.kept = knots, states
+        if coils > 1:
+            self.register_buffer("waves", torch.zeros(coils, WAVES, WAVES, 2))
+        self.knots, self.kept, self.coils = knots, states, coils
         self.mean: Tensor
         self.basis: Tensor
         self.root: Tensor
@@ -99,9 +110,8 @@ class Subspace(nn.Module):
         self.states: Tensor
         self.near: Tensor
         self.doubt: Tensor
-        self._known: KnownStates | None = None
-        self._tables: tuple[Tensor, Tensor, Tensor] | None = None
-        self._quiet: Tensor | None = None
+        self.waves: Tensor
+        self.forget()
 
     @property
     def components(self) -> int:
@@ -114,13 +124,16 @@ class Subspace(nn.Module):
 
     def forget(self) -> None:
         """Forget what was made of the arrays, once they have changed."""
-        self._tables, self._quiet, self._known = None, None, None
+        self._known: KnownStates | None = None
+        self._tables: tuple[Tensor, Tensor, Tensor] | None = None
+        self._quiet: Tensor | None = None
+        self._seen_by: tuple[Tensor, Tensor] | None = None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.forget()
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    def forward(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ages_s: Tensor, shared: Tensor, lines: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Estimate the image that is shown at the end of a frame.
 
         Parameters
@@ -128,7 +141,10 @@ class Subspace(nn.Module):
         ages_s
             Time from each row's newest echo to the last one, shape (batch, ny), float32, seconds.
         shared
-            Newest lines after the transform along x, shape (batch, ny, nx), complex64.
+            Newest lines after the transform along x, shape (batch, ny, nx), complex64; of several coils those
+            of their combination.
+        lines
+            Of several coils those of each, shape (batch, coils, ny, nx), complex64.
 
         Returns
         -------
@@ -137,26 +153,26 @@ class Subspace(nn.Module):
         misfit
             As `fit` returns it.
         """
-        state, covariance, misfit = self.fit(ages_s, shared)
+        state, covariance, misfit = self.fit(ages_s, shared if lines is None else side_by_side(lines))
         ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
         shown = torch.cat([state, ones], 1) @ self.predict.double().T
         known = self.known()
         if known is not None:
             pairs = zip(shown.cpu().numpy(), covariance.cpu().numpy(), strict=True)
             shown = torch.from_numpy(np.stack([known.correct(*pair) for pair in pairs])).to(shown.device)
-        shown = shown.float()
-        mean, basis, _ = self.hybrid()
-        values = shown @ basis.reshape(self.components, -1) + mean.reshape(-1)
-        estimate = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
-        return believed(estimate, shared, misfit), misfit
+        values = shown.float() @ self.basis.reshape(self.components, -1) + self.mean.reshape(-1)
+        image = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
+        return believed(to_kspace(image, (-2,)), shared, misfit), misfit
 
     def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find where the anatomy is, within the subspace, and how well that explains the lines.
 
         Parameters
         ----------
-        ages_s, shared
+        ages_s
             As for `forward`.
+        shared
+            Newest lines, of several coils `side_by_side`, shape (batch, ny, coils nx), complex64.
 
         Returns
         -------
@@ -205,7 +221,7 @@ class Subspace(nn.Module):
 
     @property
     def air(self) -> Tensor:
-        """Return where the anatomy gives no signal beside the noise, shape (ny, nx), float32: 1 or 0."""
+        """Return where the anatomy gives no signal beside the noise, shape (ny, coils nx): 1.0 or 0.0."""
         if self._quiet is None:
             mean, basis, _ = self.hybrid()
             spread = self.root.square().sum(1)[: self.components]
@@ -265,13 +281,44 @@ class Subspace(nn.Module):
         return self._known
 
     def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean and components in the hybrid space, and the Gram matrix of each row."""
+        """Return mean and components as the lines show them, in the hybrid space, and each row's Gram matrix.
+
+        Of shape (ny, coils nx, 2), (components, ny, coils nx, 2) and (ny, components, components).
+        """
         if self._tables is None:
-            mean = torch.view_as_real(to_kspace(torch.view_as_complex(self.mean), (-2,)))
-            basis = torch.view_as_real(to_kspace(torch.view_as_complex(self.basis), (-2,)))
+            mean, basis = self._rows(self.mean), self._rows(self.basis)
             flat = basis.reshape(self.components, self.mean.shape[0], -1).double().transpose(0, 1)
-            self._tables = mean.contiguous(), basis.contiguous(), flat @ flat.transpose(1, 2)
+            self._tables = mean, basis, flat @ flat.transpose(1, 2)
         return self._tables
+
+    def _rows(self, parts: Tensor) -> Tensor:
+        images = torch.view_as_complex(parts)
+        if self.coils == 1:
+            return torch.view_as_real(to_kspace(images, (-2,))).contiguous()
+        return torch.view_as_real(side_by_side(expand(images, self.maps)))
+
+    @property
+    def maps(self) -> Tensor:
+        """Return what several coils are combined with, shape (coils, ny, nx), complex64; see `unit_maps`."""
+        return self._sensitivities()[0]
+
+    @property
+    def shading(self) -> Tensor:
+        """Return what their combination multiplies a uniform coil's image by, shape (ny, nx), float32."""
+        return self._sensitivities()[1]
+
+    def _sensitivities(self) -> tuple[Tensor, Tensor]:
+        if self._seen_by is None:
+            weights = torch.view_as_complex(self.waves).cpu().numpy()
+            found = unit_maps(maps_of(weights, (self.mean.shape[0], self.mean.shape[1])))
+            maps, shading = (torch.from_numpy(values).to(self.waves.device) for values in found)
+            self._seen_by = maps, shading
+        return self._seen_by
+
+
+def side_by_side(lines: Tensor) -> Tensor:
+    """Return rows of several coils, shape (..., coils, ny, nx), as single ones, shape (..., ny, coils nx)."""
+    return lines.transpose(-3, -2).flatten(-2).contiguous()
 
 
 def believed(estimate: Tensor, shared: Tensor, misfit: Tensor) -> Tensor:

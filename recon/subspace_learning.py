@@ -10,7 +10,7 @@ from torch import Tensor
 from mrsim.errors import InputError
 from recon.examples import Examples
 from recon.states import learn_near
-from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
+from recon.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace, side_by_side
 
 KNOTS_S = 0.055
 """About the time between two knots: a few frames' lines, in which even a heart hardly turns."""
@@ -29,7 +29,13 @@ BREATH_S = 1.5
 
 
 def learn_subspace(
-    sets: list[Examples], components: int, knots: int, frame_s: float, scale: float, states: int = 0
+    sets: list[Examples],
+    components: int,
+    knots: int,
+    frame_s: float,
+    scale: float,
+    states: int = 0,
+    waves: NDArray[np.complex64] | None = None,
 ) -> Subspace:
     """Learn the subspace of some scans' training time.
 
@@ -47,6 +53,8 @@ def learn_subspace(
         Value by which samples and images are divided.
     states
         Positions of the training time that are kept at most, evenly chosen; 0 for none.
+    waves
+        Of several coils the weights of their sensitivities' waves, with which the examples were made.
 
     Returns
     -------
@@ -90,7 +98,9 @@ def learn_subspace(
     # A part in a thousand keeps directions open that the training time hardly took.
     related = covariance / np.outer(spread, spread) + 1e-3 * np.eye(len(spread))
     kept = np.linspace(0, frames - 1, min(states, frames)).round().astype(np.int64)
-    found = Subspace(matrix, components, knots, len(kept))
+    found = Subspace(matrix, components, knots, len(kept), 1 if waves is None else len(waves))
+    if waves is not None:
+        found.waves.copy_(torch.view_as_real(torch.from_numpy(waves)))
     found.spacing.fill_(step * frame_s)
     # Rounded as they are stored, so that a checkpoint gives the same images as what it was made of.
     found.mean.copy_(_parts(mean, matrix)[0].half())
@@ -130,7 +140,7 @@ def _keep(
         s.part(slice(start, start + 1)) for s in sets for start in range(0, len(s), max(1, len(s) // 64))
     ]
     covariance = torch.cat(
-        [found.fit(torch.from_numpy(p.ages) * frame_s, torch.from_numpy(p.shared) / scale)[1] for p in parts]
+        [found.fit(torch.from_numpy(p.ages) * frame_s, _lines(p) / scale)[1] for p in parts]
     )
     # What errors there are beyond those that the fit knows of come from the prediction.
     beyond = torch.from_numpy(errors.T @ errors / len(errors)) - covariance.mean(0)
@@ -165,7 +175,7 @@ def _fitted(
         for start in range(0, len(s), 32):
             part = s.part(slice(start, start + 32))
             ages_s = torch.from_numpy(part.ages) * frame_s
-            lines = torch.from_numpy(part.shared) / scale
+            lines = _lines(part) / scale
             state, _, _ = found.fit(ages_s, lines)
             states.append(state.numpy())
             mean, basis, _ = found.hybrid()
@@ -177,6 +187,13 @@ def _fitted(
             left += float(seen.square().sum())
             samples += seen.numel()
     return np.concatenate(states), left / max(samples, 1)
+
+
+def _lines(part: Examples) -> Tensor:
+    """Return the newest lines of some frames as `Subspace.fit` takes them."""
+    if part.coils is None:
+        return torch.from_numpy(part.shared)
+    return side_by_side(torch.from_numpy(np.stack([part.coils.shared(f) for f in range(len(part))])))
 
 
 def _parts(values: NDArray[np.complex64], matrix: tuple[int, int]) -> Tensor:

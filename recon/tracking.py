@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recon.fourier import to_kspace
 from recon.memory import LineMemory
 from recon.subspace import Subspace
 from recon.tracking_arrays import model_of, room_for, rows_of
@@ -65,12 +66,13 @@ class Tracker:
             self._band_shape = (ny, stop - start)
             self._band_basis = (subspace.basis[:, :, start:stop].reshape(n, -1) * scale).contiguous()
             self._band_mean = (subspace.mean[:, start:stop].reshape(-1) * scale).contiguous()
-        self._room, self._line = room_for(self._model, self._rows), np.zeros(2 * nx, np.float32)
-        self._take(np.full(ny, -1, np.int64), np.zeros((ny, nx), np.complex64))
+        coils = subspace.coils
+        self._room, self._line = room_for(self._model, self._rows), np.zeros(2 * coils * nx, np.float32)
+        self._take(np.full(ny, -1, np.int64), np.zeros((coils, ny, nx), np.complex64))
 
     def follow(self, memory: LineMemory) -> None:
         """Take what the memory has learnt since the last call."""
-        self._take(memory.newest, memory.shared[0])
+        self._take(memory.newest, memory.shared)
 
     def _take(self, newest: NDArray[np.int64], lines: NDArray[np.complex64]) -> None:
         take_lines(newest, lines.view(np.float32), self._inverse_scale, self._rows, self._line)
@@ -99,5 +101,4 @@ class Tracker:
 
     def hybrid(self, estimate: Estimate) -> torch.Tensor:
         """Return the estimate as the cascade takes it: (ky, x), shape (1, ny, nx), on the network's scale."""
-        values = np.einsum("k,rkx->rx", estimate.position.numpy(), self._rows.basis) + self._rows.mean
-        return torch.from_numpy(values.view(np.complex64))[None]
+        return to_kspace(torch.from_numpy(self.image(estimate)), (-2,))[None] * self._inverse_scale

@@ -28,8 +28,8 @@ class Rows(NamedTuple):
     Parameters
     ----------
     mean, basis, air
-        Mean, components and where there is air, real and imaginary parts in turn, shape (ny, 2 nx), (ny,
-        components, 2 nx) and (ny, 2 nx).
+        Mean, components and where there is air, real and imaginary parts in turn, shape (ny, 2 width), (ny,
+        components, 2 width) and (ny, 2 width); the width is that of all coils, coils nx.
     air_samples
         Samples in air, shape (ny,).
     gram

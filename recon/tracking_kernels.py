@@ -36,13 +36,13 @@ def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows
     newest
         Line that each row was last taken from, shape (ny,).
     shared
-        Those lines, real and imaginary parts in turn, shape (ny, 2 nx).
+        Those lines, real and imaginary parts in turn, shape (coils, ny, 2 nx).
     inverse_scale
         To the scale of the network.
     rows
         Of them `seen`, `said`, `energy` and `power` are brought up to date.
     line
-        Room for one of them, shape (2 nx,).
+        Room for one of them in all coils, shape (coils 2 nx,).
     """
     scale = np.float32(inverse_scale)
     for row in range(newest.size):
@@ -50,11 +50,14 @@ def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows
             continue
         rows.seen[row] = newest[row]
         energy, power = np.float32(0), np.float32(0)
-        for i in range(line.size):
-            value = shared[row, i] * scale
-            line[i] = value - rows.mean[row, i]
-            energy += line[i] * line[i]
-            power += rows.air[row, i] * value * value
+        for coil in range(shared.shape[0]):
+            own = slice(coil * shared.shape[2], (coil + 1) * shared.shape[2])
+            came, off, mean, air = shared[coil, row], line[own], rows.mean[row, own], rows.air[row, own]
+            for i in range(came.size):
+                value = came[i] * scale
+                off[i] = value - mean[i]
+                energy += off[i] * off[i]
+                power += air[i] * value * value
         rows.energy[row], rows.power[row] = energy, power
         for k in range(rows.basis.shape[1]):
             said = np.float32(0)

@@ -25,11 +25,16 @@ from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.cascade import Cascade, CascadeConfig
 from recon.checkpoint import Checkpoint
+from recon.coil_targets import true_waves
+from recon.coil_waves import maps_of
 from recon.examples import Examples, examples_of
 from recon.instants import offset_ns
 from recon.subspace_learning import learn_subspace
 from recon.training_plan import Plan, Progress, Stage
 from recon.training_run import Run
+
+COILS_DIFFER = 0.1
+"""Relative difference from which on the sensitivities of two scans are not those of the same coils."""
 
 
 def train(
@@ -114,7 +119,8 @@ def train(
                 f"{plan.instant!r}: start the blocks alone from them"
             )
     given = targets or [None] * len(streams)
-    sets = [examples_of(s, t) for s, t in zip(streams, given, strict=True)]
+    waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
+    sets = [examples_of(s, t, waves) for s, t in zip(streams, given, strict=True)]
     cuts = [max(1, round(len(s) * (1.0 - plan.validation))) for s in sets]
     learn = [s.part(slice(0, c)) for s, c in zip(sets, cuts, strict=True)]
     check = [s.part(slice(c, None)) for s, c in zip(sets, cuts, strict=True)]
@@ -122,7 +128,7 @@ def train(
     def drawn(epoch: int) -> list[Examples]:
         if redraw is None:
             return learn
-        again = [examples_of(s, t) for s, t in zip(redraw(epoch), given, strict=True)]
+        again = [examples_of(s, t, waves) for s, t in zip(redraw(epoch), given, strict=True)]
         return [s.part(slice(0, c)) for s, c in zip(again, cuts, strict=True)]
 
     power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
@@ -133,7 +139,7 @@ def train(
     if config.components and first is None:
         if header.matrix[1] != config.columns:
             raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
-        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states)
+        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states, waves)
         config = dataclasses.replace(config, components=learnt.components, states=learnt.kept)
     torch.manual_seed(plan.seed)
     cascade = Cascade(config)
@@ -185,6 +191,26 @@ def train(
         if stage_end is not None:
             stage_end(stage, made())
     return made(silent_blocks=run.silent())
+
+
+def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np.complex64]:
+    """Return the sensitivities' waves: those of the weights to start from, else the first scan's own."""
+    own = [true_waves(stream) for stream in streams]
+    found, whose = own[0], str(streams[0].path)
+    if first is not None and first.cascade.subspace is not None:
+        found = torch.view_as_complex(first.cascade.subspace.waves).numpy()
+        whose = "the weights to start from"
+    for stream, waves in zip(streams, own, strict=True):
+        assert stream.truth is not None  # or it had no sensitivities
+        body = np.abs(stream.truth.image[0])  # beyond which no line tells them
+        seen, again = (body * maps_of(w, stream.header.matrix) for w in (found, waves))
+        off = float(np.linalg.norm(again - seen) / np.linalg.norm(seen))
+        if off > COILS_DIFFER:
+            raise InputError(
+                f"{stream.path}: its coils' sensitivities differ by {off:.0%} from those of {whose}: a "
+                "subspace is one patient's under the same coils; train on scans with these"
+            )
+    return found
 
 
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:

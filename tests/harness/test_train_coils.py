@@ -37,10 +37,18 @@ def test_a_scan_of_several_coils_is_trained_on_and_replayed(scan, tmp_path, caps
     assert main(more) == 0
 
 
+def test_a_patients_subspace_of_several_coils_is_trained_on_and_replayed(scan, tmp_path, capsys):
+    output, few = tmp_path / "w.npz", ("--config", "components=4", "--config", "knots=3")
+    assert train(scan, output, *few, "--augment", "--balanced", network="compact") == 0
+    assert load(output).cascade.config.coils == 3
+    main(["replay", str(scan), f"cascade:{output}", "--clock", "virtual"])
+    assert "NMSE" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "network", "told"),
     [
-        ((), "compact", ("coils = 3 with a subspace", "--network population")),
+        ((), "compact", ("20 components of ", "training frames", "scan for longer")),
         (("--redraw", "2"), "population", ("3 coils", "leave --redraw out")),
         (("--config", "coils=2"), "population", ("coils = 2", "the streams have 3")),
     ],

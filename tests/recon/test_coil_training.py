@@ -16,7 +16,8 @@ from recon.augmentation import Augmentation
 from recon.cascade import CascadeConfig
 from recon.classical import ViewSharing
 from recon.coil_inputs import coil_inputs
-from recon.coil_targets import true_sensitivities
+from recon.coil_targets import true_waves
+from recon.coil_waves import maps_of
 from recon.combination import combine, expand
 from recon.examples import batch_of, examples_of
 from recon.fourier import to_image
@@ -55,8 +56,8 @@ def seen_by_then(stream):
 def left(inputs, image, maps):
     """Return what an image leaves of the lines that were taken at its instant, the last of each frame."""
     last = (inputs.ages == 0)[:, None, :, None]
-    off = (inputs.acquired - expand(image, maps)) * last
-    return float(off.abs().square().sum() / (inputs.acquired * last).abs().square().sum())
+    off = (inputs.lines - expand(image, maps)) * last
+    return float(off.abs().square().sum() / (inputs.lines * last).abs().square().sum())
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def scan():
 def test_sensitivities_are_found_where_there_is_signal(noise, bound):
     """The body moves half a row in a frame; each line is taken for the instant of its own."""
     scan = coil_stream(40, 5, noise)
-    found, true = true_sensitivities(scan), coil_maps(COILS, NY, NX) * shading()
+    found, true = maps_of(true_waves(scan), scan.header.matrix), coil_maps(COILS, NY, NX) * shading()
     signal = np.abs(scan.truth.image).max(0)
     assert np.sqrt(np.sum(np.abs(signal * (found - true)) ** 2) / np.sum(np.abs(signal * true) ** 2)) < bound
 
@@ -76,10 +77,10 @@ def test_sensitivities_are_found_where_there_is_signal(noise, bound):
 def test_a_line_that_is_not_finite_leaves_the_sensitivities_alone(scan):
     samples = scan.samples.copy()
     samples[100, 1, 3] = np.inf
-    found = true_sensitivities(dataclasses.replace(scan, samples=samples))
+    found = maps_of(true_waves(dataclasses.replace(scan, samples=samples)), scan.header.matrix)
     assert np.isfinite(found).all()
     signal = np.abs(scan.truth.image).max(0)
-    assert np.abs(signal * (found - true_sensitivities(scan))).max() < 0.02
+    assert np.abs(signal * (found - maps_of(true_waves(scan), scan.header.matrix))).max() < 0.02
 
 
 def test_the_target_is_what_the_lines_say_of_the_truth():
@@ -104,7 +105,7 @@ def test_examples_are_what_the_stream_has_shown_by_then():
             continue
         online = coil_inputs(memory, maps, readout.index, 2.0)
         trained, _ = batch_of([examples], np.array([[0, at]]), 2.0)
-        for name in ("mask", "ages", "shared", "mean", "acquired", "maps"):
+        for name in ("mask", "ages", "shared", "mean", "lines", "maps"):
             assert torch.equal(getattr(online, name), getattr(trained, name)), (name, at)
         zero_filled = combine(torch.from_numpy(memory.acquired) / 2, maps)
         assert torch.allclose(to_image(online.named("zero-filled"), (-2,))[0], zero_filled, atol=1e-5)
@@ -117,10 +118,10 @@ def test_no_example_knows_a_later_line(scan):
     before = cut - (scan.frames - len(early))
     rows = np.array([(0, f) for f in range(len(early))])
     a, b = (batch_of([e], rows, 1.0)[0] for e in (early, late))
-    for name in ("shared", "mean", "acquired", "maps"):
+    for name in ("shared", "mean", "lines", "maps"):
         same = (getattr(a, name) == getattr(b, name)).flatten(1).all(1)
         assert same[:before].all(), name
-    assert not torch.equal(a.acquired[before], b.acquired[before])
+    assert not torch.equal(a.lines[before], b.lines[before])
 
 
 def test_lines_sensitivities_and_target_are_moved_alike():
@@ -154,7 +155,7 @@ def test_training_beats_view_sharing_and_the_zero_filled_combination_in_time_it_
         images = {
             "cascade": shown,
             "shared": to_image(inputs.shared, (-2,))[0],
-            "zero-filled": combine(inputs.acquired, inputs.maps)[0],
+            "zero-filled": combine(inputs.lines * inputs.mask[:, None, :, None], inputs.maps)[0],
         }
         truth = test.truth.image[readout.frame] * shading()
         for name, image in images.items():

@@ -41,7 +41,7 @@ def random_inputs(seed: int, coils: int, ny: int, nx: int, batch: int = 2, share
     maps = torch.stack([random_maps(seed + b, coils, ny, nx) for b in range(batch)])
     acquired = noise(seed + 7, batch, coils, ny, nx) * mask[:, None, :, None]
     shared, mean = (to_kspace(combine(noise(seed + n, batch, coils, ny, nx), maps), (-2,)) for n in (8, 9))
-    return Inputs(mask, ages, shared, mean, acquired=acquired, maps=maps)
+    return Inputs(mask, ages, shared, mean, lines=acquired, maps=maps)
 
 
 def config(**changes) -> CascadeConfig:
@@ -70,11 +70,11 @@ def test_the_misfit_never_grows_whatever_the_image(size, seed, weight, each_row)
     inputs = random_inputs(seed, coils, ny, nx, batch=1)
     weights = torch.rand(1, ny, generator=torch.Generator().manual_seed(seed)) if each_row else weight
     image = noise(seed + 4, 1, ny, nx) * (inputs.maps.abs().sum(1) > 0)
-    out = enforce_coils(image, inputs.acquired, inputs.mask, inputs.maps, weights)
+    out = enforce_coils(image, inputs.lines, inputs.mask, inputs.maps, weights)
     root = torch.as_tensor(weights).sqrt()
     root = root[..., None, :, None] if each_row else root
     before, after = (
-        energy(root * inputs.mask[:, None, :, None] * (inputs.acquired - expand(i, inputs.maps)))
+        energy(root * inputs.mask[:, None, :, None] * (inputs.lines - expand(i, inputs.maps)))
         for i in (image, out)
     )
     assert after <= before * (1 + 1e-5) + 1e-6
@@ -99,8 +99,8 @@ def test_it_is_the_image_that_best_explains_coils_that_keep_their_lines():
     """Each coil's lines stand exactly in what is combined, and no other image is nearer to all coils."""
     inputs, image = random_inputs(3, 4, 12, 9, batch=1), noise(1, 1, 12, 9)
     sampled = inputs.mask[:, None, :, None]
-    kept = torch.where(sampled, inputs.acquired, expand(image, inputs.maps))
-    out = enforce_coils(image, inputs.acquired, inputs.mask, inputs.maps)
+    kept = torch.where(sampled, inputs.lines, expand(image, inputs.maps))
+    out = enforce_coils(image, inputs.lines, inputs.mask, inputs.maps)
     best = energy(kept - expand(out, inputs.maps))
     for seed in range(20):
         other = out + 0.1 * noise(seed, 1, 12, 9)
@@ -111,7 +111,7 @@ def test_again_and_again_it_comes_to_the_sense_solution():
     inputs = random_inputs(5, 6, 12, 9, batch=1, share=0.6)
     sampled, maps = inputs.mask[:, None, :, None], inputs.maps
     seen = maps.abs().sum(1) > 0
-    data = combine(inputs.acquired, maps)
+    data = combine(inputs.lines, maps)
 
     def normal(x: torch.Tensor) -> torch.Tensor:
         return combine(expand(x, maps) * sampled, maps) + ~seen * x
@@ -119,7 +119,7 @@ def test_again_and_again_it_comes_to_the_sense_solution():
     solved = conjugate_gradients(normal, data, 500)
     image = torch.zeros_like(data)
     for _ in range(500):
-        image = enforce_coils(image, inputs.acquired, inputs.mask, maps)
+        image = enforce_coils(image, inputs.lines, inputs.mask, maps)
     assert torch.allclose(image, solved, atol=2e-3)
     assert energy(data - solved) > 0.01 * energy(solved)  # one step alone does not
 
@@ -147,7 +147,7 @@ def test_of_all_rows_the_cascade_returns_their_combination_for_any_weights(seed,
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         out = cascade(inputs)
     assert out.dtype == torch.complex64
-    assert torch.allclose(out, combine(inputs.acquired, inputs.maps), atol=1e-5)
+    assert torch.allclose(out, combine(inputs.lines, inputs.maps), atol=1e-5)
 
 
 @settings(max_examples=15)
@@ -170,7 +170,7 @@ def test_no_network_leaves_more_misfit_than_it_made(seed, learned):
         root = cascade.weights[-1](inputs.ages).sqrt()[:, None, :, None] if learned else 1.0
     seen = inputs.maps.abs().sum(1) > 0
     before, after = (
-        energy(root * inputs.mask[:, None, :, None] * (inputs.acquired - expand(i * seen, inputs.maps)))
+        energy(root * inputs.mask[:, None, :, None] * (inputs.lines - expand(i * seen, inputs.maps)))
         for i in (said[-1], out)
     )
     assert after < before
@@ -187,11 +187,11 @@ def test_zero_weights_give_the_start_and_with_data_consistency_steps_towards_sen
             torch.nn.init.zeros_(parameter)
         expected = first
         for _ in range(3 if lam else 0):
-            left = inputs.acquired - expand(expected, inputs.maps)
+            left = inputs.lines - expand(expected, inputs.maps)
             expected = expected + combine(left * inputs.mask[:, None, :, None], inputs.maps)
         with torch.inference_mode():
             assert torch.allclose(cascade(inputs), expected, atol=1e-5)
-    zero_filled = combine(inputs.acquired, inputs.maps)
+    zero_filled = combine(inputs.lines, inputs.maps)
     assert start != "zero-filled" or torch.allclose(first, zero_filled, atol=1e-5)
 
 
@@ -211,12 +211,17 @@ def test_another_number_of_coils_is_refused_with_both_named():
         Cascade(config(coils=1))(random_inputs(0, 3, 12, 10))
 
 
-def test_a_subspace_of_several_coils_is_refused_and_says_what_to_take():
-    with pytest.raises(InputError, match=r"coils = 4 with a subspace.*--network population"):
-        named_config("compact", 32, 32, 4)
+def test_every_named_network_takes_several_coils():
     with pytest.raises(InputError, match="coils = 0"):
         config(coils=0)
-    assert named_config("population", 32, 32, 4).coils == named_config("seed", 32, 32, 4).coils == 4
+    assert all(named_config(name, 32, 32, 4).coils == 4 for name in ("population", "seed", "compact"))
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_it_is_built():
+    """A file may ask for it with few bytes: its components are multiplied by its coils."""
+    named_config("compact", 256, 256, 32)
+    with pytest.raises(InputError, match=r"20 components of 512 x 512 in 32 coils are 167772160 values"):
+        named_config("compact", 512, 512, 32)
 
 
 def test_a_configuration_of_one_coil_is_written_as_it_always_was():
@@ -232,8 +237,8 @@ def test_coils_reach_the_image_through_their_sensitivities():
     torch.manual_seed(1)
     cascade, inputs = Cascade(config(memory=MEMORY)), random_inputs(2, 3, 12, 10)
     turn = torch.from_numpy(np.exp(1j * np.array([0.3, 2.0, -1.1])).astype(np.complex64))[:, None, None]
-    both = dataclasses.replace(inputs, acquired=inputs.acquired * turn, maps=inputs.maps * turn)
-    lines = dataclasses.replace(inputs, acquired=inputs.acquired * turn)
+    both = dataclasses.replace(inputs, lines=inputs.lines * turn, maps=inputs.maps * turn)
+    lines = dataclasses.replace(inputs, lines=inputs.lines * turn)
     with torch.inference_mode():
         out = cascade(inputs)
         assert torch.allclose(cascade(both), out, atol=1e-5)

@@ -57,7 +57,7 @@ def inputs(seed: int, columns: int = 12, coils: int = 1) -> Inputs:
     maps = torch.randn(1, coils, 16, columns, dtype=torch.complex64, generator=generator)
     maps /= maps.abs().square().sum(1, keepdim=True).sqrt()
     lines = torch.randn(1, coils, 16, columns, dtype=torch.complex64, generator=generator)
-    return dataclasses.replace(made, acquired=lines * mask[:, None, :, None], maps=maps)
+    return dataclasses.replace(made, lines=lines, maps=maps)
 
 
 def image(cascade: Cascade, given_inputs: Inputs) -> torch.Tensor:

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from recon.examples import examples_of
-from recon.fourier import to_image
+from recon.fourier import to_kspace
 from recon.memory import LineMemory
-from recon.subspace import Subspace
+from recon.subspace import Subspace, side_by_side
 from recon.subspace_learning import learn_subspace
 from recon.tracking import Tracker
 
 from .conftest import small_stream
+from .opponents import coil_maps
 
 SCALE = 3.0
 
@@ -25,9 +26,10 @@ def subspace_of(
     knots: int = 5,
     states: int = 0,
     apart: float = 5.0,
+    coils: int = 1,
 ) -> Subspace:
     """Return a subspace of random numbers: what holds for it holds for any."""
-    made, rng = Subspace(matrix, components, knots, states), np.random.default_rng(seed)
+    made, rng = Subspace(matrix, components, knots, states, coils), np.random.default_rng(seed)
 
     def fill(buffer: torch.Tensor, size: float) -> None:
         buffer.copy_(torch.from_numpy(size * rng.normal(size=tuple(buffer.shape))))
@@ -38,6 +40,8 @@ def subspace_of(
     fill(made.predict, 0.5)
     made.noise.fill_(float(rng.uniform(1e-3, 1e-1)))
     made.spacing.fill_(8 * 2.2e-3)
+    if coils > 1:
+        fill(made.waves, 0.3)
     if states:
         fill(made.states, apart)
         made.near.copy_(torch.eye(components) + 0.3 * torch.ones(components, components).tril(-1))
@@ -46,11 +50,13 @@ def subspace_of(
     return made
 
 
+@pytest.mark.parametrize("coils", [1, 3])
 @pytest.mark.parametrize("seed", range(6))
-def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
+def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int, coils: int) -> None:
     """At every frame's end, in any subspace, whatever came before."""
-    stream = small_stream(frames=14, seed=seed, noise=0.3 if seed % 2 else 0.02)
-    header, subspace = stream.header, subspace_of(seed, stream.header.matrix)
+    maps = coil_maps(coils, 24, 20) if coils > 1 else None
+    stream = small_stream(frames=14, seed=seed, noise=0.3 if seed % 2 else 0.02, maps=maps)
+    header, subspace = stream.header, subspace_of(seed, stream.header.matrix, coils=coils)
     tr_s = header.tr_ns / 1e9
     memory, tracker, misfits = LineMemory(header, mean=False), Tracker(subspace, SCALE, tr_s), []
     for readout in stream:
@@ -61,14 +67,13 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int) -> None:
         found = tracker.estimate(readout.index)
         ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (header.lines_per_frame * tr_s)
         lines = torch.from_numpy(memory.shared / np.float32(SCALE))
-        state, _, misfit = subspace.fit(ages_s, lines)
+        state, _, misfit = subspace.fit(ages_s, side_by_side(lines[None]))
         assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
         misfits.append(found.misfit)
         position = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).float()
         assert torch.allclose(found.position, position, rtol=1e-3, atol=1e-3 * float(position.abs().max()))
-        mean, basis, _ = subspace.hybrid()
-        kspace = torch.view_as_complex(torch.einsum("k,kyxc->yxc", position, basis) + mean)
-        wanted = to_image(kspace, (-2,)).numpy() * SCALE
+        image = torch.view_as_complex(torch.einsum("k,kyxc->yxc", position, subspace.basis) + subspace.mean)
+        kspace, wanted = to_kspace(image, (-2,)), image.numpy() * SCALE
         assert np.abs(tracker.image(found) - wanted).max() < 1e-3 * np.abs(wanted).max()
         assert np.abs(tracker.hybrid(found)[0].numpy() - kspace.numpy()).max() < 1e-3 * float(
             kspace.abs().max()
