@@ -127,8 +127,8 @@ class CascadeConfig:
         seen = self.components * self.coils * self.rows * self.columns
         if seen > MAX_SEEN:
             raise InputError(
-                f"cascade: {self.components} components of {self.rows} x {self.columns} in {self.coils} coils "
-                f"are {seen} values: at most {MAX_SEEN} are held; take fewer components, or compress the coils"
+                f"cascade: {self.components} components of {self.rows} x {self.columns} in {self.coils} "
+                f"coils are {seen} values: expected at most {MAX_SEEN}; take fewer components, or fewer coils"
             )
         weight_of(self.lam)
 
