@@ -30,7 +30,8 @@ lint: $(READY)
 # The shipped weights, made again from nothing into build/weights: an hour or two on two quiet cores. What a
 # kill left undone is gone on with by the next call.
 PATIENTS := 1 2 3 4 5 6
-WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz)
+WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz) \
+	build/weights/patient1-5x-8coils.npz
 TRAIN := --network compact --rates 5e-4 1e-4 --augment --shift-px 3 --warp-px 2 --balanced --seed 1
 QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breathing.period_s=4.5 \
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15
@@ -50,6 +51,10 @@ build/weights/patient%-10x.npz: build/scans/patient%-10x.stream | $(READY)
 	mkdir -p build/weights
 	$(BIN)/mrsim train $< -o $@ --until-s 70 --epochs 2 1 $(TRAIN)
 
+build/weights/patient%-5x-8coils.npz: build/scans/patient%-5x-8coils.stream | $(READY)
+	mkdir -p build/weights
+	$(BIN)/mrsim train $< -o $@ --until-s 70 --epochs 4 2 $(TRAIN)
+
 build/scans/quasar-%.stream: | $(READY)
 	mkdir -p build/scans
 	$(BIN)/mrsim simulate quasar -o $@ --seconds 60 --acceleration 4 --seed $* $(QUASAR_BREATHING)
@@ -57,6 +62,10 @@ build/scans/quasar-%.stream: | $(READY)
 build/scans/patient%-5x.stream: | $(READY)
 	mkdir -p build/scans
 	$(BIN)/mrsim simulate patient$* -o $@ --seconds 70 --acceleration 5 --seed 1
+
+build/scans/patient%-5x-8coils.stream: | $(READY)
+	mkdir -p build/scans
+	$(BIN)/mrsim simulate patient$* -o $@ --seconds 70 --acceleration 5 --coils 8 --seed 1
 
 build/scans/patient%-10x.stream: | $(READY)
 	mkdir -p build/scans

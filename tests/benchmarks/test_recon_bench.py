@@ -92,21 +92,34 @@ def test_push_to_image_seed_cascade(benchmark):
 @pytest.fixture(scope="module")
 def patient() -> Stream:
     """Return a scan of the patient whose weights are shipped, from another seed: lines that they explain."""
-    return scan(
-        load_phantom("patient1"), ScanProtocol(acceleration=5), seed=8, frames=ENOUGH + 40, truth=False
-    )
+    return scan_of_patient(1)
+
+
+def scan_of_patient(coils: int) -> Stream:
+    protocol = ScanProtocol(acceleration=5, coils=coils)
+    return scan(load_phantom("patient1"), protocol, seed=8, frames=ENOUGH + 40, truth=False)
 
 
 @pytest.mark.parametrize("what", ["whole", "band", "every line"])
 def test_last_line_to_image_of_a_patient(benchmark, patient: Stream, what: str) -> None:
     """From the push of the last line to the first pixels: of the whole image, of 24 columns, at stride 1."""
-    stream = slide(patient, 1) if what == "every line" else patient
     candidate = OnlineCascade("patient1-5x", columns=(20, 44) if what == "band" else None)
+    if what == "every line":
+        last_line_to_image(benchmark, candidate, slide(patient, 1), 30 * ENOUGH // 20)
+    else:
+        last_line_to_image(benchmark, candidate, patient, len(patient.ky))
+
+
+def test_last_line_to_image_of_a_patient_in_eight_coils(benchmark) -> None:
+    stream = scan_of_patient(8)
+    last_line_to_image(benchmark, OnlineCascade("patient1-5x-8coils"), stream, len(stream.ky))
+
+
+def last_line_to_image(benchmark, candidate: OnlineCascade, stream: Stream, lines: int) -> None:
     came: list[int] = []
     candidate.open(stream.header, lambda image: came.append(time.perf_counter_ns()))
     per_frame, taken = stream.header.lines_per_frame, []
-    last = patient.header.lines_per_frame * (ENOUGH + 40) - 1
-    for index in range(last + 1 if what != "every line" else 30 * ENOUGH // 20):
+    for index in range(lines):
         readout = stream.readout(index)
         came.clear()
         begun = time.perf_counter_ns()
