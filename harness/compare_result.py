@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness import environment
 from harness.compare import Comparison, Plan, compare, errors_mm, pooled_lag
 from harness.compare_order import BY_NAME, Difference, told_order
-from harness.console import figure, print_table, progress
+from harness.console import figure, print_table, progress, significant
 from harness.result import check_target, quality_json, write_json
 from harness.statistics import binomial_interval, nearest_rank, samples_needed, summarise
 from mrsim.errors import InputError
@@ -264,7 +264,9 @@ def _place(ranks: list[int] | None, index: int) -> str:
 def _cell(measure: str, value: float | None, place: str) -> str:
     if measure == "missed" and value is not None:
         return f"{value:.2%} ({place})"
-    return f"{figure(value, {'nmse': 5, 'dice': 3, 'lag_ms': 0}.get(measure, 2))} ({place})"
+    if measure == "nmse":
+        return f"{significant(value)} ({place})"
+    return f"{figure(value, {'dice': 3, 'lag_ms': 0}.get(measure, 2))} ({place})"
 
 
 def _interval(measure: str, difference: Difference) -> str:

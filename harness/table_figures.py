@@ -147,7 +147,7 @@ def _figure2(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
     for number, (acceleration, row) in enumerate(shown, 1):
         measures = row.measures
         assert measures is not None
-        title = f"({'ABCDEFGH'[number]}) {acceleration:g}x, cascade: NMSE {measures.figures['nmse'][0]:.5f}"
+        title = f"({'ABCDEFGH'[number]}) {acceleration:g}x, cascade: NMSE {measures.figures['nmse'][0]:.1e}"
         _picture(axes[number], row, title, white, True)
     figure.suptitle(f"{patient}, {timing}, SNR {snr:g}: the arrow points at the tumour", fontsize=11)
     return _write(figure, folder / f"figure2-{patient}.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from harness.console import significant
 from harness.table_compare import QUANTITIES
 from harness.table_format import NAMES, Values
 from harness.table_measures import COLUMNS
@@ -93,7 +94,7 @@ def _cells(row: Values) -> list[str]:
     return [row["patient"], label, *cells, str(row["images"]), str(row["not_found"])]
 
 
-def figure_text(figure: Values, digits: int) -> str:
+def figure_text(figure: Values, digits: int | None) -> str:
     """Return a figure and its interval as text."""
     if figure["value"] is None:
         return "-"
@@ -104,7 +105,9 @@ def figure_text(figure: Values, digits: int) -> str:
     return f"{text} [{_number(low, digits)}, {_number(high, digits)}]"
 
 
-def _number(value: float, digits: int) -> str:
+def _number(value: float, digits: int | None) -> str:
+    if digits is None:
+        return significant(value)
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0
 
 

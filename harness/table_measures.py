@@ -21,15 +21,15 @@ from harness.table_pass import Ground, Series
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Describe a figure: name, heading, digits after the point."""
+    """Describe a figure: name, heading, digits after the point, or None for two that count."""
 
     key: str
     heading: str
-    digits: int
+    digits: int | None
 
 
 COLUMNS = (
-    Column("nmse", "NMSE", 5),
+    Column("nmse", "NMSE", None),
     Column("ssim", "SSIM", 4),
     Column("dice", "Dice", 3),
     Column("dice_own", "own Dice", 3),

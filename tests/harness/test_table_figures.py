@@ -112,5 +112,5 @@ def test_the_page_shows_the_gaps_and_the_horizon(rows: list[Row]) -> None:
     assert "## Retrospective beside prospective" in page
     assert "## Centre beside last" in page
     ahead = page[page.index("## How far ahead") :]
-    assert "| patient1 | 5x | 300 | 0.00340 [0.00272, 0.00442] | 0.00160 [0.00128, 0.00208] |" in ahead
+    assert "| patient1 | 5x | 300 | 0.0034 [0.0027, 0.0044] | 0.0016 [0.0013, 0.0021] |" in ahead
     assert "![figure4.png](figure4.png)" in page
