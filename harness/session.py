@@ -421,10 +421,8 @@ def audit(args: argparse.Namespace, stream: Stream | None) -> int:
     InputError
         If the candidate or the stream is wrong.
     """
-    from harness.audits import default_stream
-
     check_target(args.json)
-    report = _audited(args, default_stream(args.seed) if stream is None else stream)
+    report = _audited(args, stream)
     if args.json:
         write_json(args.json, report.to_json())
     rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
@@ -432,8 +430,18 @@ def audit(args: argparse.Namespace, stream: Stream | None) -> int:
     return _end(report.verdict)
 
 
-def _audited(args: argparse.Namespace, stream: Stream) -> AuditReport:
-    from harness.audits import audit_candidate
+def _audited(args: argparse.Namespace, stream: Stream | None) -> AuditReport:
+    from harness.audits import audit_candidate, default_stream
 
     build: Callable[[], Any] = candidate_builder(args.candidate, args.isolate, args.limit_s, (), args.seed)
-    return audit_candidate(stream, build, args.candidate, seed=args.seed)
+    scan = default_stream(args.seed) if stream is None else stream
+    try:
+        return audit_candidate(scan, build, args.candidate, seed=args.seed)
+    except InputError as error:
+        if stream is not None:
+            raise
+        (ny, nx), coils = scan.header.matrix, scan.header.coils
+        raise InputError(
+            f"{error}; if it needs another scan than the audit's own ({ny} x {nx} at 4x in {coils} coil), "
+            "name a STREAM that it takes (`mrsim simulate`)"
+        ) from None

@@ -200,6 +200,23 @@ def test_gating_from_the_command_line(folder: Path, capsys: pytest.CaptureFixtur
     assert "gating: no lag can be claimed" in out
 
 
+def test_a_candidate_that_refuses_the_audits_own_scan_is_told_to_be_given_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["audit", "cascade:patient1-5x-8coils"]) == 2
+    said = capsys.readouterr().err
+    assert len(said.strip().splitlines()) == 1
+    assert "8 coils, the stream has (128, 128) and 1" in said
+    assert "name a STREAM that it takes" in said
+
+
+def test_a_candidate_that_refuses_a_given_scan_is_told_nothing_of_the_audits_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "cascade:patient1-5x-8coils", "a.stream"]) == 2
+    assert "name a STREAM" not in capsys.readouterr().err
+
+
 def test_audit_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "zero-filled", "a.stream", "--json", "r.json"]) in (0, 3)
     out = capsys.readouterr().out
