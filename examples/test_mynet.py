@@ -3,7 +3,7 @@
 With mrsim installed its pytest plugin is there, too: the fixtures below need no import.
 """
 
-from harness.testing import parametrize_with_checks, replay
+from harness.testing.kit import parametrize_with_checks, replay
 
 MINE = "python:mynet.py:build"
 
@@ -14,7 +14,7 @@ def test_it_conforms(candidate, check):
 
 
 def test_a_lost_line_costs_its_frame_alone(phantom_stream, faulty_stream, virtual_clock):
-    from harness.candidates import builder
+    from harness.candidates.registry import builder
 
     feed = faulty_stream("drop:at=100")
     run = replay(phantom_stream, builder(MINE)(), virtual_clock, feed=feed)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recon.lanes import (
+from recon.simd import (
     WIDTH,
     add,
     evens,

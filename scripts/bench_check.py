@@ -32,9 +32,9 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
     def line() -> Callable[[], object]:
         import numpy as np
 
-        from mrsim.phantom import load_phantom
-        from mrsim.scan_protocol import ScanProtocol
-        from mrsim.scanner import Scanner
+        from mrsim.anatomy.phantom import load_phantom
+        from mrsim.scanner.protocol import ScanProtocol
+        from mrsim.scanner.scan import Scanner
 
         scanner = Scanner(load_phantom("patient1"), ScanProtocol(), 1, 64)
         ky, t_ns = np.arange(-16, 16, dtype=np.int32), np.arange(32) * 2_200_000
@@ -42,7 +42,7 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
         return lambda: scene.lines(ky, t_ns)
 
     def frame() -> Callable[[], object]:
-        from harness.quality import FrameJudge
+        from harness.measure.image_quality import FrameJudge
 
         stream = scan()
         assert stream.truth is not None
@@ -50,15 +50,15 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
         return lambda: judge.score(4, stream.truth.image[4])
 
     def scan() -> Any:
-        from mrsim.phantom import load_phantom
-        from mrsim.scan_protocol import ScanProtocol
-        from mrsim.scanner import scan
+        from mrsim.anatomy.phantom import load_phantom
+        from mrsim.scanner.protocol import ScanProtocol
+        from mrsim.scanner.scan import scan
 
         return scan(load_phantom("patient1"), ScanProtocol(acceleration=5), seed=9, frames=14)
 
     def image(candidate: str) -> Callable[[], Callable[[], object]]:
         def set_up() -> Callable[[], object]:
-            from harness.candidates import builder
+            from harness.candidates.registry import builder
 
             stream = scan()
             made, images = builder(candidate)(), []
@@ -78,10 +78,10 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
         return set_up
 
     def gate() -> Callable[[], object]:
-        from harness.candidates import Null
-        from harness.clock import VirtualClock
-        from harness.replay import replay
-        from harness.service import ConstantService
+        from harness.candidates.registry import Null
+        from harness.realtime.clock import VirtualClock
+        from harness.realtime.replay import replay
+        from harness.realtime.service import ConstantService
 
         stream = scan()
         return lambda: replay(stream, Null(), VirtualClock(), ConstantService(0), keep_images=False)
@@ -184,7 +184,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.serve:
         return serve(args.serve)
-    from harness.guard import BLOCK, MIN_BLOCKS
+    from harness.comparison.guard import BLOCK, MIN_BLOCKS
 
     if not MIN_BLOCKS * BLOCK <= args.pairs <= 100_000 or not 1 < args.factor <= 100:
         parser.error(f"--pairs takes {MIN_BLOCKS * BLOCK} to 100000, --factor above 1 to 100")
@@ -196,8 +196,8 @@ def compare(base: Path, new: Path, args: argparse.Namespace) -> int:
     """Take turns over all pieces."""
     import numpy as np
 
+    from harness.comparison.guard import Guarded, ratio_of
     from harness.console import print_table
-    from harness.guard import Guarded, ratio_of
 
     rng = np.random.default_rng(args.seed)
     rows, slower = [], False

@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.bloch_scan import scan_isochromats
-from mrsim.coils import CoilArray
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.anatomy.polygon import Polygon
+from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import MissingExtraError, MrsimError
-from mrsim.isochromats import BlochSequence, Isochromats, Spins
-from mrsim.kspace import Grid
-from mrsim.motion import Breathing
-from mrsim.phantom import load_phantom
-from mrsim.polygon import Polygon
-from mrsim.sampling import Sampler
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.scanner import scan
-from mrsim.sequence import FlipResponse, bssfp
-from mrsim.shapes import Ellipse
-from mrsim.slices import PROFILES, Sections, Slice, solid_form_factor
-from mrsim.spins import lorentz_offsets
-from mrsim.stream import Stream
-from mrsim.tissue import tissue
+from mrsim.motion.courses import Breathing
+from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
+from mrsim.physics.steady_state import FlipResponse, bssfp
+from mrsim.physics.tissue import tissue
+from mrsim.reception.coils import CoilArray
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.render import Grid
+from mrsim.scanner.sampling import Sampler
+from mrsim.scanner.scan import scan
+from mrsim.spins.body import lorentz_offsets
+from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
+from mrsim.spins.scan import scan_isochromats
+from mrsim.stream.stream import Stream
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]

@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py
-from mrsim.formats.beside import Beside, copy_truth, read_beside, write_beside
+from mrsim.formats.companion import Beside, copy_truth, read_beside, write_beside
 from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_file
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
-from mrsim.storage import StreamWriter
-from mrsim.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
+from mrsim.stream.storage import StreamWriter
+from mrsim.stream.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
 
 MAX_FRAMES = 1 << 16
 MAX_FRAME_BYTES = 256 << 20

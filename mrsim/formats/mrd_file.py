@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.beside import write_beside
+from mrsim.formats.companion import write_beside
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_file
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
@@ -24,7 +24,7 @@ from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling, oversample
 from mrsim.formats.raw_hdf5 import PLACE, Heap, places, raw_rows, read_text
-from mrsim.stream import Stream
+from mrsim.stream.stream import Stream
 
 GROUP = "dataset"  # the name that every tool falls back to
 MAX_READOUTS = 1 << 21

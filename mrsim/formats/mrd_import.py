@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.formats.beside import Beside, copy_truth, read_beside
+from mrsim.formats.companion import Beside, copy_truth, read_beside
 from mrsim.formats.hdf5 import Progress, blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
 from mrsim.formats.mrd_file import MrdSource, open_mrd, read_noise
@@ -25,8 +25,8 @@ from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
-from mrsim.storage import StreamWriter
-from mrsim.stream import Header
+from mrsim.stream.storage import StreamWriter
+from mrsim.stream.stream import Header
 
 ASSUMED_FLIP_RAD = math.radians(20.0)
 

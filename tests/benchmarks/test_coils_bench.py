@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.statistics import samples_needed, summarise
-from mrsim.coils import CoilArray
-from mrsim.kspace import Renderer
-from mrsim.shapes import Ellipse
+from harness.measure.exact_statistics import samples_needed, summarise
+from mrsim.anatomy.shapes import Ellipse
+from mrsim.reception.coils import CoilArray
+from mrsim.scanner.render import Renderer
 
 SHAPES = [Ellipse((0.01 * i - 0.07, 0.02), (0.02 + 0.005 * i, 0.03), 0.1 * i) for i in range(15)]
 MATRIX = (128, 128)

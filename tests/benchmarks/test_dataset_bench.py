@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from harness.dataset import build, plan
-from harness.dataset_spec import read_spec
-from harness.environment import usable_cores
-from harness.executors import engine, run_all
-from mrsim.phantom import load_phantom
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.scanner import scan_to
+from harness.dataset.make import build, plan
+from harness.dataset.spec import read_spec
+from harness.realtime.environment import usable_cores
+from harness.workers.executors import engine, run_all
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.scan import scan_to
 
 SPEC = """
 name = "bench"

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.candidates import Null, builder
-from harness.clock import RealClock, VirtualClock
-from harness.evaluate import evaluate
-from harness.quality import FrameJudge
-from harness.replay import Schedule, replay
-from harness.service import ConstantService
-from harness.statistics import samples_needed, summarise
-from mrsim.stream import Readout, Stream
-from recon.classical import ViewSharing
-
-from ..harness.synthetic import (
+from harness.candidates.registry import Null, builder
+from harness.judge.evaluate import evaluate
+from harness.measure.exact_statistics import samples_needed, summarise
+from harness.measure.image_quality import FrameJudge
+from harness.realtime.clock import RealClock, VirtualClock
+from harness.realtime.replay import Schedule, replay
+from harness.realtime.service import ConstantService
+from mrsim.stream.stream import Readout, Stream
+from recon.classical.zero_filled import ViewSharing
+from tests.harness.synthetic import (
     draw_target,
     long_stream,
     make_header,

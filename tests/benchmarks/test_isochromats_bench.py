@@ -6,9 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-from harness.statistics import samples_needed, summarise
-from mrsim.isochromats import BlochSequence, Isochromats, Spins
-from mrsim.kspace import Grid
+from harness.measure.exact_statistics import samples_needed, summarise
+from mrsim.scanner.render import Grid
+from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
 
 SIDE, REGIONS, TR_NS = 256, 15, 2_200_000
 

@@ -6,9 +6,9 @@ import numba
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from mrsim.phantom import load_phantom
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.scanner import Scanner
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.scan import Scanner
 
 DYNAMICS, PART = 650, 4
 SCAN_S = DYNAMICS * 128 * 2.2e-3

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from harness.sliding import slide
-from harness.statistics import samples_needed, summarise
-from mrsim.phantom import load_phantom
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.scanner import scan
-from mrsim.stream import Header, Readout, Stream
-from recon.cascade import Cascade, named_config
-from recon.checkpoint import Checkpoint
-from recon.classical import ViewSharing
-from recon.consistency import enforce_image
-from recon.engines import CALIBRATION, accelerated, can_quantise
+from harness.measure.exact_statistics import samples_needed, summarise
+from harness.realtime.sliding import slide
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.scan import scan
+from mrsim.stream.stream import Header, Readout, Stream
+from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.data_consistency import enforce_image
+from recon.cascade.engines import CALIBRATION, accelerated, can_quantise
+from recon.cascade.inputs import Inputs
+from recon.cascade.network import Cascade, named_config
+from recon.cascade.reconstructor import OnlineCascade
+from recon.classical.zero_filled import ViewSharing
 from recon.fourier import to_kspace
-from recon.inputs import Inputs
-from recon.online import OnlineCascade
 
 HEADER = Header((128, 128), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 32, 4.0, "bench", "random")
 ENOUGH = samples_needed(0.99)

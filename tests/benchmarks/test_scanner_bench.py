@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.statistics import samples_needed, summarise
-from mrsim.kspace import Grid, render_lines
-from mrsim.phantom import load_phantom
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.scanner import scan
-from mrsim.shapes import Ellipse
+from harness.measure.exact_statistics import samples_needed, summarise
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.anatomy.shapes import Ellipse
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.render import Grid, render_lines
+from mrsim.scanner.scan import scan
 
 GRID = Grid((128, 128), (0.4, 0.4))
 ELLIPSES = 15

@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("ismrmrd")
 
-from harness.candidates import builder
-from harness.clock import RealClock
-from harness.replay import replay
-from harness.wire_client import WireClient
-from mrsim.stream import Header, Stream
+from harness.candidates.registry import builder
+from harness.realtime.clock import RealClock
+from harness.realtime.replay import replay
+from harness.wire.client import WireClient
+from mrsim.stream.stream import Header, Stream
 from tests.harness.synthetic import make_stream
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_a_readout_on_its_way(benchmark: Any, port: int, stream: Stream, options
 
 
 def _options(name: str) -> Any:
-    from harness.wire_options import parse_wire
+    from harness.wire.options import parse_wire
 
     return parse_wire(name)
 

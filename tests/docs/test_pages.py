@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness import plugin
-from harness.cli import main, parser
+from harness.cli.main import main, parser
+from harness.testing import plugin
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import j1
 
-from mrsim.phantom import Phantom
-from mrsim.scan_protocol import ScanProtocol
-from mrsim.sequence import tissue_signal
-from mrsim.tissue import tissue
+from mrsim.anatomy.phantom import Phantom
+from mrsim.physics.steady_state import tissue_signal
+from mrsim.physics.tissue import tissue
+from mrsim.scanner.protocol import ScanProtocol
 
 REGULAR = """
 [motion.breathing]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mrsim.stream import Header, Stream, Truth, ky_range
-from recon.cascade import Cascade, named_config
-from recon.checkpoint import Checkpoint
-from recon.examples import examples_of
+from mrsim.stream.stream import Header, Stream, Truth, ky_range
+from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.network import Cascade, named_config
+from recon.data.examples import examples_of
 from recon.fourier import to_kspace
-from recon.subspace_learning import learn_subspace
+from recon.training.subspace import learn_subspace
 
 
 def blob(ny: int, nx: int, y0: float) -> np.ndarray:

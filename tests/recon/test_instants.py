@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mrsim.errors import InputError
-from recon.instants import offset_ns
-
-from .conftest import small_stream
+from recon.target_instant import offset_ns
+from tests.recon.conftest import small_stream
 
 
 def test_instants_are_counted_from_the_last_echo():

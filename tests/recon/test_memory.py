@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from recon.fourier import to_image
-from recon.memory import MEAN_VISITS, NEVER, LineMemory
-
-from .conftest import small_stream
+from recon.line_memory import MEAN_VISITS, NEVER, LineMemory
+from tests.recon.conftest import small_stream
 
 
 def test_columns_after_every_frame(stream):

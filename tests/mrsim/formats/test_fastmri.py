@@ -16,12 +16,11 @@ from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given
 from mrsim.formats.oversampling import Oversampling, oversample
-from mrsim.storage import load
-from mrsim.stream import Header
+from mrsim.stream.storage import load
+from mrsim.stream.stream import Header
 from recon.fourier import to_image
 from tests.harness.synthetic import make_header, make_stream
-
-from .scans import assert_identical, sampled
+from tests.mrsim.formats.scans import assert_identical, sampled
 
 HEADER = Header((6, 9), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 6, 1.0, "full", "random")
 

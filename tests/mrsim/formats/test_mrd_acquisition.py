@@ -24,10 +24,9 @@ from mrsim.formats.mrd_acquisition import (
 )
 from mrsim.formats.mrd_header import header_to_xml, xml_to_encoding
 from mrsim.formats.oversampling import Oversampling, crop_oversampling, oversample
-from mrsim.stream import Header, Readout
+from mrsim.stream.stream import Header, Readout
 from recon.fourier import to_image
-
-from .scans import complex_noise, streams
+from tests.mrsim.formats.scans import complex_noise, streams
 
 HEADER = Header((8, 16), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 2, 4, 2.0, "uniform", "ascending")
 ENCODING = xml_to_encoding(header_to_xml(HEADER))

@@ -23,11 +23,10 @@ from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
-from mrsim.storage import StreamWriter, load, save
-from mrsim.stream import Header, Stream
+from mrsim.stream.storage import StreamWriter, load, save
+from mrsim.stream.stream import Header, Stream
 from recon.fourier import to_image
-
-from .scans import assert_identical, complex_noise, leftovers, sampled, streams
+from tests.mrsim.formats.scans import assert_identical, complex_noise, leftovers, sampled, streams
 
 HEADER = Header((12, 16), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 4, 3.0, "uniform", "random")
 GENERATOR = shutil.which("ismrmrd_generate_cartesian_shepp_logan")

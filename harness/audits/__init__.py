@@ -1,0 +1,1 @@
+"""Audits: what a reconstructor must not do, and what must hold whatever goes wrong."""

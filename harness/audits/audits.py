@@ -1,0 +1,414 @@
+"""Audits: what a reconstructor must not do, found by playing it scans that differ in one thing only.
+
+Images alone cannot tell a reconstructor from one that looks ahead, leaves lines out or remembers the answer.
+Each audit plays two scans that must (or must not) lead to the same images, bit for bit, and gives the
+line, the frame and the seed of what it found. All is seeded, and all but the load is in virtual time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.audits.invariants import Evidence, check_promises
+from harness.audits.probes import Sealed, Timed, Weighed
+from harness.candidates.isolation import Isolated
+from harness.candidates.registry import Builder
+from harness.judge.verdict import Outcome, Verdict
+from harness.realtime.clock import Clock, RealClock, VirtualClock
+from harness.realtime.faults import apply_faults, parse_faults
+from harness.realtime.feed import Feed
+from harness.realtime.replay import replay
+from harness.realtime.run import Run
+from harness.realtime.scenarios import burst_schedule
+from harness.realtime.schedule import Schedule
+from harness.realtime.service import ConstantService
+from mrsim.errors import InputError
+from mrsim.seeds import child
+from mrsim.stream.stream import Header, Stream
+from recon.protocol import Reconstructor
+
+SCHEMA = "mrsim-audit/1"
+# Long enough to see what happens to one frame in a hundred.
+FRAMES = 130
+SHORT = 12
+LOADED = 16
+PROBED_LINES = 8
+# Growth in the second half of a long run that is no leak: the interpreter's own, and a little for each line.
+MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 16 << 10, 32
+RESIDENT_SLACK_BYTES = 32 << 20
+# A scan seen before that takes less than this share of the time of one that differs a little is remembered.
+CACHE_SHARE, CACHE_FLOOR_NS, CACHE_TRIES = 1 / 3, 50_000, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Hold the outcome of one audit.
+
+    Parameters
+    ----------
+    audit
+        Its name.
+    kept
+        Whether nothing was found.
+    evidence
+        What was found, with line and frame; or what was looked at.
+    """
+
+    audit: str
+    kept: bool
+    evidence: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Hold the findings on one candidate.
+
+    Parameters
+    ----------
+    candidate
+        Its name.
+    seed
+        Seed of all that was altered.
+    findings
+        One for each audit.
+    """
+
+    candidate: str
+    seed: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Return the names of the audits that found something."""
+        return tuple(f.audit for f in self.findings if not f.kept)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return PASS, or INVALID: what a timed run says of such a candidate means nothing."""
+        if not self.broken:
+            return Verdict(Outcome.PASS, f"{len(self.findings)} audits found nothing (seed {self.seed})")
+        return Verdict(Outcome.INVALID, f"broken: {', '.join(self.broken)} (seed {self.seed})")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "schema": SCHEMA,
+            "candidate": self.candidate,
+            "seed": self.seed,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "audits": [dataclasses.asdict(f) for f in self.findings],
+        }
+
+
+def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
+    """Return a scan that needs no phantom: random lines that fall off with k, rows redrawn every frame.
+
+    Parameters
+    ----------
+    seed
+        Seed of rows and samples.
+    frames
+        Number of frames, at 4x.
+    matrix
+        Rows and columns.
+    """
+    rng = np.random.default_rng(child(seed, "audit stream"))
+    ny, nx = matrix
+    header = Header(
+        matrix, (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, max(1, ny // 4), 4.0, "audit", "random"
+    )
+    per_frame = header.lines_per_frame
+    rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2
+    line = np.arange(frames * per_frame)
+    parts = rng.standard_normal((len(line), 1, nx, 2), np.float32)
+    samples = np.ascontiguousarray(parts).view(np.complex64)[..., 0]
+    distance = np.hypot(rows[:, None] / ny, (np.arange(nx) - nx // 2)[None, :] / nx)
+    samples *= (1 / (0.02 + distance)).astype(np.float32)[:, None, :]
+    return Stream(
+        header,
+        ky=rows.astype(np.int32),
+        frame=(line // per_frame).astype(np.int32),
+        t_ns=line.astype(np.int64) * header.tr_ns + header.te_ns,
+        samples=samples,
+    )
+
+
+def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 0) -> AuditReport:
+    """Audit a candidate.
+
+    Parameters
+    ----------
+    stream
+        A scan; its first 130 frames are used, and 12 are the least.
+    build
+        Makes a fresh reconstructor.
+    candidate
+        Its name for the report.
+    seed
+        Seed of all that is altered.
+
+    Raises
+    ------
+    InputError
+        If the scan is too short, or the candidate refuses it.
+    """
+    if stream.frames < SHORT:
+        raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, an audit takes {SHORT} or more")
+    stream = stream.first_frames(min(stream.frames, FRAMES))
+    stream.check_finite()
+    bench = Bench(stream, build, seed)
+    findings = []
+    for audit, check in AUDITS.items():
+        found = check(bench)
+        findings.append(Finding(audit, found is None, found or bench.looked_at(audit)))
+    return AuditReport(candidate, seed, tuple(findings))
+
+
+class Bench:
+    """Keep what several audits need: the scan, its beginning, and the images of that.
+
+    Parameters
+    ----------
+    stream
+        The scan, of 12 frames or more, all finite.
+    build
+        Makes a fresh reconstructor.
+    seed
+        Seed of all that is altered.
+    """
+
+    def __init__(self, stream: Stream, build: Builder, seed: int) -> None:
+        self.stream, self.build, self.seed = stream, build, seed
+        self.isolated = isinstance(build(), Isolated)
+        self.short = stream.first_frames(SHORT)
+        self.base = self.images(self.short)
+        # Of a candidate whose images differ by themselves, only more than that can be blamed on anything.
+        self.again = self.images(self.short)
+
+    def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
+        """Return the lockstep run of a scan on a fresh reconstructor, or on this one."""
+        return replay(stream, candidate or self.build(), VirtualClock(), ConstantService(0))
+
+    def looked_at(self, audit: str) -> str:
+        """Return what was looked at; in a process of its own a candidate is seen less well."""
+        return (_LOOKED_AT_FROM_OUTSIDE if self.isolated else _LOOKED_AT).get(audit, _LOOKED_AT[audit])
+
+    def rng(self, *path: str | int) -> np.random.Generator:
+        """Return the random numbers of one audit."""
+        return np.random.default_rng(child(self.seed, "audits", *path))
+
+    def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
+        """Return the short scan with other samples, as large as before, in some lines."""
+        samples = np.array(self.short.samples)
+        size = np.abs(samples[lines]) + np.float32(1e-3) * np.abs(samples).max()
+        turn = np.exp(1j * self.rng(*path).uniform(0.5, 5.5, samples[lines].shape)).astype(np.complex64)
+        samples[lines] = size * turn
+        return dataclasses.replace(self.short, samples=samples)
+
+    def disturbed(self, *path: str | int) -> Stream:
+        """Return the short scan with a thousandth of noise: new to a memory, and as much work as before.
+
+        Quite another scan may take another way through a reconstructor that looks at what its lines say.
+        """
+        samples, rng = np.array(self.short.samples), self.rng(*path)
+        size = 1e-3 * float(np.sqrt(np.mean(np.square(np.abs(samples), dtype=np.float64))))
+        noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
+        samples += (size * noise).astype(np.complex64)
+        return dataclasses.replace(self.short, samples=samples)
+
+
+def _differing(one: Run, other: Run, frames: range) -> int | None:
+    """Return the first of some frames whose images are not the same, bit for bit."""
+    first, second = one.images, other.images
+    for frame in frames:
+        if first.shown[frame] != second.shown[frame]:
+            return frame
+        if first.pixels is None or second.pixels is None or not first.shown[frame]:
+            continue
+        if first.pixels[frame].tobytes() != second.pixels[frame].tobytes():
+            return frame
+    return None
+
+
+def _conformance(bench: Bench) -> str | None:
+    run = replay(bench.stream, bench.build(), VirtualClock(), ConstantService(0), keep_images=False)
+    if run.failure is not None:
+        return f"it raised {run.failure.error} in {run.failure.stage} at line {run.failure.line}"
+    if run.violation is not None:
+        return f"line {run.violation.line}: {run.violation.message}"
+    if run.images.first_nonfinite is not None:
+        frame, line = run.images.first_nonfinite
+        return f"frame {frame}, line {line}: pixels that are not finite"
+    missing = np.flatnonzero(~run.images.shown)
+    if len(missing):
+        line = int(run.schedule.completing[missing[0]])
+        return f"frame {missing[0]}, line {line}: no image came ({len(missing)} of {len(run.images.shown)})"
+    claimed = run.images.last_line - run.schedule.completing
+    if (claimed != 0).any():
+        frame = int(np.argmax(claimed != 0))
+        return f"frame {frame}: it says that line {run.images.last_line[frame]} is the newest in its image"
+    return None
+
+
+def _determinism(bench: Bench) -> str | None:
+    frame = _differing(bench.base, bench.again, range(SHORT))
+    if frame is not None:
+        return f"frame {frame}: two fresh reconstructors gave different images of one scan"
+    used = bench.build()
+    bench.images(bench.altered(np.arange(len(bench.short)), "before"), used)
+    frame = _differing(bench.base, bench.images(bench.short, used), range(SHORT))
+    return None if frame is None else f"frame {frame}: opened again, it remembers the scan before"
+
+
+def _causality(bench: Bench) -> str | None:
+    if _differing(bench.base, bench.again, range(SHORT)) is not None:
+        return "cannot be told: its images are not the same from run to run"
+    per_frame = bench.short.header.lines_per_frame
+    for cut in (1, SHORT // 2, SHORT - 1):
+        later = np.arange(cut * per_frame, len(bench.short))
+        frame = _differing(bench.base, bench.images(bench.altered(later, "causality", cut)), range(cut))
+        if frame is not None:
+            return f"frame {frame} changed when line {later[0]} and later ones did"
+    return None
+
+
+def _consumption(bench: Bench) -> str | None:
+    per_frame, frame = bench.short.header.lines_per_frame, SHORT // 2
+    first = frame * per_frame
+    inner = bench.rng("consumption").permutation(np.arange(first + 1, first + max(per_frame - 1, 1)))
+    lines = sorted({first, first + per_frame - 1, *inner[: PROBED_LINES - 2].tolist()})
+    for line in lines:
+        changed = bench.images(bench.altered(np.array([line]), "consumption", line))
+        if _differing(bench.base, changed, range(frame, frame + 1)) is None:
+            return f"line {line}: the image of its frame {frame} is the same whatever it holds"
+    return None
+
+
+def _under_load(bench: Bench) -> str | None:
+    loaded = bench.stream.first_frames(min(bench.stream.frames, LOADED))
+    still = bench.images(loaded)
+    runs: dict[str, tuple[Clock, Schedule]] = {
+        "at its pace": (RealClock(), Schedule.of(loaded)),
+        "as fast as possible": (RealClock(), burst_schedule(loaded)),
+    }
+    for how, (clock, schedule) in runs.items():
+        run = replay(loaded, bench.build(), clock, schedule=schedule)
+        frame = _differing(still, run, range(loaded.frames))
+        if frame is not None:
+            line = int(schedule.completing[frame])
+            return f"frame {frame}, line {line}: played {how}, it shows another image than in lockstep"
+    return None
+
+
+def _caching(bench: Bench) -> str | None:
+    other = bench.altered(np.arange(len(bench.short)), "caching")
+    run = bench.images(other)
+    for frame in range(SHORT):
+        both = bench.base.images.shown[frame] and run.images.shown[frame]
+        if both and _differing(bench.base, run, range(frame, frame + 1)) is None:
+            return f"frame {frame}: another scan with the same header shows the image of the one before"
+    told = ""
+    for attempt in range(CACHE_TRIES):
+        # A memory shows every time; a host that was busy for a moment does not.
+        known_ns = _service_ns(bench, bench.short)
+        new_ns = _service_ns(bench, bench.disturbed("never seen", attempt))
+        if new_ns <= CACHE_FLOOR_NS or known_ns >= CACHE_SHARE * new_ns:
+            return None
+        told = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
+    return f"a scan that it has seen {told}"
+
+
+def _service_ns(bench: Bench, stream: Stream) -> float:
+    """Return the median time of the pushes that complete an image, nanoseconds; 0 where it came to none."""
+    timed = Timed(bench.build())
+    bench.images(stream, timed)
+    per_frame = stream.header.lines_per_frame
+    took_ns = timed.took_ns[per_frame - 1 :: per_frame]
+    return float(np.median(took_ns)) if took_ns else 0.0
+
+
+def _input(bench: Bench) -> str | None:
+    sealed = Sealed(bench.build())
+    bench.images(bench.short, sealed)
+    if sealed.written is None:
+        return None
+    frame = sealed.written // bench.short.header.lines_per_frame
+    return f"line {sealed.written} (frame {frame}): its samples were written into"
+
+
+def _memory(bench: Bench) -> str | None:
+    lines = len(bench.stream)
+    weighed = Weighed(bench.build(), lines)
+    ours = not tracemalloc.is_tracing()
+    if ours:
+        tracemalloc.start()
+    try:
+        run = replay(bench.stream, weighed, VirtualClock(), ConstantService(0), keep_images=False)
+    finally:
+        if ours:
+            tracemalloc.stop()
+    if len(weighed.weights) < 2:
+        return f"cannot be told: it stopped at line {run.handed}"
+    (traced, resident), (traced_end, resident_end) = weighed.weights
+    half = lines - lines // 2
+    grown, resident_grown = traced_end - traced, resident_end - resident
+    if grown > MEMORY_SLACK_BYTES + MEMORY_LINE_BYTES * half:
+        return f"lines {lines // 2} to {lines}: {grown >> 10} KiB more, {grown / half:.0f} bytes a line"
+    if resident_grown > RESIDENT_SLACK_BYTES:
+        return f"lines {lines // 2} to {lines}: the process grew by {resident_grown >> 20} MiB"
+    return None
+
+
+def _recovery(bench: Bench) -> str | None:
+    per_frame = bench.stream.header.lines_per_frame
+    stream = bench.stream.first_frames(min(bench.stream.frames, 4 * SHORT))
+    schedule = Schedule.of(stream)
+    clean = bench.images(stream)
+    bad = SHORT // 2 * per_frame + per_frame // 2
+    for kind in ("nan", "drop"):
+        text = f"{kind}:at={bad}"
+        feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), bench.seed)
+        run = replay(stream, bench.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
+        broken = check_promises(Evidence(feed, run, clean), [kind])
+        if broken:
+            return f"{text}: {broken[0].promise} at line {broken[0].line}: {broken[0].message}"
+    return None
+
+
+# What each audit found; None if nothing.
+AUDITS: dict[str, Callable[[Bench], str | None]] = {
+    "conformance": _conformance,
+    "determinism": _determinism,
+    "causality": _causality,
+    "consumption": _consumption,
+    "accuracy under load": _under_load,
+    "no caching": _caching,
+    "no write into the input": _input,
+    "flat memory": _memory,
+    "recovery after a bad line": _recovery,
+}
+
+_LOOKED_AT = {
+    "conformance": "every frame has one finite image, of its own last line",
+    "determinism": "two fresh ones and one opened again agree bit for bit",
+    "causality": f"later lines were changed after frames 1, {SHORT // 2} and {SHORT - 1}",
+    "consumption": f"{PROBED_LINES} lines of a frame were changed one by one, first and last among them",
+    "accuracy under load": "at its pace and as fast as possible it shows what it shows in lockstep",
+    "no caching": "another scan has other images, and one seen before takes as long",
+    "no write into the input": "every line was compared after its push and until its frame's end",
+    "flat memory": "weighed in the middle and at the end of the scan",
+    "recovery after a bad line": "a NaN and a lost line were put in; then every row was taken anew",
+}
+
+_LOOKED_AT_FROM_OUTSIDE = {
+    "no write into the input": "in a process of its own it has a copy only",
+    "flat memory": f"its process grew by less than {RESIDENT_SLACK_BYTES >> 20} MiB; smaller is not seen",
+}

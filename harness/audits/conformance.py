@@ -1,0 +1,246 @@
+"""Conformance: what any reconstructor must do, one named check after another.
+
+The audits, every promise under a fault, and the plain duties of `open`, `push` and `close`. A check is a
+function of a candidate that returns or raises `NotConforming`, so that any test runner can call it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from harness.audits.audits import AUDITS, FRAMES, SHORT, Bench, default_stream
+from harness.audits.invariants import Evidence, check_promises
+from harness.candidates.registry import Builder
+from harness.realtime.clock import VirtualClock
+from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
+from harness.realtime.feed import Feed
+from harness.realtime.gate import one_line
+from harness.realtime.replay import replay
+from harness.realtime.run import Run
+from harness.realtime.schedule import Schedule
+from harness.realtime.service import ConstantService
+from mrsim.errors import InputError, MrsimError
+from mrsim.stream.stream import Header, Readout, Stream
+from recon.protocol import Image
+
+# Long enough for every row of a 4x scan to be taken anew after the fault.
+FAULTY_FRAMES = 4 * SHORT
+
+
+class NotConforming(AssertionError):
+    """Say which check a candidate does not pass, where, and what was found."""
+
+
+class Candidate:
+    """Hold a reconstructor under test; what several checks need is made once, by the first of them.
+
+    Parameters
+    ----------
+    name
+        Its name in messages.
+    build
+        Makes a fresh reconstructor.
+    stream
+        Scan of 12 frames or more that it is played; None for random lines at 4x, 128 x 128, one coil.
+    seed
+        Seed of that scan and of all that is altered.
+    """
+
+    def __init__(self, name: str, build: Builder, stream: Stream | None = None, seed: int = 0) -> None:
+        self.name, self.build, self.seed = name, build, seed
+        self._given = stream
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @cached_property
+    def stream(self) -> Stream:
+        """Return the scan that it is played: up to 130 frames of it."""
+        stream = default_stream(self.seed) if self._given is None else self._given
+        if stream.frames < SHORT:
+            raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, a check takes {SHORT}")
+        stream = stream.first_frames(min(stream.frames, FRAMES))
+        stream.check_finite()
+        return stream
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Return the bench that the audits share."""
+        return Bench(self.stream, self.build, self.seed)
+
+    @cached_property
+    def faulty(self) -> Stream:
+        """Return the part of the scan that is played with faults."""
+        return self.stream.first_frames(min(self.stream.frames, FAULTY_FRAMES))
+
+    @cached_property
+    def undisturbed(self) -> Run:
+        """Return the lockstep run of that part without faults."""
+        return self.bench.images(self.faulty)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Name one demand on a reconstructor; called with a `Candidate`, it returns or raises `NotConforming`.
+
+    Parameters
+    ----------
+    name
+        Its name in a test's id.
+    find
+        Returns what is wrong, or None.
+    """
+
+    name: str
+    find: Callable[[Candidate], str | None]
+
+    def __call__(self, candidate: Candidate) -> None:
+        """Check.
+
+        Raises
+        ------
+        NotConforming
+            If the candidate does not do what is asked, or cannot be played the scan.
+        """
+        try:
+            found = self.find(candidate)
+        except MrsimError as error:
+            found = str(error)
+        if found is not None:
+            raise NotConforming(f"{candidate.name}: {self.name}: {found} (seed {candidate.seed})")
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _audit(name: str) -> Check:
+    return Check(name, lambda candidate: AUDITS[name](candidate.bench))
+
+
+def _fault(kind: str) -> Check:
+    def find(candidate: Candidate) -> str | None:
+        stream = candidate.faulty
+        text = fault_text(kind, stream)
+        schedule = Schedule.of(stream)
+        feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), candidate.seed)
+        run = replay(stream, candidate.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
+        broken = check_promises(Evidence(feed, run, candidate.undisturbed), [kind])
+        if not broken:
+            return None
+        first = broken[0]
+        where = f" at line {first.line}" if first.line >= 0 else ""
+        return f"{text}: broke {first.promise!r}{where}: {first.message}"
+
+    return Check(f"fault {kind}", find)
+
+
+def fault_text(kind: str, stream: Stream) -> str:
+    """Return a fault of a kind that strikes in the midst of a scan's seventh frame, three lines at a time."""
+    per_frame = stream.header.lines_per_frame
+    line = SHORT // 2 * per_frame + per_frame // 2
+    if kind == "wrap":
+        return "wrap:bits=8"
+    if kind == "disconnect":
+        return f"disconnect:at={line}"
+    return f"{kind}:at={line},burst=3"  # no whole frame, however short they are
+
+
+def _shape_and_type(candidate: Candidate) -> str | None:
+    images: list[Image] = []
+    header = _header(candidate)
+    one = candidate.build()
+    try:
+        one.open(header, images.append)
+        for readout in candidate.stream.first_frames(1):
+            one.push(_private(readout))
+        one.close()
+    except MrsimError:
+        raise
+    except (Exception, SystemExit) as error:
+        return f"it raised {one_line(error)} in its first frame"
+    for image in images:
+        if not isinstance(image, Image):
+            return f"it emitted {type(image).__name__}, expected recon.protocol.Image"
+        pixels = image.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "fc":
+            kind = getattr(pixels, "dtype", type(pixels).__name__)
+            return f"pixels are {kind}, expected a numpy array, complex64, in host memory"
+        width = header.matrix[1] if image.columns is None else image.columns[1] - image.columns[0]
+        if pixels.shape != (header.matrix[0], width):
+            return f"pixels have the shape {pixels.shape}, expected {(header.matrix[0], width)} (y, x)"
+    return None if images else "its first frame has no image once it was closed"
+
+
+def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
+    bench = candidate.bench
+    lines = bench.short.header.lines_per_frame
+    used = candidate.build()
+    torn = bench.altered(np.arange(len(bench.short)), "torn")
+    try:
+        used.open(_header(candidate), lambda image: None)
+        for line in range(2 * lines + lines // 2):  # half a frame is left when the scan ends
+            used.push(_private(torn.readout(line)))
+        used.close()
+    except MrsimError:
+        raise
+    except (Exception, SystemExit) as error:
+        return f"in a scan of two frames and a half it raised {one_line(error)}"
+    again = bench.images(bench.short, used)
+    if again.failure is not None:
+        return f"opened again after a torn scan, it raised {again.failure.error}"
+    for frame in range(SHORT):
+        if bench.base.images.shown[frame] != again.images.shown[frame]:
+            return f"frame {frame}: opened again after a torn scan, an image is missing or is new"
+        first, second = bench.base.images.pixels, again.images.pixels
+        if first is not None and second is not None and first[frame].tobytes() != second[frame].tobytes():
+            return f"frame {frame}: opened again after a torn scan, it still holds lines of that"
+    return None
+
+
+def _nothing_from_nothing(candidate: Candidate) -> str | None:
+    images: list[Image] = []
+    one = candidate.build()
+    try:
+        one.open(_header(candidate), images.append)
+        one.close()
+    except MrsimError:
+        raise
+    except (Exception, SystemExit) as error:
+        with contextlib.suppress(Exception):
+            one.close()
+        return f"opened and closed without a line, it raised {one_line(error)}"
+    return f"without a line it emitted {len(images)} images" if images else None
+
+
+def _header(candidate: Candidate) -> Header:
+    return Header.from_dict(candidate.stream.header.to_dict())
+
+
+def _private(readout: Readout) -> Readout:
+    return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("shape and type", _shape_and_type),
+    Check("nothing from nothing", _nothing_from_nothing),
+    *map(_audit, AUDITS),
+    Check("reopening after a torn scan", _reopens_after_a_torn_scan),
+    *map(_fault, STREAM_KINDS),
+)
+"""All checks, the quickest to tell first."""
+
+
+def conformance(candidate: Candidate) -> list[str]:
+    """Return what a candidate does not do, a message for each check that it does not pass."""
+    found = []
+    for check in CHECKS:
+        try:
+            check(candidate)
+        except NotConforming as error:
+            found.append(str(error))
+    return found

@@ -1,0 +1,286 @@
+"""A candidate in a process of its own: it cannot peek, and neither its crash nor its hang is ours.
+
+Lines and images pass through shared memory; what is said about them is JSON over a pipe, so that nothing the
+child sends is ever executed here. The child is handed one line at a time and holds nothing else of the scan.
+Stamps are taken here, when an image has come through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import signal
+import threading
+from multiprocessing.connection import Connection, wait
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+
+from harness.realtime.faults import parse_faults
+from harness.realtime.gate import one_line
+from mrsim.errors import InputError, MrsimError
+from mrsim.stream.stream import Header, Readout
+from recon.protocol import Emit, Image, Reconstructor
+
+DEFAULT_LIMIT_S = 30.0
+MAX_LIMIT_S = 86_400.0
+START_LIMIT_S = 120.0  # importing torch on a cold disk takes long
+MAX_MESSAGE = 1 << 16
+
+
+class CandidateLost(Exception):
+    """Say that a candidate's process died, or was ended because it gave no answer."""
+
+
+class Isolated:
+    """Run a candidate in a child process.
+
+    Parameters
+    ----------
+    candidate
+        Its name, as on the command line.
+    limit_s
+        How long it may take over one line, seconds; then its process is ended.
+    faults
+        Faults of which those of a candidate happen inside the child.
+    seed
+        Seed of the faults.
+
+    Raises
+    ------
+    InputError
+        If the limit is not a positive time of up to a day.
+    """
+
+    def __init__(
+        self, candidate: str, limit_s: float = DEFAULT_LIMIT_S, faults: str = "", seed: int = 0
+    ) -> None:
+        if not 0 < limit_s <= MAX_LIMIT_S:
+            raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
+        self._candidate, self._limit_s, self._faults, self._seed = candidate, limit_s, faults, seed
+        self._memory: list[SharedMemory] = []
+        self._process: Any = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the number of the candidate's process while it runs."""
+        return None if self._process is None else int(self._process.pid)
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Start the process and prepare the candidate for a scan."""
+        self._emit = emit
+        ny, nx = header.matrix
+        # An image may come in double precision.
+        self._memory = [
+            SharedMemory(create=True, size=size) for size in (header.coils * nx * 8, max(ny * nx * 16, 16))
+        ]
+        lines, self._pixels = self._memory
+        self._line = np.ndarray((header.coils, nx), np.complex64, lines.buf)
+        context = multiprocessing.get_context("spawn")
+        self._calls, theirs = context.Pipe()
+        self._images, theirs_images = context.Pipe()
+        names = (lines.name, self._pixels.name)
+        self._process = context.Process(
+            target=serve,
+            args=(theirs, theirs_images, names, self._candidate, self._faults, self._seed),
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        theirs_images.close()
+        self._ask({"do": "open", "header": header.to_dict()}, max(self._limit_s, START_LIMIT_S))
+
+    def push(self, readout: Readout) -> None:
+        """Pass on one line and wait until it has been taken."""
+        self._line[...] = readout.samples
+        line = {"index": readout.index, "frame": readout.frame, "ky": readout.ky, "t_ns": readout.t_ns}
+        self._ask({"do": "push", **line}, self._limit_s)
+
+    def close(self) -> None:
+        """End the scan and the process."""
+        try:
+            if self._process is not None and self._process.is_alive():
+                self._ask({"do": "close"}, self._limit_s)
+        finally:
+            self._end()
+
+    def _ask(self, call: dict[str, Any], limit_s: float) -> None:
+        """Send a call and take images until it is answered."""
+        try:
+            self._calls.send_bytes(json.dumps(call).encode())
+            while True:
+                ready = wait([self._calls, self._images, self._process.sentinel], limit_s)
+                if self._images in ready:
+                    self._take(self._receive(self._images))
+                    self._images.send_bytes(b"taken")
+                elif self._calls in ready:
+                    if self._answered(self._receive(self._calls)):
+                        return
+                elif ready:
+                    raise EOFError
+                else:
+                    self._end()
+                    raise CandidateLost(f"it gave no answer to {call['do']} in {limit_s:g} s and was ended")
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join(5)
+            code = self._process.exitcode
+            self._end()
+            raise CandidateLost(f"its process died in {call['do']}: {_of(code)}") from None
+
+    def _receive(self, connection: Connection) -> dict[str, Any]:
+        try:
+            message = json.loads(connection.recv_bytes(MAX_MESSAGE))
+        except (ValueError, OSError) as error:
+            if isinstance(error, BrokenPipeError | ConnectionResetError):
+                raise
+            self._end()
+            raise CandidateLost("its process sent what is no message") from None
+        if not isinstance(message, dict):
+            raise EOFError
+        return message
+
+    def _answered(self, answer: dict[str, Any]) -> bool:
+        if answer.get("is") == "done":
+            return True
+        told = str(answer.get("error", ""))[:300]
+        if answer.get("refused"):
+            raise InputError(told)
+        raise CandidateLost(told)
+
+    def _take(self, told: dict[str, Any]) -> None:
+        """Make the image again from shared memory, or something that is as wrong as what was emitted."""
+        try:
+            shape, dtype = tuple(map(int, told["shape"])), np.dtype(str(told["dtype"]))
+            count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > self._pixels.size:
+                raise ValueError(dtype)
+            pixels = np.ndarray(shape, dtype, self._pixels.buf)
+            columns = told["columns"]
+            columns = tuple(columns) if isinstance(columns, list) else columns
+            image: Any = Image(pixels, told["frame"], told["last_line"], told["shows_ns"], columns)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            kind = str(told.get("type", "something"))[:60]
+            image = type(kind if kind.isidentifier() else "something", (), {})()
+        self._emit(image)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            if self._process.is_alive():
+                self._process.kill()
+            self._process.join(5)
+            self._process = None
+            self._calls.close()
+            self._images.close()
+        self._line = np.empty((0, 0), np.complex64)  # lets go of the memory, which could not be closed else
+        for memory in self._memory:
+            with contextlib.suppress(BufferError):
+                memory.close()
+            with contextlib.suppress(FileNotFoundError):
+                memory.unlink()
+        self._memory = []
+
+
+def _of(code: int | None) -> str:
+    if code is None:
+        return "it is not known how"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def serve(
+    calls: Connection, images: Connection, names: tuple[str, str], candidate: str, faults: str, seed: int
+) -> None:
+    """Be the child: build the candidate and do what is asked, until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    memory = [SharedMemory(name=name) for name in names]
+    server = _Server(calls, images, memory, candidate, faults, seed)
+    try:
+        while server.answer(json.loads(calls.recv_bytes())):
+            pass
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        server.let_go()
+        for block in memory:
+            with contextlib.suppress(BufferError):
+                block.close()
+
+
+class _Server:
+    def __init__(
+        self,
+        calls: Connection,
+        images: Connection,
+        memory: list[SharedMemory],
+        candidate: str,
+        faults: str,
+        seed: int,
+    ) -> None:
+        self._calls, self._images = calls, images
+        self._memory, self._candidate, self._faults, self._seed = memory, candidate, faults, seed
+        self._lock = threading.Lock()
+        self._inner: Reconstructor | None = None
+
+    def let_go(self) -> None:
+        self._inner = None
+        self._line = np.empty((0, 0), np.complex64)
+
+    def answer(self, call: dict[str, Any]) -> bool:
+        """Do one call; return whether more are to come."""
+        told: dict[str, Any] = {"is": "done"}
+        try:
+            self._do(call)
+        except MrsimError as error:
+            told = {"is": "raised", "refused": True, "error": " ".join(str(error).split())}
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt, too: only a real death is told as one.
+            told = {"is": "raised", "refused": False, "error": one_line(error)}
+        self._calls.send_bytes(json.dumps(told).encode())
+        return bool(call["do"] != "close" and told["is"] == "done")
+
+    def _do(self, call: dict[str, Any]) -> None:
+        if call["do"] == "open":
+            header = Header.from_dict(call["header"])
+            self._line = np.ndarray((header.coils, header.matrix[1]), np.complex64, self._memory[0].buf)
+            self._inner = self._build()
+            self._inner.open(header, self._emit)
+        elif self._inner is None:
+            raise RuntimeError("it is not open")
+        elif call["do"] == "push":
+            samples = np.array(self._line)
+            self._inner.push(Readout(call["index"], call["frame"], call["ky"], call["t_ns"], samples))
+        else:
+            self._inner.close()
+
+    def _build(self) -> Reconstructor:
+        from harness.candidates.misbehaving import Troubled
+        from harness.candidates.registry import builder
+
+        built = builder(self._candidate)()
+        return Troubled(built, parse_faults(self._faults), self._seed) if self._faults else built
+
+    def _emit(self, image: Any) -> None:
+        told: dict[str, Any] = {"type": type(image).__name__}
+        with self._lock:
+            if isinstance(image, Image) and isinstance(image.pixels, np.ndarray):
+                pixels = np.ascontiguousarray(image.pixels)
+                told |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
+                told |= {k: _plain(getattr(image, k)) for k in ("frame", "last_line", "shows_ns", "columns")}
+                if pixels.nbytes <= self._memory[1].size and not pixels.dtype.hasobject:
+                    room = np.ndarray(pixels.shape, pixels.dtype, self._memory[1].buf)
+                    room[...] = pixels
+            self._images.send_bytes(json.dumps(told).encode()[:MAX_MESSAGE])
+            self._images.recv_bytes()
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can carry: whole numbers, pairs of them, and the name of all else."""
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value[:4]]
+    if isinstance(value, np.integer):
+        return int(value)
+    return value if value is None or isinstance(value, int | float | bool) else type(value).__name__

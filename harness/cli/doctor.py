@@ -1,0 +1,149 @@
+"""What this host can measure: how late it wakes, what the gate costs, which extras are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates.registry import Null
+from harness.judge.validity import MAX_INJECTOR_SHARE
+from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
+from harness.realtime import environment
+from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
+from harness.realtime.host import HostLog, compare, look, probe
+from harness.realtime.replay import replay
+from mrsim.stream.stream import Header, Stream
+
+WAKES = samples_needed(0.99)
+EXTRAS = {"cli": "rich", "report": "matplotlib", "eval": "skimage"}
+# Deadlines that people ask about: (name, nanoseconds).
+DEADLINES = (("4x frames at TR 2.2 ms", 70_400_000), ("10x frames", 28_600_000), ("one TR", 2_200_000))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Hold what was found.
+
+    Parameters
+    ----------
+    sleep_ns, spin_ns
+        Lateness of each wake-up by sleep alone and by sleep and spin, shape (wakes,), int64, nanoseconds.
+    gate_ns
+        The gate's own time for each line, with the null reconstructor, shape (lines,), int64.
+    host
+        What the host did while it was measured.
+    environment
+        Versions and threads.
+    extras
+        Which extras are installed.
+    """
+
+    sleep_ns: NDArray[np.int64]
+    spin_ns: NDArray[np.int64]
+    gate_ns: NDArray[np.int64]
+    host: HostLog
+    environment: dict[str, Any]
+    extras: dict[str, bool]
+
+    def lines(self) -> list[str]:
+        """Return the findings in plain words, a line each."""
+        env = self.environment
+        told = [
+            f"{env['cpu']}, {env['cores']} cores to use; Python {env['python']}, numpy {env['numpy']}, "
+            f"numba {env['numba']}, torch {env['torch']}",
+            _wakes("Sleeping alone, it wakes", self.sleep_ns),
+            _wakes("Sleeping, then spinning, it wakes", self.spin_ns),
+            f"The gate costs {np.median(self.gate_ns) / 1e3:.1f} us a line (median).",
+        ]
+        causes = self.host.causes()
+        if causes:
+            told.append(f"While this was measured, {'; '.join(causes)}: expect INVALID runs.")
+        else:
+            told.append("Nothing else was seen to disturb it while this was measured.")
+        load, cores = self.host.load, env["cores"]
+        if load is not None and load > cores / 2:
+            told.append(f"Over the last minute {load:.1f} processes wanted {cores} cores: wait, and repeat.")
+        late_ns = int(nearest_rank(self.spin_ns, 0.99))
+        for name, deadline_ns in DEADLINES:
+            fit = "can" if late_ns <= MAX_INJECTOR_SHARE * deadline_ns else "cannot"
+            told.append(f"In real time it {fit} judge a deadline of {deadline_ns / 1e6:g} ms ({name}).")
+        for extra, present in self.extras.items():
+            state = "installed" if present else f"missing: pip install 'mrsim[{extra}]'"
+            told.append(f"mrsim[{extra}]: {state}")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the findings as JSON values, times in microseconds."""
+        times = {"sleep_us": self.sleep_ns, "spin_us": self.spin_ns, "gate_us": self.gate_ns}
+        return {
+            **{key: _microseconds(values) for key, values in times.items()},
+            "load": self.host.load,
+            "causes": self.host.causes(),
+            "environment": self.environment,
+            "extras": self.extras,
+        }
+
+
+def diagnose(wakes: int = WAKES) -> Diagnosis:
+    """Measure this host for a second or two.
+
+    Parameters
+    ----------
+    wakes
+        Wake-ups of each kind; the default is what a 99th percentile needs.
+    """
+    before = look(None)
+    return Diagnosis(
+        probe(RealClock(spin_ns=0), wakes),
+        probe(RealClock(SPIN_NS), wakes),
+        gate_cost(),
+        compare(before, None),
+        environment.describe(),
+        {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
+    )
+
+
+def gate_cost(lines: int = 4000) -> NDArray[np.int64]:
+    """Return the real time from line to line of a gate that never waits, shape (lines - 1,), nanoseconds."""
+    header = Header(
+        (128, 128), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 32, 4.0, "uniform", "ascending"
+    )
+    line = np.arange(lines)
+    stream = Stream(
+        header,
+        ky=(line % 128 - 64).astype(np.int32),
+        frame=(line // 32).astype(np.int32),
+        t_ns=line * header.tr_ns + header.te_ns,
+        samples=np.zeros((lines, 1, 128), np.complex64),
+    )
+    witness = _Witness(lines)
+    replay(stream, witness, VirtualClock(), keep_images=False)
+    return np.diff(witness.seen_ns)
+
+
+class _Witness(Null):
+    """Note the real time of every push."""
+
+    def __init__(self, lines: int) -> None:
+        self.seen_ns = np.zeros(lines, np.int64)
+
+    def push(self, readout: Any) -> None:
+        """Take the time, then do as the null reconstructor does."""
+        self.seen_ns[readout.index] = time.perf_counter_ns()
+        super().push(readout)
+
+
+def _wakes(what: str, late_ns: NDArray[np.int64]) -> str:
+    median, tail, worst = (int(nearest_rank(late_ns, q)) / 1e3 for q in (0.5, 0.99, 1.0))
+    return f"{what} {median:.1f} us late (median), {tail:.0f} us (p99), {worst:.0f} us at worst."
+
+
+def _microseconds(values: NDArray[np.int64]) -> dict[str, float | None]:
+    summary = summarise(values)
+    named = {"p50": summary.p50, "p99": summary.p99, "max": summary.max}
+    return {key: None if value is None else value / 1e3 for key, value in named.items()}

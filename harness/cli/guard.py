@@ -1,0 +1,59 @@
+"""`mrsim guard`: options in, the ratio printed and written, exit code out."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from harness.audits.audits import default_stream
+from harness.cli.session import candidate_builder
+from harness.comparison.guard import SITTING, WARMUP, Guarded, guard, refuse_shared_helpers
+from harness.console import print_table, progress
+from harness.judge.result import check_target, write_json
+from harness.measure.exact_statistics import nearest_rank
+from mrsim.stream.storage import load
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run base and new in turns, print what was found and return the exit code.
+
+    Raises
+    ------
+    InputError
+        If a candidate, the stream or an option is wrong.
+    """
+    check_target(args.json)
+    if not args.isolate:
+        refuse_shared_helpers(args.base, args.new)
+    stream = default_stream(args.seed, WARMUP + SITTING) if args.stream is None else load(args.stream)
+    names = (args.base, args.new)
+    base, new = (candidate_builder(name, args.isolate, args.limit_s, (), args.seed) for name in names)
+    with progress(f"{args.base} and {args.new} in turns") as report:
+        found = guard(
+            base,
+            new,
+            stream,
+            names=names,
+            factor=args.factor,
+            images=args.images,
+            seed=args.seed,
+            limit_s=args.limit_s,
+            progress=report,
+        )
+    if args.json:
+        write_json(args.json, found.to_json())
+    _show(found)
+    print(f"{found.verdict.outcome.name}: {found.verdict.reason}")
+    return int(found.verdict.outcome.value)
+
+
+def _show(found: Guarded) -> None:
+    if not len(found.base_ns):
+        return
+    rows = [
+        [name, f"{nearest_rank(taken, 0.25) / 1e6:.3f}", f"{np.median(taken) / 1e6:.3f}",
+         f"{nearest_rank(taken, 0.75) / 1e6:.3f}"]
+        for name, taken in ((f"base {found.base}", found.base_ns), (f"new {found.new}", found.new_ns))
+    ]  # fmt: skip
+    print_table(f"{len(found.base_ns)} pairs of images, in turns", ["ms", "p25", "p50", "p75"], rows)

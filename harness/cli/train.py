@@ -1,0 +1,162 @@
+"""`mrsim train`: scans in, weights out; goes on where a kill left it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import shlex
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.cli.settings import settings
+from harness.console import progress
+from harness.dataset.training_targets import Redraw, targets
+from mrsim.errors import InputError
+from mrsim.stream.storage import load
+from mrsim.stream.stream import Header, Stream
+from recon.cascade.checkpoint import Checkpoint, save
+from recon.cascade.checkpoint import load as load_weights
+from recon.cascade.network import CascadeConfig, named_config
+from recon.data.augmentation import Augmentation
+from recon.target_instant import offset_ns
+from recon.training.plan import Plan, Progress, Stage, usual_rates
+from recon.training.train import train
+
+LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train a cascade as the command line says."""
+    output = Path(args.output)
+    if output.suffix != ".npz" or not output.parent.is_dir():
+        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    if args.log is not None and not Path(args.log).parent.is_dir():
+        raise InputError(f"{args.log}: no such folder; make it first")
+    streams = [_until(load(path), args.until_s) for path in args.stream]
+    for stream in streams:
+        stream.check_finite()
+    first = None if args.first is None else load_weights(args.first)
+    blocks = None if args.blocks is None else load_weights(args.blocks)
+    if first is not None and blocks is not None:
+        raise InputError("--from and --blocks-from: give one of the two")
+    config = _configured(args, streams[0].header, first)
+    plan = Plan(
+        _stages(args, config),
+        batch=args.batch,
+        columns=args.columns,
+        patience=args.patience,
+        instant=args.target_instant,
+        augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
+        balanced=args.balanced,
+        precision=args.precision,
+        device=args.device,
+        seed=args.seed,
+    )
+    state = output.with_name(f"{output.stem}.training")
+    if args.restart:
+        state.unlink(missing_ok=True)
+    resumed = state.is_file()
+    redraw = Redraw(streams, args.redraw, args.seed) if args.redraw else None
+    wanted = _targets(streams, args.target_instant)
+
+    def ended(stage: Stage, checkpoint: Checkpoint) -> None:
+        if args.keep_stages and stage != plan.stages[-1]:
+            save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint)
+
+    with progress(f"training {args.network}") as report:
+
+        def step(now: Progress) -> None:
+            told = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
+            report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
+
+        checkpoint = train(
+            streams,
+            config,
+            plan,
+            targets=wanted,
+            redraw=redraw,
+            first=first,
+            blocks=blocks,
+            state=state,
+            command=f"mrsim {shlex.join(sys.argv[1:])}",
+            progress=step,
+            stage_end=ended,
+        )
+    save(output, checkpoint)
+    if args.log is not None:
+        _write_log(Path(args.log), checkpoint.record["losses"])
+    state.unlink(missing_ok=True)
+    last = checkpoint.record["losses"][-1]
+    scans = f"{len(streams)} scan{'s' if len(streams) > 1 else ''}"
+    print(
+        f"{output}: {args.network} cascade, trained on {scans}{', resumed' if resumed else ''}: relative "
+        f"error {last['train']:.2e}, on validation {last['validation']:.2e}, {_time(last['seconds'])}"
+    )
+    if silent := checkpoint.record["silent_blocks"]:
+        print(
+            f"mrsim train: warning: block {', '.join(map(str, silent))}: a layer no longer fires, so it adds "
+            "the same to every image; train anew with lower --rates or another --seed",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _until(stream: Stream, until_s: float | None) -> Stream:
+    if until_s is None:
+        return stream
+    frames = int(until_s * 1e9 // stream.header.frame_ns) if math.isfinite(until_s) else 0
+    if not 1 <= frames <= stream.frames:
+        length = stream.frames * stream.header.frame_ns / 1e9
+        raise InputError(f"--until-s {until_s}: {stream.path} holds {length:.1f} s; expected a part of it")
+    return stream.first_frames(frames)
+
+
+def _stages(args: argparse.Namespace, config: CascadeConfig) -> tuple[Stage, ...]:
+    names = args.stages.split(",")
+    known = ("coarse", "fine")
+    if not names or [n for n in known if n in names] != names:
+        raise InputError(f"--stages {args.stages!r}: expected coarse, fine or coarse,fine")
+    rates = args.rates or usual_rates(config)
+    return tuple(Stage(n, args.epochs[known.index(n)], rates[known.index(n)]) for n in names)
+
+
+def _configured(args: argparse.Namespace, header: Header, first: Checkpoint | None) -> CascadeConfig:
+    changes: dict[str, Any] = settings(args.config)
+    if first is None:
+        named = named_config(args.network, *header.matrix)
+        return CascadeConfig.from_dict(named.to_dict() | {"coils": header.coils} | changes, "--config")
+    if changes:
+        raise InputError(
+            "--config: the weights of --from have their own configuration; leave one of them out"
+        )
+    return first.cascade.config
+
+
+def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
+    if offset_ns(instant, streams[0].header) == 0:
+        return None
+    with progress(f"images of {instant}") as report:
+        return [targets(stream, instant, report) for stream in streams]
+
+
+def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(losses)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _time(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

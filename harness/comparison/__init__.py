@@ -1,0 +1,1 @@
+"""Candidates side by side: accuracy, timing, order, and the guard against slower code."""

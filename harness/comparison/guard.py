@@ -1,0 +1,335 @@
+"""A guard against slower code: base and new take turns, image by image, on one host.
+
+Whatever else the host does strikes both alike, so what is judged is the ratio of neighbours: the median of
+log(new / base) over pairs of one image, with an interval by block bootstrap over stretches of pairs. It
+speaks of the typical image; what becomes of the slowest is for `replay` to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates.registry import Builder
+from harness.console import Report
+from harness.judge.verdict import Outcome, Verdict
+from harness.measure.bootstrap import RESAMPLES, draw_blocks
+from harness.realtime.gate import one_line
+from mrsim.errors import InputError, MrsimError
+from mrsim.seeds import child
+from mrsim.stream.stream import Header, Readout, Stream
+from recon.protocol import Image, Reconstructor
+
+SCHEMA = "mrsim-guard/1"
+FACTOR = 1.15
+CONFIDENCE = 0.95
+IMAGES, MAX_IMAGES = 240, 100_000
+# Fresh reconstructors for so many pairs: where their memory comes to lie is drawn anew for each sitting.
+SITTING, WARMUP = 20, 4
+BLOCK = 10
+MIN_BLOCKS = 6
+LIMIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Hold the times of base and new, pair by pair, and what they say.
+
+    Parameters
+    ----------
+    base, new
+        Names of the candidates.
+    factor
+        Ratio that new may have at most.
+    base_ns, new_ns
+        Time from an image's last line to the image, shape (pairs,), int64, nanoseconds.
+    ratio, low, high
+        Median of new / base, its one-sided 95 % lower and upper bound; None of too few pairs.
+    failed
+        Which candidate raised what; empty where none did.
+    blames_new
+        Whether that was the new one.
+    seed
+        Seed of who goes first, and of the bootstrap.
+    """
+
+    base: str
+    new: str
+    factor: float
+    base_ns: NDArray[np.int64]
+    new_ns: NDArray[np.int64]
+    ratio: float | None
+    low: float | None
+    high: float | None
+    failed: str
+    blames_new: bool
+    seed: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return FAIL where the lower bound exceeds the factor; INVALID where base itself fails."""
+        if self.failed:
+            return Verdict(Outcome.FAIL if self.blames_new else Outcome.INVALID, self.failed)
+        if self.ratio is None or self.low is None or self.high is None:
+            needed = MIN_BLOCKS * BLOCK
+            return Verdict(
+                Outcome.INSUFFICIENT, f"{len(self.base_ns)} pairs of images, a ratio takes {needed}"
+            )
+        told = f"new / base = {self.ratio:.3f} (95 % bounds {self.low:.3f} and {self.high:.3f})"
+        if self.low > self.factor:
+            return Verdict(Outcome.FAIL, f"{told}: slower than the factor {self.factor:g} allows")
+        if self.high > self.factor:
+            return Verdict(
+                Outcome.PASS,
+                f"{told}: no slowdown beyond {self.factor:g} is shown, nor excluded: more images",
+            )
+        return Verdict(Outcome.PASS, f"{told}: within the factor {self.factor:g}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, every pair included."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "base": self.base,
+            "new": self.new,
+            "factor": self.factor,
+            "confidence": CONFIDENCE,
+            "ratio": self.ratio,
+            "bounds": None if self.low is None else [self.low, self.high],
+            "seed": self.seed,
+            "base_ms": (self.base_ns / 1e6).tolist(),
+            "new_ms": (self.new_ns / 1e6).tolist(),
+        }
+
+
+def guard(
+    base: Builder,
+    new: Builder,
+    stream: Stream,
+    *,
+    names: tuple[str, str] = ("base", "new"),
+    factor: float = FACTOR,
+    images: int = IMAGES,
+    seed: int = 0,
+    limit_s: float = LIMIT_S,
+    progress: Report | None = None,
+) -> Guarded:
+    """Run two reconstructors in turns over a scan and judge the ratio of their times.
+
+    Parameters
+    ----------
+    base, new
+        Make fresh reconstructors; the second is judged by the first.
+    stream
+        A scan of 12 frames or more; it is played again as often as the images take.
+    names
+        Names of both for the report.
+    factor
+        Ratio that new may have at most, above 1.
+    images
+        Pairs of images.
+    seed
+        Seed of who goes first, and of the bootstrap.
+    limit_s
+        How long to wait for one image, seconds.
+    progress
+        Told how many pairs are done.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range, the scan is too short, or a candidate refuses it.
+    """
+    if not 1 < factor <= 100:
+        raise InputError(f"--factor {factor}: expected a ratio above 1, up to 100")
+    if not 1 <= images <= MAX_IMAGES:
+        raise InputError(f"--images {images}: expected 1 to {MAX_IMAGES} pairs")
+    if not 0 < limit_s <= 86_400:
+        raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to 86400")
+    if stream.frames < 3 * WARMUP:
+        raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, the guard takes {3 * WARMUP}")
+    played = stream.first_frames(min(stream.frames, WARMUP + SITTING))
+    played.check_finite()
+    rng = np.random.default_rng(child(seed, "guard"))
+    taken: list[tuple[int, int]] = []
+    failed, blames_new = "", False
+    try:
+        while len(taken) < images:
+            _sit((base, new), names, played, taken, images, rng, limit_s)
+            if progress is not None:
+                progress(len(taken), images)
+    except _Failed as error:
+        failed, blames_new = f"{names[error.lane]} {error}", error.lane == 1
+    pairs = np.array(taken, np.int64).reshape(-1, 2)
+    ratio, low, high = ratio_of(pairs[:, 0], pairs[:, 1], rng)
+    return Guarded(
+        *names, factor, pairs[:, 0], pairs[:, 1], ratio, low, high, failed, blames_new, seed
+    )  # fmt: skip
+
+
+def ratio_of(
+    base_ns: NDArray[np.int64], new_ns: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[float | None, float | None, float | None]:
+    """Return the median of new / base over pairs, and its one-sided 95 % lower and upper bound.
+
+    Neighbouring pairs share what the host did, so stretches of ten are drawn, not pairs (Kuensch 1989,
+    10.1214/aos/1176347265).
+
+    Parameters
+    ----------
+    base_ns, new_ns
+        Times of both in each pair, shape (pairs,), int64, nanoseconds.
+    rng
+        Source of the draws.
+
+    Returns
+    -------
+    ratio, low, high
+        None of fewer than `MIN_BLOCKS` stretches.
+    """
+    blocks = len(base_ns) // BLOCK
+    if blocks < MIN_BLOCKS:
+        return None, None, None
+    logs = np.log(np.maximum(new_ns, 1) / np.maximum(base_ns, 1))
+    stretches = logs[: blocks * BLOCK].reshape(blocks, BLOCK)
+    counts = draw_blocks(blocks, rng, RESAMPLES)
+    drawn = np.repeat(np.tile(np.arange(blocks), RESAMPLES), counts.ravel()).reshape(RESAMPLES, blocks)
+    medians = np.median(stretches[drawn].reshape(RESAMPLES, -1), axis=1)
+    low, high = np.quantile(medians, [1 - CONFIDENCE, CONFIDENCE])
+    return float(np.exp(np.median(logs))), float(np.exp(low)), float(np.exp(high))
+
+
+class _Failed(Exception):
+    """Say which of the two raised or gave no image."""
+
+    def __init__(self, lane: int, message: str) -> None:
+        super().__init__(message)
+        self.lane = lane
+
+
+def _sit(
+    builders: tuple[Builder, Builder],
+    names: tuple[str, str],
+    stream: Stream,
+    taken: list[tuple[int, int]],
+    images: int,
+    rng: np.random.Generator,
+    limit_s: float,
+) -> None:
+    """Play one scan to a fresh pair, and append the times of each image but the first ones."""
+    order = (0, 1) if rng.random() < 0.5 else (1, 0)
+    lanes = {lane: _Lane(lane, names[lane], limit_s) for lane in order}
+    opened: list[_Lane] = []
+    try:
+        for lane in order:
+            opened.append(lanes[lane])
+            lanes[lane].open(builders[lane], stream.header)
+        gc.collect()
+        for frame in range(stream.frames):
+            first = int(rng.random() < 0.5)
+            took = {lane: lanes[lane].image(stream, frame) for lane in (first, 1 - first)}
+            if frame >= WARMUP and len(taken) < images:
+                taken.append((took[0], took[1]))
+    finally:
+        # The last opened is closed first: each gives torch back the threads that it found.
+        with contextlib.ExitStack() as closing:
+            for one in opened:
+                closing.callback(one.close)
+
+
+class _Lane:
+    """Hand one candidate a frame at a time, and time its image."""
+
+    def __init__(self, lane: int, name: str, limit_s: float) -> None:
+        self._lane, self._name, self._limit_s = lane, name, limit_s
+        self._frame, self._completed_ns = -1, 0
+        self._came = threading.Event()
+        self._candidate: Reconstructor | None = None
+
+    def open(self, build: Builder, header: Header) -> None:
+        candidate = self._candidate = build()
+        # A copy, so that neither of the two holds what the other one does.
+        private = Header.from_dict(header.to_dict())
+        self._told("open", lambda: candidate.open(private, self._emit))
+
+    def image(self, stream: Stream, frame: int) -> int:
+        """Return the time from the frame's last line to its image, nanoseconds."""
+        assert self._candidate is not None
+        push, per_frame = self._candidate.push, stream.header.lines_per_frame
+        start = frame * per_frame
+        *lines, last = (_private(stream.readout(start + line)) for line in range(per_frame))
+        self._came.clear()
+        self._frame = frame
+
+        def play() -> int:
+            for readout in lines:
+                push(readout)
+            began_ns = time.perf_counter_ns()
+            push(last)
+            return began_ns
+
+        began_ns = int(self._told(f"frame {frame}", play))
+        if not self._came.wait(self._limit_s):
+            raise _Failed(self._lane, f"showed no image of frame {frame} within {self._limit_s:g} s")
+        return self._completed_ns - began_ns
+
+    def close(self) -> None:
+        if self._candidate is not None:
+            self._told("close", self._candidate.close)
+
+    def _emit(self, image: Image) -> None:
+        now_ns = time.perf_counter_ns()
+        if image.frame == self._frame and image.columns is None and not self._came.is_set():
+            self._completed_ns = now_ns
+            self._came.set()
+
+    def _told(self, where: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except MrsimError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _Failed(self._lane, f"raised {one_line(error)} in {where}") from None
+
+
+def _private(readout: Readout) -> Readout:
+    return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
+
+
+def refuse_shared_helpers(base: str, new: str) -> None:
+    """Refuse two files of different folders whose helpers have one name: a process holds one of each name.
+
+    Raises
+    ------
+    InputError
+        If both folders hold a module of one name beside the candidates themselves.
+    """
+    files = [_file_of(candidate) for candidate in (base, new)]
+    if files[0] is None or files[1] is None or files[0].parent == files[1].parent:
+        return
+    both = set.intersection(*({*_modules(file.parent)} - {file.stem} for file in files if file is not None))
+    if both:
+        raise InputError(
+            f"{base} and {new}: both folders hold a module {min(both)!r}, and one process would give both "
+            "candidates the same one: add --isolate"
+        )
+
+
+def _file_of(candidate: str) -> Path | None:
+    path = candidate.removeprefix("python:").rpartition(":")[0]
+    return Path(path).resolve() if candidate.startswith("python:") and path.endswith(".py") else None
+
+
+def _modules(folder: Path) -> list[str]:
+    packages = [entry.parent.name for entry in folder.glob("*/__init__.py")]
+    return packages + [entry.stem for entry in folder.glob("*.py")]

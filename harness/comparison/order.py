@@ -1,0 +1,208 @@
+"""Who is ahead of whom, in one measure at a time: paired, with an interval, and a tie called a tie.
+
+Two candidates differ where the whole 95 % interval of their paired ratio or difference lies beyond a margin
+that matters; else they are level. Frames that neighbour each other resemble each other, so whole blocks are
+drawn: replays of one segment for times, breaths for images (Kuensch 1989, 10.1214/aos/1176347265).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.bootstrap import Interval, bootstrap
+from harness.measure.exact_statistics import nearest_rank, samples_needed
+
+Pairs = NDArray[np.float64]
+"""Values of two candidates side by side, shape (n, 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Say how two candidates are told apart in one measure.
+
+    Parameters
+    ----------
+    name
+        Its name, with its unit.
+    about
+        What is set against what, in a few words.
+    neutral
+        Value between equals: 1 of a ratio, 0 of a difference.
+    margin
+        Factor (of a ratio) or difference within which nothing is told apart.
+    more_is_better
+        Whether it is.
+    digits
+        Decimals that are shown.
+    """
+
+    name: str
+    about: str
+    neutral: float
+    margin: float
+    more_is_better: bool = False
+    digits: int = 2
+
+    @property
+    def bounds(self) -> Interval:
+        """Return the band in which two candidates are level."""
+        if self.neutral == 1.0:
+            return 1 / self.margin, self.margin
+        return -self.margin, self.margin
+
+
+MEASURES = (
+    Measure("response_ms", "median ratio of the same image's response", 1.0, 1.05),
+    Measure("missed", "difference of the shares that missed the deadline", 0.0, 0.005, digits=4),
+    Measure("nmse", "ratio of the mean NMSE", 1.0, 1.02),
+    Measure("dice", "difference of the mean Dice", 0.0, 0.002, more_is_better=True, digits=4),
+    Measure("lag_ms", "difference of the apparent lag", 0.0, 5.0, digits=1),
+    Measure("centroid_mm", "difference of the p95 of the centroid error at the last line, mm", 0.0, 0.05),
+)
+BY_NAME = {measure.name: measure for measure in MEASURES}
+TIMED = ("response_ms", "missed")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Hold what sets the first of two candidates apart from the second in one measure.
+
+    Parameters
+    ----------
+    value, interval
+        Ratio or difference, first to second, and its 95 % interval; None where it cannot be had.
+    standing
+        "ahead", "behind" or "tie"; "undecided" where there are too few blocks for an interval.
+    note
+        Why a figure is missing; empty where none is.
+    """
+
+    value: float | None
+    interval: Interval | None
+    standing: str
+    note: str = ""
+
+    @property
+    def reversed_standing(self) -> str:
+        """Return where the second stands."""
+        return {"ahead": "behind", "behind": "ahead"}.get(self.standing, self.standing)
+
+
+def standing_of(measure: Measure, interval: Interval | None) -> str:
+    """Return where the first stands, by the interval of its ratio or difference to the second."""
+    if interval is None:
+        return "undecided"
+    low, high = measure.bounds
+    if interval[0] > high:
+        return "ahead" if measure.more_is_better else "behind"
+    if interval[1] < low:
+        return "behind" if measure.more_is_better else "ahead"
+    return "tie"
+
+
+def median_ratio(pairs: Pairs) -> float:
+    """Return the median of first / second, pair by pair."""
+    return float(np.exp(np.median(np.log(pairs[:, 0] / pairs[:, 1]))))
+
+
+def ratio_of_means(pairs: Pairs) -> float:
+    """Return the mean of the first over that of the second."""
+    first, second = pairs.mean(axis=0)
+    return float(first / second) if second else math.nan
+
+
+def difference_of_means(pairs: Pairs) -> float:
+    """Return the mean of the first minus that of the second."""
+    first, second = pairs.mean(axis=0)
+    return float(first - second)
+
+
+def difference_of_p95(pairs: Pairs) -> float:
+    """Return the 95th percentile (nearest rank) of the first minus that of the second."""
+    return float(nearest_rank(pairs[:, 0], 0.95)) - float(nearest_rank(pairs[:, 1], 0.95))
+
+
+STATISTICS: dict[str, Callable[[Pairs], float]] = {
+    "response_ms": median_ratio,
+    "missed": difference_of_means,
+    "nmse": ratio_of_means,
+    "dice": difference_of_means,
+    "centroid_mm": difference_of_p95,
+}
+
+
+def paired(
+    measure: Measure, pairs: Pairs, blocks: NDArray[np.int64], seed: np.random.SeedSequence
+) -> Difference:
+    """Set two candidates against each other in a measure that each frame has a value of.
+
+    Parameters
+    ----------
+    measure
+        The measure; not the lag.
+    pairs
+        Values of both, of the same frames, shape (n, 2); an image without a target has an infinite error.
+    blocks
+        Block of each pair, shape (n,).
+    seed
+        Seed of the bootstrap.
+    """
+    if not len(pairs):
+        return Difference(None, None, "undecided", "there is no frame of which both have an image")
+    if np.array_equal(pairs[:, 0], pairs[:, 1]):
+        return Difference(measure.neutral, (measure.neutral, measure.neutral), "tie")
+    if measure.name == "centroid_mm":
+        if len(pairs) < samples_needed(0.95):
+            return Difference(None, None, "undecided", f"a p95 takes {samples_needed(0.95)} images")
+        lost = [not math.isfinite(float(nearest_rank(pairs[:, i], 0.95))) for i in (0, 1)]
+        if any(lost):
+            standing = "tie" if all(lost) else ("behind" if lost[0] else "ahead")
+            return Difference(None, None, standing, "the target is not found in 5 % of the images or more")
+    statistic = STATISTICS[measure.name]
+    interval = bootstrap(pairs, blocks, statistic, np.random.default_rng(seed))  # rows are drawn whole
+    note = "" if interval is not None else f"{len(np.unique(blocks))} blocks are too few for an interval"
+    return Difference(statistic(pairs), interval, standing_of(measure, interval), note)
+
+
+def of_intervals(
+    measure: Measure, first: float | None, second: float | None, one: Interval | None, other: Interval | None
+) -> Difference:
+    """Set two lags against each other by their own intervals, which is the stricter way.
+
+    Parameters
+    ----------
+    measure
+        The measure.
+    first, second
+        Both values; None where none can be stated, which is behind any that can.
+    one, other
+        Their intervals; None of too few breaths.
+    """
+    if first is None or second is None:
+        standing = "tie" if first is second else ("behind" if first is None else "ahead")
+        return Difference(None, None, standing, "no lag can be stated")
+    if first == second and one == other:
+        return Difference(0.0, (0.0, 0.0), "tie")
+    if one is None or other is None:
+        return Difference(first - second, None, "undecided", "too few breaths for an interval")
+    interval = (one[0] - other[1], one[1] - other[0])
+    return Difference(first - second, interval, standing_of(measure, interval))
+
+
+def ranks(count: int, ahead: Callable[[int, int], bool]) -> list[int]:
+    """Return the rank of each candidate: one more than the number of those that are ahead of it.
+
+    Levelness does not carry over: a may be level with b and b with c, and a still be ahead of c.
+    """
+    return [1 + sum(ahead(other, one) for other in range(count) if other != one) for one in range(count)]
+
+
+def told_order(names: Sequence[str], rank: Sequence[int]) -> str:
+    """Return an order in words, best first, those level side by side: `a = b, then c`."""
+    groups = [[names[i] for i in range(len(names)) if rank[i] == r] for r in sorted(set(rank))]
+    return ", then ".join(" = ".join(group) for group in groups)

@@ -1,0 +1,270 @@
+"""How fast some candidates answer, in turns: whatever the host does strikes all alike.
+
+The scans are cut into segments of a few seconds. Of each segment every candidate is played a fresh replay at
+TR, one after the other in an order that is drawn anew, and reversed in every second round so that nobody
+profits from his place. Such a block of replays is what is compared. One in which the host spoiled a replay is
+played again as a whole, and left out as a whole if that does not help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates.registry import Builder
+from harness.console import Report
+from harness.judge.evaluate import refuse_broken
+from harness.judge.validity import why_invalid
+from harness.judge.verdict import judge_conduct
+from harness.measure.image_quality import nmse
+from harness.measure.timing import measure
+from harness.realtime.clock import Clock, RealClock
+from harness.realtime.replay import replay
+from mrsim.errors import InputError
+from mrsim.seeds import child
+from mrsim.stream.stream import Stream
+
+TRIES = 3  # of a block that the host spoiled
+MAX_SPOILED_SHARE = 0.25  # of the blocks; with more left out, what is left is no fair sample of the host
+MIN_FRAMES = 12  # of a segment: warmed up, and then some
+# Images of one scan that differ by no more than this (NMSE) are the same: only their rounding differs.
+SAME_NMSE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Name a part of a stream.
+
+    Parameters
+    ----------
+    stream
+        Number of the stream.
+    first, frames
+        Its first frame, and how many there are.
+    """
+
+    stream: int
+    first: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Hold the replays of one segment, one for each candidate; arrays are of steady images.
+
+    Parameters
+    ----------
+    segment
+        What was played.
+    order
+        Candidates in the order in which they were played.
+    response_ns
+        Shape (candidates, images), int64; -1 where no image came.
+    missed
+        Which came late or never, shape (candidates, images), bool.
+    reason
+        Why the block says nothing; empty where it does.
+    """
+
+    segment: Segment
+    order: tuple[int, ...]
+    response_ns: NDArray[np.int64]
+    missed: NDArray[np.bool_]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Times:
+    """Hold all blocks.
+
+    Parameters
+    ----------
+    blocks
+        Those that count, in the order in which they were played.
+    again
+        How often a block was played again, for the host had spoiled it.
+    spoiled
+        Why each block that does not count was void.
+    planned
+        Number of blocks that were to be played.
+    broken
+        What ended a candidate, by its number.
+    other_images
+        Candidates that show other images at TR than in lockstep, and of which frame of which stream.
+    """
+
+    blocks: tuple[Block, ...]
+    again: int
+    spoiled: tuple[str, ...]
+    planned: int
+    broken: dict[int, str]
+    other_images: dict[int, str]
+
+    @property
+    def reason(self) -> str:
+        """Return why these times say nothing; empty where they do."""
+        if len(self.spoiled) <= MAX_SPOILED_SHARE * self.planned:
+            return ""
+        return (
+            f"{len(self.spoiled)} of {len(self.spoiled) + len(self.blocks)} blocks were spoiled, "
+            f"{TRIES} times each: {self.spoiled[0]}"
+        )
+
+
+def segments(streams: Sequence[Stream], segment_s: float) -> list[Segment]:
+    """Cut streams into segments of about this length; what is left joins the last one.
+
+    Raises
+    ------
+    InputError
+        If a stream is too short.
+    """
+    cut = []
+    for number, stream in enumerate(streams):
+        if stream.frames < MIN_FRAMES:
+            raise InputError(
+                f"{stream.path}: {stream.frames} frames, a comparison takes {MIN_FRAMES} or more"
+            )
+        wanted = max(MIN_FRAMES, round(segment_s * 1e9 / stream.header.frame_ns))
+        count = max(1, stream.frames // wanted)
+        edges = [stream.frames * part // count for part in range(count + 1)]
+        cut += [Segment(number, a, b - a) for a, b in itertools.pairwise(edges)]
+    return cut
+
+
+def part_of(stream: Stream, segment: Segment) -> Stream:
+    """Return a segment as a scan of its own, in memory, without its truth."""
+    per_frame, header = stream.header.lines_per_frame, stream.header
+    lines = slice(segment.first * per_frame, (segment.first + segment.frames) * per_frame)
+    # Copied, so that the first who plays it is not the one who waits for the disk.
+    return dataclasses.replace(
+        stream,
+        ky=np.array(stream.ky[lines]),
+        frame=(np.array(stream.frame[lines]) - segment.first).astype(np.int32),
+        t_ns=np.array(stream.t_ns[lines]) - segment.first * per_frame * header.tr_ns,
+        samples=np.array(stream.samples[lines]),
+        truth=None,
+        provenance=None,
+    )
+
+
+def turn_order(candidates: int, round_: int, number: int, seed: int) -> tuple[int, ...]:
+    """Return who plays when in one block: drawn, and reversed in the round after."""
+    rng = np.random.default_rng(child(seed, "compare", "order", round_ // 2, number))
+    order = tuple(int(i) for i in rng.permutation(candidates))
+    return order if round_ % 2 == 0 else order[::-1]
+
+
+def interleave(
+    streams: Sequence[Stream],
+    candidates: Sequence[tuple[str, Builder]],
+    images: Sequence[dict[tuple[int, int], NDArray[np.complex64]]],
+    *,
+    repeat: int,
+    segment_s: float,
+    seed: int,
+    limit_ns: int | None = None,
+    progress: Report | None = None,
+    make_clock: Callable[[], Clock] = RealClock,
+) -> Times:
+    """Play every segment of every stream to every candidate, at TR, in turns.
+
+    Parameters
+    ----------
+    streams
+        The scans, all finite.
+    candidates
+        Name and builder of each.
+    images
+        For each candidate some images that it shows in lockstep, by stream and frame; frames of the first
+        segments are compared with these.
+    repeat
+        Rounds.
+    segment_s
+        Length of a segment, seconds.
+    seed
+        Seed of who plays when.
+    limit_ns
+        Real time that one replay may take, nanoseconds.
+    progress
+        Told how many blocks are done.
+    make_clock
+        Gives each replay its clock.
+
+    Raises
+    ------
+    InputError
+        If a stream is too short, a candidate refuses it, or an image is not one.
+    """
+    parts = segments(streams, segment_s)
+    good: list[Block] = []
+    spoiled: list[str] = []
+    broken: dict[int, str] = {}
+    other: dict[int, str] = {}
+    again, planned = 0, repeat * len(parts)
+    for round_ in range(repeat):
+        for number, segment in enumerate(parts):
+            part = part_of(streams[segment.stream], segment)
+            order = turn_order(len(candidates), round_, number, seed)
+            for attempt in range(TRIES):
+                block = _block(part, segment, candidates, order, images, limit_ns, broken, other, make_clock)
+                if broken or not block.reason:
+                    break
+                again += attempt < TRIES - 1
+            if block.reason:
+                spoiled.append(block.reason)
+            else:
+                good.append(block)
+            if progress is not None:
+                progress(len(good) + len(spoiled), planned)
+            times = Times(tuple(good), again, tuple(spoiled), planned, broken, other)
+            if broken or times.reason:
+                return times
+    return times
+
+
+def _block(
+    part: Stream,
+    segment: Segment,
+    candidates: Sequence[tuple[str, Builder]],
+    order: tuple[int, ...],
+    images: Sequence[dict[tuple[int, int], NDArray[np.complex64]]],
+    limit_ns: int | None,
+    broken: dict[int, str],
+    other: dict[int, str],
+    make_clock: Callable[[], Clock],
+) -> Block:
+    response: dict[int, NDArray[np.int64]] = {}
+    missed: dict[int, NDArray[np.bool_]] = {}
+    reason = ""
+    for index in order:
+        name, build = candidates[index]
+        keep = segment.first == 0 and bool(images[index])
+        run = replay(part, build(), make_clock(), keep_images=keep, limit_ns=limit_ns)
+        refuse_broken(run, name)
+        conduct = judge_conduct(run)
+        if conduct is not None:
+            broken[index] = conduct.reason
+        timing = measure(run)
+        response[index] = timing.response_ns[timing.warmup :]
+        missed[index] = timing.missed[timing.warmup :]
+        reason = reason or (why_invalid(run, timing) or "")
+        if keep and run.images.pixels is not None:
+            for (stream, frame), still in images[index].items():
+                if stream == segment.stream and frame < part.frames and run.images.shown[frame]:
+                    still_m = np.abs(still)
+                    if still_m.any() and nmse(np.abs(run.images.pixels[frame]), still_m) > SAME_NMSE:
+                        other.setdefault(index, f"frame {frame} of {part.path}")
+    indices = range(len(candidates))
+    return Block(
+        segment,
+        order,
+        np.stack([response[i] for i in indices]),
+        np.stack([missed[i] for i in indices]),
+        reason,
+    )

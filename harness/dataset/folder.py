@@ -1,0 +1,270 @@
+"""A dataset on disk: its journal while it is made, its manifest when it is whole.
+
+    spec.toml       the specification, as it was given
+    journal.jsonl   one line for every item that is there; what a killed run is picked up from
+    subjects/       the definition of every subject
+    train/ validation/ test/   the streams
+    manifest.json, README.md, contact-sheet.png   when all items are there
+
+One process writes the journal; a line that a kill cut short is left out when it is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from harness.dataset.items import Item, Record
+from harness.dataset.spec import PARTS, DatasetSpec
+from harness.dataset.subjects import Subject
+from harness.judge.result import write_json
+from mrsim.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # not on this system: two runs into one folder are not told apart there
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT = "mrsim-dataset"
+FORMAT_VERSION = 1
+MAX_JOURNAL_BYTES = 4 << 30
+MAX_MANIFEST_BYTES = 4 << 30
+HASHED = ("format", "version", "name", "items")
+"""Keys of the manifest that its hash covers: not the host's, nor the software's, which it states besides."""
+
+
+@dataclass
+class Journal:
+    """Keep what is there, line by line, so that nothing that was made is lost.
+
+    Parameters
+    ----------
+    path
+        The file.
+    head
+        What every run into this folder must agree on.
+    records
+        Record of every item that is there, by name.
+    cpus
+        Types of processor that made them, by the item's name.
+    """
+
+    path: Path
+    head: Mapping[str, Any]
+    records: dict[str, Record] = field(default_factory=dict)
+    cpus: dict[str, str] = field(default_factory=dict)
+    _file: IO[str] | None = None
+
+    def open(self) -> None:
+        """Read what is there and write on behind it; a torn last line goes.
+
+        Raises
+        ------
+        InputError
+            If the folder was begun from another specification, or with other versions.
+        """
+        good = self._read()
+        if good == 0:
+            self.path.write_text(json.dumps({"head": dict(self.head)}) + "\n", encoding="utf-8")
+        else:
+            os.truncate(self.path, good)
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def add(self, record: Record, cpu: str) -> None:
+        """Write a record, on disk before this returns."""
+        assert self._file is not None
+        self.records[record["name"]] = record
+        self.cpus[record["name"]] = cpu
+        self._file.write(json.dumps({"record": record, "cpu": cpu}, allow_nan=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self) -> int:
+        """Return the bytes of all whole lines."""
+        if not self.path.is_file():
+            return 0
+        if self.path.stat().st_size > MAX_JOURNAL_BYTES:
+            raise InputError(f"{self.path}: larger than {MAX_JOURNAL_BYTES} bytes: not a dataset's journal")
+        good = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                try:
+                    entry = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    entry = None
+                if not isinstance(entry, dict):
+                    break
+                if number == 0:
+                    self._check_head(entry.get("head"))
+                elif isinstance(entry.get("record"), dict):
+                    self.records[entry["record"]["name"]] = entry["record"]
+                    self.cpus[entry["record"]["name"]] = str(entry.get("cpu"))
+                good += len(line)
+        return good
+
+    def _check_head(self, found: Any) -> None:
+        if found == dict(self.head):
+            return
+        found = found if isinstance(found, dict) else {}
+        if found.get("spec_sha256") != self.head["spec_sha256"]:
+            raise InputError(
+                f"{self.path.parent}: it was begun from another specification, kept there as spec.toml; "
+                "nothing was touched: take that one, or another folder"
+            )
+        raise InputError(
+            f"{self.path.parent}: it was begun with {found.get('versions')}, and this is "
+            f"{self.head['versions']}; nothing was touched: go on with those versions, or take another folder"
+        )
+
+
+@contextlib.contextmanager
+def opened(
+    folder: Path, spec: DatasetSpec, subjects: Sequence[Subject], head: Mapping[str, Any]
+) -> Iterator[Journal]:
+    """Open a dataset's folder for writing, alone, and clear away what a kill left half-written.
+
+    Parameters
+    ----------
+    folder
+        The folder; it is made if its parent exists.
+    spec, subjects
+        What it is made from.
+    head
+        What every run into it must agree on.
+
+    Yields
+    ------
+    journal
+        What is there already.
+
+    Raises
+    ------
+    InputError
+        If something else stands there, another run is writing, or the specification is another one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: it is a file; name a folder")
+    strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
+    if strange and not (folder / ".lock").is_file():
+        raise InputError(f"{folder}: exists and is not a dataset; choose another name")
+    if not folder.absolute().parent.is_dir():
+        raise InputError(f"{folder.absolute().parent}: no such folder; make it first")
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{folder}: another run is writing it; wait for its end") from None
+        journal = Journal(folder / "journal.jsonl", head)
+        journal.open()
+        try:
+            _prepare(folder, spec, subjects)
+            yield journal
+        finally:
+            journal.close()
+
+
+def _prepare(folder: Path, spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
+    for part in PARTS:
+        if any(subject.part == part for subject in subjects):
+            (folder / part).mkdir(exist_ok=True)
+        if (folder / part).is_dir():
+            for entry in (folder / part).iterdir():
+                if ".partial-" in entry.name or ".old-" in entry.name:
+                    shutil.rmtree(entry, ignore_errors=True)
+    (folder / "spec.toml").write_text(spec.text, encoding="utf-8")
+    (folder / "subjects").mkdir(exist_ok=True)
+    for subject in subjects:
+        (folder / "subjects" / f"{subject.name}.toml").write_text(subject.text, encoding="utf-8")
+
+
+def head_of(spec: DatasetSpec, subjects: Sequence[Subject], versions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every run into a folder must agree on: specification, phantoms and versions."""
+    whole = hashlib.sha256(spec.text.encode())
+    for subject in subjects:
+        whole.update(f"{subject.name} {subject.part} {subject.text}".encode())
+    return {"format": FORMAT, "version": FORMAT_VERSION, "name": spec.name,
+            "spec_sha256": whole.hexdigest(), "versions": dict(versions)}  # fmt: skip
+
+
+def write_manifest(
+    folder: Path, spec: DatasetSpec, items: Sequence[Item], journal: Journal
+) -> dict[str, Any]:
+    """Write the manifest of a dataset that is whole.
+
+    Returns
+    -------
+    manifest
+        What was written: `hash` names the dataset.
+    """
+    cpus = [journal.cpus[item.name] for item in items]
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "name": spec.name,
+        "items": [journal.records[item.name] for item in items],
+    }
+    manifest = {
+        "hash": manifest_hash(manifest),
+        **manifest,
+        "title": spec.title,
+        "seed": spec.seed,
+        "spec_sha256": journal.head["spec_sha256"],
+        "versions": journal.head["versions"],
+        "cpus": {cpu: cpus.count(cpu) for cpu in sorted(set(cpus))},
+    }
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 that names a dataset: of every item's parameters, seed and content, in order."""
+    named = {key: manifest[key] for key in HASHED}
+    return hashlib.sha256(json.dumps(named, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read and check a manifest.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is damaged, or it names a path outside the folder.
+    """
+    file = folder / "manifest.json"
+    if not file.is_file():
+        raise InputError(
+            f"{folder}: not a whole dataset: it has no manifest.json; finish it with `mrsim dataset`"
+        )
+    if file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise InputError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a dataset's manifest")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
+            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}")
+        if manifest_hash(manifest) != manifest["hash"]:
+            raise InputError(
+                f"{file}: its items do not give its hash: it was changed; make the dataset again"
+            )
+        for item in manifest["items"]:
+            part, _, rest = str(item["path"]).partition("/")
+            if part not in PARTS or rest != f"{item['name']}.stream" or "/" in rest or "\\" in rest:
+                raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None
+    return dict(manifest)

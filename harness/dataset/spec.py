@@ -1,0 +1,364 @@
+"""What a dataset is to hold: a specification in TOML, read and checked before any work starts."""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+from harness.dataset.draws import Draw, Each, Fixed, Plain, Range, is_draw, read_draw, read_value
+from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, Keys, is_name, parse, phantom_names
+from mrsim.errors import InputError
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.seeds import MAX_SEED
+
+PARTS = ("train", "validation", "test")
+MAX_SUBJECTS = 100_000
+MAX_SCANS = 100_000
+MAX_PHANTOMS = 1000
+
+SCAN_DEFAULTS: Mapping[str, Plain] = {
+    "acceleration": 4.0,
+    "sampler": "variable-density",
+    "order": "random",
+    "matrix": [128, 128],
+    "fov_mm": [400.0, 400.0],
+    "TR_ms": 2.2,
+    "TE_ms": 1.1,
+    "flip_deg": 20.0,
+    "field_T": 3.0,
+    "coils": 1,
+    "SNR": 20.0,
+    "timing": "prospective",
+}
+WHOLE = ("coils",)
+TARGET_KEYS = ("target_scale", "target_shift_x_mm", "target_shift_y_mm")
+TARGET_DEFAULTS = dict(zip(TARGET_KEYS, (1.0, 0.0, 0.0), strict=True))
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Hold a specification that has been checked by itself; subjects and items are made of it.
+
+    Parameters
+    ----------
+    name, title
+        Short name, and one line that says what it is.
+    seed
+        Everything random is drawn from it.
+    phantoms
+        Names of shipped phantoms, or paths of .toml files within `folder`.
+    subjects
+        Subjects made of each phantom.
+    scans
+        Scans of every subject at each combination of what is gone through.
+    paired
+        Whether the scans of a subject at different accelerations and samplers share their breathing.
+    seconds
+        Length of a scan.
+    scan
+        Values of the protocol, by key.
+    subject
+        Values drawn once for each subject, by dotted key of the phantom, or one of `TARGET_KEYS`.
+    breathing
+        Ways to breathe, by name: values of the phantom's [motion.breathing], by key.
+    split
+        Share of the subjects, or names of phantoms and subjects, for each part.
+    folder
+        Where paths start; None for a specification that is shipped.
+    text, where
+        The specification, and how errors name it.
+    """
+
+    name: str
+    title: str
+    seed: int
+    phantoms: tuple[str, ...]
+    subjects: int
+    scans: int
+    paired: bool
+    seconds: float
+    scan: Mapping[str, Draw | Each]
+    subject: Mapping[str, Draw]
+    breathing: Mapping[str, Mapping[str, Draw]]
+    split: Mapping[str, float | tuple[str, ...]]
+    folder: Path | None
+    text: str
+    where: str
+
+    @property
+    def axes(self) -> dict[str, tuple[Plain, ...]]:
+        """Return the values of [scan] that are gone through, by key."""
+        return {key: value.values for key, value in self.scan.items() if isinstance(value, Each)}
+
+
+def spec_names() -> tuple[str, ...]:
+    """Return the names of the specifications that are shipped."""
+    sets = importlib.resources.files("phantoms") / "sets"
+    return tuple(sorted(entry.name[:-5] for entry in sets.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_spec(name_or_path: str | Path) -> DatasetSpec:
+    """Load and check a specification.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped one such as "nsclc-v1", or path of a .toml file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a key is wrong: the error names the file, the key and what is expected.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+        if len(data) > MAX_TEXT_BYTES:
+            raise InputError(f"{path}: larger than {MAX_TEXT_BYTES} bytes: not a dataset's specification")
+        try:
+            return read_spec(data.decode("utf-8"), path.absolute().parent, str(path))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+    if str(name_or_path) not in spec_names():
+        raise InputError(
+            f"dataset {str(name_or_path)!r} is not known; known: {', '.join(spec_names())}, "
+            "or the path of a .toml file"
+        )
+    where = f"phantoms/sets/{name_or_path}.toml"
+    text = (importlib.resources.files("phantoms") / "sets" / f"{name_or_path}.toml").read_text("utf-8")
+    return read_spec(text, None, where)
+
+
+def read_spec(text: str, folder: Path | None, where: str) -> DatasetSpec:
+    """Read a specification from its text; see `load_spec`.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    folder
+        Where the paths of phantoms start; None where only shipped phantoms may be named.
+    where
+        How errors name it.
+    """
+    keys = Keys(parse(text, where), where)
+    name, title = keys.name("name"), keys.text("title")
+    seed = _whole(keys.take("seed", 0), f"{where}: seed", 0, MAX_SEED)
+    phantoms = _phantoms(keys.take("phantoms", []), folder, where)
+    subjects = _whole(keys.take("subjects", 1), f"{where}: subjects", 1, MAX_SUBJECTS)
+    scans = _whole(keys.take("scans", 1), f"{where}: scans", 1, MAX_SCANS)
+    paired = keys.flag("paired", False)
+    scan_table = keys.take("scan", {})
+    subject = _subject(keys.take("subject", {}), f"{where}: [subject]")
+    breathing = _breathing(keys.take("breathing", {}), f"{where}: [breathing")
+    split = _split(keys.take("split", {"train": 1.0}), f"{where}: [split]")
+    keys.done()
+    seconds, scan = _scan(scan_table, f"{where}: [scan]")
+    return DatasetSpec(
+        name, title, seed, phantoms, subjects, scans, paired, seconds, scan, subject, breathing, split,
+        folder, text, where,
+    )  # fmt: skip
+
+
+def protocol_of(values: Mapping[str, Plain]) -> ScanProtocol:
+    """Make the protocol of a scan from the values of [scan].
+
+    Raises
+    ------
+    InputError
+        If a value is of the wrong type or out of range.
+    """
+    v = {**SCAN_DEFAULTS, **values}
+    for key in v:
+        _check_type(key, v[key])
+    matrix, fov = v["matrix"], v["fov_mm"]
+    assert isinstance(matrix, list)
+    assert isinstance(fov, list)
+    return ScanProtocol(
+        matrix=(matrix[0], matrix[1]),
+        fov_m=(fov[0] / 1e3, fov[1] / 1e3),
+        tr_ns=round(_number(v["TR_ms"]) * 1e6),
+        te_ns=round(_number(v["TE_ms"]) * 1e6),
+        flip_rad=math.radians(_number(v["flip_deg"])),
+        field_t=_number(v["field_T"]),
+        acceleration=_number(v["acceleration"]),
+        sampler=str(v["sampler"]),
+        order=str(v["order"]),
+        target_snr=_number(v["SNR"]),
+        coils=int(_number(v["coils"])),
+        timing=str(v["timing"]),
+    )
+
+
+def _number(value: Plain) -> float:
+    assert isinstance(value, int | float)
+    return float(value)
+
+
+def _check_type(key: str, value: Plain) -> None:
+    default = SCAN_DEFAULTS[key]
+    if isinstance(default, list):
+        kind: Any = int if key == "matrix" else (int, float)
+        holds = isinstance(value, list) and len(value) == 2
+        holds = holds and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)  # type: ignore[union-attr]
+        expected = "two whole numbers" if key == "matrix" else "two numbers"
+    elif isinstance(default, str):
+        holds, expected = isinstance(value, str), "a name"
+    elif key in WHOLE:
+        holds, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    else:
+        holds = isinstance(value, int | float) and not isinstance(value, bool)
+        holds = holds and (key == "SNR" or abs(value) < 1e6)  # type: ignore[arg-type]
+        expected = "a number"
+    if not holds:
+        raise InputError(f"{key} = {short(value)}: expected {expected}")
+
+
+def _whole(value: Any, where: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{where} = {short(value)}: expected a whole number from {low} to {high}")
+    return value
+
+
+def _phantoms(value: Any, folder: Path | None, where: str) -> tuple[str, ...]:
+    here = f"{where}: phantoms"
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_PHANTOMS:
+        raise InputError(f"{here} = {short(value)}: expected a list of 1 to {MAX_PHANTOMS} names or files")
+    known = phantom_names()
+    seen: list[str] = []
+    for entry in value:
+        if not isinstance(entry, str) or not entry or "\0" in entry:
+            raise InputError(f"{here}: {short(entry)}: expected the name of a phantom, or a .toml file")
+        if entry.endswith(".toml"):
+            _check_within(entry, folder, here)
+        elif not any(entry in (n, n.rpartition("/")[2]) for n in known):
+            raise InputError(
+                f"{here}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file beside "
+                "the specification"
+            )
+        label = label_of(entry)
+        if label in seen:
+            raise InputError(f"{here}: {label!r} stands there twice; a phantom is named once")
+        seen.append(label)
+    return tuple(value)
+
+
+def label_of(phantom: str) -> str:
+    """Return the name that a phantom's subjects begin with."""
+    return re.sub("[^A-Za-z0-9_-]+", "-", Path(phantom).stem if phantom.endswith(".toml") else
+                  phantom.rpartition("/")[2])[:40] or "phantom"  # fmt: skip
+
+
+def _check_within(entry: str, folder: Path | None, here: str) -> None:
+    if folder is None:
+        raise InputError(f"{here}: {entry!r}: a shipped specification names shipped phantoms alone")
+    root = folder.resolve()
+    if Path(entry).is_absolute() or not (root / entry).resolve().is_relative_to(root):
+        raise InputError(f"{here}: {entry!r}: outside the folder of the specification; copy it beside it")
+    if not (root / entry).is_file():
+        raise InputError(f"{here}: {root / entry}: no such file")
+
+
+def _scan(table: Any, where: str) -> tuple[float, dict[str, Draw | Each]]:
+    if not isinstance(table, dict):
+        raise InputError(f"{where}: expected a table")
+    known = ("seconds", *SCAN_DEFAULTS)
+    for key in table:
+        if key not in known:
+            raise InputError(f"{where}: unknown key {short(key)}; known: {', '.join(known)}")
+    seconds = table.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86400:
+        raise InputError(f"{where}: seconds = {short(seconds)}: expected the length of a scan, up to 86400")
+    scan = {
+        key: read_value(value, f"{where}: {key}", whole=key in WHOLE)
+        for key, value in table.items()
+        if key != "seconds"
+    }
+    if isinstance(scan.get("field_T"), Range):
+        raise InputError(f"{where}: field_T: tissues have values at single fields; write choice or each")
+    first = {key: value.ends()[0] for key, value in scan.items()}
+    for key, value in scan.items():
+        for end in value.ends():
+            try:
+                protocol_of({**first, key: end})
+            except InputError as error:
+                raise InputError(f"{where}: {key} = {short(end)}: {error}") from None
+    if not scan:
+        protocol_of({})
+    return float(seconds), scan
+
+
+def _subject(table: Any, where: str) -> dict[str, Draw]:
+    """Read the values that are drawn for a subject, tables within tables as in a phantom's file."""
+    draws: dict[str, Draw] = {}
+    for dotted, value in _flat(table, where):
+        known = dotted in TARGET_KEYS or dotted.partition(".")[0] in ("region", "motion", "slice")
+        if not known or dotted == "slice":
+            raise InputError(
+                f"{where}: unknown key {dotted!r}; known: {', '.join(TARGET_KEYS)}, region.NAME.KEY, "
+                "motion.NAME.KEY, slice.KEY"
+            )
+        draws[dotted] = read_draw(value, f"{where}: {dotted}")
+    scale = draws.get("target_scale", Fixed(1.0))
+    for end in scale.ends():
+        if not isinstance(end, int | float) or isinstance(end, bool) or not 0.1 <= end <= 10:
+            raise InputError(f"{where}: target_scale = {short(end)}: expected a factor from 0.1 to 10")
+    for key in TARGET_KEYS[1:]:
+        for end in draws.get(key, Fixed(0.0)).ends():
+            if not isinstance(end, int | float) or isinstance(end, bool) or not abs(end) <= 1000:
+                raise InputError(f"{where}: {key} = {short(end)}: expected millimetres")
+    return draws
+
+
+def _flat(table: Any, where: str) -> list[tuple[str, Any]]:
+    if not isinstance(table, dict):
+        raise InputError(f"{where}: expected a table")
+    flat: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        if isinstance(value, dict) and not is_draw(value):
+            flat += [(f"{key}.{inner}", v) for inner, v in _flat(value, f"{where}: {key}")]
+        else:
+            flat.append((key, value))
+    return flat
+
+
+def _breathing(table: Any, where: str) -> dict[str, dict[str, Draw]]:
+    if not isinstance(table, dict) or not all(isinstance(t, dict) for t in table.values()):
+        raise InputError(f"{where}.NAME]: expected tables")
+    ways: dict[str, dict[str, Draw]] = {}
+    for name, values in table.items():
+        if not is_name(name):
+            raise InputError(f"{where}.{short(name)}]: expected a name of letters, digits, - and _")
+        ways[name] = {key: read_draw(v, f"{where}.{name}]: {key}") for key, v in values.items()}
+    return ways or {"own": {}}
+
+
+def _split(table: Any, where: str) -> dict[str, float | tuple[str, ...]]:
+    if not isinstance(table, dict) or not table:
+        raise InputError(f"{where}: expected a table with {', '.join(PARTS)}")
+    for key in table:
+        if key not in PARTS:
+            raise InputError(f"{where}: unknown key {short(key)}; known: {', '.join(PARTS)}")
+    shares = [v for v in table.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(shares) == len(table):
+        if not all(0 < v <= 1 for v in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            raise InputError(f"{where}: shares {shares}: expected positive ones that add up to 1")
+        return {key: float(v) for key, v in table.items()}
+    lists: dict[str, float | tuple[str, ...]] = {}
+    for key, value in table.items():
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise InputError(
+                f"{where}: {key} = {short(value)}: expected shares of the subjects in all parts, or lists "
+                "of phantoms or subjects in all"
+            )
+        lists[key] = tuple(value)
+    return lists

@@ -1,0 +1,279 @@
+"""One cell of the table: made once, written whole, and found again by the next call.
+
+A cell is two files: `NAME.npz` with what was measured of every image, and `NAME.json` with its figures, which
+is written last and so says that the cell is done. The name carries a hash of all that decides the figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates.registry import Builder, builder
+from harness.console import Report
+from harness.experiment.guard import refuse_overlap
+from harness.experiment.horizon import looking_ahead
+from harness.experiment.measures import COLUMNS, Measures, measure_cell
+from harness.experiment.plan import NEAREST, Cell, Options
+from harness.experiment.scans import Scan, Scans, fingerprint, part_of
+from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
+from harness.judge.result import write_json
+from mrsim.errors import InputError, MissingExtraError
+from mrsim.scanner.oracle import truth_of
+from mrsim.stream.storage import save
+from mrsim.stream.stream import Stream
+from recon.cascade import checkpoint
+from recon.classical.zero_filled import NearestFrame
+
+WEIGHTS = "cascade:"
+_SERIES = tuple(field.name for field in dataclasses.fields(Series))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold a cell as the table shows it.
+
+    Parameters
+    ----------
+    cell
+        Which it is.
+    measures
+        Its figures; None where it could not be judged.
+    reason
+        Why not; empty where it was.
+    causal
+        Whether the candidate says that an image needs no later line.
+    file
+        Its files, without an ending.
+    """
+
+    cell: Cell
+    measures: Measures | None
+    reason: str
+    causal: bool
+    file: Path
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Return what cells that are compared with one another share."""
+        return self.cell.part, self.cell.scan, self.cell.trained, self.cell.ahead_ms
+
+    @property
+    def timed(self) -> bool:
+        """Return whether it says when its images were shown."""
+        return self.measures is not None and self.measures.figures["response_max_ms"][0] is not None
+
+    def series(self) -> Series:
+        """Return what was measured of every image."""
+        return Series(**{name: _arrays(self.file)[name] for name in _SERIES})
+
+    def picture(self) -> NDArray[np.float32] | None:
+        """Return the magnitude of its picture, shape (ny, nx); None where there is none."""
+        picture = _arrays(self.file)["picture"]
+        return None if picture.size == 0 else picture
+
+
+class Cells:
+    """Make the cells of a table, or find them where an earlier call left them.
+
+    Parameters
+    ----------
+    folder
+        Of the table; it exists.
+    options
+        Of the command.
+    """
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self._folder, self._options = folder, options
+        for name in ("streams", "cells"):
+            (folder / name).mkdir(exist_ok=True)
+        self._scans = Scans(folder / "streams")
+        self._ground: tuple[Any, Ground] | None = None
+        self._hashes: dict[str, str] = {}
+
+    def describe(self, cell: Cell) -> dict[str, Any]:
+        """Return all that decides a cell's figures, with the hash of its weights."""
+        settings = dict(self._options.settings)
+        if cell.candidate.startswith(WEIGHTS):
+            settings["weights_sha256"] = self._weights_hash(cell)
+        return cell.describe(settings)
+
+    def refuse_overlap(self, cell: Cell) -> None:
+        """Raise an error if the cell's weights were trained on the time that is judged.
+
+        Raises
+        ------
+        InputError
+            If they were, or their record does not tell.
+        """
+        if not cell.candidate.startswith(WEIGHTS) or not self._weights_hash(cell):
+            return
+        name = cell.candidate.removeprefix(WEIGHTS)
+        judged_s = (self._options.line.train_s, cell.scan.seconds)
+        record = checkpoint.load(name).record
+        refuse_overlap(record, cell.scan.phantom, cell.scan.seed, judged_s, f"weights {name}")
+
+    def find(self, cell: Cell) -> Row | None:
+        """Return a cell that is done; None where it is not."""
+        described = self.describe(cell)
+        file = self._folder / "cells" / cell.file(described)
+        try:
+            found = json.loads(_beside(file, ".json").read_text(encoding="utf-8"))
+            if found["cell"] != described or not _beside(file, ".npz").is_file():
+                return None
+            measures = _measures(found["measures"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # damaged by whatever else: it is made again
+        return Row(cell, measures, "", bool(found["causal"]), file)
+
+    def make(self, cell: Cell, report: Report | None = None) -> Row:
+        """Judge a cell and write it.
+
+        Raises
+        ------
+        InputError
+            If a scan cannot be made, or a file cannot be written.
+        """
+        described = self.describe(cell)
+        file = self._folder / "cells" / cell.file(described)
+        try:
+            ground, whole = self._prepare(cell, report)
+            passed, causal = self._judge(cell, ground, whole, report)
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            return Row(cell, None, str(error), True, file)
+        measures = measure_cell(ground, passed.series, self._options.seed)
+        _write_arrays(_beside(file, ".npz"), passed)
+        told = {"cell": described, "causal": causal, "measures": _told(measures)}
+        write_json(_beside(file, ".json"), told)
+        return Row(cell, measures, "", causal, file)
+
+    def provide(self, scan: Scan, training: bool) -> None:
+        """Make a scan, and a stream of the part that may be known, where they are missing.
+
+        Raises
+        ------
+        InputError
+            If the phantom cannot be scanned so.
+        """
+        self._scans.provide(scan)
+        if training:
+            self._training(scan, None)
+
+    def _prepare(self, cell: Cell, report: Report | None) -> tuple[Ground, Stream]:
+        """Return what is judged, kept from the last cell where it is the same, and the whole scan."""
+        whole = self._scans.stream(cell.scan, report)
+        key = (cell.scan, cell.ahead_ms)
+        if self._ground is None or self._ground[0] != key:
+            self._ground = None  # lets go of the last one before the next is made
+            self._ground = key, self._make_ground(cell, whole)
+        return self._ground[1], whole
+
+    def _make_ground(self, cell: Cell, whole: Stream) -> Ground:
+        frame_ns = whole.header.frame_ns
+        seen, first, stop = self._options.line.judged(whole.frames, frame_ns)
+        part = part_of(whole, seen, whole.frames)
+        if cell.ahead_ms:
+            ahead_ns = round(cell.ahead_ms * 1e6)
+            part = part_of(whole, seen, min(whole.frames, stop + 2_000_000_000 // frame_ns))
+            part = looking_ahead(part, truth_of(whole), seen * frame_ns, first - seen, ahead_ns)
+        return Ground(part, first - seen, stop - seen, self._options.seed)
+
+    def _judge(self, cell: Cell, ground: Ground, whole: Stream, report: Report | None) -> tuple[Passed, bool]:
+        frame_ns = whole.header.frame_ns
+        seen, _, stop = self._options.line.judged(whole.frames, frame_ns, cell.judged_s)
+        if cell.reference:
+            return show(ground, cell.candidate, stop - seen, report), True
+        candidate = self._builder(cell, report)()
+        causal = bool(getattr(candidate, "causal", True))
+        service_ms = self._options.service_ms
+        if service_ms is None and not self._options.timed:
+            service_ms = UNTIMED
+        return play(ground, candidate, cell.candidate, service_ms, stop - seen, report), causal
+
+    def _builder(self, cell: Cell, report: Report | None) -> Builder:
+        if cell.candidate == NEAREST:
+            known = self._known(cell.knowable, report)
+            return lambda: NearestFrame(known)
+        candidate = cell.candidate
+        if "{training}" in candidate:
+            candidate = candidate.replace("{training}", str(self._training(cell.knowable, report)))
+        return builder(candidate)
+
+    def _known(self, scan: Scan, report: Report | None) -> Stream:
+        """Return the part of a scan that training and libraries may know."""
+        stream = self._scans.stream(scan, report)
+        return part_of(stream, 0, self._options.line.known_frames(stream.header.frame_ns))
+
+    def _training(self, scan: Scan, report: Report | None) -> Path:
+        described = scan.describe() | {"train_s": self._options.line.train_s}
+        path = self._folder / "streams" / f"{scan.name}-training-{fingerprint(described)}.stream"
+        return path if path.is_dir() else save(self._known(scan, report), path)
+
+    def _weights_hash(self, cell: Cell) -> str:
+        """Return the hash of a cell's weights; empty where there are none."""
+        name = cell.candidate.removeprefix(WEIGHTS)
+        if name not in self._hashes:
+            try:
+                self._hashes[name] = hashlib.sha256(checkpoint.find(name).read_bytes()).hexdigest()
+            except InputError:
+                self._hashes[name] = ""
+        return self._hashes[name]
+
+
+def _beside(file: Path, ending: str) -> Path:
+    return file.with_name(file.name + ending)
+
+
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    path = _beside(file, ".npz")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in (*_SERIES, "picture")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged: {error}; remove it and its .json, and call again") from None
+
+
+def _write_arrays(path: Path, passed: Passed) -> None:
+    arrays: dict[str, NDArray[Any]] = {name: getattr(passed.series, name) for name in _SERIES}
+    picture = passed.picture
+    arrays["picture"] = np.empty((0, 0), np.float32) if picture is None else picture
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _told(measures: Measures) -> dict[str, Any]:
+    values = {f.name: getattr(measures, f.name) for f in dataclasses.fields(measures)}
+    figures = {
+        key: {"value": value, "interval": None if interval is None else list(interval)}
+        for key, (value, interval) in measures.figures.items()
+    }
+    return values | {"figures": figures}
+
+
+def _measures(told: dict[str, Any]) -> Measures:
+    figures = {}
+    for column in COLUMNS:
+        figure = told["figures"][column.key]
+        low_high = figure["interval"]
+        figures[column.key] = (figure["value"], None if low_high is None else (low_high[0], low_high[1]))
+    return Measures(**(told | {"figures": figures}))

@@ -1,0 +1,294 @@
+"""The seed's Figures 2, 3A, 3B and 4, drawn again from the cells of the table, and the horizon.
+
+Dietz 2019, ISMRM 4784. Needs matplotlib, the extra `[report]`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.experiment.cells import Row
+from mrsim.errors import InputError, MissingExtraError
+
+SUBJECT = "cascade"
+COLOURS = {5.0: "#0072b2", 10.0: "#d55e00", 4.0: "#009e73"}
+"""Of each acceleration: apart for colour-blind eyes, too (Okabe and Ito)."""
+OTHER = "#cc79a7"
+OPPONENT = "#8a8f94"
+FOV_MM = 400.0
+
+
+def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
+    """Draw every figure that the rows carry.
+
+    Parameters
+    ----------
+    folder
+        Where; each file is written whole or not at all.
+    rows
+        Of the table.
+
+    Returns
+    -------
+    names
+        Files that were written.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    judged = [row for row in rows if row.measures is not None]
+    main = [row for row in judged if row.cell.part == "main"]
+    names: list[str] = []
+    for patient in dict.fromkeys(row.cell.scan.name for row in main):
+        names += _figure2(folder, [row for row in main if row.cell.scan.name == patient], patient)
+        names += _figure4(folder, [row for row in main if row.cell.scan.name == patient], patient)
+    names += _figure3(folder, main, "figure3a.png", "nmse", "NMSE, magnitudes against the truth", True)
+    names += _figure3(folder, main, "figure3b.png", "dice_full", "Dice, to the segmented full image", False)
+    return names + _horizon(folder, [row for row in judged if row.cell.part == "horizon"])
+
+
+def _new(width: float, height: float) -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write(figure: Any, path: Path) -> list[str]:
+    held = io.BytesIO()
+    # Without the date of writing, so that the same cells give the same bytes.
+    figure.savefig(held, format="png", dpi=110, metadata={"Software": None})
+    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        partial.write_bytes(held.getvalue())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return [path.name]
+
+
+def _one(rows: Sequence[Row], label: str, **scan: Any) -> Row | None:
+    """Return the row of a candidate, the fine stage where there are several."""
+    found = [
+        row
+        for row in rows
+        if row.cell.label == label
+        and all(getattr(row.cell.scan, key) == value for key, value in scan.items())
+    ]
+    return max(found, key=lambda row: row.cell.stage == "fine", default=None)
+
+
+def _picture(axes: Any, row: Row, title: str, white: float, arrow: bool) -> None:
+    picture = row.picture()
+    if picture is None:
+        axes.set_axis_off()
+        return
+    half = FOV_MM / 2
+    axes.imshow(
+        picture, cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half), interpolation="nearest"
+    )
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("x, left-right [mm]", fontsize=8)
+    axes.set_ylabel("y, head to feet [mm]", fontsize=8)
+    axes.tick_params(labelsize=7)
+    if arrow:
+        at = _target(row)
+        if at is not None:
+            style = {"arrowstyle": "-|>", "color": "#ffd000", "lw": 1.6}
+            axes.annotate("", xy=(at[0] - 12, at[1] + 12), xytext=(at[0] - 62, at[1] + 62), arrowprops=style)
+
+
+def _target(row: Row) -> NDArray[np.float64] | None:
+    """Return where the target was found on average, millimetres."""
+    series = row.series()
+    at = 1e3 * np.array([np.nanmedian(series.x_m), np.nanmedian(series.y_m)])
+    return at if np.isfinite(at).all() else None
+
+
+def _white(row: Row) -> float:
+    picture = row.picture()
+    return 1.0 if picture is None else float(np.quantile(picture, 0.998))
+
+
+def _figure2(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
+    """Draw the fully sampled image beside the network's at each acceleration, as the seed's Figure 2."""
+    timings = {row.cell.scan.timing for row in rows}
+    timing = "retrospective" if "retrospective" in timings else "prospective"
+    snr = max((row.cell.scan.snr for row in rows), default=0.0)
+    mine = [row for row in rows if (row.cell.scan.timing, row.cell.scan.snr) == (timing, snr)]
+    accelerations = sorted({row.cell.scan.acceleration for row in mine})
+    full = _one(mine, "fully-sampled")
+    seen = [(a, _one(mine, SUBJECT, acceleration=a)) for a in accelerations]
+    shown = [(a, row) for a, row in seen if row is not None and row.picture() is not None]
+    if full is None or len(accelerations) < 2 or not shown:
+        return []
+    figure = _new(4.2 * (1 + len(shown)), 4.5)
+    axes = figure.subplots(1, 1 + len(shown))
+    white = _white(full)
+    _picture(axes[0], full, "(A) fully sampled, in an instant", white, True)
+    for number, (acceleration, row) in enumerate(shown, 1):
+        measures = row.measures
+        assert measures is not None
+        title = f"({'ABCDEFGH'[number]}) {acceleration:g}x, cascade: NMSE {measures.figures['nmse'][0]:.1e}"
+        _picture(axes[number], row, title, white, True)
+    figure.suptitle(f"{patient}, {timing}, SNR {snr:g}: the arrow points at the tumour", fontsize=11)
+    return _write(figure, folder / f"figure2-{patient}.png")
+
+
+def _figure4(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
+    """Draw zero-filled, network and fully sampled images of a motion phantom, as the seed's Figure 4."""
+    mine = [row for row in rows if row.cell.scan.timing == "prospective" and row.cell.scan.acceleration == 4]
+    shown = [
+        ("zero-filled", _one(mine, "zero-filled")),
+        ("cascade", _one(mine, SUBJECT)),
+        ("fully sampled, in an instant", _one(mine, "fully-sampled")),
+    ]
+    there = [(title, row) for title, row in shown if row is not None and row.picture() is not None]
+    if len(there) < 2 or shown[2][1] is None:
+        return []
+    white = _white(shown[2][1])
+    figure = _new(4.2 * len(there), 4.5)
+    for axes, (title, row) in zip(figure.subplots(1, len(there)), there, strict=True):
+        _picture(axes, row, title, white, False)
+    figure.suptitle(f"{patient} at 4x, prospective, at the instant of fastest motion", fontsize=11)
+    return _write(figure, folder / ("figure4.png" if patient == "quasar" else f"figure4-{patient}.png"))
+
+
+def _figure3(folder: Path, rows: Sequence[Row], name: str, key: str, label: str, log: bool) -> list[str]:
+    """Draw a figure of every patient, acceleration and stage with its interval, as the seed's Figure 3."""
+    cases = dict.fromkeys((row.cell.scan.timing, row.cell.scan.snr) for row in rows)
+    cases = {case: None for case in cases if any(_is(row, case, SUBJECT) for row in rows)}
+    if not cases:
+        return []
+    patients = list(dict.fromkeys(row.cell.scan.name for row in rows))
+    figure = _new(max(6.5, 1.35 * len(patients) * len(cases) + 2.5), 4.6)
+    for axes, case in zip(figure.subplots(1, len(cases), squeeze=False, sharey=True)[0], cases, strict=True):
+        mine = [row for row in rows if (row.cell.scan.timing, row.cell.scan.snr) == case]
+        series = _series(mine)
+        if key == "dice_full":  # of a fully sampled image it is 1 by its meaning
+            series = {kind: found for kind, found in series.items() if kind[1] != "fully-sampled"}
+        for number, (what, members) in enumerate(series.items()):
+            offset = (number - (len(series) - 1) / 2) * 0.8 / max(len(series), 1)
+            _points(axes, [(patients.index(row.cell.scan.name) + offset, row) for row in members], key, what)
+        axes.set_xticks(range(len(patients)), patients, fontsize=8)
+        axes.set_xlim(-0.6, len(patients) - 0.4)
+        axes.set_xlabel("patient", fontsize=9)
+        axes.set_title(f"{case[0]}, SNR {case[1]:g}", fontsize=10)
+        axes.grid(axis="y", alpha=0.3, which="both")
+        if log:
+            axes.set_yscale("log")
+    first = figure.axes[0]
+    first.set_ylabel(f"{label} (no unit)", fontsize=9)
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, ncols=4, loc="outside lower center", frameon=False)
+    figure.suptitle("bars: 95 % intervals over breaths", fontsize=9)
+    return _write(figure, folder / name)
+
+
+def _is(row: Row, case: tuple[str, float], label: str) -> bool:
+    return (row.cell.scan.timing, row.cell.scan.snr) == case and row.cell.label == label
+
+
+Kind = tuple[float, str, str]
+
+
+def _series(rows: Sequence[Row]) -> dict[Kind, list[Row]]:
+    """Return the rows that are drawn alike, by acceleration, candidate and stage."""
+    series: dict[Kind, list[Row]] = {}
+    for acceleration in sorted({row.cell.scan.acceleration for row in rows}):
+        for label, stage in (
+            ("view-sharing", ""),
+            (SUBJECT, ""),
+            (SUBJECT, "coarse"),
+            (SUBJECT, "fine"),
+            ("fully-sampled", ""),
+        ):
+            found = [
+                row
+                for row in rows
+                if (row.cell.scan.acceleration, row.cell.label, row.cell.stage)
+                == (acceleration, label, stage)
+            ]
+            if found:
+                series[acceleration, label, stage] = found
+    return series
+
+
+_MARKS = {"view-sharing": "x", "coarse": "o", "fine": "s", SUBJECT: "s", "fully-sampled": "_"}
+
+
+def _points(axes: Any, points: Sequence[tuple[float, Row]], key: str, kind: Kind) -> None:
+    acceleration, label, stage = kind
+    colour = COLOURS.get(acceleration, OTHER)
+    kept = [(x, row.measures.figures[key]) for x, row in points if row.measures is not None]
+    kept = [(x, figure) for x, figure in kept if figure[0] is not None]
+    if not kept:
+        return
+    x, y = [p[0] for p in kept], np.array([p[1][0] for p in kept], np.float64)
+    low_high = [p[1][1] or (p[1][0], p[1][0]) for p in kept]
+    bars = np.abs(np.array(low_high, np.float64).T - y)
+    style = {"marker": _MARKS[stage or label], "ms": 6, "color": colour, "ls": "none", "elinewidth": 1.0}
+    hollow = {"mfc": "white"} if stage == "coarse" else {}
+    told = f"{acceleration:g}x {label}{f', {stage}' if stage else ''}"
+    axes.errorbar(x, y, yerr=bars, capsize=2.5, label=told, **style, **hollow)
+
+
+def _horizon(folder: Path, rows: Sequence[Row]) -> list[str]:
+    """Draw NMSE and centroid error against the horizon, of weights that aim ahead and of plain ones."""
+    if not rows:
+        return []
+    figure = _new(11, 4.6)
+    axes = figure.subplots(1, 2)
+    scans = dict.fromkeys((row.cell.scan.name, row.cell.scan.acceleration) for row in rows)
+    quantities = (("nmse", "NMSE (no unit)"), ("shown_p95_mm", "centroid error when acted on, p95 [mm]"))
+    for place, (key, label) in zip(axes, quantities, strict=True):
+        for number, (name, acceleration) in enumerate(scans):
+            for candidate, dashes in (("plain", "--"), ("ahead", "-")):
+                points = _against_horizon(rows, name, acceleration, candidate, key)
+                if points:
+                    aim = "aimed ahead" if candidate == "ahead" else "aimed at last"
+                    told = f"{name} {acceleration:g}x, {aim}"
+                    x, y = zip(*points, strict=True)
+                    place.plot(x, y, dashes, marker="o", ms=4, color=f"C{number % 10}", label=told)
+        place.set_xlabel("horizon after the last line [ms]", fontsize=9)
+        place.set_ylabel(label, fontsize=9)
+        place.set_ylim(bottom=0)
+        place.grid(alpha=0.3)
+    axes[0].legend(fontsize=7)
+    figure.suptitle(
+        "judged against the truth at the horizon; dashed: the plain image with that delay", fontsize=10
+    )
+    return _write(figure, folder / "horizon.png")
+
+
+def _against_horizon(
+    rows: Sequence[Row], name: str, acceleration: float, candidate: str, key: str
+) -> list[tuple[float, float]]:
+    points = []
+    for row in rows:
+        cell = row.cell
+        if (cell.scan.name, cell.scan.acceleration) != (name, acceleration) or row.measures is None:
+            continue
+        value = row.measures.figures[key][0]
+        # At no horizon both are the same weights.
+        if (cell.label == candidate or cell.ahead_ms == 0) and value is not None:
+            points.append((cell.ahead_ms, value))
+    return sorted(points)

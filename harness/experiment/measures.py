@@ -1,0 +1,199 @@
+"""The figures of a cell, each with its interval: 95 %, by block bootstrap over breaths.
+
+A largest value has no interval: no resample can exceed what was seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.experiment.single_pass import Ground, Series
+from harness.measure.bootstrap import Interval, bootstrap
+from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.lag import apparent_lag
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Describe a figure: name, heading, digits after the point, or None for two that count."""
+
+    key: str
+    heading: str
+    digits: int | None
+
+
+COLUMNS = (
+    Column("nmse", "NMSE", None),
+    Column("ssim", "SSIM", 4),
+    Column("dice", "Dice", 3),
+    Column("dice_own", "own Dice", 3),
+    Column("dice_full", "Dice to full", 3),
+    Column("lag_ms", "lag ms", 0),
+    Column("gain", "gain", 2),
+    Column("residual_mm", "residual mm", 2),
+    Column("last_rms_mm", "last line rms mm", 2),
+    Column("last_p95_mm", "last line p95 mm", 2),
+    Column("last_max_mm", "last line max mm", 2),
+    Column("shown_rms_mm", "shown rms mm", 2),
+    Column("shown_p95_mm", "shown p95 mm", 2),
+    Column("shown_max_mm", "shown max mm", 2),
+    Column("own_p95_mm", "own p95 mm", 2),
+    Column("total_lag_ms", "total lag ms", 0),
+    Column("response_p50_ms", "response p50 ms", 2),
+    Column("response_p95_ms", "response p95 ms", 2),
+    Column("response_p99_ms", "response p99 ms", 2),
+    Column("response_max_ms", "response max ms", 2),
+)
+"""Every figure of a cell, in the order of the table."""
+
+Figure = tuple[float | None, Interval | None]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Hold the figures of a cell.
+
+    Parameters
+    ----------
+    figures
+        Value and interval of each of `COLUMNS`; None where the samples do not carry it.
+    images, breaths, not_found
+        Images that were judged, breaths among them, and images in which no target was found.
+    lag_reason
+        Why no lag can be stated; empty where one is.
+    amplitude_mm
+        How far the target moves: the span of the middle 95 % of its path along the direction of most motion.
+    cadence_ms
+        Time between two images.
+    """
+
+    figures: dict[str, Figure]
+    images: int
+    breaths: int
+    not_found: int
+    lag_reason: str
+    amplitude_mm: float
+    cadence_ms: float
+
+
+def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
+    """Draw the figures of one cell together.
+
+    Parameters
+    ----------
+    ground
+        What was judged.
+    series
+        What was measured of each image.
+    seed
+        Seed of the bootstrap.
+    """
+    header, block = ground.stream.header, series.block
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(12)]
+    measured = np.stack([series.x_m, series.y_m], axis=-1)
+    lag = apparent_lag(series.t_ns, measured, ground.truth, header, block, rngs[0])
+    claimed = lag.claimed_ns
+    delay, timed = float(np.mean(series.shown_ns - series.t_ns)), bool((series.shown_ns >= 0).all())
+    total = None if claimed is None or not timed else (claimed + delay) * 1e-6
+    shifted = None
+    if lag.interval_ns is not None and timed:  # the time to the image hardly varies beside the lag
+        shifted = ((lag.interval_ns[0] + delay) * 1e-6, (lag.interval_ns[1] + delay) * 1e-6)
+    means = zip(("nmse", "ssim", "dice", "dice_own", "dice_full"), rngs[1:6], strict=True)
+    figures = {key: _mean(getattr(series, key), block, rng) for key, rng in means}
+    figures |= {
+        "lag_ms": (_times(claimed, 1e-6), _scaled(lag.interval_ns, 1e-6)),
+        "gain": (lag.gain, lag.gain_interval),
+        "residual_mm": (_times(lag.residual_m, 1e3), _scaled(lag.residual_interval_m, 1e3)),
+        "total_lag_ms": (total, shifted),
+    }
+    for name, rng in (("last", rngs[6]), ("shown", rngs[7]), ("own", rngs[8])):
+        error = series.own_error_m if name == "own" else getattr(series, f"error_{name}_m")
+        figures |= _errors(name, error * 1e3, block, rng)
+    figures |= _response(series, rngs[9:12])
+    return Measures(
+        {column.key: figures[column.key] for column in COLUMNS},
+        len(series),
+        len(np.unique(block)),
+        int(np.isnan(series.x_m).sum()),
+        lag.reason,
+        _amplitude_mm(ground),
+        header.frame_ns / 1e6,
+    )
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _scaled(interval: Interval | None, factor: float) -> Interval | None:
+    return None if interval is None else (interval[0] * factor, interval[1] * factor)
+
+
+def _mean(values: NDArray[np.float64], block: NDArray[np.int64], rng: np.random.Generator) -> Figure:
+    kept = np.isfinite(values)
+    if not kept.any():
+        return None, None
+    return float(values[kept].mean()), bootstrap(values[kept], block[kept], np.mean, rng)
+
+
+def _errors(
+    name: str, error_mm: NDArray[np.float64], block: NDArray[np.int64], rng: np.random.Generator
+) -> dict[str, Figure]:
+    """Return rms, p95 and max of centroid errors; an infinite one counts in the p95 alone."""
+    within = ~np.isnan(error_mm)
+    error_mm, block = error_mm[within], block[within]
+    found = np.isfinite(error_mm)
+    rms = (None, None) if not found.any() else _of(_rms, error_mm[found], block[found], rng)
+    p95: Figure = (None, None)
+    if len(error_mm) >= samples_needed(0.95) and math.isfinite(p95_of(error_mm)):
+        p95 = _of(p95_of, error_mm, block, rng)
+    most = float(error_mm[found].max()) if found.any() else None
+    return {f"{name}_rms_mm": rms, f"{name}_p95_mm": p95, f"{name}_max_mm": (most, None)}
+
+
+def _of(
+    statistic: Callable[[NDArray[np.float64]], float],
+    values: NDArray[np.float64],
+    block: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Figure:
+    return statistic(values), bootstrap(values, block, statistic, rng)
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def p95_of(values: NDArray[np.float64]) -> float:
+    """Return the 95th percentile, nearest rank."""
+    return _ranked(values, 0.95)
+
+
+def _response(series: Series, rngs: list[np.random.Generator]) -> dict[str, Figure]:
+    played = series.response_ns >= 0
+    values, block = (series.response_ns[played] * 1e-6).astype(np.float64), series.block[played]
+    figures: dict[str, Figure] = {"response_max_ms": (float(values.max()) if len(values) else None, None)}
+    for share, rng in zip((0.5, 0.95, 0.99), rngs, strict=True):
+        carried = len(values) >= samples_needed(share)
+        key = f"response_p{share * 100:.0f}_ms"
+        figures[key] = _of(partial(_ranked, share=share), values, block, rng) if carried else (None, None)
+    return figures
+
+
+def _ranked(values: NDArray[np.float64], share: float) -> float:
+    return float(nearest_rank(values, share))
+
+
+def _amplitude_mm(ground: Ground) -> float:
+    lines = ground.stream.header.lines_per_frame
+    path = ground.truth.centroid[ground.first * lines : ground.stop * lines]
+    path = path - path.mean(axis=0)
+    along = path @ np.linalg.eigh(path.T @ path)[1][:, -1]
+    low, high = np.quantile(along, [0.025, 0.975])
+    return float(high - low) * 1e3

@@ -1,0 +1,304 @@
+"""What the table holds: every cell, before anything is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mrsim
+from harness.candidates.registry import known
+from harness.cli.table_options import HORIZON, PARTS, SLOW, STAGES, TIMINGS
+from harness.experiment.scans import Scan, TimeLine, fingerprint
+from harness.experiment.variants import CHANGES
+from mrsim.errors import InputError
+
+REFERENCES = {
+    "fully-sampled": "every line at one instant, with the scan's noise",
+    "consistency-floor": "the truth at the last line, with the acquired lines kept as they are",
+}
+CASCADE = "cascade:{patient}-{acceleration}x{stage}"
+NEAREST = "nearest-frame"
+UNTRAINED = 7.0
+"""Acceleration that no shipped weights are trained at."""
+HORIZONS_MS = (0, 50, 100, 200, 300)
+SCHEMA = "mrsim-table-cell/1"
+_LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ,+_-]{0,39})=(.+)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Name a candidate of the table.
+
+    Parameters
+    ----------
+    label
+        What its rows are called.
+    candidate
+        The candidate's string; `{patient}`, `{acceleration}` and `{stage}` stand for the cell's own (the
+        stage as in `STAGES`), `{training}` for a stream of the part of the scan that may be known.
+    """
+
+    label: str
+    candidate: str
+
+    @classmethod
+    def parse(cls, text: str) -> Entry:
+        """Read `CANDIDATE` or `LABEL=CANDIDATE`.
+
+        Raises
+        ------
+        InputError
+            If there is no such candidate.
+        """
+        labelled = _LABEL.fullmatch(text)
+        label, candidate = (labelled[1], labelled[2]) if labelled else (text.partition(":")[0], text)
+        if labelled is None and text not in ("cascade", NEAREST) and ":" in text:
+            label = text
+        kinds = {form.partition(":")[0] for form in known()} | set(REFERENCES)
+        if candidate.partition(":")[0] not in kinds:
+            raise InputError(f"--candidates {text!r}: unknown; known: {', '.join([*known(), *REFERENCES])}")
+        return cls(label, CASCADE if candidate == "cascade" else candidate)
+
+    @property
+    def staged(self) -> bool:
+        """Return whether there is one of it for each stage of training."""
+        return "{stage}" in self.candidate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Name one cell: a candidate on a scan.
+
+    Parameters
+    ----------
+    part
+        Part of the table, one of `PARTS`.
+    scan
+        What is played.
+    label, stage
+        Name of the candidate and stage of its training; empty where it has none.
+    candidate
+        The candidate's string, with everything filled in but `{training}`.
+    trained
+        Acceleration of the scan whose first part may be known.
+    judged_s
+        Test time that is judged, seconds; None for all.
+    ahead_ms
+        By how much later than the last line the truth is that it is judged against.
+    variant
+        What is other than in the main part, in words.
+    """
+
+    part: str
+    scan: Scan
+    label: str
+    stage: str
+    candidate: str
+    trained: float
+    judged_s: float | None = None
+    ahead_ms: float = 0.0
+    variant: str = ""
+
+    @property
+    def knowable(self) -> Scan:
+        """Return the scan whose first part may be known: without the change, and with the truth."""
+        return dataclasses.replace(self.scan.keeper, variant="", acceleration=self.trained)
+
+    @property
+    def reference(self) -> bool:
+        """Return whether it is no candidate but what candidates are compared with."""
+        return self.candidate in REFERENCES
+
+    def describe(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return all that decides the cell's figures, as JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "scan"}
+        return {
+            "schema": SCHEMA,
+            "version": mrsim.__version__,
+            **values,
+            "scan": self.scan.describe(),
+            **settings,
+        }
+
+    def file(self, description: dict[str, Any]) -> str:
+        """Return the name of its files, without an ending."""
+        ahead = f"-ahead{self.ahead_ms:g}" if self.ahead_ms else ""
+        words = f"{self.label}{'-' if self.stage else ''}{self.stage}{ahead}"
+        words = re.sub("[^A-Za-z0-9.+-]+", "_", words)[:60]
+        return f"{self.scan.folder().rpartition('-')[0]}-{words}-{fingerprint(description)}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Hold the options of the command, read and checked.
+
+    Parameters
+    ----------
+    patients
+        Name and accelerations of each.
+    entries, stages, timings, snrs, parts
+        What is crossed.
+    line
+        How the scan is divided.
+    scan_s
+        Length of every scan, seconds.
+    slow_s
+        Test seconds of slow candidates.
+    slow
+        Labels of those.
+    horizon
+        Template of the weights that aim ahead; `{horizon}` stands for milliseconds.
+    seed
+        Of scans and intervals.
+    matrix
+        Rows and columns.
+    service_ms
+        Time of a push, milliseconds; None to measure it.
+    timed
+        Whether it is measured at all where it is not given.
+    """
+
+    patients: tuple[tuple[str, tuple[float, ...]], ...]
+    entries: tuple[Entry, ...]
+    stages: tuple[str, ...] = tuple(STAGES)
+    timings: tuple[str, ...] = ("prospective",)
+    snrs: tuple[float, ...] = (20.0,)
+    parts: tuple[str, ...] = ("main",)
+    line: TimeLine = dataclasses.field(default_factory=TimeLine)
+    scan_s: float = 183.0
+    slow_s: float = 12.0
+    slow: tuple[str, ...] = SLOW
+    horizon: str = HORIZON
+    seed: int = 0
+    matrix: tuple[int, int] = (128, 128)
+    service_ms: float | None = None
+    timed: bool = True
+
+    def __post_init__(self) -> None:
+        for option, given, expected in (
+            ("--stages", self.stages, tuple(STAGES)),
+            ("--what", self.parts, PARTS),
+            ("--timing", self.timings, TIMINGS),
+        ):
+            for value in given:
+                if value not in expected:
+                    raise InputError(f"{option} {value!r}: expected {', '.join(expected)}")
+        if not self.slow_s > 0 or (self.service_ms is not None and not 0 <= self.service_ms < 1e6):
+            raise InputError(
+                "--slow-seconds, --service-ms: expected seconds above 0, and milliseconds from 0"
+            )
+        labels = [entry.label for entry in self.entries]
+        if len(set(labels)) < len(labels):
+            raise InputError(
+                f"--candidates: two are called the same: {', '.join(labels)}; use LABEL=CANDIDATE"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the figures of every cell beside the cell itself."""
+        line = self.line
+        values = {
+            "train_s": line.train_s,
+            "lead_s": line.lead_s,
+            "seconds": line.judged_s,
+            "service_ms": self.service_ms,
+        }
+        # Cells without times are others than those with them, which are called as ever.
+        return values if self.timed or self.service_ms is not None else values | {"timed": False}
+
+
+def read_patients(
+    names: Sequence[str], accelerations: Sequence[float]
+) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Read `NAME` or `NAME@ACCELERATION`, the one that this patient alone is scanned at.
+
+    Raises
+    ------
+    InputError
+        If the acceleration is not a number.
+    """
+    out = []
+    for text in names:
+        name, at, own = text.partition("@")
+        try:
+            out.append((name, (float(own),) if at else tuple(accelerations)))
+        except ValueError:
+            raise InputError(f"--patients {text!r}: expected NAME or NAME@ACCELERATION") from None
+    return tuple(out)
+
+
+def plan(options: Options) -> list[Cell]:
+    """Return every cell of the table; those of one scan stand together, and references come first."""
+    makers = {"main": _main, "generalisation": _generalisation, "horizon": _horizon}
+    return [cell for part in options.parts for cell in makers[part](options)]
+
+
+def _scans(options: Options) -> list[Scan]:
+    return [
+        Scan(name, acceleration, timing, snr, options.seed, options.scan_s, options.matrix)
+        for name, accelerations in options.patients
+        for acceleration in accelerations
+        for snr in options.snrs
+        for timing in options.timings
+    ]
+
+
+def _main(options: Options) -> list[Cell]:
+    return [cell for scan in _scans(options) for cell in _row(options, "main", scan, scan.acceleration, "")]
+
+
+def _generalisation(options: Options) -> list[Cell]:
+    cells = []
+    for scan in _scans(options):
+        if scan.timing != "prospective" or scan.snr != options.snrs[0]:
+            continue
+        for variant, (told, _) in CHANGES.items():
+            cells += _row(
+                options, "generalisation", dataclasses.replace(scan, variant=variant), scan.acceleration, told
+            )
+        other = dataclasses.replace(scan, acceleration=UNTRAINED)
+        told = f"{UNTRAINED:g}x, with weights for {scan.acceleration:g}x"
+        cells += _row(options, "generalisation", other, scan.acceleration, told)
+    return cells
+
+
+def _row(options: Options, part: str, scan: Scan, trained: float, variant: str) -> list[Cell]:
+    references = [Cell(part, scan, name, "", name, trained, variant=variant) for name in REFERENCES]
+    cells = []
+    for entry in options.entries:
+        for stage in options.stages if entry.staged else ("",):
+            if part == "generalisation" and stage == "coarse":
+                continue
+            candidate = _fill(entry.candidate, scan, trained, stage)
+            slow = options.slow_s if entry.label in options.slow else None
+            cells.append(Cell(part, scan, entry.label, stage, candidate, trained, slow, variant=variant))
+    return references + cells
+
+
+def _horizon(options: Options) -> list[Cell]:
+    """Return, for each horizon, the weights that aim there and those that aim at the last line."""
+    cells = []
+    for scan in _scans(options):
+        if scan.timing != "prospective" or scan.snr != options.snrs[0]:
+            continue
+        plain = _fill(CASCADE, scan, scan.acceleration, "fine")
+        for ahead in HORIZONS_MS:
+            named = _fill(options.horizon, scan, scan.acceleration, "fine").replace("{horizon}", str(ahead))
+            told = f"judged {ahead} ms after the last line"
+            pairs = [("plain", plain), ("ahead", named)] if ahead else [("plain", plain)]
+            for label, candidate in pairs:
+                cells.append(
+                    Cell(
+                        "horizon", scan, label, "fine", candidate, scan.acceleration, None, float(ahead), told
+                    )
+                )
+    return cells
+
+
+def _fill(candidate: str, scan: Scan, trained: float, stage: str) -> str:
+    filled = candidate.replace("{patient}", Path(scan.patient).stem)
+    return filled.replace("{acceleration}", f"{trained:g}").replace("{stage}", STAGES.get(stage, ""))

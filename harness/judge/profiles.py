@@ -1,0 +1,222 @@
+"""What a reconstructor is asked to be fast enough for: limits from the field, as data.
+
+A profile names what is limited and how tightly; it becomes a time that every image may take from when its
+last line is due, so that one verdict serves them all. For a limit on the total, what the anatomy has
+moved on meanwhile counts too: the apparent lag and the delay downstream are taken off first.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.judge.verdict import Outcome, Verdict
+from harness.measure.lag import Lag
+from mrsim.errors import InputError
+from mrsim.stream.stream import Header
+
+MAX_FILE_BYTES = 1 << 16
+MAX_MS = 1e6
+MEASURES = ("response", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """State a limit on latency.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    about
+        What it is for, in one line.
+    measure
+        "response": from when an image's last line is due to the image. "total": from the anatomy to what acts
+        on it, which is apparent lag, time from the last echo to the image, and the delay downstream.
+    limit_ms
+        The limit, milliseconds; None for the cadence of the images.
+    claim
+        Share of images that must keep it.
+    downstream_ms
+        Delay of what comes after the image, milliseconds; None where the user has to state it.
+    window_mm
+        Half width of a gating window around the planned position, millimetres; None where nothing is gated.
+    """
+
+    name: str
+    about: str
+    measure: str = "response"
+    limit_ms: float | None = None
+    claim: float = 0.99
+    downstream_ms: float | None = 0.0
+    window_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        checks = [
+            (bool(self.name) and len(self.name) <= 80, "name", "1 to 80 characters"),
+            (self.measure in MEASURES, "measure", f"one of {', '.join(MEASURES)}"),
+            (0 < self.claim < 1, "claim", "a share between 0 and 1"),
+            (self.measure != "total" or self.limit_ms is not None, "limit_ms", "a limit, for a total"),
+        ]
+        for key in ("limit_ms", "downstream_ms", "window_mm"):
+            value = getattr(self, key)
+            low = key == "downstream_ms"
+            fits = value is None or (math.isfinite(value) and (0 if low else 1e-9) <= value <= MAX_MS)
+            checks.append((fits, key, f"{'0' if low else 'above 0'} to {MAX_MS:g}"))
+        for holds, key, expected in checks:
+            if not holds:
+                raise InputError(
+                    f"profile {self.name[:80]!r}: {key} = {getattr(self, key)!r}: expected {expected}"
+                )
+
+    @property
+    def needs_quality(self) -> bool:
+        """Return whether the images must be measured, too."""
+        return self.measure == "total" or self.window_mm is not None
+
+
+SHIPPED = {
+    profile.name: profile
+    for profile in (
+        Profile("keep-up", "the default: p99 of the response under the cadence of the images"),
+        Profile("seed", "an image within 100 ms, hoped for in 2019 (ISMRM 4784)", limit_ms=100.0),
+        Profile("paper", "an image within 65 ms (Phys Med Biol 2019;64:195002)", limit_ms=65.0),
+        Profile("one-TR", "p99 of the response under one TR of 2.2 ms", limit_ms=2.2),
+        Profile("tracking", "total lag under 200 ms, to steer a beam", "total", 200.0),
+        Profile(
+            "gating", "total under 500 ms with the beam's own delay (AAPM TG-76)", "total", 500.0,
+            downstream_ms=None, window_mm=3.0,
+        ),
+    )
+}  # fmt: skip
+
+
+def load_profile(name: str) -> Profile:
+    """Return a shipped profile, or one from a TOML file with the fields of `Profile` as its keys.
+
+    Raises
+    ------
+    InputError
+        If there is no such profile, or the file is not one.
+    """
+    if name in SHIPPED:
+        return SHIPPED[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise InputError(f"profile {name[:80]!r}: expected one of {', '.join(SHIPPED)}, or a .toml file")
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"{path}: larger than {MAX_FILE_BYTES} bytes: not a profile")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
+    return _profile_of(values, str(path))
+
+
+_KEYS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "about": (str,),
+    "measure": (str,),
+    "limit_ms": (int, float),
+    "claim": (int, float),
+    "downstream_ms": (int, float),
+    "window_mm": (int, float),
+}
+
+
+def _profile_of(values: dict[str, Any], where: str) -> Profile:
+    for key, value in values.items():
+        if key not in _KEYS:
+            raise InputError(f"{where}: unknown key {key[:80]!r}; known: {', '.join(_KEYS)}")
+        if isinstance(value, bool) or not isinstance(value, _KEYS[key]):
+            raise InputError(
+                f"{where}: {key} is a {type(value).__name__}: expected {_KEYS[key][-1].__name__}"
+            )
+        if isinstance(value, int) and abs(value) > 1e15:
+            raise InputError(f"{where}: {key}: the number is too large")
+    if "name" not in values:
+        raise InputError(f"{where}: missing key 'name'")
+    try:
+        return Profile(**{"about": where, **values})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Hold a profile as it applies to one run.
+
+    Parameters
+    ----------
+    profile
+        The profile.
+    downstream_ms
+        Delay of what comes after the image, milliseconds.
+    """
+
+    profile: Profile
+    downstream_ms: float
+
+    @classmethod
+    def of(cls, profile: Profile, downstream_ms: float | None) -> Bar:
+        """Return a profile with the delay downstream that the user states.
+
+        Raises
+        ------
+        InputError
+            If it needs one and there is none, or takes none.
+        """
+        stated = profile.downstream_ms if downstream_ms is None else downstream_ms
+        if stated is None:
+            raise InputError(
+                f"profile {profile.name}: state what the beam takes after the image: --downstream-ms 150"
+            )
+        if not 0 <= stated <= MAX_MS:
+            raise InputError(f"--downstream-ms {stated}: expected 0 to {MAX_MS:g}")
+        if downstream_ms is not None and profile.measure == "response":
+            raise InputError(f"profile {profile.name} limits the response alone: leave out --downstream-ms")
+        return cls(profile, stated)
+
+    def deadline_ns(self, header: Header, cadence_ns: int, lag: Lag | None) -> int | Verdict:
+        """Return the time that an image may take from when its last line is due, nanoseconds.
+
+        Parameters
+        ----------
+        header
+            The scan's protocol.
+        cadence_ns
+            Cadence of the images.
+        lag
+            Apparent lag of the run, for a limit on the total.
+
+        Returns
+        -------
+        deadline
+            Or a verdict, where no time at all is left, or there is no lag that can be claimed.
+        """
+        profile = self.profile
+        if profile.limit_ms is None:
+            return cadence_ns
+        limit_ns = round(profile.limit_ms * 1e6)
+        if profile.measure == "response":
+            return limit_ns
+        if lag is None:
+            return Verdict(Outcome.FAIL, f"{profile.name}: no image came, so there is nothing to follow")
+        if lag.claimed_ns is None:
+            outcome = Outcome.INSUFFICIENT if lag.gain is None else Outcome.FAIL
+            return Verdict(outcome, f"{profile.name}: no lag can be claimed: {lag.reason}")
+        # The later end of its interval: a limit is kept only if the lag may be that long, too.
+        lag_ns = lag.claimed_ns if lag.interval_ns is None else max(lag.claimed_ns, lag.interval_ns[1])
+        # An image's last line is due when its TR is over, TR - TE after its echo.
+        left_ns = limit_ns - self.downstream_ms * 1e6 - lag_ns - (header.tr_ns - header.te_ns)
+        if left_ns <= 0:
+            told = f"{profile.name}: lag {lag_ns / 1e6:.0f} ms and {self.downstream_ms:g} ms downstream leave"
+            return Verdict(Outcome.FAIL, f"{told} nothing of {profile.limit_ms:g} ms")
+        return int(left_ns)

@@ -1,0 +1,90 @@
+"""Several replays of one candidate, judged together: a claim on a tail rests on more than one run.
+
+What differs from run to run (a neighbour on the host, the state of a cache, the place of the code in
+memory) is the same all through one run, so more images of one run say nothing about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.judge.result import Result
+from harness.judge.verdict import Outcome, Verdict, judge_misses
+from harness.measure.exact_statistics import binomial_interval
+
+# Claims from here on are about a tail.
+TAIL = 0.99
+MIN_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """Hold the results of some replays of one stream into one candidate.
+
+    Parameters
+    ----------
+    results
+        One or more, each of a fresh reconstructor.
+    exact
+        Whether the times were modelled, so that another run would be the same.
+    """
+
+    results: tuple[Result, ...]
+    exact: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the verdict on all runs: what voids or breaks one decides, and misses are pooled."""
+        results = self.results
+        for outcome in (Outcome.INVALID, Outcome.FAIL):
+            bad = [(n, r.verdict) for n, r in enumerate(results, 1) if r.verdict.outcome is outcome]
+            if bad:
+                number, verdict = bad[0]
+                which = f"run {number} of {len(results)}: " if len(results) > 1 else ""
+                return Verdict(outcome, f"{which}{verdict.reason}")
+        claim, reason = results[0].claim, results[0].verdict.reason
+        outcome = results[0].verdict.outcome
+        if len(results) > 1:
+            misses = sum(r.timing.misses for r in results)
+            images = sum(r.timing.images for r in results)
+            episodes = sum(len(r.timing.episodes) for r in results)
+            pooled = judge_misses(misses, images, episodes, results[0].timing.deadline_ns, claim)
+            outcome, reason = pooled.outcome, f"{len(results)} runs: {pooled.reason}"
+        if outcome is Outcome.PASS and claim >= TAIL and len(results) < MIN_RUNS and not self.exact:
+            told = f"a claim of {claim:.4g} is about a tail and takes {MIN_RUNS} runs: --repeat {MIN_RUNS}"
+            return Verdict(Outcome.INSUFFICIENT, f"{reason}; {told}")
+        return Verdict(outcome, reason)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the first result as JSON values, with the verdict on all and a line for each run."""
+        told = self.results[0].to_json()
+        verdict = self.verdict
+        misses = sum(r.timing.misses for r in self.results)
+        images = sum(r.timing.images for r in self.results)
+        runs = []
+        for result in self.results:
+            response = result.timing.summary("response")
+            runs.append(
+                {
+                    "verdict": result.verdict.outcome.name,
+                    "reason": result.verdict.reason,
+                    "images": result.timing.images,
+                    "misses": result.timing.misses,
+                    "response_p50_ms": None if response.p50 is None else response.p50 / 1e6,
+                    "response_p99_ms": None if response.p99 is None else response.p99 / 1e6,
+                    "response_max_ms": None if response.max is None else response.max / 1e6,
+                }
+            )
+        return {
+            **told,
+            "verdict": verdict.outcome.name,
+            "reason": verdict.reason,
+            "repetitions": {
+                "runs": runs,
+                "exact": self.exact,
+                "images": images,
+                "misses": misses,
+                "miss_share_interval": list(binomial_interval(misses, images)),
+            },
+        }

@@ -1,0 +1,290 @@
+"""A run's result: everything measured, as one strict JSON object."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.dataset.name import dataset_of
+from harness.judge.profiles import Bar
+from harness.judge.verdict import Verdict
+from harness.measure.columns import Band, band_of
+from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
+from harness.measure.gating import Gating
+from harness.measure.image_quality import Centroids, Quality
+from harness.measure.timing import Timing
+from harness.realtime.host import HostLog
+from harness.realtime.run import Fate, Run
+from harness.realtime.scenarios import lines_per_second
+from harness.wire.transfer import Transfer
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+
+SCHEMA = "mrsim-replay/1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold a replay with its measures and its verdict.
+
+    Parameters
+    ----------
+    candidate
+        Its name.
+    stream
+        The scan that was played.
+    run, timing, quality, verdict
+        Raw stamps, times, measures of the images (None without truth or images), and the verdict.
+    null
+        Times of the null reconstructor beside it: the floor of the bench on this host.
+    claim
+        Share of images that was to meet the deadline.
+    environment
+        What it was measured on.
+    scenario
+        How the scan was played.
+    bar
+        Profile that it was judged by.
+    gating
+        What a gated beam would have done, where the profile asks for it.
+    transfer
+        Times on the wire, where the candidate is behind a socket.
+    notes
+        What the candidate says of itself once it is open, such as how it computes.
+    """
+
+    candidate: str
+    stream: Stream
+    run: Run
+    timing: Timing
+    quality: Quality | None
+    verdict: Verdict
+    null: Timing | None
+    claim: float
+    environment: dict[str, Any]
+    scenario: str
+    bar: Bar
+    gating: Gating | None
+    transfer: Transfer | None = None
+    notes: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command line's exit code."""
+        return int(self.verdict.outcome.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values; what the samples do not carry is null."""
+        timing = self.timing
+        low, high = binomial_interval(timing.misses, timing.images)
+        # The first image is cold; those after it warm up.
+        warm = timing.response_ns[1 : timing.warmup][timing.shown[1 : timing.warmup]]
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "clock": self.run.clock,
+            "scenario": self.scenario,
+            "policy": str(self.run.policy),
+            "profile": {**dataclasses.asdict(self.bar.profile), "downstream_ms": self.bar.downstream_ms},
+            "lines": _lines(self.run),
+            "latency_ms": {key: _summary(timing.summary(key)) for key in ("response", "service", "injector")},
+            "null_latency_ms": None
+            if self.null is None
+            else {key: _summary(self.null.summary(key)) for key in ("response", "service", "injector")},
+            "deadline": {
+                "period_ms": timing.deadline_ns / 1e6,
+                "claim": self.claim,
+                "images": timing.images,
+                "misses": timing.misses,
+                "longest_run": timing.longest_run,
+                "episodes": len(timing.episodes),
+                "miss_share_interval": [low, high],
+                "confidence": CONFIDENCE,
+            },
+            "warmup": {
+                "images": timing.warmup,
+                "open_ms": self.run.open_ns / 1e6,
+                "cold_ms": float(timing.response_ns[0]) / 1e6 if timing.shown[0] else None,
+                "max_ms": float(warm.max()) / 1e6 if len(warm) else None,
+            },
+            "queue": {
+                "depth_max": int(timing.depth.max()),
+                "dropped_frames": self.run.dropped_frames,
+                "age_mean_ms": _ms(timing.age_mean_ns),
+                "age_max_ms": _ms(timing.age_max_ns),
+            },
+            "images": {
+                key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
+            },
+            "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
+            "host": None if self.run.host is None else _host(self.run.host),
+            "gating": None if self.gating is None else _gating(self.gating),
+            "notes": self.notes,
+            "transfer": None if self.transfer is None else self.transfer.to_json(),
+            "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
+            "quality": None if self.quality is None else quality_json(self.quality),
+            "stream": _stream(self.stream),
+            "candidate": self.candidate,
+            "environment": self.environment,
+        }
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all; NaN and infinity are refused.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_target(path: str | None) -> None:
+    """Refuse a place that cannot be written before the work, not after it.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing, or it is a folder itself.
+    """
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise InputError(f"{path}: no such folder; make it first")
+    if path is not None and Path(path).is_dir():
+        raise InputError(f"{path}: it is a folder; name a file")
+
+
+def _ms(ns: float | None) -> float | None:
+    return None if ns is None else ns / 1e6
+
+
+def _mm(metres: float | None) -> float | None:
+    return None if metres is None else metres * 1e3
+
+
+def _scaled(interval: tuple[float, float] | None, factor: float) -> list[float] | None:
+    return None if interval is None else [bound * factor for bound in interval]
+
+
+def _summary(summary: Summary) -> dict[str, float | int | None]:
+    return {
+        "p50": _ms(summary.p50),
+        "p95": _ms(summary.p95),
+        "p99": _ms(summary.p99),
+        "max": _ms(summary.max),
+        "count": summary.count,
+    }
+
+
+def _band(band: Band) -> dict[str, Any]:
+    return {
+        "columns": list(band.columns),
+        "images": band.images,
+        "response_ms": _summary(band.response),
+        "nmse": band.nmse,
+        "nmse_whole": band.nmse_whole,
+    }
+
+
+def _centroids(centroids: Centroids) -> dict[str, Any]:
+    return {
+        "rms": _mm(centroids.rms),
+        "p95": _mm(centroids.p95),
+        "max": _mm(centroids.max),
+        "p95_interval": _scaled(centroids.p95_interval, 1e3),
+        "images": centroids.count,
+        "not_found": centroids.not_found,
+    }
+
+
+def quality_json(quality: Quality) -> dict[str, Any]:
+    """Return the measures of images as JSON values."""
+    lag = quality.lag
+    return {
+        "nmse": float(quality.nmse.mean()),
+        "ssim": float(quality.ssim.mean()),
+        "dice": float(quality.dice.mean()),
+        "lag_ms": _ms(lag.claimed_ns),
+        "gain": lag.gain,
+        "residual_mm": _mm(lag.residual_m),
+        "centroid_mm": _centroids(quality.when_shown),
+        "centroid_last_line_mm": _centroids(quality.last_line),
+        "total_lag_ms": _ms(quality.total_lag_ns),
+        "lag_reason": lag.reason,
+        "images": len(quality.frames),
+        "breaths": quality.breaths,
+        "intervals": {
+            **{key: _scaled(interval, 1.0) for key, interval in quality.intervals.items()},
+            "lag_ms": _scaled(lag.interval_ns, 1e-6),
+        },
+    }
+
+
+def _lines(run: Run) -> dict[str, Any]:
+    counts = np.bincount(run.fate, minlength=len(Fate))
+    return {
+        **{fate.name.lower(): int(counts[fate]) for fate in Fate},
+        "rejected_events": dict(run.rejected),
+        "per_second": lines_per_second(run),
+    }
+
+
+def _host(host: HostLog) -> dict[str, Any]:
+    return {
+        "others_cores": host.others,
+        "waited_ms": _ms(host.waited_ns),
+        "stolen_ms": _ms(host.stolen_ns),
+        "throttled_ms": _ms(host.throttled_ns),
+        "probe_ms": _ms(host.probe_ns),
+        "wakes": host.wakes,
+        "longest_stall_ms": _ms(host.longest_stall_ns),
+        "load": host.load,
+        "causes": host.causes(),
+    }
+
+
+def _gating(gating: Gating) -> dict[str, Any]:
+    return {
+        "window_mm": gating.window_m * 1e3,
+        "planned_mm": [axis * 1e3 for axis in gating.planned_m],
+        "downstream_ms": gating.downstream_ns / 1e6,
+        "duty": gating.duty,
+        "ideal_duty": gating.ideal_duty,
+        "outside_share": gating.outside_share,
+        "outside_longest_ms": gating.outside_longest_ns / 1e6,
+        "missed_share": gating.missed_share,
+    }
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    made = stream.provenance
+    # An infinite SNR (no noise) has no place in JSON.
+    snr = None if made is None or not math.isfinite(made.target_snr) else made.target_snr
+    return {
+        "path": None if stream.path is None else str(stream.path),
+        "dataset": dataset_of(stream.path),
+        "phantom": None if made is None else made.phantom,
+        "seed": None if made is None else made.seed,
+        "target_snr": snr,
+        "lines": len(stream),
+        "frames": stream.frames,
+        "header": stream.header.to_dict(),
+    }

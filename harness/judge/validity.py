@@ -1,0 +1,85 @@
+"""Whether a run may be judged at all: the bench's own lateness, and a host that was elsewhere.
+
+A candidate that held its deadline on a bad host held it. A miss on a bad host is nobody's, so the run is
+void, and the cause is named where the system tells it.
+"""
+
+from __future__ import annotations
+
+from harness.measure.exact_statistics import nearest_rank
+from harness.measure.timing import Timing
+from harness.realtime.run import Run
+
+# Above this share of the deadline the bench's own lateness could decide the verdict.
+MAX_INJECTOR_SHARE = 0.05
+# A stall above this share of the deadline can have cost an image.
+MAX_STALL_SHARE = 0.5
+# So much of a run without a core, or stopped, is more than a miss or two can be blamed on the candidate.
+MAX_LOST_SHARE = 0.05
+
+
+def why_invalid(run: Run, timing: Timing) -> str | None:
+    """Return why a run says nothing about its candidate, with the cause if it is known; None if it does.
+
+    Parameters
+    ----------
+    run
+        The run.
+    timing
+        Its times.
+    """
+    reason = _late(timing) or _stalled(run, timing)
+    if reason is None:
+        return None
+    causes = _causes(run, timing)
+    return f"{reason}; {'; '.join(causes) if causes else 'cause not known'}; free the host and repeat"
+
+
+def _late(timing: Timing) -> str | None:
+    if not len(timing.injector_ns):
+        return None
+    late_ns = int(nearest_rank(timing.injector_ns, 0.99))
+    limit_ns = MAX_INJECTOR_SHARE * timing.deadline_ns
+    if late_ns <= limit_ns:
+        return None
+    return (
+        f"the bench itself was late: p99 {late_ns / 1e6:.2f} ms over {len(timing.injector_ns)} idle lines, "
+        f"above {MAX_INJECTOR_SHARE:.0%} of the deadline ({limit_ns / 1e6:.2f} ms)"
+    )
+
+
+def _stalled(run: Run, timing: Timing) -> str | None:
+    """Return how the host can have made images late; one that never came is the candidate's own."""
+    host = run.host
+    late = timing.shown & timing.missed
+    late[: timing.warmup] = False
+    count = int(late.sum()) + run.dropped_frames
+    if host is None or not count:
+        return None
+    limit_ns = MAX_STALL_SHARE * timing.deadline_ns
+    if host.longest_stall_ns > limit_ns:
+        return (
+            f"{count} images were late, and the host stalled the idle gate for "
+            f"{host.longest_stall_ns / 1e6:.1f} ms, above half of the deadline"
+        )
+    lost_ns = (host.waited_ns or 0) + (host.throttled_ns or 0)
+    # An image that is later than all that the host took is late by itself.
+    excess_ns = timing.response_ns[late] - timing.deadline_ns
+    if len(excess_ns) and int(excess_ns.min()) > lost_ns:
+        return None
+    if lost_ns > MAX_LOST_SHARE * host.wall_ns and host.causes():
+        return (
+            f"{count} images were late, and the host kept the bench from running for {lost_ns / 1e6:.0f} ms "
+            f"of {host.wall_ns / 1e9:.1f} s"
+        )
+    return None
+
+
+def _causes(run: Run, timing: Timing) -> list[str]:
+    told = [] if run.host is None else run.host.causes()
+    if run.pauses.longest_ns > MAX_INJECTOR_SHARE * timing.deadline_ns:
+        told.append(
+            f"the garbage collector paused the process {run.pauses.count} times, "
+            f"for {run.pauses.longest_ns / 1e6:.1f} ms at the longest"
+        )
+    return told

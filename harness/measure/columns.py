@@ -1,0 +1,65 @@
+"""A band of columns that was shown before the whole image: when it came, and how good it is by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.exact_statistics import Summary, summarise
+from harness.measure.timing import Timing
+from harness.realtime.collector import MISSING
+from harness.realtime.run import Run
+from mrsim.stream.stream import Stream
+
+
+@dataclass(frozen=True)
+class Band:
+    """Hold the measures of a run's bands.
+
+    Parameters
+    ----------
+    columns
+        First column and the one past the last.
+    images
+        Steady frames whose band came.
+    response
+        Time from when a frame's last line was due to its band.
+    nmse, nmse_whole
+        ||m - t||^2 / ||t||^2 of magnitudes over these columns and all those frames, of the bands and of the
+        same columns of whole images; None where nothing was kept, or there is no truth.
+    """
+
+    columns: tuple[int, int]
+    images: int
+    response: Summary
+    nmse: float | None
+    nmse_whole: float | None
+
+
+def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
+    """Measure the bands of a run, which has some.
+
+    Parameters
+    ----------
+    stream
+        The scan that was played.
+    run, timing
+        The run, and its times.
+    """
+    assert run.images.band is not None
+    columns, pixels = run.images.band
+    came = run.images.band_ns != MISSING
+    came[: timing.warmup] = False
+    response = summarise(run.images.band_ns[came] - timing.due_ns[came])
+    whole, both = run.images.pixels, came & timing.shown
+    if whole is None or stream.truth is None or not both.any():
+        return Band(columns, int(came.sum()), response, None, None)
+    cut = slice(*columns)
+    true = np.abs(stream.truth.image[: len(both)][both][:, :, cut]).astype(np.float64)
+
+    def error(shown: NDArray[np.complex64]) -> float:
+        return float(np.sum(np.square(np.abs(shown) - true)) / np.sum(np.square(true)))
+
+    return Band(columns, int(came.sum()), response, error(pixels[both]), error(whole[both][:, :, cut]))

@@ -1,0 +1,310 @@
+"""How good the images are: NMSE, SSIM, Dice, where the target appears and how far behind it runs.
+
+All of it on magnitudes, unscaled, against the truth at the echo of each frame's last line, and the
+centroid also against the truth at the instant that the image was shown. The candidate's own claims
+(`last_line`, `shows_ns`) play no part.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.bootstrap import Interval, bootstrap, breath_blocks, breath_starts
+from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.lag import Lag, apparent_lag
+from harness.measure.segmentation import TargetFinder, eval_library
+from harness.measure.timing import Timing
+from harness.realtime.run import Run
+from mrsim.errors import InputError
+from mrsim.stream.stream import Header, Stream, Truth
+
+SSIM_WINDOW = 7
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScore:
+    """Hold the measures of one image.
+
+    Parameters
+    ----------
+    nmse
+        ||m - t||^2 / ||t||^2 of the magnitudes.
+    ssim
+        Mean structural similarity of the magnitudes (Wang 2004, 10.1109/TIP.2003.819861).
+    dice
+        Overlap of the segmented and the true target; 0 where none was found.
+    centroid_m
+        Centroid (x, y) of the segmented target, metres; None where none was found.
+    found
+        Pixels of the segmented target in the judge's window, bool; None where none was found.
+    """
+
+    nmse: float
+    ssim: float
+    dice: float
+    centroid_m: tuple[float, float] | None
+    found: NDArray[np.bool_] | None = None
+
+
+class FrameJudge:
+    """Measure single images against the truth of a stream.
+
+    Parameters
+    ----------
+    truth
+        The stream's truth.
+    header
+        Its protocol.
+
+    Raises
+    ------
+    MissingExtraError
+        If scikit-image is not installed.
+    """
+
+    def __init__(self, truth: Truth, header: Header) -> None:
+        self._truth = truth
+        self._finder = TargetFinder(truth, header)
+        self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
+        self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
+
+    def score(self, frame: int, pixels: NDArray[np.complex64]) -> FrameScore:
+        """Measure the image of one frame.
+
+        Parameters
+        ----------
+        frame
+            Number of the frame.
+        pixels
+            Shape (ny, nx), complex64.
+        """
+        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
+        inside = self._truth.mask[frame][self._finder.window]
+        segment = self._finder.find(magnitude)
+        dice = 0.0 if segment is None else overlap(inside, segment.mask)
+        return FrameScore(
+            nmse(magnitude, true),
+            float(self._ssim(magnitude, true, data_range=float(true.max()), win_size=self._window)),
+            dice,
+            None if segment is None else segment.centroid_m,
+            None if segment is None else segment.mask,
+        )
+
+
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient of two masks (Dice 1945, 10.2307/1932409); 0 of two that are empty."""
+    size = int(one.sum()) + int(other.sum())
+    return 2 * float((one & other).sum()) / size if size else 0.0
+
+
+def nmse(magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
+    """Return the squared error over the squared truth, in float64.
+
+    Raises
+    ------
+    InputError
+        If the truth is blank.
+    """
+    # Sums, not BLAS: on a busy host its threads wait for each other far longer than this takes.
+    error = float(np.sum(np.square(np.asarray(magnitude, np.float64) - true)))
+    energy = float(np.sum(np.square(true, dtype=np.float64)))
+    if not energy:
+        raise InputError("truth: an image of it is blank: there is nothing to compare with")
+    return error / energy
+
+
+@dataclass(frozen=True, slots=True)
+class Centroids:
+    """Summarise centroid errors, metres.
+
+    Parameters
+    ----------
+    rms, max
+        Over the images in which the target was found; None of none.
+    p95
+        Nearest rank, where an image without a target counts as an infinite error; None where the
+        samples do not carry it.
+    p95_interval
+        Block-bootstrap interval.
+    count, not_found
+        Images that were judged, and those of them in which no target was found.
+    """
+
+    rms: float | None
+    p95: float | None
+    max: float | None
+    p95_interval: Interval | None
+    count: int
+    not_found: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Hold the measures of a run's steady images.
+
+    Parameters
+    ----------
+    frames
+        Frames that were judged, shape (n,).
+    t_ns
+        Echo of the last line of each, from the start of the scan, shape (n,), int64.
+    shown_ns
+        When each image was completed, from the start of the scan, shape (n,), int64.
+    nmse, ssim, dice
+        Of each, shape (n,).
+    centroid_m
+        Centroid (x, y) of the segmented target, shape (n, 2), metres; NaN where none was found.
+    last_line, when_shown
+        Centroid errors against the truth at the last line and at the instant of showing. An image that
+        was shown after the scan's end has no truth to be compared with, and is left out of the second.
+    lag
+        Apparent lag.
+    total_lag_ns
+        Apparent lag plus the mean time from last echo to completed image; None without a lag.
+    breaths
+        Number of blocks that the intervals rest on.
+    intervals
+        Block-bootstrap intervals of the means of `nmse`, `ssim` and `dice`.
+    """
+
+    frames: NDArray[np.int64]
+    t_ns: NDArray[np.int64]
+    shown_ns: NDArray[np.int64]
+    nmse: NDArray[np.float64]
+    ssim: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    centroid_m: NDArray[np.float64]
+    last_line: Centroids
+    when_shown: Centroids
+    lag: Lag
+    total_lag_ns: float | None
+    breaths: int
+    intervals: dict[str, Interval | None]
+
+
+def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality | None:
+    """Judge the steady images of a run.
+
+    Parameters
+    ----------
+    stream
+        The scan that was played, or a longer one that begins with it: its truth is used to its end.
+    run
+        The run, with its pixels.
+    timing
+        Its times.
+    seed
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    quality
+        None where no steady image came.
+
+    Raises
+    ------
+    InputError
+        If the stream has no truth, or the run kept no pixels.
+    """
+    if stream.truth is None or run.images.pixels is None:
+        raise InputError(f"{stream.path or 'stream'}: quality needs a stream with truth, and the pixels")
+    frames = np.flatnonzero(timing.shown[timing.warmup :]) + timing.warmup
+    if not len(frames):
+        return None
+    judge = FrameJudge(stream.truth, stream.header)
+    return judge_frames(
+        stream,
+        frames,
+        run.images.completed_ns[frames] - run.t0_ns,
+        [judge.score(int(f), run.images.pixels[f]) for f in frames],
+        seed,
+    )
+
+
+def judge_frames(
+    stream: Stream,
+    frames: NDArray[np.int64],
+    shown_ns: NDArray[np.int64],
+    scores: list[FrameScore],
+    seed: int,
+) -> Quality:
+    """Draw the measures of single images together.
+
+    Parameters
+    ----------
+    stream
+        The scan with its truth.
+    frames
+        Frames that were scored, ascending, shape (n,).
+    shown_ns
+        When each image was shown, from the start of the scan, shape (n,), int64, nanoseconds.
+    scores
+        Their scores.
+    seed
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    InputError
+        If the stream has no truth.
+    """
+    truth, header = stream.truth, stream.header
+    if truth is None:
+        raise InputError(f"{stream.path or 'stream'}: quality needs a stream with truth")
+    last = (frames + 1) * header.lines_per_frame - 1
+    t_ns = np.asarray(stream.t_ns)[last]
+    starts = breath_starts(truth, header)
+    blocks = breath_blocks(t_ns, starts)
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
+    values = {key: np.array([getattr(s, key) for s in scores]) for key in ("nmse", "ssim", "dice")}
+    centroid = np.array([s.centroid_m or (math.nan, math.nan) for s in scores], dtype=np.float64)
+    lag = apparent_lag(t_ns, centroid, truth, header, blocks, rngs[0])
+    within = shown_ns <= (len(stream) + 1) * header.tr_ns
+    return Quality(
+        frames,
+        t_ns,
+        shown_ns,
+        **values,
+        centroid_m=centroid,
+        last_line=_centroids(centroid, truth.centroid[last], blocks, rngs[1]),
+        when_shown=_centroids(
+            centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within], rngs[2]
+        ),
+        lag=lag,
+        total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
+        breaths=len(np.unique(blocks)),
+        intervals={
+            key: bootstrap(values[key], blocks, np.mean, rng)
+            for key, rng in zip(values, rngs[3:], strict=True)
+        },
+    )
+
+
+def _centroids(
+    measured: NDArray[np.float64],
+    true: NDArray[np.float64],
+    blocks: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Centroids:
+    errors = np.hypot(*(measured - true).T)
+    found = errors[np.isfinite(errors)]
+    errors = np.where(np.isfinite(errors), errors, np.inf)
+    carried = len(errors) >= samples_needed(0.95)
+
+    def p95(values: NDArray[np.float64]) -> float:
+        return float(nearest_rank(values, 0.95))
+
+    value = p95(errors) if carried else math.inf
+    return Centroids(
+        rms=float(np.sqrt(np.mean(found**2))) if len(found) else None,
+        p95=value if math.isfinite(value) else None,
+        max=float(found.max()) if len(found) else None,
+        p95_interval=bootstrap(errors, blocks, p95, rng) if math.isfinite(value) else None,
+        count=len(errors),
+        not_found=len(errors) - len(found),
+    )

@@ -1,0 +1,197 @@
+"""Apparent lag: by how much the images run behind the anatomy.
+
+The measured centroid is fitted by a delayed copy of the true one, m(t) = g c(t - tau) + b, with tau
+found on a grid and refined: the phase method of Borman et al. (Phys Med Biol 2018;63:155023), for any
+breathing. Gain and residual tell whether the fit means anything: the lag of an image that hardly moves is
+only a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.bootstrap import MIN_BREATHS, Interval, draw_blocks, interval_of
+from mrsim.stream.stream import Header, Truth
+
+GRID_NS = 1_000_000
+BOOTSTRAP_STEP = 5
+EARLIEST_NS, LATEST_NS = -200_000_000, 800_000_000
+GAIN_RANGE = (0.8, 1.2)
+MAX_RESIDUAL_M = 1e-3
+MIN_SAMPLES = 10
+MIN_MOTION_M = 2e-4  # rms; below it any delay fits
+
+
+@dataclass(frozen=True)
+class Lag:
+    """Hold the fit of a delayed truth to what was measured.
+
+    Parameters
+    ----------
+    tau_ns
+        Delay of the best fit, nanoseconds; None where there is no fit.
+    gain
+        Measured over true motion.
+    residual_m
+        Root of the mean squared distance that remains, metres.
+    interval_ns
+        Block-bootstrap interval of the delay, 95 %; None of too few breaths.
+    reason
+        Why there is no lag to be claimed; empty where there is.
+    gain_interval, residual_interval_m
+        Block-bootstrap intervals of gain and residual, 95 %; None of too few breaths.
+    """
+
+    tau_ns: float | None
+    gain: float | None
+    residual_m: float | None
+    interval_ns: Interval | None
+    reason: str
+    gain_interval: Interval | None = None
+    residual_interval_m: Interval | None = None
+
+    @property
+    def claimed_ns(self) -> float | None:
+        """Return the delay if gain and residual let it be called the lag, nanoseconds."""
+        return None if self.reason else self.tau_ns
+
+
+def apparent_lag(
+    t_ns: NDArray[np.int64],
+    measured_m: NDArray[np.float64],
+    truth: Truth,
+    header: Header,
+    blocks: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Lag:
+    """Fit the delay, gain and offset of the measured centroids.
+
+    Parameters
+    ----------
+    t_ns
+        Echo of the last line of each frame, shape (n,), int64, nanoseconds.
+    measured_m
+        Centroids (x, y), shape (n, 2), metres; NaN where none was found.
+    truth, header
+        Truth of the whole stream, and its protocol.
+    blocks
+        Breath of each frame, shape (n,).
+    rng
+        Source of the bootstrap's draws.
+
+    Returns
+    -------
+    lag
+        Fitted over the frames for which every delay on the grid lies within the scan, so that all delays
+        are judged by the same frames.
+    """
+    end_ns = header.echo_ns(len(truth.centroid) - 1)
+    usable = np.isfinite(measured_m).all(axis=1)
+    usable &= (t_ns - LATEST_NS >= header.te_ns) & (t_ns - EARLIEST_NS <= end_ns)
+    if usable.sum() < MIN_SAMPLES:
+        return _none(f"{int(usable.sum())} centroids from 0.8 s after the start on, {MIN_SAMPLES} are needed")
+    t_ns, measured_m, blocks = t_ns[usable], measured_m[usable], blocks[usable]
+    numbers, blocks = np.unique(blocks, return_inverse=True)
+    grid = np.arange(EARLIEST_NS, LATEST_NS + 1, GRID_NS)
+    sums = np.stack(
+        [_sums(t_ns[blocks == b], measured_m[blocks == b], grid, truth, header) for b in range(len(numbers))]
+    )
+    whole = sums.sum(axis=0)
+    squares, gains, motion = _fit(whole)
+    if motion.max() < MIN_MOTION_M**2 * len(t_ns):
+        return _none(f"the target moves by less than {MIN_MOTION_M * 1e3} mm")
+    best = int(np.argmin(squares))
+    tau_ns = float(_refined(squares[None], grid)[0])
+    gain, residual_m = float(gains[best]), float(np.sqrt(squares[best] / len(t_ns)))
+    reason = _why_not(best, len(grid), gain, residual_m)
+    delays, gain_interval, residual_interval = _intervals(sums, grid, rng)
+    return Lag(
+        tau_ns, gain, residual_m, delays if not reason else None, reason, gain_interval, residual_interval
+    )
+
+
+def _none(reason: str) -> Lag:
+    return Lag(None, None, None, None, reason)
+
+
+def _why_not(best: int, count: int, gain: float, residual_m: float) -> str:
+    if not GAIN_RANGE[0] < gain < GAIN_RANGE[1]:
+        return f"gain {gain:.2f} is not between {GAIN_RANGE[0]} and {GAIN_RANGE[1]}"
+    if residual_m >= MAX_RESIDUAL_M:
+        return f"residual {residual_m * 1e3:.2f} mm is not below {MAX_RESIDUAL_M * 1e3:g} mm"
+    if best in (0, count - 1):
+        return f"the best delay is at the edge of {EARLIEST_NS // 10**6} to {LATEST_NS // 10**6} ms"
+    return ""
+
+
+def _sums(
+    t_ns: NDArray[np.int64],
+    measured: NDArray[np.float64],
+    grid: NDArray[np.int64],
+    truth: Truth,
+    header: Header,
+) -> NDArray[np.float64]:
+    """Return what a linear fit needs of one breath, for each delay, shape (8, delays).
+
+    Rows: n, sum of c_x, c_y, m_x, m_y, c.c, c.m, m.m.
+    """
+    true = truth.centroid_at(t_ns[None, :] - grid[:, None], header)
+    out = np.empty((8, len(grid)))
+    out[0] = len(t_ns)
+    out[1:3] = true.sum(axis=1).T
+    out[3:5] = measured.sum(axis=0)[:, None]
+    out[5] = (true**2).sum(axis=(1, 2))
+    out[6] = (true * measured).sum(axis=(1, 2))
+    out[7] = (measured**2).sum()
+    return out
+
+
+def _fit(
+    sums: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the remaining sum of squares, the gain, and the true motion's, of sums (8, ...)."""
+    n, cx, cy, mx, my, cc, cm, mm = sums
+    motion = cc - (cx**2 + cy**2) / n
+    both = cm - (cx * mx + cy * my) / n
+    gains = both / np.where(motion > 0, motion, np.inf)
+    squares = np.maximum(mm - (mx**2 + my**2) / n - gains * both, 0.0)
+    return squares, gains, motion
+
+
+def _refined(squares: NDArray[np.float64], grid: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the delay of the least squares, by a parabola through the best three, of rows (r, delays)."""
+    rows = np.arange(len(squares))
+    best = np.clip(np.argmin(squares, axis=1), 1, len(grid) - 2)
+    before, at, after = (squares[rows, best + step] for step in (-1, 0, 1))
+    bend = before - 2 * at + after
+    shift = np.where(bend > 0, (before - after) / (2 * np.where(bend > 0, bend, 1.0)), 0.0)
+    refined: NDArray[np.float64] = grid[best] + np.clip(shift, -1, 1) * (grid[1] - grid[0])
+    return refined
+
+
+def _intervals(
+    sums: NDArray[np.float64], grid: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Interval | None, Interval | None, Interval | None]:
+    """Return the intervals of delay, gain and residual."""
+    if len(sums) < MIN_BREATHS:
+        return None, None, None
+    draws = draw_blocks(len(sums), rng).astype(np.float64)
+    # The sum of squares bends over a breath, so a parabola on a coarser grid finds its lowest point as well.
+    sums, grid = sums[:, :, ::BOOTSTRAP_STEP], grid[::BOOTSTRAP_STEP]
+    delays, gains, residuals = [], [], []
+    for part in np.array_split(draws, 20):  # a bounded piece at a time
+        # einsum, not BLAS: its threads would wait for each other longer than such small sums take.
+        drawn = np.einsum("rb,bkd->krd", part, sums)
+        squares, gain, _ = _fit(drawn)
+        rows, best = np.arange(len(squares)), np.argmin(squares, axis=1)
+        delays.append(_refined(squares, grid))
+        gains.append(gain[rows, best])
+        residuals.append(np.sqrt(squares[rows, best] / drawn[0][rows, best]))
+    return (
+        interval_of(np.concatenate(delays)),
+        interval_of(np.concatenate(gains)),
+        interval_of(np.concatenate(residuals)),
+    )

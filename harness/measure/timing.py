@@ -1,0 +1,173 @@
+"""Stamps to latency: response, service, injector lateness, misses, queue, age of the image on show.
+
+Three times, never mixed: *response* = completed - due, which the deadline judges; *service* =
+completed - started, the candidate's own; *injector lateness* = delivered - due where nothing was
+queued, the bench's own fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.exact_statistics import Summary, clusters, summarise
+from harness.realtime.run import Fate, Run
+
+MAX_WARMUP = 8
+
+
+def default_warmup(images: int) -> int:
+    """Return how many first images are reported apart: 8, or a quarter of a short run."""
+    return min(MAX_WARMUP, images // 4)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Hold the times of one run; arrays have a row for each expected image, nanoseconds.
+
+    Parameters
+    ----------
+    deadline_ns
+        Time allowed between an image's last line being due and its completion.
+    warmup
+        Number of first images that are reported apart.
+    due_ns, delivered_ns, started_ns, completed_ns
+        The four stamps, shape (images,), int64; -1 where that never happened.
+    shown
+        Which images came, shape (images,), bool.
+    missed
+        Which images came late or never, shape (images,), bool.
+    response_ns, service_ns
+        Shape (images,), int64; -1 where no image came.
+    injector_ns
+        Lateness of every line that found nothing queued, shape (lines,), int64.
+    depth
+        Lines that waited behind an image's last line when that was handed over, shape (images,), int64.
+    age_mean_ns, age_max_ns
+        Age of the image on show, echo of its newest line to now: over time, and at its worst; None where
+        fewer than two images came.
+    """
+
+    deadline_ns: int
+    warmup: int
+    due_ns: NDArray[np.int64]
+    delivered_ns: NDArray[np.int64]
+    started_ns: NDArray[np.int64]
+    completed_ns: NDArray[np.int64]
+    shown: NDArray[np.bool_]
+    missed: NDArray[np.bool_]
+    response_ns: NDArray[np.int64]
+    service_ns: NDArray[np.int64]
+    injector_ns: NDArray[np.int64]
+    depth: NDArray[np.int64]
+    age_mean_ns: float | None
+    age_max_ns: int | None
+
+    def summary(self, name: str) -> Summary:
+        """Return the percentiles of `response`, `service` (steady images that came) or `injector` (lines)."""
+        if name == "injector":
+            return summarise(self.injector_ns)
+        values: NDArray[np.int64] = getattr(self, f"{name}_ns")
+        return summarise(values[self.warmup :][self.shown[self.warmup :]])
+
+    @property
+    def images(self) -> int:
+        """Return the number of steady images that were expected."""
+        return len(self.missed) - self.warmup
+
+    @property
+    def misses(self) -> int:
+        """Return the number of steady images that came late or never."""
+        return int(self.missed[self.warmup :].sum())
+
+    @property
+    def episodes(self) -> list[tuple[int, int]]:
+        """Return the runs of consecutive steady misses: number of the first image, length."""
+        return [(self.warmup + first, length) for first, length in clusters(self.missed[self.warmup :])]
+
+    @property
+    def longest_run(self) -> int:
+        """Return the length of the longest run of misses."""
+        return max((length for _, length in self.episodes), default=0)
+
+
+def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None) -> Timing:
+    """Turn the stamps of a run into times.
+
+    Parameters
+    ----------
+    run
+        The run.
+    warmup
+        Number of first images to report apart; None for `default_warmup`.
+    deadline_ns
+        Time that an image may take, nanoseconds; None for the cadence.
+    """
+    schedule, images = run.schedule, run.images
+    completing = schedule.completing
+    deadline_ns = schedule.deadline_ns if deadline_ns is None else deadline_ns
+    warmup = default_warmup(len(completing)) if warmup is None else min(warmup, len(completing))
+    shown, due = images.shown, run.due_ns
+    delivered, started = run.delivered_ns[completing], run.started_ns[completing]
+    response = np.where(shown, images.completed_ns - due[completing], -1)
+    age_mean, age_max = _age(run)
+    return Timing(
+        deadline_ns=deadline_ns,
+        warmup=warmup,
+        due_ns=due[completing],
+        delivered_ns=delivered,
+        started_ns=started,
+        completed_ns=images.completed_ns,
+        shown=shown,
+        missed=~shown | (response > deadline_ns),
+        response_ns=response,
+        service_ns=np.where(shown & (started >= 0), images.completed_ns - started, -1),
+        injector_ns=_injector(run),
+        depth=queue_depth(run)[completing],
+        age_mean_ns=age_mean,
+        age_max_ns=age_max,
+    )
+
+
+def _injector(run: Run) -> NDArray[np.int64]:
+    """Return delivered - arrived of the lines whose predecessor had been finished by then."""
+    lines = run.in_order  # a line may have overtaken another
+    idle = np.ones(len(lines), np.bool_)
+    idle[1:] = run.finished_ns[lines[:-1]] <= run.arrived_ns[lines[1:]]
+    lateness: NDArray[np.int64] = (run.delivered_ns[lines] - run.arrived_ns[lines])[idle]
+    return lateness
+
+
+def queue_depth(run: Run) -> NDArray[np.int64]:
+    """Return how many lines waited behind each line when it was handed over, shape (lines,), int64.
+
+    Lines that were turned away are not waited for, and those dropped by then wait no more.
+    """
+    given = run.fate == Fate.HANDED
+    queued = given | (run.fate == Fate.DROPPED) | ((run.fate == Fate.UNREACHED) & (run.arrived_ns >= 0))
+    arrivals = np.sort(run.arrived_ns[queued])
+    gone = np.sort(np.concatenate((run.delivered_ns[given], run.dropped_ns[run.dropped_ns >= 0])))
+    at = run.delivered_ns
+    waiting = np.searchsorted(arrivals, at, side="right") - np.searchsorted(gone, at, side="right")
+    # Handed over at one instant, lines still go one after the other: those after it were waiting.
+    order = run.in_order
+    after = np.searchsorted(at[order], at[order], side="right") - np.arange(len(order)) - 1
+    waiting[order] += after
+    return np.where(given, waiting, 0).astype(np.int64)
+
+
+def _age(run: Run) -> tuple[float | None, int | None]:
+    """Return mean and maximum of the age of the image on show, from the first image to the last."""
+    shown = run.images.shown
+    completed = run.images.completed_ns[shown]
+    # By the frame's own last line: what the candidate says of itself cannot make an image younger.
+    echo = run.t0_ns + run.schedule.completing[shown] * run.tr_ns + run.te_ns
+    order = np.argsort(completed, kind="stable")
+    completed, echo = completed[order], np.maximum.accumulate(echo[order])  # the newest stays on show
+    if len(completed) < 2 or completed[0] == completed[-1]:
+        return None, None
+    held = np.diff(completed)
+    start, stop = completed[:-1] - echo[:-1], completed[1:] - echo[:-1]
+    return float(np.sum(held * (start + stop) / 2) / held.sum()), int(stop.max())

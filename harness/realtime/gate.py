@@ -1,0 +1,205 @@
+"""The gate's own loop: wait, hand over, stamp. Kept apart because every microsecond of it is the bench's."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.realtime.clock import Clock
+from harness.realtime.collector import Collector
+from harness.realtime.feed import Feed, Intake
+from harness.realtime.run import Failure, Fate
+from harness.realtime.schedule import Policy
+from harness.realtime.service import PushTimer
+from mrsim.errors import MrsimError
+from mrsim.stream.stream import Header, Readout
+from recon.protocol import Reconstructor
+
+# Between the end of `open` and the scan's start, so that the first line is not late by our own doing.
+LEAD_NS = 5_000_000
+
+
+class Gate:
+    """Hand the lines of one run to its candidate.
+
+    Parameters
+    ----------
+    feed
+        What arrives.
+    candidate
+        A fresh reconstructor.
+    clock
+        Real or virtual.
+    timer
+        Stamps the pushes.
+    collector
+        Takes the images.
+    policy
+        What becomes of frames that pile up.
+    limit_ns
+        Real time that the run may take, nanoseconds, looked at after every push; None for no limit.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        candidate: Reconstructor,
+        clock: Clock,
+        timer: PushTimer,
+        collector: Collector,
+        policy: Policy,
+        limit_ns: int | None = None,
+    ) -> None:
+        self._feed, self._candidate, self._clock = feed, candidate, clock
+        self._timer, self._collector, self._policy = timer, collector, policy
+        self._limit_ns = limit_ns
+        lines = len(feed.stream)
+        # Reserved and touched before the run: nothing grows while it lasts.
+        self.delivered_ns, self.started_ns, self.finished_ns, self.dropped_ns = (
+            np.full(lines, -1, np.int64) for _ in range(4)
+        )
+        self.order = np.full(lines, -1, np.int64)
+        self.fate = np.zeros(lines, np.int8)
+        if not feed.clean:
+            self.fate[:] = Fate.LOST
+            self.fate[feed.source] = Fate.UNREACHED
+        self._intake = None if feed.clean else Intake(feed.stream.header, feed.counter_bits)
+        self.open_ns = 0
+        self.t0_ns = clock.now_ns()
+        self.failure: Failure | None = None
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Return how many events were turned away, by reason."""
+        return dict.fromkeys(Intake.REASONS, 0) if self._intake is None else dict(self._intake.rejected)
+
+    @property
+    def arrived_ns(self) -> NDArray[np.int64]:
+        """Return when each line first arrived, shape (lines,), int64; -1 where it never did."""
+        feed = self._feed
+        if feed.clean:
+            return self.t0_ns + feed.offset_ns
+        arrived = np.full(len(feed.stream), -1, np.int64)
+        arrived[feed.source[::-1]] = self.t0_ns + feed.offset_ns[::-1]  # the first event of a line wins
+        return arrived
+
+    def play(self) -> None:
+        """Open, push every line, close; stop at the first failure or violation."""
+        try:
+            began = time.perf_counter_ns()
+            opened = self._guarded("open")
+            self.open_ns = time.perf_counter_ns() - began
+            if opened:
+                self._push_all()
+        except BaseException:
+            # A refusal or Ctrl-C: the candidate still lets go of what it holds, and the first error wins.
+            self._guarded("close", quiet=True)
+            raise
+        self._guarded("close")
+
+    def _guarded(self, stage: str, quiet: bool = False) -> bool:
+        try:
+            if stage == "open":
+                # A copy, so that nothing the candidate holds is held by the stream too.
+                header = Header.from_dict(self._feed.stream.header.to_dict())
+                self._candidate.open(header, self._collector.emit)
+            else:
+                self._candidate.close()
+        except (Exception, SystemExit) as error:
+            if not quiet:
+                self._fail(stage, error)
+            return False
+        return True
+
+    def _fail(self, stage: str, error: BaseException) -> None:
+        if isinstance(error, MrsimError):
+            raise error  # the candidate refuses this scan and says why: that is the user's to mend
+        line = self._collector.newest
+        frame = line // self._feed.stream.header.lines_per_frame if line >= 0 else -1
+        if self.failure is None:
+            self.failure = Failure(stage, line, frame, one_line(error))
+
+    def _push_all(self) -> None:
+        feed, clock, timer, collector = self._feed, self._clock, self._timer, self._collector
+        # A plain array: indexing a mapped one costs several times as much.
+        samples = np.asarray(feed.stream.samples)
+        push, sleep_until_ns, now_ns = self._candidate.push, clock.sleep_until_ns, clock.now_ns
+        begin, end = timer.begin, timer.end
+        delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
+        fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
+        count, newest = 0, -1
+        overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
+        t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
+        stop_ns = None if self._limit_ns is None else time.perf_counter_ns() + self._limit_ns
+        handed, rejected = int(Fate.HANDED), int(Fate.REJECTED)
+        try:
+            for line, index, frame, ky, t_ns, offset_ns, patch in feed.events():
+                if overload is not None and overload.drops(line, max(now_ns() - t0_ns, offset_ns)):
+                    if fate[line] == Fate.UNREACHED:
+                        fate[line] = Fate.DROPPED
+                        self.dropped_ns[line] = t0_ns + overload.dropped_ns
+                    continue
+                # Copied before it is due, so that a page read from disk does not make it late.
+                private = np.array(samples[line] if patch < 0 else patches[patch])
+                if intake is None:
+                    readout = Readout(index, frame, ky, t_ns, private)
+                else:
+                    checked = intake.check(index, frame, ky, t_ns, private)
+                    if checked is None:
+                        if fate[line] == Fate.UNREACHED:
+                            fate[line] = rejected
+                        continue
+                    readout = checked
+                sleep_until_ns(t0_ns + offset_ns)
+                if line > newest:
+                    collector.newest = newest = line
+                fate[line] = handed
+                order[line] = count
+                count += 1
+                delivered_ns[line] = now_ns()
+                started_ns[line] = begin(line)
+                try:
+                    push(readout)
+                finally:
+                    finished_ns[line] = end()
+                if collector.violation is not None:
+                    return
+                if stop_ns is not None and time.perf_counter_ns() > stop_ns:
+                    self._fail("push", TimeoutError(f"the run passed its limit at line {line}"))
+                    return
+        except (Exception, SystemExit) as error:
+            self._fail("push", error)
+
+
+class _Overload:
+    """Decide, at the first event of each frame, whether the frame has waited too long.
+
+    Deciding then gives the same as dropping the oldest frame the moment that one too many is whole: what has
+    been dropped is never looked at in between.
+    """
+
+    def __init__(self, feed: Feed, waiting: int) -> None:
+        self._ready = feed.ready_ns()
+        self._per_frame, self._waiting = feed.stream.header.lines_per_frame, waiting
+        self._frame, self._dropping, self._last = -1, False, -1
+        self.dropped_ns = 0
+        """When the frame that is being dropped was, from the start of the scan, nanoseconds."""
+
+    def drops(self, line: int, now_ns: int) -> bool:
+        frame = line // self._per_frame
+        if frame > self._frame:
+            self._frame = frame
+            over = frame + self._waiting  # the frame whose arrival makes this one too many
+            self._dropping = over < len(self._ready) and int(self._ready[over]) <= now_ns
+            if self._dropping:
+                self.dropped_ns, self._last = int(self._ready[over]), frame
+        # A straggler of a frame that is gone, or of one before that, does not bring it back.
+        return self._dropping or frame <= self._last
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message without line breaks, cut to 300 characters."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}"[:300] if message else type(error).__name__

@@ -1,0 +1,203 @@
+"""What the host did to a run: who else used its cores, how long we waited for one, how late we woke.
+
+Read once before a run and once after it, from what the system counts anyway; during the run only the clock
+takes notes, in the time in which the gate waits (`harness.realtime.clock.WakeLog`). Where a system does not
+tell, the figure is None and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.realtime.clock import RealClock
+from harness.realtime.environment import torch_threads, usable_cores
+
+# A wake-up log before the run: enough of them to see a host that is busy, in 30 ms.
+PROBES = 30
+PROBE_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Hold what the system had counted at one instant; None where it does not tell.
+
+    Parameters
+    ----------
+    wall_ns, process_ns
+        Time now, and the processor time that this process has used, nanoseconds.
+    waited_ns
+        Time that this thread was ready to run and had no core.
+    busy_ns, stolen_ns
+        Processor time used by all, and taken away by the machine that hosts this one.
+    throttled_ns
+        Time for which a limit on this group of processes stopped it.
+    probe_ns
+        Worst lateness of some wake-ups just before.
+    """
+
+    wall_ns: int
+    process_ns: int
+    waited_ns: int | None
+    busy_ns: int | None
+    stolen_ns: int | None
+    throttled_ns: int | None
+    probe_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostLog:
+    """Hold what happened to a run; None where the system does not tell.
+
+    Parameters
+    ----------
+    wall_ns
+        Length of the run, nanoseconds.
+    cores
+        Cores that this process may use.
+    others
+        Cores that other processes used, on average.
+    waited_ns
+        Time that the gate's thread was ready and had no core.
+    stolen_ns, throttled_ns
+        Processor time taken by the machine beneath, and by a limit on this group of processes.
+    probe_ns
+        Worst lateness of the wake-ups before the run.
+    wakes
+        Wake-ups during the run, in the gate's idle time.
+    longest_stall_ns
+        Longest time for which the gate was away while it waited.
+    threads
+        Threads that torch computes with, if it is loaded.
+    load
+        Mean number of processes that ran or waited over the last minute.
+    stalls
+        When, on the gate's clock, each stall of its idle time ended, and how long it was, nanoseconds; the
+        first ones, of more than a millisecond.
+    """
+
+    wall_ns: int
+    cores: int
+    others: float | None
+    waited_ns: int | None
+    stolen_ns: int | None
+    throttled_ns: int | None
+    probe_ns: int | None
+    wakes: int
+    longest_stall_ns: int
+    threads: int | None
+    load: float | None
+    stalls: tuple[tuple[int, int], ...] = ()
+
+    def causes(self) -> list[str]:
+        """Return what can have made a run late, in plain words, likeliest first; none of a quiet host."""
+        told = []
+        if self.throttled_ns:
+            told.append(f"a limit on this group of processes stopped it for {self.throttled_ns / 1e6:.0f} ms")
+        if self.stolen_ns is not None and self.stolen_ns > 0.02 * self.wall_ns * self.cores:
+            told.append(f"the machine beneath took {self.stolen_ns / 1e6:.0f} ms of processor time")
+        if self.threads is not None and self.threads > self.cores:
+            told.append(f"torch computes with {self.threads} threads on {self.cores} cores (oversubscribed)")
+        # A share of one core is left to the system itself.
+        if self.others is not None and self.others > 0.25:
+            told.append(f"other processes used {self.others:.1f} of {self.cores} cores")
+        if self.waited_ns is not None and self.waited_ns > 0.01 * self.wall_ns:
+            share = self.waited_ns / self.wall_ns
+            told.append(f"the gate waited for a core for {self.waited_ns / 1e6:.0f} ms ({share:.0%})")
+        return told
+
+
+def look(clock: RealClock | None) -> Snapshot:
+    """Read the system's counters, and try some wake-ups where there is a real clock; clears its log."""
+    probe_ns = None
+    if clock is not None:
+        probe_ns = int(probe(clock).max())
+        clock.wakes.clear()
+    busy_ns, stolen_ns = _processors()
+    return Snapshot(
+        time.perf_counter_ns(),
+        time.process_time_ns(),
+        _waited_ns(),
+        busy_ns,
+        stolen_ns,
+        _throttled_ns(),
+        probe_ns,
+    )
+
+
+def compare(before: Snapshot, clock: RealClock | None) -> HostLog:
+    """Read the counters again and return what happened since `before`."""
+    waited_ns, throttled_ns = _waited_ns(), _throttled_ns()
+    busy_ns, stolen_ns = _processors()
+    wall_ns = max(time.perf_counter_ns() - before.wall_ns, 1)
+    own_ns = time.process_time_ns() - before.process_ns
+    all_ns = _since(before.busy_ns, busy_ns)
+    # The system counts in ticks of 10 ms: of a shorter run it cannot tell whose they were.
+    told = all_ns is not None and wall_ns > 200_000_000
+    return HostLog(
+        wall_ns=wall_ns,
+        cores=usable_cores(),
+        others=max(0.0, (all_ns - own_ns) / wall_ns) if told and all_ns is not None else None,
+        waited_ns=_since(before.waited_ns, waited_ns),
+        stolen_ns=_since(before.stolen_ns, stolen_ns),
+        throttled_ns=_since(before.throttled_ns, throttled_ns),
+        probe_ns=before.probe_ns,
+        wakes=0 if clock is None else clock.wakes.count,
+        longest_stall_ns=0 if clock is None else clock.wakes.longest_ns,
+        threads=torch_threads(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        stalls=() if clock is None else tuple(clock.wakes.stalls),
+    )
+
+
+def probe(clock: RealClock, wakes: int = PROBES) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return how late some waits at absolute times end, a millisecond apart, shape (wakes,), nanoseconds."""
+    late = np.empty(wakes, np.int64)
+    deadline = clock.now_ns()
+    for wake in range(wakes):
+        # A wait that the last one overran is moved: it would tell of that one again.
+        deadline = max(deadline, clock.now_ns()) + PROBE_NS
+        clock.sleep_until_ns(deadline)
+        late[wake] = clock.now_ns() - deadline
+    return late
+
+
+def _since(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _waited_ns() -> int | None:
+    """Return the second figure of schedstat: time on a run queue, nanoseconds."""
+    fields = _read("/proc/thread-self/schedstat").split()
+    return int(fields[1]) if len(fields) == 3 and fields[1].isdigit() else None
+
+
+def _processors() -> tuple[int | None, int | None]:
+    """Return the processor time used by all and the time stolen, of all cores, nanoseconds."""
+    fields = _read("/proc/stat").partition("\n")[0].split()
+    if len(fields) < 9 or fields[0] != "cpu" or not all(f.isdigit() for f in fields[1:9]):
+        return None, None
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, softirq, steal = (int(f) * tick_ns for f in fields[1:9])
+    return user + nice + system + irq + softirq, steal
+
+
+def _throttled_ns() -> int | None:
+    """Return for how long this process's group was throttled (cgroup v2), nanoseconds."""
+    group = _read("/proc/self/cgroup").strip().rpartition("::")[2]
+    for line in _read(f"/sys/fs/cgroup{group}/cpu.stat").splitlines():
+        key, _, value = line.partition(" ")
+        if key == "throttled_usec" and value.isdigit():
+            return int(value) * 1000
+    return None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,152 @@
+"""A replay: lines in at the scanner's pace, stamped images out.
+
+The schedule is fixed before the run, an open loop: line i is due at t0 + (i + 1) TR whatever the
+candidate does, so a stall delays everything behind it, as on a scanner. A line is handed out as a
+private copy at max(now, due), never earlier. The same code runs on the real and the virtual clock.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from harness.realtime import host
+from harness.realtime.clock import Clock, RealClock
+from harness.realtime.collector import Collector
+from harness.realtime.feed import Feed
+from harness.realtime.gate import LEAD_NS, Gate, one_line
+from harness.realtime.run import Failure, Fate, Pauses, Run
+from harness.realtime.schedule import Policy, Schedule
+from harness.realtime.service import MeasuredService, PushTimer, ServiceModel
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+from recon.protocol import Reconstructor
+
+__all__ = [
+    "LEAD_NS",
+    "Failure",
+    "Fate",
+    "Pauses",
+    "Policy",
+    "Run",
+    "Schedule",
+    "one_line",
+    "replay",
+]
+
+
+def replay(
+    stream: Stream,
+    candidate: Reconstructor,
+    clock: Clock,
+    service: ServiceModel | None = None,
+    schedule: Schedule | None = None,
+    keep_images: bool = True,
+    *,
+    policy: Policy | None = None,
+    feed: Feed | None = None,
+    limit_ns: int | None = None,
+) -> Run:
+    """Play a stream to a candidate, each line when it is due.
+
+    Images are taken until `close` returns; a candidate with threads of its own ends them there.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    candidate
+        A fresh reconstructor.
+    clock
+        Real or virtual.
+    service
+        What a push takes on a virtual clock; None where the clock itself runs meanwhile.
+    schedule
+        When lines are due; None for the scanner's own pace.
+    keep_images
+        Whether to keep the pixels for judging them.
+    policy
+        What becomes of frames that pile up; None to keep them all.
+    feed
+        What arrives of the stream; None for every line as it is, when it is due.
+    limit_ns
+        Real time that the run may take, nanoseconds; a run that passes it has failed.
+
+    Returns
+    -------
+    run
+        All raw stamps and images. An exception of the candidate is in `failure`, a breach of the
+        protocol in `violation`; either stops the run.
+
+    Raises
+    ------
+    InputError
+        If the stream has no whole frame, the feed is of another stream, or the candidate refuses it.
+    """
+    schedule = schedule or Schedule.of(stream)
+    policy = policy or Policy()
+    feed = Feed.of(stream, schedule) if feed is None else feed  # one of no events is false
+    if feed.stream is not stream:
+        raise InputError("feed: it is of another stream than the one that is replayed")
+    timer = PushTimer(clock, service)
+    collector = Collector(stream.header, schedule.completing, timer.stamp_ns, keep_images)
+    gate = Gate(feed, candidate, clock, timer, collector, policy, limit_ns)
+    # Where time is modelled a pause does no harm, and collecting first would cost more than the run.
+    timed = clock.name == "real" or isinstance(service, MeasuredService)
+    with _GcWatch(collect=timed) as watch:
+        before = host.look(clock if isinstance(clock, RealClock) else None) if timed else None
+        gate.play()
+        log = (
+            None if before is None else host.compare(before, clock if isinstance(clock, RealClock) else None)
+        )
+    return Run(
+        clock=clock.name,
+        t0_ns=gate.t0_ns,
+        tr_ns=stream.header.tr_ns,
+        te_ns=stream.header.te_ns,
+        schedule=schedule,
+        policy=policy,
+        fate=gate.fate,
+        order=gate.order,
+        arrived_ns=gate.arrived_ns,
+        delivered_ns=gate.delivered_ns,
+        started_ns=gate.started_ns,
+        finished_ns=gate.finished_ns,
+        dropped_ns=gate.dropped_ns,
+        rejected=gate.rejected,
+        images=collector.finish(),
+        open_ns=gate.open_ns,
+        pauses=watch.pauses(),
+        host=log,
+        violation=collector.violation,
+        failure=gate.failure,
+    )
+
+
+class _GcWatch:
+    """Time every collection of garbage during a run, after one before it if asked."""
+
+    def __init__(self, collect: bool) -> None:
+        self._collect = collect
+
+    def __enter__(self) -> _GcWatch:
+        if self._collect:
+            gc.collect()
+        self._count = self._total_ns = self._longest_ns = self._began_ns = 0
+        gc.callbacks.append(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._note)
+
+    def _note(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._began_ns = time.perf_counter_ns()
+        else:
+            pause_ns = time.perf_counter_ns() - self._began_ns
+            self._count += 1
+            self._total_ns += pause_ns
+            self._longest_ns = max(self._longest_ns, pause_ns)
+
+    def pauses(self) -> Pauses:
+        return Pauses(self._count, self._total_ns, self._longest_ns)

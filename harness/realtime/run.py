@@ -1,0 +1,157 @@
+"""What a replay leaves behind: every raw stamp, the fate of every line, and what stopped it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.realtime.collector import Images, Violation
+from harness.realtime.host import HostLog
+from harness.realtime.schedule import Policy, Schedule
+
+
+class Fate(enum.IntEnum):
+    """Say what became of a line."""
+
+    UNREACHED = 0
+    """The run ended before its turn."""
+    HANDED = 1
+    """The candidate was given it."""
+    DROPPED = 2
+    """It waited too long and its frame was lost by the queue's policy."""
+    REJECTED = 3
+    """It arrived, but not as the protocol has it."""
+    LOST = 4
+    """It never arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Say where a candidate raised an exception.
+
+    Parameters
+    ----------
+    stage
+        "open", "push" or "close".
+    line, frame
+        Newest line that had been handed out and its frame; -1 before the first.
+    error
+        The exception's type and message, one line.
+    """
+
+    stage: str
+    line: int
+    frame: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Count the garbage collector's pauses during a run.
+
+    Parameters
+    ----------
+    count
+        Number of collections.
+    total_ns, longest_ns
+        Their real time, nanoseconds.
+    """
+
+    count: int
+    total_ns: int
+    longest_ns: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Keep every raw stamp of a replay, on the gate's clock; arrays have a row for each line of the stream.
+
+    Parameters
+    ----------
+    clock
+        "real" or "virtual".
+    t0_ns
+        Start of the scan, nanoseconds.
+    tr_ns, te_ns
+        Repetition and echo time, nanoseconds.
+    schedule
+        When each line was due, and which lines complete an image.
+    policy
+        What became of frames that piled up.
+    fate
+        `Fate` of each line, shape (lines,), int8.
+    order
+        How many lines were handed out before each, shape (lines,), int64; -1 where it was not.
+    arrived_ns
+        When each line arrived, which is when it was due unless it was late; -1 where it never did.
+    delivered_ns, started_ns, finished_ns
+        When each line was handed over, its push began and its push returned, shape (lines,), int64,
+        nanoseconds; -1 where it was not.
+    dropped_ns
+        When each line was dropped by the policy; -1 where it was not.
+    rejected
+        Events that were turned away, by reason: more than lines where one came twice.
+    images
+        What was emitted.
+    open_ns
+        Real time that `open` took, nanoseconds.
+    pauses
+        Pauses of the garbage collector.
+    host
+        What the host did meanwhile; None where time was modelled.
+    violation
+        First breach of the protocol, which stopped the run.
+    failure
+        Exception of the candidate, which stopped the run.
+    """
+
+    clock: str
+    t0_ns: int
+    tr_ns: int
+    te_ns: int
+    schedule: Schedule
+    policy: Policy
+    fate: NDArray[np.int8]
+    order: NDArray[np.int64]
+    arrived_ns: NDArray[np.int64]
+    delivered_ns: NDArray[np.int64]
+    started_ns: NDArray[np.int64]
+    finished_ns: NDArray[np.int64]
+    dropped_ns: NDArray[np.int64]
+    rejected: dict[str, int]
+    images: Images
+    open_ns: int
+    pauses: Pauses
+    host: HostLog | None
+    violation: Violation | None
+    failure: Failure | None
+
+    @property
+    def due_ns(self) -> NDArray[np.int64]:
+        """Return when each line was due, shape (lines,), int64, nanoseconds."""
+        return self.t0_ns + self.schedule.offset_ns
+
+    @property
+    def in_order(self) -> NDArray[np.int64]:
+        """Return the lines that were handed out, one after the other, shape (handed,), int64."""
+        lines = np.flatnonzero(self.order >= 0)
+        return lines[np.argsort(self.order[lines])]
+
+    @property
+    def handed(self) -> int:
+        """Return the number of lines that were handed out."""
+        return int(np.count_nonzero(self.fate == Fate.HANDED))
+
+    @property
+    def service_ns(self) -> NDArray[np.int64]:
+        """Return how long each push took, shape (lines,), int64, nanoseconds; -1 where there was none."""
+        given = self.fate == Fate.HANDED
+        return np.where(given, self.finished_ns - self.started_ns, -1)
+
+    @property
+    def dropped_frames(self) -> int:
+        """Return the number of expected images that the policy dropped."""
+        return int(np.count_nonzero(self.fate[self.schedule.completing] == Fate.DROPPED))

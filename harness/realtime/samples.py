@@ -1,0 +1,118 @@
+"""Raw samples on disk: every stamp of a session as `.npz`, and service times read back to be played again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.realtime.run import Run
+from harness.realtime.service import TableService
+from mrsim.errors import InputError
+
+MAX_BYTES = 1 << 30
+STAMPS = ("due_ns", "arrived_ns", "delivered_ns", "started_ns", "finished_ns", "service_ns", "fate")
+
+
+def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
+    """Write the stamps of some runs of one stream, whole or not at all.
+
+    Stamps are from the start of each scan, shape (runs, lines); those of images (`completing`, the line, and
+    `completed_ns`) have shape (runs, images). What never happened is -1.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    arrays: dict[str, NDArray[np.int64]] = {}
+    for name in STAMPS:
+        arrays[name] = np.stack([_from_start(run, name) for run in runs])
+    completed = [np.where(r.images.completed_ns >= 0, r.images.completed_ns - r.t0_ns, -1) for r in runs]
+    arrays["completed_ns"] = np.stack(completed)
+    arrays["completing"] = np.stack([run.schedule.completing for run in runs])
+    arrays["tr_ns"] = np.array([run.tr_ns for run in runs])
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _from_start(run: Run, name: str) -> NDArray[np.int64]:
+    column: NDArray[np.int64] = getattr(run, name)
+    if name in ("service_ns", "fate"):
+        return column
+    return np.where(column >= 0, column - run.t0_ns, -1)
+
+
+def read_service(path: str | Path, lines: int) -> list[TableService]:
+    """Read measured service times, one table a run, to be played on the virtual clock.
+
+    A line that was not handed out then is given no time now.
+
+    Parameters
+    ----------
+    path
+        File that `write_samples` made.
+    lines
+        Lines that will be played.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file, holds too few lines, or is too large.
+    """
+    table = _service_array(Path(path))
+    if table.dtype != np.int64 or table.ndim != 2 or not len(table) or len(table) > 1000:
+        raise InputError(f"{path}: service_ns is {table.dtype} {table.shape}: expected int64 (runs, lines)")
+    if table.shape[1] < lines:
+        raise InputError(f"{path}: it has the service times of {table.shape[1]} lines, {lines} are played")
+    if not (table >= 0).any(axis=1).all():
+        raise InputError(f"{path}: a run in it handed out no line at all; record it again")
+    return [TableService(np.maximum(row, 0)) for row in table]
+
+
+def _service_array(path: Path) -> NDArray[np.int64]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo("service_ns.npy")
+            if info.file_size > MAX_BYTES:
+                raise InputError(f"{path}: service_ns has {info.file_size} bytes, the limit is {MAX_BYTES}")
+            with archive.open(info) as file:
+                _check_header(file, path, info.file_size)
+            with archive.open(info) as file:
+                array: NDArray[np.int64] = np.lib.format.read_array(file, allow_pickle=False)
+                return array
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; make one with mrsim replay --samples") from None
+    except KeyError:
+        raise InputError(f"{path}: it has no service_ns; make one with mrsim replay --samples") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path}: not a file of samples: {' '.join(str(error).split())[:200]}") from None
+    except Exception as error:  # zlib.error and what a damaged archive raises otherwise
+        raise InputError(f"{path}: not a file of samples: {type(error).__name__}") from None
+
+
+def _check_header(file: object, path: Path, size: int) -> None:
+    """Refuse an array whose header asks for more than the file has, before any of it is allocated."""
+    version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)  # type: ignore[arg-type]
+    count = 1
+    for side in shape:
+        count *= side
+    if dtype.hasobject or count < 0 or count * dtype.itemsize > size:
+        raise InputError(f"{path}: service_ns: its header says {dtype} {shape}, the file has {size} bytes")

@@ -1,0 +1,90 @@
+"""When each line is due, which lines complete an image, and what becomes of images that pile up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+
+MAX_WAITING = 1 << 20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Fix before the run when each line is due and which lines complete an image.
+
+    Parameters
+    ----------
+    offset_ns
+        When each line is due, from the start of the scan, shape (lines,), int64, nanoseconds.
+    completing
+        Line that completes each expected image, shape (images,), int64.
+    deadline_ns
+        Time that an image may take from when its last line is due: the cadence of the images, nanoseconds.
+    """
+
+    offset_ns: NDArray[np.int64]
+    completing: NDArray[np.int64]
+    deadline_ns: int
+
+    @classmethod
+    def of(cls, stream: Stream) -> Schedule:
+        """Return the scanner's own pace: a line each TR, an image for each whole frame.
+
+        Raises
+        ------
+        InputError
+            If the stream has no whole frame.
+        """
+        header = stream.header
+        if not stream.frames:
+            raise InputError(
+                f"{stream.path or 'stream'}: {len(stream)} lines, a frame has {header.lines_per_frame}"
+            )
+        offset_ns = np.arange(1, len(stream) + 1, dtype=np.int64) * header.tr_ns
+        completing = np.arange(1, stream.frames + 1, dtype=np.int64) * header.lines_per_frame - 1
+        return cls(offset_ns, completing, header.frame_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Say how many whole frames may wait for a candidate that is behind.
+
+    A frame is lost whole and before it is begun, the oldest first, for the newest anatomy matters most;
+    what a candidate has begun it is given to the end. A frame that is lost is a miss.
+
+    Parameters
+    ----------
+    waiting
+        Most whole frames that wait, not yet begun; None for all of them.
+    """
+
+    waiting: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Policy:
+        """Read `keep-all`, `latest` (one frame waits) or `bounded:N`.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
+        """
+        kind, _, count = text.partition(":")
+        if kind == "bounded" and count.isascii() and count.isdigit() and len(count) < 9:
+            if 1 <= int(count) <= MAX_WAITING:
+                return cls(int(count))
+        elif text in ("keep-all", "latest"):
+            return cls(None if text == "keep-all" else 1)
+        raise InputError(
+            f"policy {text[:80]!r}: expected keep-all, latest or bounded:N with N from 1 to {MAX_WAITING}"
+        )
+
+    def __str__(self) -> str:
+        if self.waiting is None:
+            return "keep-all"
+        return "latest" if self.waiting == 1 else f"bounded:{self.waiting}"

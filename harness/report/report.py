@@ -1,0 +1,63 @@
+"""A run as a page to look at and to show: figures from its JSON, charts and frames from its raw stamps."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.judge.result import Result
+from harness.report.charts import Chart
+from harness.report.frames import pictures
+from harness.report.page import page
+from harness.report.series import distribution, time_line, traces
+from mrsim.errors import InputError
+
+
+def render(told: dict[str, Any], result: Result) -> str:
+    """Return the page of a run.
+
+    Parameters
+    ----------
+    told
+        Its JSON values, with what else is known: "audit", "faults", "command".
+    result
+        The run itself.
+    """
+    told = json.loads(json.dumps(told, allow_nan=False))  # tuples as the lists that a reader of the JSON gets
+    spread = distribution(result)
+    charts: dict[str, list[Chart]] = {
+        "latency": [*([] if spread is None else [spread]), time_line(result)],
+        "trace": [] if result.quality is None else traces(result, result.quality),
+    }
+    frames = [] if result.quality is None else pictures(result, result.quality)
+    return page(told, charts, frames)
+
+
+def write_page(path: str | Path, told: dict[str, Any], result: Result) -> None:
+    """Write the page of a run, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        HTML file.
+    told, result
+        As for `render`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    text = render(told, result)
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)

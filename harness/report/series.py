@@ -1,0 +1,139 @@
+"""The charts of a run: how long each image took, when, and where the target appears in it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from harness.judge.result import Result
+from harness.measure.image_quality import Quality
+from harness.report.charts import Axis, Chart, Floats, round_up
+
+BINS = 56
+TRUE_POINTS = 1500
+MAX_DOTS = 6000
+
+
+def distribution(result: Result) -> Chart | None:
+    """Return how the responses are spread, with the percentiles that the samples carry and the deadline."""
+    timing = result.timing
+    steady = timing.response_ns[timing.warmup :][timing.shown[timing.warmup :]] / 1e6
+    if not len(steady):
+        return None
+    values = np.maximum(steady, 1e-3)
+    deadline = timing.deadline_ns / 1e6
+    low, high = min(float(values.min()), deadline) / 1.6, max(float(values.max()), deadline) * 1.6
+    edges = np.geomspace(low, high, BINS + 1)
+    counts = np.histogram(values, edges)[0].astype(np.float64)
+    summary = timing.summary("response")
+    marks = {"p50": summary.p50, "p95": summary.p95, "p99": summary.p99}
+    told = ", ".join(f"{name} {ns / 1e6:.2f} ms" for name, ns in marks.items() if ns is not None)
+    chart = Chart(
+        "distribution",
+        "How long images took",
+        f"Histogram of {len(steady)} responses: {told}; the deadline is {deadline:.1f} ms.",
+        Axis(
+            low, high, "response, ms (logarithmic): completed minus the time its last line was due", log=True
+        ),
+        Axis(0, 1.45 * float(counts.max()), "images"),  # room for what is written above
+    )
+    on_time = np.where(edges[1:] <= deadline, counts, 0)
+    chart.bars(edges, on_time, "fast", "on time")
+    chart.bars(edges, counts - on_time, "late", "late" if (steady > deadline).any() else "")
+    for name, ns in marks.items():
+        if ns is not None:
+            chart.mark(ns / 1e6, "percentile", f"{name} {ns / 1e6:.2f} ms")
+    chart.mark(deadline, "deadline", f"deadline {deadline:.1f} ms")
+    return chart
+
+
+def time_line(result: Result) -> Chart:
+    """Return each image's response over the scan, with the deadline, the misses and the host's stalls."""
+    timing, run = result.timing, result.run
+    seconds = (timing.due_ns - run.t0_ns) / 1e9
+    response = np.where(timing.shown, timing.response_ns / 1e6, np.nan)
+    deadline = timing.deadline_ns / 1e6
+    warm = np.arange(len(response)) < timing.warmup
+    late = timing.missed & timing.shown & ~warm
+    never = ~timing.shown & ~warm
+    finite = response[np.isfinite(response)]
+    chart = Chart(
+        "time-line",
+        "When",
+        f"Response of each of {len(response)} images over {seconds[-1]:.1f} s of scan: {int(late.sum())} "
+        f"were late, {int(never.sum())} never came; the deadline is {deadline:.1f} ms.",
+        Axis(0.0, float(seconds[-1]), "time since the start of the scan, s"),
+        Axis(0.0, round_up([deadline, *finite.tolist()]), "response, ms"),
+    )
+    stalls = () if run.host is None else run.host.stalls
+    at = np.array([(end - run.t0_ns) / 1e9 for end, _ in stalls])
+    if len(at):
+        chart.marks(
+            at[(at >= 0) & (at <= seconds[-1])], "stall", "the host stalled the idle bench, over 1 ms"
+        )
+    chart.level(deadline, "deadline", f"deadline, {deadline:.1f} ms")
+    chart.dots(seconds[warm], response[warm], "warm", "warming up, not judged")
+    chart.dots(seconds[~warm & ~late], response[~warm & ~late], "fast", "on time")
+    if late.any():
+        chart.dots(seconds[late], response[late], "late", "late")
+    if never.any():
+        chart.dots(seconds[never], np.full(int(never.sum()), chart.y.high), "never", "no image came")
+    return chart
+
+
+def traces(result: Result, quality: Quality) -> list[Chart]:
+    """Return where the target is and where it appears, along its main axis, and the distance of the two."""
+    truth, header = result.stream.truth, result.stream.header
+    if truth is None:
+        return []
+    axis = int(np.argmax(np.ptp(truth.centroid, axis=0)))
+    name = "yx"[1 - axis]
+    order = np.argsort(quality.shown_ns, kind="stable")
+    shown = quality.shown_ns[order]
+    end_ns = (len(result.stream) + 1) * header.tr_ns
+    instants = np.linspace(int(shown[0]), min(int(shown[-1]), end_ns), TRUE_POINTS)
+    true = 1e3 * truth.centroid_at(instants.astype(np.int64), header)[:, axis]
+    seen = 1e3 * quality.centroid_m[order]
+    within = shown <= end_ns
+    errors = np.hypot(*(seen - 1e3 * truth.centroid_at(shown, header)).T)
+    errors = np.where(within, errors, np.nan)
+    seconds = Axis(
+        float(shown[0]) / 1e9, float(shown[-1]) / 1e9 or 1.0, "time since the start of the scan, s"
+    )
+    if not seconds.high > seconds.low:
+        return []
+    found = seen[np.isfinite(seen[:, axis]), axis]
+    low, high = min([*true, *found]), max([*true, *found])
+    room = 0.06 * (high - low) or 1.0
+    lost = int(np.isnan(seen[:, 0]).sum())
+    where = Chart(
+        "trace",
+        f"Centroid of the target along {name}",
+        f"True and measured centroid of the target over time along {name}, at the instant that each image is "
+        f"shown; in {lost} of {len(seen)} images no target was found.",
+        seconds,
+        Axis(low - room, high + room, f"{name}, mm"),
+    )
+    where.line(instants / 1e9, true, "true", "true")
+    where.line(shown / 1e9, seen[:, axis], "seen")
+    where.dots(shown / 1e9, seen[:, axis], "seen", "in the image, when it is shown")
+    worst = max((e for e in errors if math.isfinite(e)), default=0.0)
+    apart = Chart(
+        "error",
+        "Its error",
+        f"Distance of the measured from the true centroid when each image is shown, {worst:.2f} mm at most.",
+        seconds,
+        Axis(0.0, round_up(_finite(errors)), "distance, mm"),
+        height_px=130,
+    )
+    apart.line(shown / 1e9, errors, "seen")
+    apart.dots(shown / 1e9, errors, "seen")
+    if lost:
+        missing = shown[np.isnan(seen[:, 0])] / 1e9
+        apart.marks(missing, "stall", "no target found in the image")
+    return [where, apart]
+
+
+def _finite(values: Floats) -> list[float]:
+    return [float(v) for v in values if math.isfinite(v)]

@@ -1,0 +1,1 @@
+"""The test kit for whoever brings a reconstructor, and its pytest plugin."""

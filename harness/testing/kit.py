@@ -1,0 +1,222 @@
+"""The test kit for whoever brings a reconstructor: scans, clocks, faults, conformance and latency.
+
+    from harness.testing.kit import parametrize_with_checks
+
+    @parametrize_with_checks(["python:mynet:build", MyReconstructor])
+    def test_mine(candidate, check):
+        check(candidate)
+
+With pytest installed, the same is had without a line of code: `pytest --reconstructor python:mynet:build`
+(`harness.testing.plugin`, which also gives what is here as fixtures).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from harness.audits.conformance import CHECKS, Candidate, Check, NotConforming, conformance
+from harness.candidates.registry import Builder, builder
+from harness.comparison.guard import FACTOR, Guarded, guard
+from harness.judge.evaluate import evaluate
+from harness.judge.result import Result
+from harness.realtime.clock import RealClock, VirtualClock
+from harness.realtime.faults import apply_faults, parse_faults
+from harness.realtime.feed import Feed
+from harness.realtime.replay import replay
+from harness.realtime.schedule import Schedule
+from mrsim.errors import MissingExtraError
+from mrsim.stream.stream import Stream
+
+__all__ = [
+    "CHECKS",
+    "FACTOR",
+    "Candidate",
+    "Check",
+    "Guarded",
+    "NotConforming",
+    "RealClock",
+    "VirtualClock",
+    "as_candidate",
+    "conformance",
+    "faulty_feed",
+    "figures",
+    "guard",
+    "parametrize_with_checks",
+    "phantom_stream",
+    "replay",
+    "replay_in_real_time",
+]
+
+Given = str | Builder | Candidate
+"""A candidate's string, what builds a reconstructor (its class, say), or a `Candidate` itself."""
+
+
+def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
+    """Return what is under test.
+
+    Parameters
+    ----------
+    given
+        A candidate's string, what builds a reconstructor, or a candidate, which is returned as it is.
+    stream
+        Scan that it is played by the checks; None for the one that they make.
+    seed
+        Seed of the checks.
+
+    Raises
+    ------
+    InputError
+        If the string names no candidate.
+    """
+    if isinstance(given, Candidate):
+        return given
+    if isinstance(given, str):
+        return Candidate(given, builder(given), stream, seed)
+    return Candidate(getattr(given, "__name__", repr(given)), given, stream, seed)
+
+
+def parametrize_with_checks(
+    candidates: Iterable[Given], stream: Stream | None = None, seed: int = 0
+) -> Callable[[Any], Any]:
+    """Return a decorator that runs a test function of (candidate, check) for every check of every candidate.
+
+    Parameters
+    ----------
+    candidates
+        What is under test.
+    stream
+        Scan of 12 frames or more that they are played; None for random lines, 128 x 128 at 4x, one coil.
+    seed
+        Seed of the checks.
+
+    Raises
+    ------
+    InputError
+        If a string names no candidate.
+    MissingExtraError
+        If pytest is not installed.
+    """
+    try:
+        import pytest
+    except ImportError:
+        raise MissingExtraError("pytest", "test", "parametrize_with_checks") from None
+    made = [as_candidate(given, stream, seed) for given in candidates]
+    pairs = [
+        pytest.param(one, check, id=f"{one.name}-{check.name.replace(' ', '-')}")
+        for one in made
+        for check in CHECKS
+    ]
+    return pytest.mark.parametrize(("candidate", "check"), pairs)
+
+
+@lru_cache(maxsize=16)
+def phantom_stream(
+    frames: int = 48,
+    phantom: str = "quasar",
+    matrix: tuple[int, int] = (64, 64),
+    acceleration: float = 4.0,
+    coils: int = 1,
+    seed: int = 0,
+) -> Stream:
+    """Return a small scan of a moving phantom with its truth; the same arguments give the same bytes.
+
+    Parameters
+    ----------
+    frames
+        Number of frames.
+    phantom
+        A shipped phantom, or a .toml file.
+    matrix
+        Rows and columns.
+    acceleration
+        Undersampling.
+    coils
+        Receive channels.
+    seed
+        Seed of motion, pattern and noise.
+
+    Raises
+    ------
+    InputError
+        If there is no such phantom, or a value is out of its range.
+    """
+    from mrsim.anatomy.phantom import load_phantom
+    from mrsim.scanner.protocol import ScanProtocol
+    from mrsim.scanner.scan import scan
+
+    protocol = ScanProtocol(matrix=matrix, acceleration=acceleration, coils=coils)
+    return scan(load_phantom(phantom), protocol, seed=seed, frames=frames)
+
+
+def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:
+    """Return what arrives of a scan when something goes wrong, for `replay(..., feed=...)`.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    faults
+        Such as `drop:p=0.01,burst=4;nan:every=500`.
+    seed
+        Seed of where they strike.
+
+    Raises
+    ------
+    InputError
+        If the text is not understood.
+    """
+    return apply_faults(Feed.of(stream, Schedule.of(stream)), parse_faults(faults), seed)
+
+
+def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> Result:
+    """Play a scan to a candidate at the scanner's own pace, measure and judge.
+
+    Parameters
+    ----------
+    given
+        The candidate.
+    stream
+        The scan; images are measured where it has its truth and scikit-image is installed.
+    options
+        More for `harness.judge.evaluate.evaluate`.
+
+    Raises
+    ------
+    InputError
+        If the scan is not usable, or an image is not one.
+    """
+    candidate = as_candidate(given)
+    measurable = stream.truth is not None and importlib.util.find_spec("skimage") is not None
+    options = {"clock": RealClock(), "quality": measurable, **options}
+    return evaluate(stream, candidate.name, candidate.build, **options)
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """Return a replay's percentiles, misses and lag as one flat record; None where samples carry no figure.
+
+    Parameters
+    ----------
+    result
+        The replay.
+    """
+    told = result.to_json()
+    quality = told["quality"] or {}
+    response, deadline = told["latency_ms"]["response"], told["deadline"]
+    return {
+        **{f"response_{name}_ms": response[name] for name in ("p50", "p95", "p99", "max")},
+        **{f"service_{name}_ms": told["latency_ms"]["service"][name] for name in ("p50", "p95", "p99")},
+        "injector_p99_ms": told["latency_ms"]["injector"]["p99"],
+        "deadline_ms": deadline["period_ms"],
+        "misses": deadline["misses"],
+        "images": deadline["images"],
+        "longest_run_of_misses": deadline["longest_run"],
+        "lag_ms": quality.get("lag_ms"),
+        "gain": quality.get("gain"),
+        "nmse": quality.get("nmse"),
+        "dice": quality.get("dice"),
+        "verdict": told["verdict"],
+        "reason": told["reason"],
+    }

@@ -1,0 +1,208 @@
+"""`mrd://HOST:PORT/CONFIG?option=value&...`: where a reconstructor listens, and what it wants to hear."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from harness.wire.images import Match
+from harness.wire.limits import check_seconds
+from mrsim.errors import InputError
+from mrsim.formats.mrd_acquisition import Marks
+from mrsim.formats.mrd_xml import MAX_XML_BYTES
+from mrsim.formats.oversampling import Oversampling
+
+FORM = "mrd://HOST:PORT/CONFIG?option=value&..."
+DEFAULT_PORT = 9002
+NOISE_SAMPLES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class WireOptions:
+    """State how a session with a server is held.
+
+    Parameters
+    ----------
+    name
+        What the candidate was called.
+    host, port
+        Where it listens.
+    config
+        Name of a configuration, sent as CONFIG_FILE.
+    config_text
+        A configuration itself, sent as CONFIG_TEXT instead; None for none.
+    parameters
+        JSON object, sent as TEXT after the header; None for none.
+    marks
+        Flags that readouts carry.
+    oversampling
+        Convention of readout oversampling.
+    match
+        How the server counts its images.
+    noise_std
+        Standard deviation of a noise scan that goes first; None for none.
+    motion
+        Folder of a stream whose true motion goes along as a waveform; None for none.
+    nodelay
+        Whether readouts leave at once; off, Nagle's algorithm holds them back, to show what that costs.
+    wait
+        Whether a frame's last line waits for its image.
+    limit_s
+        How long the server may take for anything, seconds.
+    ready_s
+        How long it may take to say that it is ours, seconds; a stranger's does not, and this is waited for in
+        `open`.
+    """
+
+    name: str
+    host: str
+    port: int
+    config: str
+    config_text: str | None
+    parameters: str | None
+    marks: Marks
+    oversampling: Oversampling
+    match: Match
+    noise_std: float | None
+    motion: Path | None
+    nodelay: bool
+    wait: bool
+    limit_s: float
+    ready_s: float
+
+
+_KNOWN = {
+    "config_text": "FILE",
+    "flags": "slice,repetition",
+    "lines": "N",
+    "oversampling": "none",
+    "match": "repetition",
+    "parameters": "JSON or @FILE",
+    "noise": "STD",
+    "motion": "STREAM",
+    "nagle": "off",
+    "wait": "off",
+    "limit_s": "10",
+    "ready_s": "1",
+}
+
+
+def parse_wire(candidate: str) -> WireOptions:
+    """Read a candidate's name.
+
+    Raises
+    ------
+    InputError
+        If it has not the form, an option is unknown or wrong, or a file that it names cannot be read.
+    """
+    try:
+        parts = urlsplit(candidate)
+        port = DEFAULT_PORT if parts.port is None else parts.port
+        query = parse_qsl(
+            parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), max_num_fields=32
+        )
+    except ValueError as error:
+        raise InputError(f"candidate {candidate!r}: {error}; expected {FORM}") from None
+    if not parts.hostname or parts.username is not None or parts.fragment or not 1 <= port <= 65535:
+        raise InputError(f"candidate {candidate!r}: expected {FORM}")
+    said: dict[str, str] = {}
+    for key, value in query:
+        if key not in _KNOWN:
+            close = difflib.get_close_matches(key, _KNOWN, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise InputError(
+                f"candidate {candidate!r}: unknown option {key!r}; {hint}known: {', '.join(_KNOWN)}"
+            )
+        if key in said:
+            raise InputError(f"candidate {candidate!r}: option {key!r} comes twice")
+        said[key] = value
+    return _options(candidate, parts.hostname, port, unquote(parts.path[1:]), said)
+
+
+def _options(candidate: str, host: str, port: int, config: str, said: dict[str, str]) -> WireOptions:
+    def wrong(key: str, expected: str) -> InputError:
+        return InputError(f"candidate {candidate!r}: {key}={said[key][:60]!r}: expected {expected}")
+
+    def one_of(key: str, default: str, values: dict[str, Any]) -> Any:
+        if said.get(key, default) not in values:
+            raise wrong(key, ", ".join(values))
+        return values[said.get(key, default)]
+
+    def number(key: str, default: float | None, low: float) -> float | None:
+        if key not in said:
+            return default
+        try:
+            value = float(said[key])
+        except ValueError:
+            value = math.nan
+        if not low <= value < 1e9:
+            raise wrong(key, f"a number of {low:g} or more")
+        return value
+
+    switch = {"on": True, "off": False}
+    flags = said.get("flags", "slice,repetition")
+    chosen = set(flags.split(",")) if flags else set()
+    if not chosen <= {"slice", "repetition", "realtime"}:
+        raise wrong("flags", "slice, repetition, realtime, with commas between, or nothing")
+    lines = number("lines", None, 1)
+    config_text = _read(said["config_text"], "config_text") if "config_text" in said else None
+    if config_text is not None and config:
+        raise InputError(f"candidate {candidate!r}: a CONFIG and a config_text: give one of them")
+    if len(config.encode()) > 1023 or not config.isprintable():
+        raise InputError(f"candidate {candidate!r}: a CONFIG is a name of at most 1023 bytes")
+    limit_s, ready_s = number("limit_s", 10.0, 0), number("ready_s", 1.0, 0)
+    assert limit_s is not None
+    assert ready_s is not None
+    return WireOptions(
+        name=candidate,
+        host=host,
+        port=port,
+        config=config,
+        config_text=config_text,
+        parameters=_parameters(candidate, said["parameters"]) if "parameters" in said else None,
+        marks=Marks(
+            slices="slice" in chosen,
+            repetitions="repetition" in chosen,
+            lines=None if lines is None else int(lines),
+            real_time="realtime" in chosen,
+        ),
+        oversampling=one_of("oversampling", "none", {c.value: c for c in Oversampling}),
+        match=one_of("match", "repetition", {m.value: m for m in Match}),
+        noise_std=number("noise", None, 0),
+        motion=Path(said["motion"]) if "motion" in said else None,
+        nodelay=not one_of("nagle", "off", switch),
+        wait=one_of("wait", "off", switch),
+        limit_s=check_seconds(limit_s, "limit_s"),
+        ready_s=ready_s,
+    )
+
+
+def _read(path: str, key: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_XML_BYTES + 1)
+        if len(data) > MAX_XML_BYTES:
+            raise InputError(f"{key} {path}: more than {MAX_XML_BYTES} bytes")
+        return data.decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{key} {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{key} {path}: it is not UTF-8") from None
+
+
+def _parameters(candidate: str, text: str) -> str:
+    """Return parameters in the form that servers read: an object with the key "parameters"."""
+    if text.startswith("@"):
+        text = _read(text[1:], "parameters")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"candidate {candidate!r}: parameters: expected a JSON object, or @FILE with one")
+    return json.dumps(value if "parameters" in value else {"parameters": value})

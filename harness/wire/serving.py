@@ -1,0 +1,305 @@
+"""One session of the server's side: a scan comes in message by message, its images go back.
+
+The session's thread receives and reconstructs; another sends the images, so that a client that sends all of
+its readouts before it reads an image does not bring both to a halt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.candidates.registry import Builder
+from harness.realtime.gate import one_line
+from harness.wire.images import Stamps, image_to_wire
+from harness.wire.limits import Kind, Limits, PeerGone, WireError
+from harness.wire.session import Channel, clock_name, printable, word
+from mrsim.errors import InputError, MrsimError
+from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
+from mrsim.formats.mrd_header import Encoding, xml_to_encoding
+from mrsim.stream.stream import Header, Readout
+from recon.protocol import Image, Reconstructor
+
+_CONFIG = frozenset({Kind.CONFIG_FILE, Kind.CONFIG_TEXT, Kind.CLOSE})
+_HEADER = frozenset({Kind.HEADER, Kind.TEXT, Kind.CLOSE})
+_DATA = frozenset({Kind.ACQUISITION, Kind.WAVEFORM, Kind.TEXT, Kind.CLOSE})
+_FRAME_ENDS = Flag.LAST_IN_SLICE | Flag.LAST_IN_REPETITION
+_DRAIN_S = 1.0
+MAX_STAMPS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """Bound what one session may have.
+
+    Parameters
+    ----------
+    wire
+        Sizes and times of messages.
+    idle_s
+        Time between two messages, seconds.
+    scan_bytes
+        Fully sampled k-space of one frame, all coils.
+    queue_bytes
+        Images that the peer has not read yet.
+    """
+
+    wire: Limits = field(default_factory=lambda: Limits(image_bytes=0))
+    idle_s: float = 30.0
+    scan_bytes: int = 256 << 20
+    queue_bytes: int = 64 << 20
+
+
+class Session:
+    """Serve one connection, from its first message to its end.
+
+    Parameters
+    ----------
+    channel
+        The connection.
+    build
+        Makes a fresh reconstructor.
+    limits
+        What the session may have.
+    assumed
+        Fields of `Header` for what a stranger's header leaves out.
+    """
+
+    def __init__(
+        self, channel: Channel, build: Builder, limits: ServiceLimits, assumed: dict[str, Any]
+    ) -> None:
+        self._channel, self._build, self._limits, self._assumed = channel, build, limits, assumed
+        self._outbox = _Outbox(channel, limits)
+        self._inner: Reconstructor | None = None
+        self._header: Header | None = None
+        self._last: Any = None
+        self._rows: deque[tuple[int, int, int]] = deque(maxlen=MAX_STAMPS)
+        self._lock = threading.Lock()  # a candidate may emit from any thread
+        self.config = ""
+        self.lines = self.images = self.ignored = 0
+
+    def run(self) -> str | None:
+        """Serve, and return what went wrong in one line; None where nothing did."""
+        told = self._guarded()
+        try:
+            if self._inner is not None:
+                self._inner.close()
+        except Exception as error:
+            told = told or self._failed("error", one_line(error))
+        told = self._outbox.finish() or told
+        try:
+            self._channel.send_close()
+        except WireError:
+            return told
+        self._channel.end_sending()
+        if told is not None:
+            self._channel.drain(_DRAIN_S)
+        return told
+
+    def _guarded(self) -> str | None:
+        try:
+            self._serve()
+        except PeerGone as error:
+            return str(error)
+        except InputError as error:
+            return self._failed("refused", " ".join(str(error).split()))
+        except (WireError, MrsimError) as error:
+            return self._failed("error", " ".join(str(error).split()))
+        except MemoryError:
+            return self._failed("error", "not enough memory for this scan")
+        except (Exception, SystemExit) as error:
+            return self._failed("error", f"the candidate raised {one_line(error)}")
+        return None
+
+    def _failed(self, what: str, told: str) -> str:
+        with contextlib.suppress(WireError):  # the log has it, if the peer cannot be told
+            self._channel.send(word(what, error=told[:300]))
+        return told
+
+    def _serve(self) -> None:
+        first = self._receive(_CONFIG)
+        if first.kind is Kind.CLOSE:
+            return
+        # Said in the log and used for nothing: what is served was chosen here, not by the peer.
+        self.config = printable(str(first.content), 60)
+        while (message := self._receive(_HEADER)).kind is Kind.TEXT:
+            self.ignored += 1
+        if message.kind is Kind.CLOSE:
+            return
+        encoding = xml_to_encoding(message.content, "the header that was sent")
+        if encoding.exact:
+            self._channel.send(word("hello", clock=clock_name()))
+        if self._known(encoding, None):
+            self._open(encoding, None)
+        if encoding.exact:
+            self._channel.send(word("ready"))
+        counting = _Counting(encoding)
+        while (message := self._receive(_DATA)).kind is not Kind.CLOSE:
+            received_ns = time.perf_counter_ns()
+            acquisition = message.content
+            if message.kind is not Kind.ACQUISITION or acquisition.flags & int(NOT_IMAGING):
+                self.ignored += 1
+                continue
+            self._line(encoding, acquisition, counting, received_ns)
+
+    def _receive(self, allowed: frozenset[Kind]) -> Any:
+        self._outbox.check()
+        self._waiting_ns = time.perf_counter_ns()
+        return self._channel.receive(allowed, self._limits.idle_s)
+
+    def _known(self, encoding: Encoding, coils: int | None) -> bool:
+        return (encoding.coils or self._assumed.get("coils") or coils) is not None
+
+    def _open(self, encoding: Encoding, coils: int | None) -> None:
+        assumed = {k: v for k, v in self._assumed.items() if getattr(encoding, k, None) is None}
+        if encoding.coils is None and "coils" not in assumed:
+            assumed["coils"] = coils
+        header = encoding.header(**assumed)
+        size = header.matrix[0] * header.matrix[1] * header.coils * 8
+        if size > self._limits.scan_bytes:
+            most = self._limits.scan_bytes >> 20
+            raise InputError(
+                f"a scan of {header.matrix[0]} x {header.matrix[1]} with {header.coils} coils needs "
+                f"{size >> 20} MiB a frame: at most {most} MiB are served (--max-mib)"
+            )
+        self._header = header
+        inner = self._build()
+        inner.open(Header.from_dict(header.to_dict()), self._emit)
+        self._inner = inner
+
+    def _line(self, encoding: Encoding, acquisition: Any, counting: _Counting, received_ns: int) -> None:
+        if self._inner is None:
+            self._open(encoding, int(acquisition.active_channels))
+        assert self._header is not None
+        assert self._inner is not None
+        readout = counting.readout(acquisition, self._header)
+        with self._lock:
+            self._last = acquisition
+            self._rows.append((readout.index, self._waiting_ns, received_ns))
+        self.lines += 1
+        self._inner.push(readout)
+
+    def _emit(self, image: Image) -> None:
+        done_ns = time.perf_counter_ns()
+        assert self._header is not None
+        with self._lock:
+            rows, last = tuple(self._rows), self._last
+            self._rows.clear()
+        if last is None:
+            raise WireError("the candidate emitted an image before the first line")
+        self._outbox.put(image_to_wire(image, self._header, last, Stamps(rows, done_ns)))
+        self.images += 1
+
+
+class _Counting:
+    """Number the lines of a scan: as they say themselves where they are ours, else as they arrive.
+
+    A stranger's frame may have fewer lines than its header lets expect, so its last line, if flagged, is
+    given the last number of its frame; a new repetition begins a frame.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding, self._frames = encoding, Counter()
+        self._next = 0
+        self._repetition: int | None = None
+
+    def readout(self, acquisition: Any, header: Header) -> Readout:
+        """Return an acquisition as a readout.
+
+        Raises
+        ------
+        InputError
+            If it is no line of this scan.
+        """
+        encoding, per_frame = self._encoding, header.lines_per_frame
+        if encoding.exact:
+            index = int(acquisition.scan_counter)
+            return from_acquisition(acquisition, encoding, header, index, self._frames)
+        repetition = int(acquisition.idx.repetition)
+        if self._repetition not in (None, repetition) and self._next % per_frame:
+            self._next += per_frame - self._next % per_frame
+        self._repetition = repetition
+        index = self._next
+        if acquisition.flags & int(_FRAME_ENDS):
+            index += per_frame - 1 - index % per_frame
+        self._next = index + 1
+        came = from_acquisition(acquisition, encoding, header, index, self._frames)
+        return Readout(index, index // per_frame, came.ky, came.t_ns, came.samples)
+
+
+class _Outbox:
+    """Send images in the order that they were emitted in, from a thread of its own; bounded."""
+
+    def __init__(self, channel: Channel, limits: ServiceLimits) -> None:
+        self._channel, self._limits = channel, limits
+        self._queue: deque[Any] = deque()
+        self._bytes, self._ended = 0, False
+        self._lost: WireError | None = None
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, image: Any) -> None:
+        """Queue an image.
+
+        Raises
+        ------
+        WireError
+            If the peer is gone, or has not read for too long.
+        """
+        size = image.data.nbytes
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._send_all, daemon=True)
+                self._thread.start()
+            room = self._changed.wait_for(
+                lambda: (
+                    self._lost is not None
+                    or self._bytes + size <= self._limits.queue_bytes
+                    or not self._bytes
+                ),
+                self._limits.wire.message_s,
+            )
+            self.check()
+            if not room:
+                raise WireError(f"the peer stopped reading: {self._bytes >> 20} MiB of images wait for it")
+            self._queue.append(image)
+            self._bytes += size
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raise what sending raised, if it did."""
+        if self._lost is not None:
+            raise self._lost
+
+    def finish(self) -> str | None:
+        """Send what is left, end the thread, and return what went wrong."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()  # every flush of it has a limit, and the first that fails is the last
+        return None if self._lost is None else str(self._lost)
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._ended)
+                if not self._queue:
+                    return
+                image = self._queue.popleft()
+            try:
+                self._channel.send(image)
+            except WireError as error:
+                self._lost = error
+                self._channel.abort()  # wakes the session's thread, too
+            with self._changed:
+                self._bytes -= image.data.nbytes
+                if self._lost is not None:
+                    self._queue.clear()
+                self._changed.notify_all()
+            if self._lost is not None:
+                return

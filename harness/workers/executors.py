@@ -1,0 +1,323 @@
+"""Where independent pieces of work are done: processes of this machine, or a Dask cluster.
+
+Whoever has work takes any `concurrent.futures.Executor`. Every local worker is a process of its own, with
+one thread, in a pool of its own: one that dies costs its piece of work alone, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from harness.realtime.environment import usable_cores
+from mrsim.errors import InputError, MissingExtraError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_WORKERS = 1024
+MAX_ATTEMPTS = 3
+"""Workers that one piece of work may lose before it is given up."""
+CONNECT_S = 20.0
+WORKERS_S = 120.0
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+_environment = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Hold an executor and the number of pieces of work that it does at a time."""
+
+    executor: Executor
+    workers: int
+    shared: bool
+    """Whether others may work on the same machines, so that no time taken there is a measurement."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T, R]):
+    """Carry what came of a piece of work: a result, or the error that it ended with."""
+
+    task: T
+    result: R | None
+    error: BaseException | None
+
+
+@contextlib.contextmanager
+def engine(workers: int | None = None, cluster: str | None = None) -> Iterator[Engine]:
+    """Open the place where work is done, and close it at the end.
+
+    Parameters
+    ----------
+    workers
+        Local processes; None for one a core.
+    cluster
+        Address of a Dask scheduler, such as tcp://127.0.0.1:8786; None for local processes.
+
+    Raises
+    ------
+    InputError
+        If both are given, a number is out of range, or no cluster answers there.
+    MissingExtraError
+        If `distributed` is not installed and a cluster is asked for.
+    """
+    if cluster is not None:
+        if workers is not None:
+            raise InputError("--workers and --cluster: a cluster has its own workers; give one of the two")
+        with _dask(cluster) as opened:
+            yield opened
+        return
+    count = usable_cores() if workers is None else workers
+    if not 1 <= count <= MAX_WORKERS:
+        raise InputError(f"workers = {count}: expected 1 to {MAX_WORKERS}")
+    local = LocalProcesses(count)
+    try:
+        yield Engine(local, count, shared=False)
+    except BaseException:
+        local.stop()
+        raise
+    local.shutdown()
+
+
+def run_all(
+    engine: Engine,
+    function: Callable[[T], R],
+    tasks: Iterable[T],
+    done: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome[T, R]]:
+    """Do pieces of work in whatever order they end; few of them wait at a time, however many there are.
+
+    Parameters
+    ----------
+    engine
+        Where.
+    function
+        What is done with each; it and its argument must be picklable.
+    tasks
+        The pieces.
+    done
+        Asked before another piece is begun; True begins no more.
+
+    Yields
+    ------
+    outcome
+        A piece whose worker died is begun again, at most `MAX_ATTEMPTS` times in all.
+    """
+    waiting = iter(tasks)
+    running: dict[Future[R], tuple[T, int]] = {}
+    again: deque[tuple[T, int]] = deque()
+    while True:
+        while len(running) < 2 * engine.workers and not done():
+            task, attempt = again.popleft() if again else (next(waiting, None), 1)
+            if task is None:
+                break
+            running[engine.executor.submit(function, task)] = task, attempt
+        if not running:
+            return
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task, attempt = running.pop(future)
+            error = future.exception()
+            if error is None:
+                yield Outcome(task, future.result(), None)
+            elif not worker_died(error):
+                yield Outcome(task, None, error)
+            elif attempt < MAX_ATTEMPTS:
+                again.append((task, attempt + 1))
+            else:
+                yield Outcome(task, None, InputError(f"its worker died {attempt} times: {error}"))
+
+
+def worker_died(error: BaseException) -> bool:
+    """Return whether a piece of work ended because its worker did (the memory ran out, a node went down)."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+
+
+class LocalProcesses(Executor):
+    """Run work in processes of this machine, one thread each.
+
+    `ProcessPoolExecutor` loses everything that is under way when one of its processes dies. Here each
+    worker is a pool of one, so that its death is nobody else's; it is replaced when the next piece is due.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._lock = threading.RLock()
+        self._slots = [_Slot() for _ in range(workers)]
+        self._queue: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._closed = False
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes that are up."""
+        return [slot.pid for slot in self._slots if slot.pid]
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queue a call; see `concurrent.futures.Executor.submit`."""
+        if kwargs:
+            raise TypeError("LocalProcesses.submit takes positional arguments alone")
+        outer: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("these workers have been shut down")
+            self._queue.append((outer, fn, args))
+        self._fill()
+        return outer
+
+    def _fill(self) -> None:
+        with self._lock:
+            for slot in self._slots:
+                while not slot.busy and self._queue and not self._closed:
+                    outer, fn, args = self._queue.popleft()
+                    if not outer.set_running_or_notify_cancel():
+                        continue
+                    slot.busy = True
+                    try:
+                        inner = slot.submit(fn, *args)
+                    except BaseException as error:
+                        slot.close(wait=False)
+                        slot.busy = False
+                        outer.set_exception(error)
+                        continue
+                    inner.add_done_callback(functools.partial(self._ended, slot, outer))
+
+    def _ended(self, slot: _Slot, outer: Future[Any], inner: Future[Any]) -> None:
+        error = CancelledWork() if inner.cancelled() else inner.exception()
+        with self._lock:
+            if isinstance(error, BrokenExecutor):
+                slot.close(wait=False)
+            slot.busy = False
+        if error is not None:
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
+        self._fill()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Close; see `concurrent.futures.Executor.shutdown`."""
+        with self._lock:
+            self._closed = True
+            queue, self._queue = self._queue, deque()
+        for outer, _, _ in queue:
+            outer.cancel()
+        for slot in self._slots:
+            slot.close(wait=wait)
+
+    def stop(self) -> None:
+        """End all processes at once, whatever they are doing."""
+        with self._lock:
+            self._closed = True
+            pids = self.pids
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        self.shutdown(wait=True)
+
+
+class CancelledWork(BrokenExecutor):
+    """Tell that a worker was shut down with a piece of work before it."""
+
+
+class _Slot:
+    """Hold one worker: a pool of one process, made when it is needed."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.pid = 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
+            # Libraries read the number of their threads when they are loaded: the process is born with it.
+            with _environment:
+                before = {name: os.environ.get(name) for name in ONE_THREAD}
+                os.environ.update(ONE_THREAD)
+                try:
+                    born = self._pool.submit(os.getpid)
+                finally:
+                    for name, value in before.items():
+                        if value is None:
+                            del os.environ[name]
+                        else:
+                            os.environ[name] = value
+            born.add_done_callback(self._born)
+        return self._pool.submit(fn, *args)
+
+    def _born(self, future: Future[int]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.pid = future.result()
+
+    def close(self, *, wait: bool) -> None:
+        pool, self._pool, self.pid = self._pool, None, 0
+        if pool is not None:
+            pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Prepare a worker: it leaves Ctrl-C to its parent, and ends when its parent does, even by SIGKILL."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _dask(address: str) -> Iterator[Engine]:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise MissingExtraError("distributed", "cluster", "--cluster") from None
+    try:
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, ImportError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"--cluster {address}: no Dask scheduler answers there: {text}") from None
+    try:
+        try:
+            client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError:
+            raise InputError(f"--cluster {address}: no worker within {WORKERS_S:g} s; start some") from None
+        threads = client.nthreads()
+        for worker, count in threads.items():
+            if count != 1:
+                raise InputError(
+                    f"--cluster {address}: worker {worker} has {count} threads; start workers with "
+                    "--nthreads 1"
+                )
+        executor = client.get_executor(pure=False)
+        try:
+            yield Engine(executor, len(threads), shared=True)
+        except BaseException:
+            executor.shutdown(wait=False)  # what was sent and not begun is called off
+            raise
+        executor.shutdown()
+    finally:
+        client.close()

@@ -1,0 +1,231 @@
+"""One course of a phantom's motion: where every region is at any instant, and how it is seen."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.polygon import Polygon, centroids
+from mrsim.anatomy.shapes import Ellipse, Shape
+from mrsim.errors import InputError
+from mrsim.motion.courses import Drive
+from mrsim.motion.drives import Derived
+from mrsim.scanner.render import Grid
+from mrsim.seeds import check_seed, child
+
+Array = NDArray[np.float64]
+
+
+class Anatomy:
+    """Tell where the regions of a phantom are, exactly and at any instant.
+
+    Parameters
+    ----------
+    phantom
+        The phantom.
+    seed
+        Seed of the scan; it fixes the course of every motion.
+
+    Raises
+    ------
+    InputError
+        If the seed is not a whole number from 0 to 2^63 - 1.
+    """
+
+    def __init__(self, phantom: Phantom, seed: int) -> None:
+        self.phantom, self.seed = phantom, check_seed(seed)
+        self.drives: dict[str, Drive] = {}
+        for name, motion in phantom.motions.items():
+            if isinstance(motion, Derived):
+                self.drives[name] = motion.derive(self.drives)
+            else:
+                self.drives[name] = motion.drive(child(self.seed, "motion", name))
+        regions = phantom.regions
+        self.moves = np.array([r.moves for r in regions])
+        self.deforms = np.array([r.deforms for r in regions])
+        self._rest = np.array([r.shape.center for r in regions])
+
+    def values(self, t_ns: ArrayLike) -> Array:
+        """Return the value of each region's first motion, shape (n, regions), float64, metres."""
+        drives = self._drive_values(t_ns)
+        return np.stack([drives[r.motion] for r in self.phantom.regions], axis=-1)
+
+    def shift(self, t_ns: ArrayLike) -> Array:
+        """Return how far each region is from where it rests, (x, y, z), shape (n, regions, 3), metres."""
+        return self._summed(t_ns, "direction", slice(0, 3))
+
+    def stretch(self, t_ns: ArrayLike) -> Array:
+        """Return how much each region is stretched along (x, y, z), 1 for not, shape (n, regions, 3)."""
+        return np.asarray(1 + self._summed(t_ns, "stretch_per_m", slice(0, 3)), np.float64)
+
+    def displacement(self, t_ns: ArrayLike) -> Array:
+        """Compute how far each region is from where it rests.
+
+        Parameters
+        ----------
+        t_ns
+            Instants from the start of the scan, shape (n,), nanoseconds.
+
+        Returns
+        -------
+        displacement
+            (x, y) in the plane, shape (n, regions, 2), float64, metres.
+        """
+        return self._summed(t_ns, "direction", slice(0, 2))
+
+    def centers(self, t_ns: ArrayLike) -> Array:
+        """Return the centroid (x, y) of each region, shape (n, regions, 2), float64, metres."""
+        centers: Array = self._rest + self.displacement(t_ns)
+        for i, region in enumerate(self.phantom.regions):
+            if region.vertex_share is not None and region.moves:
+                centers[:, i] = centroids(self.vertices(i, t_ns))
+        return centers
+
+    def axes(self, t_ns: ArrayLike) -> Array:
+        """Return the matrices that map the unit disc onto the ellipses that deform, metres.
+
+        Shape (n, deforming ellipses, 2, 2), float64; see `Ellipse.axes`.
+        """
+        shapes = [r.shape for r in self.phantom.regions]
+        which = [i for i, s in enumerate(shapes) if self.deforms[i] and isinstance(s, Ellipse)]
+        rest = np.array([s.axes for i, s in enumerate(shapes) if i in which and isinstance(s, Ellipse)])
+        stretch = self.stretch(t_ns)[:, which, :2]
+        axes: Array = stretch[..., None] * rest.reshape(-1, 2, 2)
+        return axes
+
+    def vertices(self, number: int, t_ns: ArrayLike) -> Array:
+        """Return the corners of a polygon region at each instant, shape (n, corners, 2), metres."""
+        region = self.phantom.regions[number]
+        if not isinstance(region.shape, Polygon):
+            raise InputError(f"{self.phantom.name}: region {region.name!r}: not a polygon")
+        corners = region.shape.vertices
+        share = np.ones(len(corners)) if region.vertex_share is None else np.array(region.vertex_share)
+        drives, count = self._drive_values(t_ns), np.size(t_ns)
+        move = np.zeros((count, *corners.shape))
+        for follow in region.follows:
+            about = (corners - np.array(region.shape.center)) * np.array(follow.stretch_per_m[:2])
+            way = share[:, None] * np.array(follow.direction[:2]) + about
+            move += drives[follow.motion][:, None, None] * way
+        moved: Array = corners + move
+        return moved
+
+    def depth(self, number: int, t_ns: ArrayLike) -> tuple[Array, Array]:
+        """Return the height of a solid region's centre and half its height, each of shape (n,), metres."""
+        depth = self.phantom.regions[number].depth
+        if depth is None:
+            whole = np.zeros(np.size(t_ns))
+            return whole, np.full(np.size(t_ns), math.inf)
+        shift, stretch = self.shift(t_ns)[:, number, 2], self.stretch(t_ns)[:, number, 2]
+        return depth.center_z + shift, depth.half * stretch
+
+    def centroid(self, region: str, t_ns: ArrayLike) -> Array:
+        """Return the centroid (x, y) of a region at each instant, shape (n, 2), or (2,) for one; metres.
+
+        A solid is not tilted, so that this is its centroid as it is seen, too.
+        """
+        path = self.centers(t_ns)[:, self.phantom.index(region)]
+        return path if np.ndim(t_ns) else path[0]
+
+    def outline(self, region: str, t_ns: int) -> Shape | None:
+        """Return a region's shape at an instant as the slice sees it; None if it is not seen.
+
+        A solid is seen where it fills at least a half of the slice; see `Slice.seen_share`.
+        """
+        i = self.phantom.index(region)
+        entry, scale = self.phantom.regions[i], self._seen(i, t_ns)
+        if scale == 0:
+            return None
+        if isinstance(entry.shape, Polygon):
+            corners = self.vertices(i, t_ns)[0]
+            middle = centroids(corners)
+            return entry.shape.moved(middle + scale * (corners - middle))
+        if not isinstance(entry.shape, Ellipse):
+            raise InputError(f"{self.phantom.name}: region {region!r}: its shape has no outline that moves")
+        x, y = self._rest[i] + self.displacement(t_ns)[0, i]
+        stretch = self.stretch(t_ns)[0, i] * scale
+        at = Ellipse((float(x), float(y)), entry.shape.semi_axes, entry.shape.angle)
+        return at.stretched(float(stretch[0]), float(stretch[1]))
+
+    def mask(
+        self, region: str, t_ns: int, matrix: tuple[int, int], fov_m: tuple[float, float]
+    ) -> NDArray[np.bool_]:
+        """Return the pixels whose centre lies in a region as it is seen, children included.
+
+        Parameters
+        ----------
+        region
+            Its name.
+        t_ns
+            Instant from the start of the scan, nanoseconds.
+        matrix
+            Rows and columns.
+        fov_m
+            Field of view along y and x, metres.
+
+        Returns
+        -------
+        mask
+            Shape `matrix`, bool.
+        """
+        i = self.phantom.index(region)
+        entry = self.phantom.regions[i]
+        x, y = Grid(matrix, fov_m).pixels()
+        if not isinstance(entry.shape, Ellipse):
+            outline = self.outline(region, t_ns)
+            return np.zeros(matrix, np.bool_) if outline is None else outline.inside(x, y)
+        scale = self._seen(i, t_ns)
+        if scale == 0:
+            return np.zeros(matrix, np.bool_)
+        shift = self.displacement(t_ns)[0, i]
+        stretch = self.stretch(t_ns)[0, i] * scale
+        # Points are taken back to where the region is at rest.
+        cx, cy = self._rest[i]
+        return entry.shape.inside(
+            cx + (x - cx - shift[0]) / stretch[0], cy + (y - cy - shift[1]) / stretch[1]
+        )
+
+    def check_fits(self, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
+        """Raise an error if a region leaves its parent or the field of view, or is stretched to nothing.
+
+        Parameters
+        ----------
+        fov_m
+            Field of view along y and x, metres.
+        stop_ns
+            End of the scan, nanoseconds.
+        where
+            How the error names the phantom.
+
+        Raises
+        ------
+        InputError
+            It names the region, the key, and the instant of the scan.
+        """
+        from mrsim.anatomy.containment import check_containment  # it needs this module
+
+        check_containment(self, fov_m, stop_ns, where)
+
+    def _seen(self, number: int, t_ns: int) -> float:
+        slice_ = self.phantom.slice_
+        if slice_ is None or self.phantom.regions[number].depth is None:
+            return 1.0
+        center, half = self.depth(number, t_ns)
+        return slice_.seen_share(float(center[0]), float(half[0]))
+
+    def _drive_values(self, t_ns: ArrayLike) -> dict[str, Array]:
+        times = np.atleast_1d(np.asarray(t_ns, np.int64))
+        used = {f.motion for r in self.phantom.regions for f in r.follows} | {"static"}
+        return {name: self.drives[name].at(times) for name in used}
+
+    def _summed(self, t_ns: ArrayLike, key: str, part: slice) -> Array:
+        drives = self._drive_values(t_ns)
+        width = len(range(*part.indices(3)))
+        out = np.zeros((np.size(t_ns), len(self.phantom.regions), width))
+        for i, region in enumerate(self.phantom.regions):
+            for n, follow in enumerate(region.follows):
+                moved = drives[follow.motion][:, None] * np.array(getattr(follow, key)[part])
+                out[:, i] = moved if n == 0 else out[:, i] + moved
+        return out

@@ -1,0 +1,196 @@
+"""What is scanned: nested regions with a shape, a tissue and a motion, from a TOML definition.
+
+A region's contrast counts relative to its parent: it replaces the parent where it lies, so the whole
+transform stays a sum of closed forms. Lengths are metres inside, and positions are (x, y): x along the
+readout (columns), y along the phase encode (rows, head-foot; +y is towards the feet).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mrsim.anatomy.phantom_file import Keys, Table, apply_overrides, emit, parse, read_text
+from mrsim.anatomy.region import STATIC, Follow, Region
+from mrsim.anatomy.region_tables import read_region, read_slice
+from mrsim.errors import InputError
+from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
+from mrsim.physics.slices import Slice
+
+if TYPE_CHECKING:
+    from mrsim.anatomy.anatomy import Anatomy
+
+__all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
+
+MAX_REGIONS = 512
+_BOUNDARY_POINTS = 90
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Hold a phantom: what is there and how it moves, before a seed makes one course of it.
+
+    Parameters
+    ----------
+    name
+        Short name.
+    title
+        One line that says what it is.
+    target
+        Name of the region that is tracked.
+    regions
+        All regions.
+    motions
+        All motions by name; "static" is always among them.
+    text
+        The definition in TOML with every override applied; `from_text` gives the phantom again.
+    slice_
+        The slice that is excited; None for a phantom of two dimensions.
+    """
+
+    name: str
+    title: str
+    target: str
+    regions: tuple[Region, ...]
+    motions: Mapping[str, AnyMotion]
+    text: str
+    slice_: Slice | None = None
+
+    @classmethod
+    def from_text(cls, text: str, *, name: str = "phantom", where: str = "phantom text") -> Phantom:
+        """Read a definition.
+
+        Parameters
+        ----------
+        text
+            TOML.
+        name
+            Short name, where the text does not say one.
+        where
+            How errors name it.
+
+        Raises
+        ------
+        InputError
+            If it is not a phantom: the error names the region and the key.
+        """
+        return _build(parse(text, where), name, where)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """Return the names of all regions in order."""
+        return tuple(r.name for r in self.regions)
+
+    def index(self, region: str) -> int:
+        """Return the number of a region.
+
+        Raises
+        ------
+        InputError
+            If there is none of this name.
+        """
+        if region not in self.region_names:
+            raise InputError(
+                f"{self.name}: region {region!r} is not known; known: {', '.join(self.region_names)}"
+            )
+        return self.region_names.index(region)
+
+    def animate(self, seed: int) -> Anatomy:
+        """Return the course of all motions that belongs to a seed."""
+        from mrsim.anatomy.anatomy import Anatomy  # it needs this module
+
+        return Anatomy(self, seed)
+
+
+def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom:
+    """Load a phantom.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped phantom such as "quasar", or path of a .toml file.
+    overrides
+        New values by dotted key, such as {"motion.breathing.amplitude_mm": 20} or
+        {"region.target.center_mm": [0, 10]}.
+
+    Raises
+    ------
+    InputError
+        If there is no such phantom, or its definition is wrong: the error names the file, the region
+        and the key.
+    """
+    text, where = read_text(name_or_path)
+    table = apply_overrides(parse(text, where), overrides or {}, where)
+    path = Path(name_or_path)
+    embed_traces(table, path.parent if path.suffix == ".toml" else None, where)
+    name = re.sub("[^A-Za-z0-9_-]+", "-", path.stem)[:60] or "phantom"
+    return _build(table, name, where)
+
+
+def _build(table: Table, name: str, where: str) -> Phantom:
+    keys = Keys(table, where)
+    name = keys.name("name", name)
+    title = keys.text("title")
+    target = keys.name("target")
+    motions = read_motions(keys.take("motion", {}), where)
+    slice_ = read_slice(table["slice"], where) if "slice" in table else None
+    keys.take("slice", {})
+    entries = keys.take("region", [])
+    keys.done()
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_REGIONS:
+        raise InputError(f"{where}: region: expected 1 to {MAX_REGIONS} [[region]] tables")
+    drafts = [read_region(entry, i, motions, where) for i, entry in enumerate(entries)]
+    by_name = {r.name: r for r in drafts}
+    if len(by_name) < len(drafts):
+        twice = next(r.name for i, r in enumerate(drafts) if r.name in {d.name for d in drafts[:i]})
+        raise InputError(f"{where}: region {twice!r}: the name is used twice")
+    if target not in by_name:
+        raise InputError(f"{where}: target = {target!r}: no such region; known: {', '.join(by_name)}")
+    regions = tuple(_inherit(r, by_name, where) for r in drafts)
+    for region in regions:
+        if region.depth is not None and slice_ is None:
+            raise InputError(
+                f"{where}: region {region.name!r}: it extends along z, and there is no [slice]: add one with "
+                "its thickness_mm, or make the region flat"
+            )
+        _check_inside_parent(region, by_name, where)
+    return Phantom(name, title, target, regions, motions, emit({"name": name, **table}), slice_)
+
+
+def _inherit(region: Region, by_name: Mapping[str, Region], where: str) -> Region:
+    """Return the region with its motion: its own, or that of the nearest ancestor that names one."""
+    seen = [region.name]
+    at = region
+    while at.parent is not None:
+        if at.parent not in by_name:
+            raise InputError(f"{where}: region {at.name!r}: parent = {at.parent!r}: no such region")
+        if at.parent in seen:
+            raise InputError(f"{where}: region {region.name!r}: parent: a circle: {' in '.join(seen)}")
+        at = by_name[at.parent]
+        seen.append(at.name)
+    if region.follows:
+        return region
+    # An ancestor's stretch is its own: a child keeps its form unless it says otherwise.
+    source = next((by_name[n] for n in seen if by_name[n].follows), None)
+    rigid = () if source is None else source.follows
+    follows = tuple(Follow(f.motion, f.direction, (0.0, 0.0, 0.0)) for f in rigid)
+    return dataclasses.replace(region, follows=follows)
+
+
+def _check_inside_parent(region: Region, by_name: Mapping[str, Region], where: str) -> None:
+    if region.parent is None:
+        return
+    edge = region.shape.boundary(_BOUNDARY_POINTS)
+    outside = ~by_name[region.parent].shape.inside(edge[:, 0], edge[:, 1])
+    if outside.any():
+        x, y = edge[int(np.argmax(outside))] * 1e3
+        raise InputError(
+            f"{where}: region {region.name!r}: center_mm, semi_axes_mm: at rest it leaves its parent "
+            f"{region.parent!r} at ({x:.1f}, {y:.1f}) mm"
+        )

@@ -1,0 +1,322 @@
+"""Sequences as Pulseq files: the scan's bSSFP and its order of rows, for a scanner or another simulator.
+
+A TR has four blocks: the slice-selective pulse, the prephasers, the readout and the rewinders. All three
+axes are balanced, the pulse's phase alternates and the receiver's with it. TE is from the middle of the pulse
+to the sample at k = 0, the one at nx // 2. A file keeps six digits of an amplitude, so ramps are chosen such
+that six digits hold what is meant.
+
+Layton et al. 2017, 10.1002/mrm.26235.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError, MissingExtraError
+from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
+from mrsim.stream.stream import Header, ky_range
+
+MAX_LINES = 1 << 16
+TICK_NS = 10_000  # raster of gradients and blocks
+MAX_GRADIENT = 0.040 * GYROMAGNETIC_HZ_PER_T  # 40 mT/m, in Hz/m
+MAX_SLEW = 150.0 * GYROMAGNETIC_HZ_PER_T  # 150 T/m/s, in Hz/m/s
+_TICK = TICK_NS * 1e-9
+_PULSE, _RAMP = 40, 10  # ticks: the pulse lasts 0.4 ms, its gradient and the readout's rise in 0.1 ms
+_TIME_BANDWIDTH = 2.0
+_RF_DEAD_S, _RF_RING_S, _ADC_DEAD_S = 100e-6, 30e-6, 10e-6
+_TOLERANCE = 5e-7  # of the largest |k|: what six digits may cost a readout
+
+
+@dataclass(frozen=True)
+class _Lobe:
+    """Hold a trapezoid: amplitude in Hz/m, times in ticks."""
+
+    amplitude: float
+    rise: int
+    flat: int
+
+    @property
+    def area(self) -> float:
+        return self.amplitude * (self.rise + self.flat) * _TICK
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Hold the timing of a TR: blocks in ticks, the readout's dwell in nanoseconds."""
+
+    before: int
+    readout: _Lobe
+    after: int
+    dwell_ns: int
+    adc_delay_ns: int
+    select: _Lobe
+    prephase_x: _Lobe
+    rewind_x: _Lobe
+
+
+def write_seq(
+    header: Header,
+    ky: NDArray[np.integer[Any]],
+    path: str | Path,
+    *,
+    slice_m: float = 0.02,
+    half_flip: bool = True,
+    dummies: int = 0,
+) -> Path:
+    """Write a scan's sequence as a .seq file.
+
+    Its k-space is the scan's to 1e-6 of the largest |k| where six digits allow it, else to 5e-6; fields of
+    view whose steps are round numbers are exact.
+
+    Parameters
+    ----------
+    header
+        The protocol.
+    ky
+        Rows in the order in which they are read, centred, shape (lines,): `Stream.ky`, or part of it.
+    path
+        File to write; it ends in .seq. It appears when it is whole.
+    slice_m
+        Thickness of the slice, metres.
+    half_flip
+        Whether a pulse of half the flip angle and opposite phase comes TR / 2 before the first one.
+    dummies
+        TRs at ky = 0 that run before the first line, without a readout.
+
+    Returns
+    -------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the timing is not on the raster or cannot be held within 40 mT/m and 150 T/m/s, or a row is
+        outside of the matrix.
+    MissingExtraError
+        If pypulseq is not installed.
+    """
+    rows, target = np.asarray(ky, np.int64), Path(path)
+    _check(header, rows, target, slice_m, dummies)
+    plan = _plan(header, slice_m)
+    try:
+        pypulseq = importlib.import_module("pypulseq")
+    except ImportError:
+        raise MissingExtraError("pypulseq", "pulseq", "writing .seq files") from None
+    sequence = _Writer(pypulseq, header, plan, slice_m).build(rows, half_flip, dummies)
+    part = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:8]}.seq")
+    try:
+        sequence.write(str(part))
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float, dummies: int) -> None:
+    low, high = ky_range(header.matrix[0])
+    if target.suffix != ".seq":
+        raise InputError(f"{target}: expected a name that ends in .seq")
+    if not (rows.ndim == 1 and 1 <= len(rows) <= MAX_LINES and 0 <= dummies <= MAX_LINES):
+        raise InputError(f"{target}: {rows.shape} lines after {dummies} dummies: expected 1 to {MAX_LINES}")
+    if rows.min() < low or rows.max() > high:
+        line = int(np.flatnonzero((rows < low) | (rows > high))[0])
+        raise InputError(f"{target}: line {line}: ky = {int(rows[line])} is outside {low} to {high}")
+    if not 1e-4 <= slice_m <= 1:
+        raise InputError(f"{target}: slice_m = {slice_m!r}: expected 0.0001 to 1 m")
+    if header.matrix[1] % 4:
+        raise InputError(f"{target}: {header.matrix[1]} samples a line: receivers want a multiple of 4")
+    for key, time_ns in (("tr_ns", header.tr_ns), ("te_ns", header.te_ns)):
+        if time_ns % TICK_NS:
+            raise InputError(f"{target}: {key} = {time_ns}: expected a multiple of {TICK_NS} ns")
+
+
+def _plan(header: Header, slice_m: float) -> _Plan:
+    """Find the longest readout, which has the least noise, that the gradients can drive and six digits hold.
+
+    If six digits hold none of them, it is the one that they hold best: 1e-6 to 5e-6 of the largest |k|.
+    """
+    best: tuple[float, _Plan] | None = None
+    ny, nx = header.matrix
+    dky, dkx = 1 / header.fov_m[0], 1 / header.fov_m[1]
+    most = max(nx // 2 * dkx, ny // 2 * dky)
+    tr, te = header.tr_ns // TICK_NS, header.te_ns // TICK_NS
+    select = _Lobe(_six(_TIME_BANDWIDTH / (_PULSE * _TICK * slice_m)), _RAMP, _PULSE)
+    half = _PULSE // 2 + _RAMP
+    for dwell_ns in range(100_000, 0, -2_000):  # so that the readout starts on a microsecond
+        ahead_ns = nx // 2 * dwell_ns + dwell_ns // 2  # from the readout's start to its echo
+        echo = _RAMP + math.ceil(ahead_ns / TICK_NS)
+        flat = math.ceil((echo * TICK_NS - ahead_ns + nx * dwell_ns) / TICK_NS) - _RAMP
+        before, after = te - half - echo, tr - te - half - (flat + 2 * _RAMP - echo)
+        gradient = dkx / (dwell_ns * 1e-9)
+        readout = _Lobe(_six(gradient), _RAMP, flat)
+        prephase = _lobe(-readout.amplitude * (echo - _RAMP / 2) * _TICK, before)
+        if prephase is None or not _drivable(readout.amplitude, _RAMP):
+            continue
+        rewind = _lobe(-readout.area - prephase.area, after)
+        edge = ny // 2 * dky
+        others = [_lobe(area, ticks) for area in (edge, -select.area / 2) for ticks in (before, after)]
+        error = abs(readout.amplitude / gradient - 1) * (nx // 2) * dkx
+        error += abs(prephase.area + readout.amplitude * (echo - _RAMP / 2) * _TICK)
+        if rewind is None or None in others:
+            continue
+        delay_ns = echo * TICK_NS - ahead_ns
+        plan = _Plan(before, readout, after, dwell_ns, delay_ns, select, prephase, rewind)
+        if error < _TOLERANCE * most:
+            return plan
+        if best is None or error < best[0]:
+            best = (error, plan)
+    if best is not None:
+        return best[1]
+    raise InputError(
+        f"TR {header.tr_ns} ns, TE {header.te_ns} ns, matrix {header.matrix}, FOV {header.fov_m} m, slice "
+        f"{slice_m} m: no timing holds within 40 mT/m and 150 T/m/s; take a longer TR or a larger pixel"
+    )
+
+
+def _six(value: float) -> float:
+    """Return what the file keeps of an amplitude."""
+    return float(f"{value:.6g}")
+
+
+def _drivable(amplitude: float, rise: int) -> bool:
+    return abs(amplitude) <= MAX_GRADIENT and abs(amplitude) <= MAX_SLEW * rise * _TICK
+
+
+def _lobe(area: float, ticks: int) -> _Lobe | None:
+    """Return the trapezoid of so many ticks whose six digits come closest to an area, in 1/m; or None."""
+    best: tuple[float, _Lobe] | None = None
+    for rise in range(1, (ticks + 1) // 2):
+        amplitude = _six(area / ((ticks - rise) * _TICK))
+        lobe = _Lobe(amplitude, rise, ticks - 2 * rise)
+        error = abs(lobe.area - area)
+        if _drivable(amplitude, rise) and (best is None or error < best[0]):
+            best = (error, lobe)
+    return None if best is None else best[1]
+
+
+class _Writer:
+    """Put the blocks of a plan into a pypulseq sequence."""
+
+    def __init__(self, pypulseq: Any, header: Header, plan: _Plan, slice_m: float) -> None:
+        self._pp, self._header, self._plan, self._slice_m = pypulseq, header, plan, slice_m
+        self._system = pypulseq.Opts(
+            max_grad=MAX_GRADIENT,
+            max_slew=MAX_SLEW,
+            grad_unit="Hz/m",
+            slew_unit="Hz/m/s",
+            rf_dead_time=_RF_DEAD_S,
+            rf_ringdown_time=_RF_RING_S,
+            adc_dead_time=_ADC_DEAD_S,
+            gamma=GYROMAGNETIC_HZ_PER_T,
+            B0=header.field_t,
+        )
+        self._sequence = pypulseq.Sequence(system=self._system)
+        self._select = self._trapezoid("z", plan.select)
+        self._read = self._trapezoid("x", plan.readout)
+        half = -plan.select.area / 2
+        self._around = {}  # gradients before and after the readout, and their length
+        for key, ticks, lobe in (
+            ("before", plan.before, plan.prephase_x),
+            ("after", plan.after, plan.rewind_x),
+        ):
+            self._around[key] = (
+                ticks,
+                self._trapezoid("x", lobe),
+                self._trapezoid("z", self._lobe(half, ticks)),
+            )
+        self._phase_encodes: dict[tuple[float, int], Any] = {}
+
+    def build(self, rows: NDArray[np.int64], half_flip: bool, dummies: int) -> Any:
+        """Return the sequence."""
+        header = self._header
+        if half_flip:
+            self._sequence.add_block(self._pulse(header.flip_rad / 2, math.pi), self._select)
+            gap = header.tr_ns // TICK_NS // 2 - _PULSE - 2 * _RAMP
+            if (
+                header.tr_ns % (2 * TICK_NS)
+                or gap < 1
+                or (lobe := _lobe(-self._plan.select.area, gap)) is None
+            ):
+                raise InputError(
+                    f"tr_ns = {header.tr_ns}: half of it is no time for a pulse; set half_flip=False"
+                )
+            self._sequence.add_block(self._trapezoid("z", lobe))
+        for n in range(dummies):
+            self._repetition(0, n, read=False)
+        for n, row in enumerate(rows.tolist()):
+            self._repetition(row, dummies + n, read=True)
+        define = self._sequence.set_definition
+        define("Name", "bssfp")
+        define("FOV", [header.fov_m[1], header.fov_m[0], self._slice_m])
+        define("TR", header.tr_ns * 1e-9)
+        define("TE", header.te_ns * 1e-9)
+        return self._sequence
+
+    def _repetition(self, row: int, number: int, read: bool) -> None:
+        pp, header, plan = self._pp, self._header, self._plan
+        phase = math.pi * (number % 2)
+        area = row / header.fov_m[0]
+        self._sequence.add_block(self._pulse(header.flip_rad, phase), self._select)
+        self._gradients("before", area)
+        if read:
+            adc = pp.make_adc(
+                header.matrix[1],
+                dwell=plan.dwell_ns * 1e-9,
+                delay=plan.adc_delay_ns * 1e-9,
+                phase_offset=phase,
+                system=self._system,
+            )
+            label = pp.make_label("LIN", "SET", row - ky_range(header.matrix[0])[0])
+            self._sequence.add_block(self._read, adc, label)
+        else:
+            self._sequence.add_block(self._read)
+        self._gradients("after", -area)
+
+    def _gradients(self, key: str, area: float) -> None:
+        ticks, x, z = self._around[key]
+        events = [x, z]
+        if area:
+            if (area, ticks) not in self._phase_encodes:
+                self._phase_encodes[area, ticks] = self._trapezoid("y", self._lobe(area, ticks))
+            events.append(self._phase_encodes[area, ticks])
+        self._sequence.add_block(*events)
+
+    def _pulse(self, flip_rad: float, phase: float) -> Any:
+        return self._pp.make_sinc_pulse(
+            flip_rad,
+            duration=_PULSE * _TICK,
+            time_bw_product=_TIME_BANDWIDTH,
+            apodization=0.5,
+            delay=_RAMP * _TICK,
+            phase_offset=phase,
+            system=self._system,
+            use="excitation",
+        )
+
+    def _lobe(self, area: float, ticks: int) -> _Lobe:
+        lobe = _lobe(area, ticks)
+        if lobe is None:
+            raise InputError(f"gradients: {area:.1f}/m in {ticks * 10} us: above 40 mT/m or 150 T/m/s")
+        return lobe
+
+    def _trapezoid(self, channel: str, lobe: _Lobe) -> Any:
+        return self._pp.make_trapezoid(
+            channel,
+            amplitude=lobe.amplitude,
+            rise_time=lobe.rise * _TICK,
+            flat_time=lobe.flat * _TICK,
+            fall_time=lobe.rise * _TICK,
+            system=self._system,
+        )

@@ -1,0 +1,1 @@
+"""How the signal is received: coils, their fit, the noise and what couples the channels."""

@@ -1,0 +1,1 @@
+"""The scanner: a phantom, a protocol and a seed make a stream, line by line."""

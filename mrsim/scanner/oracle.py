@@ -1,0 +1,147 @@
+"""The truth of a scan at any instant: lines, image, mask and centroid, without noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.phantom import Phantom
+from mrsim.errors import InputError
+from mrsim.scanner.scene import Scene
+from mrsim.stream.stream import Header, Stream, Truth
+
+
+class Oracle:
+    """Know what a scan would see without noise and at one instant.
+
+    Parameters
+    ----------
+    phantom
+        What is scanned.
+    header
+        The protocol.
+    seed
+        Seed of the scan.
+
+    Raises
+    ------
+    InputError
+        If a tissue has no values at the field, or the tables would be too large.
+    """
+
+    def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
+        self.header = header
+        self.anatomy: Anatomy = phantom.animate(seed)
+        self._scene = Scene(self.anatomy, header)
+        self.target_signal = self._scene.target_signal
+        ny = header.matrix[0]
+        self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
+
+    @property
+    def scene(self) -> Scene:
+        """Return what renders it, with one coil of uniform sensitivity."""
+        return self._scene
+
+    @property
+    def phantom(self) -> Phantom:
+        """Return what is scanned."""
+        return self.anatomy.phantom
+
+    def lines(self, ky: NDArray[np.int32], t_ns: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """Compute lines, each at its own instant.
+
+        Parameters
+        ----------
+        ky
+            Row of each line, centred, shape (lines,), int32.
+        t_ns
+            Instant of each line, shape (lines,), int64, nanoseconds.
+
+        Returns
+        -------
+        lines
+            Shape (lines, nx), complex128. The centred unitary inverse FFT of all rows is the image.
+        """
+        return np.asarray(self._scene.lines(ky, t_ns)[:, 0], np.complex128)
+
+    def image(self, t_ns: int) -> NDArray[np.complex64]:
+        """Compute the image of one instant at the scan's own resolution.
+
+        It is band-limited, as full sampling in no time would give it.
+
+        Parameters
+        ----------
+        t_ns
+            From the start of the scan, nanoseconds.
+
+        Returns
+        -------
+        image
+            Shape (ny, nx), complex64.
+        """
+        # All rows share one state, so that it is found once.
+        kspace = self._scene.lines(self._all_rows, np.array([t_ns], np.int64), one_instant=True)[:, 0]
+        image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho"))
+        return image.astype(np.complex64)
+
+    def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
+        """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
+        return self.anatomy.mask(region, t_ns, self.header.matrix, self.header.fov_m)
+
+    def contour(self, region: str, t_ns: int, points: int = 180) -> NDArray[np.float64]:
+        """Return points on the outline of a region as it is seen, shape (n, 2), metres; none if it is not."""
+        outline = self.anatomy.outline(region, t_ns)
+        return np.empty((0, 2)) if outline is None else outline.boundary(points)
+
+    def centroid(self, region: str, t_ns: ArrayLike) -> NDArray[np.float64]:
+        """Return the centroid (x, y) of a region at each instant, shape (n, 2) or (2,), metres."""
+        return self.anatomy.centroid(region, t_ns)
+
+    def truth(self, first_line: int, lines: int) -> Truth:
+        """Compute what is stored of whole frames.
+
+        Parameters
+        ----------
+        first_line
+            First line, the first of a frame.
+        lines
+            Number of lines; frames that are not whole get no image and mask.
+
+        Returns
+        -------
+        truth
+            Displacements and the target's centroid at every echo; image and mask at the echo of each
+            frame's last line.
+        """
+        header, phantom = self.header, self.phantom
+        t_ns = header.te_ns + header.tr_ns * np.arange(first_line, first_line + lines, dtype=np.int64)
+        last = t_ns[header.lines_per_frame - 1 :: header.lines_per_frame]
+        shape = (len(last), *header.matrix)
+        image, mask = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
+        for i, t in enumerate(last):
+            image[i], mask[i] = self.image(int(t)), self.mask(phantom.target, int(t))
+        return Truth(
+            phantom.region_names,
+            phantom.target,
+            self.anatomy.displacement(t_ns),
+            self.anatomy.centroid(phantom.target, t_ns),
+            image,
+            mask,
+        )
+
+
+def truth_of(stream: Stream) -> Oracle:
+    """Make the truth of a stream again, at any instant, from its provenance.
+
+    Raises
+    ------
+    InputError
+        If the stream does not say how it was made, or not by this scanner.
+    """
+    where = stream.path or "stream"
+    if stream.provenance is None:
+        raise InputError(f"{where}: it does not say how it was made, so its truth cannot be made again")
+    made = stream.provenance
+    phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where=f"{where}: phantom_text")
+    return Oracle(phantom, stream.header, made.seed)

@@ -1,0 +1,270 @@
+"""The scanner: a phantom, a protocol and a seed make a stream, line by line at each one's own time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mrsim
+from mrsim.anatomy.phantom import Phantom
+from mrsim.errors import InputError
+from mrsim.motion.courses import MAX_TIME_NS
+from mrsim.reception.noise import LineNoise, noise_std
+from mrsim.scanner.oracle import Oracle, truth_of
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.raster import Raster
+from mrsim.scanner.receiver import Reception
+from mrsim.scanner.sampling import Sampler
+from mrsim.scanner.scene import Scene
+from mrsim.seeds import check_seed
+from mrsim.stream.storage import StreamWriter
+from mrsim.stream.stream import Provenance, Stream, Truth, expected_arrays, expected_truth
+
+__all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
+
+MAX_MEMORY_BYTES = 4 << 30
+_CHUNK_LINES = 2048
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Carry some whole frames of a scan; shapes as in `Stream` and `Truth`."""
+
+    ky: NDArray[np.int32]
+    frame: NDArray[np.int32]
+    t_ns: NDArray[np.int64]
+    samples: NDArray[np.complex64]
+    truth: Truth | None
+
+
+class Scanner:
+    """Hold a scan that is set up; nothing is computed before lines are asked for.
+
+    Parameters
+    ----------
+    phantom
+        What is scanned.
+    protocol
+        How.
+    seed
+        Reproduces everything: motion, sampling and noise.
+    frames
+        Length of the scan.
+
+    Raises
+    ------
+    InputError
+        If the phantom does not fit in the field of view at some instant, a tissue is unknown at this
+        field, or a value is out of range.
+    """
+
+    def __init__(self, phantom: Phantom, protocol: ScanProtocol, seed: int, frames: int) -> None:
+        self.header = protocol.header()
+        self.frames = _check_frames(frames, self.header.frame_ns)
+        self.oracle = Oracle(phantom, self.header, check_seed(seed))
+        self.oracle.anatomy.check_fits(protocol.fov_m, self.frames * self.header.frame_ns, phantom.name)
+        self._sampler: Sampler = protocol.sampling(seed)
+        self.reception = Reception.around(phantom, protocol)
+        fitted = self.reception.fitted
+        scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
+        self._source: Scene | Raster = scene
+        if protocol.rendering == "raster":
+            self._source = Raster(self.oracle.anatomy, self.header, scene, protocol.supersampling, fitted)
+        self._retrospective = protocol.timing == "retrospective"
+        std = noise_std(self.oracle.target_signal, protocol.target_snr)
+        if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
+            raise InputError(
+                f"{phantom.name}: target {phantom.target!r} gives no signal, so target_snr has no "
+                "meaning; set it to infinity"
+            )
+        self._noise = LineNoise(seed, std, protocol.coils, protocol.matrix[1])
+        self.provenance = Provenance(
+            phantom.name,
+            phantom.text,
+            int(seed),
+            mrsim.__version__,
+            protocol.engine,
+            std,
+            protocol.target_snr,
+        )
+
+    @property
+    def lines(self) -> int:
+        """Return the number of lines of the scan."""
+        return self.frames * self.header.lines_per_frame
+
+    def chunk(self, first_frame: int, frames: int, truth: bool) -> Chunk:
+        """Scan some frames; each line is the same bits in whatever chunk it comes.
+
+        Parameters
+        ----------
+        first_frame, frames
+            Which frames.
+        truth
+            Whether to compute what was true, too.
+        """
+        header, per_frame = self.header, self.header.lines_per_frame
+        first, count = first_frame * per_frame, frames * per_frame
+        line = np.arange(first, first + count, dtype=np.int64)
+        t_ns = line * header.tr_ns + header.te_ns
+        ky = self._sampler.rows(first_frame, frames)
+        seen = t_ns
+        if self._retrospective:  # the last echo of each line's frame
+            seen = t_ns + (per_frame - 1 - line % per_frame) * header.tr_ns
+        samples = self._source.lines(ky, seen) + self.reception.coloured(self._noise.lines(first, count))
+        return Chunk(
+            ky,
+            (line // per_frame).astype(np.int32),
+            t_ns,
+            samples.astype(np.complex64),
+            self.oracle.truth(first, count) if truth else None,
+        )
+
+    def chunks(self, truth: bool, progress: Progress | None, chunk_frames: int | None) -> Iterator[Chunk]:
+        """Scan everything, some frames at a time."""
+        size = chunk_frames or max(1, _CHUNK_LINES // self.header.lines_per_frame)
+        for first in range(0, self.frames, size):
+            count = min(size, self.frames - first)
+            yield self.chunk(first, count, truth)
+            if progress is not None:
+                progress(first + count, self.frames)
+
+
+def scan(
+    phantom: Phantom,
+    protocol: ScanProtocol | None = None,
+    *,
+    seed: int,
+    duration_s: float | None = None,
+    frames: int | None = None,
+    truth: bool = True,
+    progress: Progress | None = None,
+    chunk_frames: int | None = None,
+) -> Stream:
+    """Scan a phantom into memory.
+
+    Parameters
+    ----------
+    phantom
+        What is scanned.
+    protocol
+        How; the default is `ScanProtocol()`.
+    seed
+        Reproduces everything: motion, sampling and noise.
+    duration_s, frames
+        Length of the scan, one of the two: seconds, rounded up to whole frames, or frames.
+    truth
+        Whether to store what was true, too.
+    progress
+        Called with the frames that are done and their total.
+    chunk_frames
+        Frames that are computed at a time; it changes no bit.
+
+    Returns
+    -------
+    stream
+        The scan, with its provenance.
+
+    Raises
+    ------
+    InputError
+        If something does not fit together, or the scan is too large for memory (use `scan_to`).
+    """
+    scanner = _set_up(phantom, protocol, seed, duration_s, frames)
+    layout = expected_arrays(scanner.header, scanner.lines)
+    if truth:
+        layout |= expected_truth(scanner.header, scanner.lines, len(phantom.regions))
+    size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
+    if size > MAX_MEMORY_BYTES:
+        raise InputError(
+            f"{scanner.frames} frames need {size >> 20} MiB, above {MAX_MEMORY_BYTES >> 20}: "
+            "write the scan to a folder, or make it shorter"
+        )
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.empty(shape, dtype) for name, (shape, dtype) in layout.items()
+    }
+    line = frame = 0
+    for chunk in scanner.chunks(truth, progress, chunk_frames):
+        stop, stop_frame = line + len(chunk.ky), frame + len(chunk.ky) // scanner.header.lines_per_frame
+        for name in Stream.COLUMNS:
+            arrays[name][line:stop] = getattr(chunk, name)
+        if chunk.truth is not None:
+            for name in Truth.ARRAYS:
+                at = slice(line, stop) if name in ("displacement", "centroid") else slice(frame, stop_frame)
+                arrays[name][at] = getattr(chunk.truth, name)
+        line, frame = stop, stop_frame
+    columns: dict[str, Any] = {name: arrays[name] for name in Stream.COLUMNS}
+    told = None
+    if truth:
+        told = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
+    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=told)
+
+
+def scan_to(
+    path: str | Path,
+    phantom: Phantom,
+    protocol: ScanProtocol | None = None,
+    *,
+    seed: int,
+    duration_s: float | None = None,
+    frames: int | None = None,
+    truth: bool = True,
+    progress: Progress | None = None,
+    chunk_frames: int | None = None,
+) -> Path:
+    """Scan a phantom into a folder, in bounded memory; parameters as for `scan`.
+
+    Returns
+    -------
+    path
+        The folder; it appears when the scan is whole.
+
+    Raises
+    ------
+    InputError
+        If something does not fit together, or the folder cannot be made.
+    """
+    scanner = _set_up(phantom, protocol, seed, duration_s, frames)
+    layout = (phantom.region_names, phantom.target) if truth else None
+    with StreamWriter(path, scanner.header, scanner.lines, scanner.provenance, layout) as writer:
+        for chunk in scanner.chunks(truth, progress, chunk_frames):
+            writer.append(chunk.ky, chunk.frame, chunk.t_ns, chunk.samples)
+            if chunk.truth is not None:
+                told = chunk.truth
+                writer.append_truth(told.displacement, told.centroid, told.image, told.mask)
+                del told
+            del chunk  # or it is held while the next one is made
+    return Path(path)
+
+
+def _set_up(
+    phantom: Phantom,
+    protocol: ScanProtocol | None,
+    seed: int,
+    duration_s: float | None,
+    frames: int | None,
+) -> Scanner:
+    protocol = protocol or ScanProtocol()
+    if (duration_s is None) == (frames is None):
+        raise InputError("scan: give its length as duration_s or as frames, one of the two")
+    if frames is None:
+        assert duration_s is not None
+        if not (math.isfinite(duration_s) and duration_s > 0):
+            raise InputError(f"duration_s = {duration_s!r}: expected a positive number of seconds")
+        frames = math.ceil(min(duration_s * 1e9, 1e18) / protocol.header().frame_ns - 1e-9)
+    return Scanner(phantom, protocol, seed, frames)
+
+
+def _check_frames(frames: int, frame_ns: int) -> int:
+    limit = MAX_TIME_NS // frame_ns
+    if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or not 1 <= frames <= limit:
+        raise InputError(f"frames = {frames!r}: expected 1 to {limit} (24 h)")
+    return int(frames)

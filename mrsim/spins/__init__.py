@@ -1,0 +1,1 @@
+"""The Bloch engine: the scan spin by spin, with transients and off-resonance."""

@@ -1,0 +1,306 @@
+"""Streams on disk: a folder of `header.json` and `.npy` files, mapped and never pickled.
+
+A stream is written under a temporary name and renamed when it is whole; what is read is checked
+against the header before it is trusted, and every size is bounded before anything is mapped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import tokenize
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.stream.stream import (
+    Header,
+    Provenance,
+    Stream,
+    Truth,
+    check_array,
+    expected_arrays,
+    expected_truth,
+    typed_fields,
+)
+
+FORMAT = "mrsim-stream"
+FORMAT_VERSION = 1
+MAX_LINES = 1 << 31
+MAX_REGIONS = 4096
+MAX_HEADER_BYTES = 8 << 20
+
+
+def save(stream: Stream, path: str | Path) -> Path:
+    """Write the stream as a folder, whole or not at all.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    path
+        Folder to make; it must not exist, or hold an earlier stream, which is then replaced.
+
+    Returns
+    -------
+    path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If something that is not a stream stands there.
+    """
+    truth = stream.truth
+    layout = None if truth is None else (truth.regions, truth.target)
+    with StreamWriter(path, stream.header, len(stream), stream.provenance, layout) as writer:
+        writer.append(stream.ky, stream.frame, stream.t_ns, stream.samples)
+        if truth is not None:
+            writer.append_truth(truth.displacement, truth.centroid, truth.image, truth.mask)
+    return Path(path)
+
+
+def load(path: str | Path) -> Stream:
+    """Map a stored stream, read-only.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a stream, or a part of it is missing, truncated or of another shape.
+    """
+    folder = Path(path)
+    meta = _read_header(folder)
+    header = Header.from_dict(_section(meta, "header", folder))
+    lines = meta.get("lines")
+    if not isinstance(lines, int) or isinstance(lines, bool) or not 1 <= lines <= MAX_LINES:
+        raise InputError(f"{folder}/header.json: lines = {lines!r}: expected 1 to {MAX_LINES}")
+    columns = {
+        name: _map_array(folder / f"{name}.npy", shape, dtype)
+        for name, (shape, dtype) in expected_arrays(header, lines).items()
+    }
+    provenance = None
+    if meta.get("provenance") is not None:
+        values = _section(meta, "provenance", folder)
+        if values.get("target_snr", 0.0) is None:
+            values = values | {"target_snr": math.inf}
+        provenance = Provenance(**typed_fields(Provenance, values, f"{folder}/header.json: provenance"))
+    truth = None
+    if meta.get("truth") is not None:
+        truth = _load_truth(folder, _section(meta, "truth", folder), header, lines)
+    return Stream(header, **columns, provenance=provenance, truth=truth, path=folder)
+
+
+def attached(path: str | Path, name: str) -> NDArray[Any] | None:
+    """Map an array that was attached to a stored stream, read-only; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is truncated, or not a `.npy` array.
+    """
+    file = Path(path) / f"{name}.npy"
+    return _open_array(file) if file.exists() else None
+
+
+class StreamWriter:
+    """Write a stream as it runs, in bounded memory; the folder appears when it is whole.
+
+    Use it as a context manager: leaving it normally renames the folder into place, leaving it by an
+    error removes what was written.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    header
+        The protocol.
+    lines
+        Number of lines that will be written.
+    provenance
+        How it is made.
+    truth
+        Names of the regions and of the target, if truth is to be stored.
+
+    Raises
+    ------
+    InputError
+        If something that is not a stream stands at `path`, or its parent is missing.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        header: Header,
+        lines: int,
+        provenance: Provenance | None,
+        truth: tuple[tuple[str, ...], str] | None,
+    ) -> None:
+        self._path = Path(path)
+        if self._path.exists() and not _is_stream(self._path):
+            raise InputError(f"{self._path}: exists and is not a stream; choose another name")
+        if not self._path.parent.is_dir():
+            raise InputError(f"{self._path.parent}: no such folder; make it first")
+        self._partial = self._path.with_name(f"{self._path.name}.partial-{uuid.uuid4().hex[:8]}")
+        self._header, self._lines, self._provenance, self._truth = header, lines, provenance, truth
+        self._arrays: dict[str, np.memmap[Any, Any]] = {}
+        self._line = self._truth_line = self._truth_frame = 0
+
+    def __enter__(self) -> StreamWriter:
+        layout = expected_arrays(self._header, self._lines)
+        if self._truth is not None:
+            layout |= expected_truth(self._header, self._lines, len(self._truth[0]))
+        # A full disk under a mapped file kills the process, so the room is looked at first.
+        size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
+        free = shutil.disk_usage(self._partial.parent).free
+        if size > free:
+            raise InputError(f"{self._path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        try:
+            self._partial.mkdir()
+            for name, (shape, dtype) in layout.items():
+                self._arrays[name] = np.lib.format.open_memmap(
+                    self._partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
+                )
+        except OSError as error:
+            self._arrays.clear()
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from None
+        return self
+
+    def append(
+        self,
+        ky: NDArray[np.int32],
+        frame: NDArray[np.int32],
+        t_ns: NDArray[np.int64],
+        samples: NDArray[np.complex64],
+    ) -> None:
+        """Write the next lines; shapes as in `Stream`, cut to a piece."""
+        stop = self._line + len(ky)
+        for name, column in zip(Stream.COLUMNS, (ky, frame, t_ns, samples), strict=True):
+            self._arrays[name][self._line : stop] = column
+        self._line = stop
+
+    def attach(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array beside the columns, such as noise scans; `attached` reads it."""
+        np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
+
+    def append_truth(
+        self,
+        displacement: NDArray[np.float64],
+        centroid: NDArray[np.float64],
+        image: NDArray[np.complex64],
+        mask: NDArray[np.bool_],
+    ) -> None:
+        """Write the truth of the next lines and frames; shapes as in `Truth`, cut to a piece."""
+        line, frame = self._truth_line + len(displacement), self._truth_frame + len(image)
+        self._arrays["displacement"][self._truth_line : line] = displacement
+        self._arrays["centroid"][self._truth_line : line] = centroid
+        self._arrays["image"][self._truth_frame : frame] = image
+        self._arrays["mask"][self._truth_frame : frame] = mask
+        self._truth_line, self._truth_frame = line, frame
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._arrays.clear()
+            if self._partial.exists():
+                shutil.rmtree(self._partial)
+
+    def _finish(self) -> None:
+        if self._line != self._lines:
+            raise InputError(f"{self._path}: {self._line} of {self._lines} lines were written")
+        if self._truth is not None and self._truth_line != self._lines:
+            raise InputError(f"{self._path}: the truth of {self._truth_line} of {self._lines} was written")
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays.clear()
+        meta: dict[str, Any] = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "lines": self._lines,
+            "header": self._header.to_dict(),
+            "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
+            "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
+        }
+        (self._partial / "header.json").write_text(
+            json.dumps(meta, indent=1, allow_nan=False), encoding="utf-8"
+        )
+        if self._path.exists():
+            old = self._path.with_name(f"{self._path.name}.old-{uuid.uuid4().hex[:8]}")
+            os.rename(self._path, old)
+            os.rename(self._partial, self._path)
+            shutil.rmtree(old)
+        else:
+            os.rename(self._partial, self._path)
+
+
+def _strict(provenance: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no infinity: without noise the SNR is null. Earlier streams say Infinity, which is read, too.
+    infinite = math.isinf(provenance["target_snr"])
+    return provenance | {"target_snr": None} if infinite else provenance
+
+
+def _load_truth(folder: Path, meta: dict[str, Any], header: Header, lines: int) -> Truth:
+    regions, target = meta.get("regions"), meta.get("target")
+    if not isinstance(regions, list) or not 1 <= len(regions) <= MAX_REGIONS or target not in regions:
+        raise InputError(f"{folder}/header.json: truth: expected a list of regions and a target among them")
+    layout = expected_truth(header, lines, len(regions))
+    arrays = {n: _map_array(folder / f"{n}.npy", shape, dtype) for n, (shape, dtype) in layout.items()}
+    return Truth(tuple(str(r) for r in regions), str(target), **arrays)
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    file = folder / "header.json"
+    if not file.is_file():
+        raise InputError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
+    if file.stat().st_size > MAX_HEADER_BYTES:
+        raise InputError(f"{file}: larger than {MAX_HEADER_BYTES} bytes: not a stream's header")
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not valid JSON: {error}") from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise InputError(f"{file}: not a stream's header: format is not {FORMAT!r}")
+    if meta.get("version") != FORMAT_VERSION:
+        raise InputError(f"{file}: version = {meta.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+    return meta
+
+
+def _is_stream(folder: Path) -> bool:
+    try:
+        _read_header(folder)
+    except InputError:
+        return False
+    return True
+
+
+def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
+    section = meta.get(key)
+    if not isinstance(section, dict):
+        raise InputError(f"{folder}/header.json: {key}: expected a table")
+    return section
+
+
+def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    array = _open_array(file)
+    check_array(array, shape, dtype, str(file))
+    return array
+
+
+def _open_array(file: Path) -> NDArray[Any]:
+    try:
+        # Not `np.load`, which would open an archive under this name, too.
+        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
+    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
+        raise InputError(f"{file}: truncated or not a .npy array: {error}") from None
+    return array

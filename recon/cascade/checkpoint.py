@@ -1,0 +1,154 @@
+"""Weights and their record in one `.npz` file: arrays and a JSON text, never a pickle.
+
+The record says what made the weights: configuration, data, seed, split, epochs, losses, versions and
+the command that makes them again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mrsim.errors import InputError
+from recon.cascade.network import Cascade, CascadeConfig
+
+FORMAT = "mrsim-cascade"
+FORMAT_VERSION = 1
+MAX_BYTES = 256 << 20
+RECORD = "record"
+HALVED = frozenset({"subspace.mean", "subspace.basis"})
+"""Arrays that are stored in half precision; they are learnt rounded to it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Hold a trained cascade and what made it.
+
+    Parameters
+    ----------
+    cascade
+        The network, with its weights.
+    scale
+        Value by which the samples are divided before the network sees them.
+    record
+        What made the weights, as JSON values.
+    """
+
+    cascade: Cascade
+    scale: float
+    record: dict[str, Any]
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write weights and record, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; make it first")
+    record = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "config": checkpoint.cascade.config.to_dict(),
+        "scale": checkpoint.scale,
+        **checkpoint.record,
+    }
+    arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
+    for name in HALVED & arrays.keys():
+        arrays[name] = arrays[name].astype(np.float16)
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as file:
+            text = np.array(json.dumps(record, allow_nan=False))
+            np.savez_compressed(file, allow_pickle=False, **{RECORD: text, **arrays})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shipped() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(f.name[:-4] for f in resources.files("recon.weights").iterdir() if f.name.endswith(".npz"))
+
+
+def find(name: str | Path) -> Path:
+    """Return the file of shipped weights, or of a path.
+
+    Raises
+    ------
+    InputError
+        If there are no such weights.
+    """
+    path = Path(name)
+    if path.suffix == ".npz" and path.is_file():
+        return path
+    if str(name) in shipped():
+        return Path(str(resources.files("recon.weights") / f"{name}.npz"))
+    known = ", ".join(shipped()) or "none"
+    raise InputError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
+
+
+def load(name: str | Path) -> Checkpoint:
+    """Read weights and their record.
+
+    Parameters
+    ----------
+    name
+        A `.npz` file, or the name of shipped weights.
+
+    Raises
+    ------
+    InputError
+        If the file is not one of ours, is damaged, or its arrays do not fit its configuration.
+    """
+    path = find(name)
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not weights of a cascade")
+    try:
+        with zipfile.ZipFile(path) as archive:  # a small archive may claim to unfold into a huge one
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise InputError(f"{path}: unfolds to more than {MAX_BYTES} bytes: not weights of a cascade")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        record = json.loads(str(arrays.pop(RECORD)))
+    except KeyError:
+        raise InputError(f"{path}: it holds no record: not weights of a cascade") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, RecursionError, NotImplementedError) as error:
+        raise InputError(f"{path}: damaged, or not an .npz of arrays: {error}") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
+    if record.get("version") != FORMAT_VERSION:
+        raise InputError(f"{path}: version = {record.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+    config, scale = record.get("config"), record.get("scale")
+    if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
+        raise InputError(f"{path}: its record holds no configuration, or no positive scale")
+    cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
+    _fill(cascade, arrays, path)
+    return Checkpoint(cascade.eval(), scale, record)
+
+
+def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path) -> None:
+    expected = {name: tuple(value.shape) for name, value in cascade.state_dict().items()}
+    for name in sorted({*expected, *arrays}):
+        have = tuple(arrays[name].shape) if name in arrays else "missing"
+        kind = np.float16 if name in HALVED else np.float32
+        if expected.get(name, "unknown") != have or arrays[name].dtype != kind:
+            raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: array {name!r}: a weight is not finite")
+    cascade.load_state_dict(
+        {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
+    )

@@ -1,0 +1,297 @@
+"""Several ways to run the same weights: what differs is how a block's convolutions are computed.
+
+Transforms and data consistency stay in single precision in all of them, so an engine may round what the
+network believes, but never what was acquired.
+
+- `eager`: single precision, channels last. The reference.
+- `bfloat16`: convolutions in bfloat16, where the processor has it.
+- `int8`: activations in 8 bits without a sign (they follow a ReLU) and weights in 8 bits with one scale for
+  each filter, summed in 32 bits; a block's first layer sees single precision and its last returns it. Ranges
+  are those of the scan's own first images, which run in single precision.
+- `cuda`: convolutions in half precision on a GPU, the whole cascade as one CUDA graph (`cuda_graph`).
+- `auto`: the fastest of them on this host, as measured when a scan is opened.
+
+Quantisation by one scale for each filter: Jacob 2018, 10.1109/CVPR.2018.00286.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import os
+import platform
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mrsim.errors import InputError
+from recon.cascade.cuda_graph import GraphedCascade
+from recon.cascade.inputs import Inputs
+from recon.cascade.network import Cascade, ConvolutionBlock
+
+ENGINES = ("eager", "bfloat16", "int8", "cuda", "auto")
+
+CALIBRATION = 3
+"""Images in single precision from which the ranges of activations are taken."""
+
+HEADROOM = 1.25
+"""By how much a range is wider than what was seen in those."""
+
+CODES = 255
+
+ROUNDS = 3
+MAX_CHOICES_BYTES = 1 << 20
+
+
+def accelerated(cascade: Cascade, engine: str) -> Cascade:
+    """Return a cascade with the same weights that runs its convolutions in another way.
+
+    Parameters
+    ----------
+    cascade
+        The cascade; it is left as it is.
+    engine
+        One of `ENGINES`, but for `auto`.
+
+    Raises
+    ------
+    InputError
+        If there is no such engine, or not on this processor.
+    """
+    if engine == "eager":
+        return cascade
+    makers: dict[str, Callable[[ConvolutionBlock], nn.Module]] = {
+        "bfloat16": HalvedBlock,
+        "int8": QuantisedBlock,
+        "cuda": lambda block: HalvedBlock(block, torch.float16),
+    }
+    if engine not in makers:
+        raise InputError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if engine == "int8" and not can_quantise():
+        raise InputError("engine 'int8': this build of torch has no 8-bit convolutions here; take 'eager'")
+    if engine == "cuda" and not torch.cuda.is_available():
+        raise InputError("engine 'cuda': torch finds no GPU here; take 'auto', the fastest of the others")
+    made = copy.copy(cascade)
+    made._modules = dict(cascade._modules)
+    blocks = [makers[engine](cast(ConvolutionBlock, block)) for block in cascade.blocks]
+    made.blocks = nn.ModuleList(blocks)
+    return GraphedCascade(made, "cuda") if engine == "cuda" else made
+
+
+def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
+    """Return the cascade on the engine that runs fastest here, and a sentence that says which.
+
+    The choice is kept for each processor and GPU, build of torch, number of threads and size of network and
+    image, in a file in the user's cache; without one that can be read and written it is made anew each time.
+
+    Parameters
+    ----------
+    cascade
+        The cascade.
+    inputs
+        What it is timed on.
+    """
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    host = {"machine": platform.machine(), "processor": _processor(), "gpu": gpu, "torch": torch.__version__}
+    size = {"threads": torch.get_num_threads(), "matrix": list(inputs.shared.shape[-2:])}
+    key = json.dumps(host | size | cascade.config.to_dict(), sort_keys=True)
+    known = _read_choices()
+    try:
+        if key in known:
+            return accelerated(cascade, known[key]), f"engine {known[key]}, as measured here before"
+    except InputError:  # another's file, or an older one: measure anew
+        pass
+    found: dict[str, Cascade] = {}
+    for engine in ENGINES[:-1]:
+        with contextlib.suppress(InputError):
+            found[engine] = accelerated(cascade, engine)
+    taken = dict.fromkeys(found, math.inf)
+    for made in found.values():
+        warm_up(made, inputs)
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            for engine, made in found.items():
+                start = time.perf_counter_ns()
+                made(inputs)
+                taken[engine] = min(taken[engine], (time.perf_counter_ns() - start) / 1e6)
+    best = min(taken, key=lambda engine: taken[engine])
+    _write_choices(known | {key: best})
+    told = ", ".join(f"{engine} {ms:.3g} ms" for engine, ms in taken.items())
+    return found[best], f"engine {best}: {told}"
+
+
+def warm_up(cascade: Cascade, inputs: Inputs) -> None:
+    """Run a cascade until it runs as it will from then on."""
+    with torch.inference_mode():
+        for _ in range(1 + CALIBRATION * any(isinstance(b, QuantisedBlock) for b in cascade.blocks)):
+            cascade(inputs)
+
+
+def forget_ranges(cascade: Cascade) -> None:
+    """Let an engine take the ranges of activations anew, from the next images."""
+    for block in cascade.blocks:
+        if isinstance(block, QuantisedBlock):
+            block.forget()
+
+
+def _choices_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrsim" / "engines.json"
+
+
+def _read_choices() -> dict[str, str]:
+    try:
+        if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
+            return {}
+        read = json.loads(_choices_file().read_text())
+    except (OSError, ValueError, RuntimeError):
+        return {}
+    if not isinstance(read, dict):
+        return {}
+    return {key: value for key, value in read.items() if value in ENGINES[:-1]}
+
+
+def _write_choices(choices: dict[str, str]) -> None:
+    with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to only costs time
+        path = _choices_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+        partial.write_text(json.dumps(choices, indent=1))
+        os.replace(partial, path)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def can_quantise() -> bool:
+    """Return whether 8-bit convolutions can be had."""
+    has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_library and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+
+
+class HalvedBlock(ConvolutionBlock):
+    """Convolve in 16 bits.
+
+    Parameters
+    ----------
+    block
+        The block in single precision.
+    dtype
+        `torch.bfloat16`, or `torch.float16`, which has eight times the precision and ends at 65504.
+    """
+
+    def __init__(self, block: ConvolutionBlock, dtype: torch.dtype = torch.bfloat16) -> None:
+        nn.Module.__init__(self)
+        self.fold, self._dtype = block.fold, dtype
+        self.convolutions = copy.deepcopy(block.convolutions).to(dtype)
+
+    def convolve(self, values: Tensor) -> Tensor:
+        """Return the block's channels, float32."""
+        return super().convolve(values.to(self._dtype))
+
+
+class QuantisedBlock(ConvolutionBlock):
+    """Convolve in 8 bits, but for the first layer's input and the last one's output.
+
+    One layer is looked at in every image, in turn: if its largest code is taken, its range is doubled.
+
+    Parameters
+    ----------
+    block
+        The block in single precision.
+    """
+
+    def __init__(self, block: ConvolutionBlock) -> None:
+        nn.Module.__init__(self)
+        self.fold = block.fold
+        self.convolutions = block.convolutions
+        self.forget()
+
+    def forget(self) -> None:
+        """Take the ranges anew, from the next images."""
+        self._ranges = [0.0] * (len(self.convolutions) - 1)
+        self._images = 0
+        self._packed: list[Any] = []
+
+    def convolve(self, values: Tensor) -> Tensor:
+        """Return the block's channels, float32."""
+        self._images += 1
+        if self._images <= CALIBRATION:
+            return self._calibrate(values)
+        if not self._packed:
+            self._pack()
+        weight, bias = self._first
+        # Half a code more, and what is cut off at the next line is rounded. The kernel is named: of so few
+        # channels torch would take one of twice the time, and another pass to limit the range.
+        first = torch.ops.mkldnn._convolution_pointwise(
+            values, weight, bias, [1, 1], [1, 1], [1, 1], 1, "hardtanh", [0.0, float(CODES)], ""
+        )
+        # numpy converts in two thirds of torch's time, and finds the largest code in a fifth.
+        codes = torch.from_numpy(_channels_last(first).astype(np.uint8)).permute(0, 3, 1, 2)
+        looked_at, full = self._images % len(self._ranges), False
+        for number, (layer, packed) in enumerate(zip(self.convolutions[1:], self._packed, strict=True)):
+            if number == looked_at:
+                full = int(_channels_last(codes).max()) == CODES
+            last = number == len(self._packed) - 1
+            codes = torch.ops.onednn.qconv2d_pointwise(
+                codes,
+                self._ranges[number] / CODES,
+                0,
+                *packed,
+                cast(nn.Conv2d, layer).bias,
+                [1, 1],
+                [1, 1],
+                [1, 1],
+                1,
+                1.0 if last else self._ranges[number + 1] / CODES,
+                0,
+                torch.float32 if last else torch.uint8,
+                "none" if last else "relu",
+                [],
+                "",
+            )
+        if full:  # of the present image what lies beyond is cut off
+            self._ranges[looked_at] *= 2
+            self._packed = []
+        return codes
+
+    def _calibrate(self, values: Tensor) -> Tensor:
+        *inner, last = (cast(nn.Conv2d, module) for module in self.convolutions)
+        for number, convolution in enumerate(inner):
+            values = torch.relu_(convolution(values))
+            self._ranges[number] = max(self._ranges[number], HEADROOM * float(values.max()), 1e-6)
+        out: Tensor = last(values)
+        return out
+
+    def _pack(self) -> None:
+        """Lay the weights out as the kernels want them, for the present ranges."""
+        first, *rest = (cast(nn.Conv2d, module) for module in self.convolutions)
+        assert first.bias is not None
+        scale = CODES / self._ranges[0]
+        weight = (first.weight.detach() * scale).contiguous(memory_format=torch.channels_last)
+        self._first = weight, first.bias.detach() * scale + 0.5
+        self._packed = []
+        for layer, reach in zip(rest, self._ranges, strict=True):
+            scales = layer.weight.detach().abs().amax((1, 2, 3)).clamp(min=1e-12) / 127
+            codes = (layer.weight.detach() / scales[:, None, None, None]).round().to(torch.int8)
+            packed = torch.ops.onednn.qconv_prepack(
+                codes, scales, reach / CODES, 0, [1, 1], [1, 1], [1, 1], 1, None
+            )
+            self._packed.append((packed, scales, torch.zeros(len(scales), dtype=torch.int64)))
+
+
+def _channels_last(values: Tensor) -> NDArray[Any]:
+    return values.detach().permute(0, 2, 3, 1).numpy()

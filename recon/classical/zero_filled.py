@@ -1,0 +1,145 @@
+"""The opponents that need no network: zero-filled, view sharing, the nearest training frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.stream.stream import Header, Readout, Stream
+from recon.fourier import to_image, to_kspace
+from recon.line_memory import LineMemory
+from recon.protocol import Emit, Image
+
+MAX_LIBRARY_BYTES = 2 << 30
+
+
+def combine_coils(images: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Combine coil images, shape (coils, ny, nx): one as it is, several by the root of the sum of squares.
+
+    The result is the true image times the root of the sum of squares of the sensitivities, and noise that no
+    longer has a mean of zero (Roemer et al. 1990, 10.1002/mrm.1910160203).
+    """
+    if len(images) == 1:
+        return images.reshape(images.shape[1:])
+    return np.asarray(np.sqrt((images.real**2 + images.imag**2).sum(0)), np.complex64)
+
+
+class ZeroFilled:
+    """Transform the lines of the present frame, with zeros where nothing was sampled.
+
+    References
+    ----------
+    Lustig et al. 2007, 10.1002/mrm.21391 (where it is what compressed sensing has to beat).
+    """
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan."""
+        self._memory, self._emit = LineMemory(header, mean=False), emit
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the frame's last one emits its image."""
+        if self._memory.push(readout):
+            pixels = combine_coils(to_image(self._memory.acquired, (-2,)))
+            self._emit(Image(pixels, readout.frame, readout.index))
+
+    def close(self) -> None:
+        """End the scan."""
+
+
+class ViewSharing:
+    """Transform the newest value of every row: sharp at rest, and late when something moves.
+
+    References
+    ----------
+    Riederer et al. 1988, 10.1002/mrm.1910080102 (MR fluoroscopy).
+    """
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan."""
+        self._memory, self._emit = LineMemory(header, mean=False), emit
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the frame's last one emits its image."""
+        if self._memory.push(readout):
+            pixels = combine_coils(to_image(self._memory.shared, (-2,)))
+            self._emit(Image(pixels, readout.frame, readout.index))
+
+    def close(self) -> None:
+        """End the scan."""
+
+
+class NearestFrame:
+    """Show the stored training image that fits the present frame's lines best.
+
+    It is what memory without reconstruction can do: its images are perfect wherever the anatomy has
+    been before, and wrong wherever it has not. The stored images are the noise-free truth of the
+    training scan, the same that a cascade is trained towards, which makes it the strongest of its kind.
+
+    Parameters
+    ----------
+    training
+        A scan with truth; of one coil.
+
+    Raises
+    ------
+    InputError
+        If the scan has no truth, several coils, or more frames than fit in memory.
+
+    References
+    ----------
+    Ma et al. 2013, 10.1038/nature11971 (what was acquired is matched to a dictionary, there of time courses).
+    """
+
+    def __init__(self, training: Stream) -> None:
+        where = str(training.path or "the training stream")
+        if training.truth is None:
+            raise InputError(
+                f"{where}: it stores no truth; nearest-frame needs the images of a training scan"
+            )
+        if training.header.coils != 1:
+            raise InputError(f"{where}: {training.header.coils} coils; nearest-frame takes streams of 1 coil")
+        images = training.truth.image
+        if images.nbytes > MAX_LIBRARY_BYTES:
+            raise InputError(
+                f"{where}: {len(images)} frames exceed {MAX_LIBRARY_BYTES} bytes; use a shorter scan"
+            )
+        self._images = np.asarray(images)
+        # Row-major by ky: the frames' values of one row lie together, as one arriving line needs them.
+        self._rows = np.ascontiguousarray(to_kspace(self._images, (-2,)).transpose(1, 0, 2))
+
+    def open(self, header: Header, emit: Emit) -> None:
+        """Prepare for a scan.
+
+        Raises
+        ------
+        InputError
+            If its matrix or number of coils differs from the training scan's.
+        """
+        matrix = self._images.shape[1:]
+        if header.matrix != matrix or header.coils != 1:
+            raise InputError(
+                f"nearest-frame: the training frames are {matrix} of 1 coil, the stream is {header.matrix} "
+                f"of {header.coils}"
+            )
+        self._header, self._emit = header, emit
+        self._frame = -1
+        self._misfit = np.zeros(len(self._images), np.float32)
+
+    def push(self, readout: Readout) -> None:
+        """Take one line; the frame's last one emits the image that fits best."""
+        if readout.frame != self._frame:
+            self._frame = readout.frame
+            self._misfit[:] = 0
+        line = to_image(readout.samples[0], (-1,))
+        if np.isfinite(line).all():
+            row = readout.ky + self._header.matrix[0] // 2
+            # The difference itself: |s|^2 - 2 s.a would lose in rounding what tells close frames apart.
+            difference = (self._rows[row] - line).view(np.float32)
+            self._misfit += np.einsum("fx,fx->f", difference, difference)
+        if (readout.index + 1) % self._header.lines_per_frame == 0:
+            best = int(np.argmin(self._misfit))
+            self._emit(Image(self._images[best], readout.frame, readout.index))
+
+    def close(self) -> None:
+        """End the scan."""

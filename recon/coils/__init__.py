@@ -1,0 +1,1 @@
+"""Several coils as one image: sensitivities, their combination, and the waves that describe them."""

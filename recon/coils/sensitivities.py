@@ -1,0 +1,78 @@
+"""Coil sensitivities from the lines of the scan itself, of the past alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mrsim.stream.stream import Header
+from recon.fourier import to_image, to_kspace
+from recon.line_memory import LineMemory
+
+REFRESH_FRAMES = 16
+"""Frames for which sensitivities are kept; the first so many frames each have their own."""
+SUPPORT = 0.03
+"""Share of the brightest pixel below which there is taken to be no signal, and so no sensitivity."""
+
+
+def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Divide each coil's smoothed image by the root of their sum of squares.
+
+    What all coils have in common cannot be told from the anatomy, so their sum of squares is set to 1: an
+    image that is made with these sensitivities is the true one times the root of the sum of squares of the
+    true sensitivities, as a combination by the root of the sum of squares is, but without that one's noise.
+
+    Parameters
+    ----------
+    rows
+        Calibration lines in the hybrid space (ky, x), shape (coils, ny, nx), complex64.
+
+    Returns
+    -------
+    maps
+        Shape (coils, ny, nx), complex64; zero where there is no signal.
+
+    References
+    ----------
+    McKenzie et al. 2002, 10.1002/mrm.10087 (self-calibration). Roemer et al. 1990, 10.1002/mrm.1910160203.
+    """
+    # Under a Hann window: a running mean has little noise, so that all of k-space may be used.
+    kspace = to_kspace(rows, (-1,)) * _hann(rows.shape[1])[:, None] * _hann(rows.shape[2])
+    coils = to_image(kspace)
+    power = np.sqrt((coils.real**2 + coils.imag**2).sum(0))
+    seen = power > SUPPORT * power.max()
+    return np.asarray(np.where(seen, coils / np.where(seen, power, 1), 0), np.complex64)
+
+
+class Autocalibration:
+    """Keep the sensitivities of a scan up to date with its running mean; the mean knows no later line.
+
+    Parameters
+    ----------
+    header
+        The scan's protocol.
+
+    References
+    ----------
+    Kellman et al. 2001, 10.1002/mrm.1145 (sensitivities from a mean over time).
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._coils, self._frame = header.coils, 0
+        self._maps: Tensor | None = None
+
+    def maps(self, memory: LineMemory) -> Tensor | None:
+        """Return the sensitivities at the end of a frame, shape (coils, ny, nx); None of a single coil."""
+        if self._coils == 1:
+            return None
+        if self._maps is None or self._frame < REFRESH_FRAMES or self._frame % REFRESH_FRAMES == 0:
+            self._maps = torch.from_numpy(sensitivities(memory.mean))
+        self._frame += 1
+        return self._maps
+
+
+def _hann(length: int) -> NDArray[np.float32]:
+    at = np.arange(length) - length // 2
+    return (0.5 + 0.5 * np.cos(2 * np.pi * at / length)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Training data: scans as examples, their targets, shifts and warps, and folders of datasets."""

@@ -1,0 +1,158 @@
+"""What a cascade is trained on: the frames of a scan as it would see them, and the image to show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+from recon.cascade.coil_inputs import CoilLines, CoilRecorder, combined_rows
+from recon.cascade.inputs import Inputs
+from recon.coils.sensitivities import Autocalibration
+from recon.coils.waves import maps_of, unit_maps
+from recon.data.coil_targets import true_waves
+from recon.line_memory import LineMemory
+
+MIN_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Hold the frames of one scan as a cascade sees them, with their targets.
+
+    Parameters
+    ----------
+    mask, ages
+        Shape (frames, ny), bool and float32.
+    shared, mean, target
+        Shape (frames, ny, nx), complex64: newest value and running mean of every row in the hybrid
+        space, of several coils those of their combination, and the image that is to be shown.
+    coils
+        What the cascade sees of each coil; None of a single one.
+    """
+
+    mask: NDArray[np.bool_]
+    ages: NDArray[np.float32]
+    shared: NDArray[np.complex64]
+    mean: NDArray[np.complex64]
+    target: NDArray[np.complex64]
+    coils: CoilLines | None = None
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def part(self, frames: slice) -> Examples:
+        """Return some of the frames."""
+        columns = {n: getattr(self, n)[frames] for n in ("mask", "ages", "shared", "mean", "target")}
+        return Examples(**columns, coils=None if self.coils is None else self.coils.part(frames))
+
+
+def examples_of(
+    stream: Stream,
+    target: NDArray[np.complex64] | None = None,
+    waves: NDArray[np.complex64] | None = None,
+) -> Examples:
+    """Replay a scan through the memory of a reconstructor and keep what it sees at each frame's end.
+
+    The first frames, in which some row was never sampled yet, are left out.
+
+    Parameters
+    ----------
+    stream
+        A scan with truth.
+    target
+        Image to show at the end of every frame, shape (frames, ny, nx), complex64; None for the true image
+        at the echo of its last line. Of several coils it is shaded as their combination is.
+    waves
+        Of several coils whose sensitivities are known, what `true_waves` returns; None to take them from the
+        lines so far.
+
+    Raises
+    ------
+    InputError
+        If the scan has no truth, or too few frames.
+    """
+    where = str(stream.path or "the training stream")
+    header = stream.header
+    if target is None:
+        if stream.truth is None:
+            raise InputError(f"{where}: it stores no truth; training needs the images that it should show")
+        target = stream.truth.image
+    memory, calibration, recorder = LineMemory(header), Autocalibration(header), CoilRecorder()
+    known = None if waves is None else torch.from_numpy(unit_maps(maps_of(waves, header.matrix))[0])
+    seen: list[int] = []
+    kept: list[tuple[Any, ...]] = []
+    for line in range(stream.frames * header.lines_per_frame):
+        readout = stream.readout(line)
+        if not memory.push(readout):
+            continue
+        # At every frame's end, as in the stream.
+        maps = calibration.maps(memory) if known is None else known
+        if not (memory.newest >= 0).all():
+            continue
+        seen.append(readout.frame)
+        if maps is None:
+            shared, mean = memory.shared[0].copy(), memory.mean[0].copy()
+        else:
+            shared, mean = (combined_rows(rows, maps).numpy() for rows in (memory.shared, memory.mean))
+            recorder.take(memory, maps)
+        kept.append((memory.mask.copy(), memory.ages(readout.index), shared, mean))
+    if len(kept) < MIN_FRAMES:
+        raise InputError(
+            f"{where}: {len(kept)} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
+        )
+    mask, ages, shared, mean = (np.stack(column) for column in zip(*kept, strict=True))
+    shown = np.asarray(target[seen])
+    if header.coils == 1:
+        return Examples(mask, ages, shared, mean, shown)
+    coils = recorder.lines()
+    true = maps_of(true_waves(stream) if waves is None else waves, header.matrix)
+    shading = (coils.maps.conj() * true).sum(1)
+    return Examples(mask, ages, shared, mean, shown * shading[coils.version], coils)
+
+
+def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) -> tuple[Inputs, Tensor]:
+    """Make a batch of some frames.
+
+    Parameters
+    ----------
+    sets
+        Scans.
+    rows
+        Number of the scan and of the frame in it, shape (batch, 2), int64.
+    scale
+        Value by which samples and targets are divided.
+
+    Returns
+    -------
+    inputs, target
+        `target` has the shape (batch, ny, nx), complex64.
+    """
+
+    def stack(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(sets[s], name)[f] for s, f in rows]))
+
+    inputs = Inputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale)
+    scans = [examples.coils for examples in sets]
+    held = [(coils, f) for s, f in rows if (coils := scans[s]) is not None]
+    if held:
+        lines = torch.from_numpy(np.stack([coils.shared(f) for coils, f in held]))
+        maps = torch.from_numpy(np.stack([coils.maps_of(f) for coils, f in held]))
+        inputs = dataclasses.replace(inputs, lines=lines / scale, maps=maps)
+    return inputs, stack("target") / scale
+
+
+def whole(sets: Sequence[Examples], scale: float, batch: int = 8) -> Iterator[tuple[Inputs, Tensor]]:
+    """Yield all frames in their order."""
+    for s, examples in enumerate(sets):
+        for start in range(0, len(examples), batch):
+            rows = np.array([(s, f) for f in range(start, min(start + batch, len(examples)))])
+            yield batch_of(sets, rows, scale)

@@ -1,0 +1,185 @@
+"""Training in several processes, on one machine or on many: `torchrun ... -m recon.training.distributed`.
+
+Every process takes its part of each batch; gradients are averaged so that a step is that of one process with
+the whole batch. All draws are those of one process, too, so the loss curves agree within the rounding of
+sums. Where the training stands is kept in one file: when a process dies, `torchrun --max-restarts N` begins
+all of them again, and they go on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from mrsim.errors import InputError, MrsimError
+from mrsim.stream.storage import load
+from mrsim.stream.stream import Stream
+from recon.cascade.checkpoint import load as load_weights
+from recon.cascade.checkpoint import save
+from recon.cascade.inputs import Inputs
+from recon.cascade.network import named_config
+from recon.data.dataset import FrameDataset
+from recon.data.examples import whole
+from recon.training.plan import Plan, Progress, Stage, usual_rates
+from recon.training.rendezvous import meet
+from recon.training.run import Run, squared_error
+from recon.training.train import train
+
+MAX_WAIT_S = 86_400.0
+
+
+class SharedRun(Run):
+    """Train as one process does, on this process's part of every batch."""
+
+    _parallel: DistributedDataParallel | None = None
+
+    def stage(self, progress: Callable[[Progress], None] | None) -> None:
+        """Train to the end of the present stage; the first process reports."""
+        if self._plan.batch < dist.get_world_size():
+            raise InputError(
+                f"training: batch = {self._plan.batch} for {dist.get_world_size()} processes: expected a "
+                "frame for each at least"
+            )
+        super().stage(progress if dist.get_rank() == 0 else None)
+
+    def _step(self, optimiser: torch.optim.Adam, inputs: Inputs, target: Tensor) -> float:
+        processes, count = dist.get_world_size(), len(target)
+        mine = torch.from_numpy(np.array_split(np.arange(count), processes)[dist.get_rank()])
+        part = inputs.map(lambda values: values[mine.to(values.device)])
+        wanted = target[mine.to(target.device)]
+        if self._parallel is None:
+            self._parallel = DistributedDataParallel(self.cascade, find_unused_parameters=True)
+        kind = torch.device(self._plan.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
+            shown = self._parallel(part)
+        error = squared_error(shown, wanted)
+        learnt = error / self._hardness(part, wanted) if self._plan.balanced else error
+        optimiser.zero_grad()
+        # The gradients are averaged over the processes: times their number, it is the mean over the batch.
+        torch.autograd.backward(learnt.sum() * (processes / count))
+        optimiser.step()
+        loss = error.detach().sum()
+        dist.all_reduce(loss)
+        return float(loss) / count * self._relative
+
+    def _validate(self) -> float:
+        self.cascade.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=self._plan.device)
+        with torch.inference_mode():
+            for number, (inputs, target) in enumerate(whole(self._check, self._scale)):
+                if number % dist.get_world_size() != dist.get_rank():
+                    continue
+                seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
+                sums[0] += squared_error(self.cascade(seen), self._send(target)).sum()
+                sums[1] += len(target)
+        sums = sums.clone()
+        dist.all_reduce(sums)
+        return float(sums[0] / sums[1].clamp(min=1)) * self._relative
+
+    def _save(self, optimiser: torch.optim.Adam) -> None:
+        if dist.get_rank() == 0:
+            super()._save(optimiser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train from the command line, in as many processes as `torchrun` began.
+
+    Returns
+    -------
+    code
+        0, or 2 for bad input.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        _train(args)
+    except MrsimError as error:
+        print(f"recon.training.distributed: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torchrun --nproc-per-node N -m recon.training.distributed", description=__doc__
+    )
+    parser.add_argument("data", nargs="+", help="streams, or folders of datasets, of which `train` is taken")
+    parser.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
+    parser.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(14, 6), metavar=("COARSE", "FINE"))
+    parser.add_argument("--rates", type=float, nargs=2, metavar=("COARSE", "FINE"))
+    parser.add_argument("--batch", type=int, default=4, help="frames in a step, of all processes together")
+    parser.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
+    parser.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="%(default)s")
+    parser.add_argument(
+        "--wait-s",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="how long a process waits for the others before it gives up (%(default)g)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="reproduces everything (%(default)s)")
+    return parser
+
+
+def _train(args: argparse.Namespace) -> None:
+    if not 0 < args.wait_s <= MAX_WAIT_S:
+        raise InputError(f"--wait-s {args.wait_s:g}: expected seconds, above 0 to {MAX_WAIT_S:g}")
+    output = Path(args.output)
+    if output.suffix != ".npz" or not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    streams = [stream for path in args.data for stream in _streams(Path(path))]
+    for stream in streams:
+        stream.check_finite()
+    together = "WORLD_SIZE" in os.environ
+    device = args.device if args.device == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    first = None if args.first is None else load_weights(args.first)
+    header = streams[0].header
+    config = first.cascade.config if first else named_config(args.network, *header.matrix, header.coils)
+    stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates or usual_rates(config)))
+    plan = Plan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
+    if together:
+        meet("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
+    state = output.with_name(f"{output.stem}.training")
+    try:
+        checkpoint = train(
+            streams,
+            config,
+            plan,
+            first=first,
+            state=state,
+            command=f"python -m recon.training.distributed {shlex.join(sys.argv[1:])}",
+            runner=SharedRun if together else None,
+        )
+        if not together or dist.get_rank() == 0:
+            save(output, checkpoint)
+            last = checkpoint.record["losses"][-1]
+            print(f"{output}: relative error {last['train']:.2e}, on validation {last['validation']:.2e}")
+        if together:
+            dist.barrier()  # the state stays until the weights are there
+        if not together or dist.get_rank() == 0:
+            state.unlink(missing_ok=True)
+    finally:
+        if together:
+            dist.destroy_process_group()
+
+
+def _streams(path: Path) -> list[Stream]:
+    if (path / "manifest.json").is_file():
+        return [load(path / item["path"]) for item in FrameDataset(path, "train").items]
+    return [load(path)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

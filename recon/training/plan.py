@@ -1,0 +1,137 @@
+"""What a training is to do, and how far it is: stages, plan and progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mrsim.errors import InputError
+from recon.cascade.network import CascadeConfig
+from recon.data.augmentation import Augmentation
+
+MAX_EPOCHS = 100_000
+PRECISIONS = ("float32", "bfloat16")
+
+RATES = (2e-3, 4e-4)
+GENTLE_RATES = (5e-4, 1e-4)
+"""Where a subspace is started from: the blocks begin beside a good image, and larger steps silence them."""
+
+
+def usual_rates(config: CascadeConfig) -> tuple[float, float]:
+    """Return the learning rates of a coarse and a fine stage that suit a cascade."""
+    return GENTLE_RATES if config.components else RATES
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Train for some epochs at one learning rate that decays to a tenth along a cosine.
+
+    Parameters
+    ----------
+    name
+        What the record calls it.
+    epochs
+        Passes over the training frames.
+    rate
+        Learning rate of Adam at its start.
+    """
+
+    name: str
+    epochs: int
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epochs <= MAX_EPOCHS:
+            raise InputError(f"{self.name}: epochs = {self.epochs}: expected 0 to {MAX_EPOCHS}")
+        if not 0 < self.rate < 1:  # false for NaN, too
+            raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say how to train.
+
+    Parameters
+    ----------
+    stages
+        Coarse and fine, in this order.
+    batch
+        Frames in a step.
+    columns
+        Columns of the random band that a step sees; every line is complete along x, so a band is as
+        exact as the whole image, at less cost.
+    validation
+        Share of every scan, its last part, that is kept for validation.
+    patience
+        Epochs without a lower validation error after which a stage ends early; 0 for never. A stage that may
+        end early leaves the weights of its best epoch, another one those of its last.
+    instant
+        What the targets show, for the record and for whoever judges: `last`, `centre` or `last+MS`.
+    augmentation
+        Shifts and warps of the training frames; None for none.
+    balanced
+        Divide the error of a frame by that of the image that it starts from, so that the few that start far
+        off do not drown those that start near; else the plain squared error.
+    precision
+        Of the convolutions, one of `PRECISIONS`; data consistency and weights stay in float32.
+    device
+        `cpu`, `cuda` or `cuda:N`.
+    seed
+        Seed of the first weights, of the order of the frames and of everything drawn.
+    """
+
+    stages: tuple[Stage, ...] = (Stage("coarse", 14, 2e-3), Stage("fine", 6, 4e-4))
+    batch: int = 4
+    columns: int = 64
+    validation: float = 0.15
+    patience: int = 0
+    instant: str = "last"
+    augmentation: Augmentation | None = None
+    balanced: bool = False
+    precision: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if sum(stage.epochs for stage in self.stages) < 1:
+            raise InputError("training: epochs: at least one epoch is needed")
+        if not 1 <= self.batch <= 1024 or not 1 <= self.columns <= 4096:
+            raise InputError(f"training: batch = {self.batch}, columns = {self.columns}: expected 1 and more")
+        if not 0 < self.validation < 1:
+            raise InputError(f"training: validation = {self.validation}: expected a share between 0 and 1")
+        if not 0 <= self.patience <= MAX_EPOCHS:
+            raise InputError(f"training: patience = {self.patience}: expected 0 to {MAX_EPOCHS} epochs")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}")
+        kind, colon, number = self.device.partition(":")
+        if kind not in ("cpu", "cuda") or (colon and not number.isdigit()):
+            raise InputError(f"training: device = {self.device!r}: expected cpu, cuda or cuda:N")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise InputError(f"training: device = {self.device!r}: no CUDA device is found; take cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell how far a training is.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    done, total
+        Steps done, and of the whole training.
+    loss
+        Mean squared error of the last steps, relative to the targets' mean square.
+    validation
+        The same on the validation frames after the last whole epoch; NaN before it.
+    left_s
+        Time left at the present pace, seconds; NaN before the first step.
+    """
+
+    stage: str
+    done: int
+    total: int
+    loss: float
+    validation: float
+    left_s: float

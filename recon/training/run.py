@@ -1,0 +1,249 @@
+"""The steps of a training: batches, the optimiser, validation, and where all of it stands."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recon.cascade.inputs import Inputs
+from recon.cascade.network import Cascade, ConvolutionBlock
+from recon.data.examples import Examples, batch_of, whole
+from recon.fourier import to_image
+from recon.training.plan import Plan, Progress, Stage
+from recon.training.state import Position, load_state, save_state
+
+EASIEST = 1e-5
+"""Relative squared error of a start below which a frame counts no more than others."""
+
+SAVE_EVERY_S = 30.0
+"""Seconds between two writings of the state within an epoch."""
+
+
+class Run:
+    """Carry the weights, the optimiser and the position of a training through its steps.
+
+    Parameters
+    ----------
+    cascade
+        The network, trained in place.
+    plan
+        Stages, batch, split and seed.
+    drawn
+        Returns the training frames of an epoch, counted from 0 through all stages.
+    check
+        Frames of validation.
+    units
+        What an image is divided by for the network; what makes a squared error of it relative to the targets'
+        mean square; time of a frame, seconds.
+    frames
+        Training frames in an epoch.
+
+    Attributes
+    ----------
+    cascade
+        The network as it stands.
+    position
+        Where the training stands.
+    """
+
+    def __init__(
+        self,
+        cascade: Cascade,
+        plan: Plan,
+        drawn: Callable[[int], list[Examples]],
+        check: list[Examples],
+        units: tuple[float, float, float],
+        frames: int,
+    ) -> None:
+        self.cascade = cascade.to(plan.device)
+        self._plan, self._drawn, self._check = plan, drawn, check
+        self._scale, self._relative, self._frame_s = units
+        self._steps = -(-frames // plan.batch)
+        self.position = Position()
+        self._best = self._weights()
+        self._moments: dict[int, dict[str, Tensor]] = {}
+        self._path: Path | None = None
+        self._digest = ""
+
+    def resume(self, path: Path | None, digest: str) -> None:
+        """Go on from a file if it exists, and keep the position in it from now on."""
+        self._path, self._digest = path, digest
+        if path is not None and path.is_file():
+            self.position, self._best, self._moments = load_state(path, digest, self.cascade)
+
+    def stage(self, progress: Callable[[Progress], None] | None) -> None:
+        """Train to the end of the present stage."""
+        plan, at = self._plan, self.position
+        stage = plan.stages[at.stage]
+        optimiser = self._optimiser(stage)
+        started = saved = time.monotonic()
+        spent = at.seconds
+        done_before = sum(s.epochs for s in plan.stages[: at.stage]) * self._steps
+        total = sum(s.epochs for s in plan.stages) * self._steps
+        first_step = done_before + at.epoch * self._steps + at.step
+        while at.epoch < stage.epochs and not (plan.patience and at.since_best >= plan.patience):
+            epoch = sum(s.epochs for s in plan.stages[: at.stage]) + at.epoch
+            learn = self._drawn(epoch)
+            index = np.array([(s, f) for s, examples in enumerate(learn) for f in range(len(examples))])
+            rng = np.random.default_rng([plan.seed, at.stage, at.epoch])
+            batches = np.array_split(rng.permutation(index), self._steps)
+            self.cascade.train()
+            for step, rows in enumerate(batches):
+                band = self._band(learn[0].target.shape[-1], rng)
+                if step < at.step:
+                    continue  # it was done before the kill, and its draws are used up
+                inputs, target = self._batch(learn, rows, band, (at.stage, at.epoch, step))
+                self._set_rate(optimiser, stage, at.epoch * self._steps + step)
+                at.losses.append(self._step(optimiser, inputs, target))
+                at.step = step + 1
+                now = time.monotonic()
+                at.seconds = spent + now - started
+                if progress is not None:
+                    done = done_before + at.epoch * self._steps + at.step
+                    left = (now - started) / (done - first_step) * (total - done)
+                    validation = at.history[-1]["validation"] if at.history else float("nan")
+                    loss = float(np.mean(at.losses[-50:]))
+                    progress(Progress(stage.name, done, total, loss, validation, left))
+                if self._path is not None and now - saved > SAVE_EVERY_S:
+                    self._save(optimiser)
+                    saved = time.monotonic()
+            self._end_epoch(stage)
+            at.seconds = spent + time.monotonic() - started
+            at.history[-1]["seconds"] = round(at.seconds, 1)
+            self._save(optimiser)
+        if plan.patience:
+            self.cascade.load_state_dict(self._best)
+        at.stage, at.epoch, at.step, at.best, at.since_best = at.stage + 1, 0, 0, float("inf"), 0
+        self._moments = {}
+        self._save(torch.optim.Adam(self.cascade.parameters()))
+
+    def silent(self) -> list[int]:
+        """Return the blocks of which a layer never fires on validation: they add the same to every image."""
+        fires: dict[tuple[int, int], bool] = {}
+        hooks = []
+
+        def watch(at: tuple[int, int], layer: nn.Module) -> None:
+            def look(_: nn.Module, __: Any, out: Tensor) -> None:
+                fires[at] = fires.get(at, False) or bool((out > 0).any())
+
+            hooks.append(layer.register_forward_hook(look))
+
+        for number, block in enumerate(self.cascade.blocks):
+            for depth, layer in enumerate(cast(ConvolutionBlock, block).convolutions[:-1]):
+                watch((number, depth), layer)
+        try:
+            Run._validate(self)  # of this process alone, whatever others there are
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sorted({number for (number, _), fired in fires.items() if not fired})
+
+    def _band(self, nx: int, rng: np.random.Generator) -> slice:
+        columns = min(self._plan.columns, nx)
+        first = int(rng.integers(0, nx - columns + 1))
+        return slice(first, first + columns)
+
+    def _batch(
+        self, learn: list[Examples], rows: NDArray[np.int64], band: slice, key: tuple[int, int, int]
+    ) -> tuple[Inputs, Tensor]:
+        inputs, target = batch_of(learn, rows, self._scale)
+        if self._plan.augmentation is not None:
+            inputs, target = self._plan.augmentation(
+                inputs, target, np.random.default_rng([self._plan.seed, *key, 1])
+            )
+        inputs = self.cascade.prepare(inputs.map(self._send), self._frame_s)
+        return inputs.band(band), self._send(target[..., band])
+
+    def _end_epoch(self, stage: Stage) -> None:
+        at = self.position
+        validation = self._validate()
+        if validation < at.best:
+            at.best, at.since_best, self._best = validation, 0, self._weights()
+        else:
+            at.since_best += 1
+        at.history.append(
+            {
+                "stage": stage.name,
+                "epoch": at.epoch,
+                "train": float(np.mean(at.losses)),
+                "validation": validation,
+            }
+        )
+        at.epoch, at.step, at.losses = at.epoch + 1, 0, []
+
+    def _step(self, optimiser: torch.optim.Adam, inputs: Inputs, target: Tensor) -> float:
+        kind = torch.device(self._plan.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
+            shown = self.cascade(inputs)
+        error = squared_error(shown, target)
+        loss = error.mean()
+        learnt = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
+        optimiser.zero_grad()
+        torch.autograd.backward(learnt)
+        optimiser.step()
+        return float(loss.detach()) * self._relative
+
+    def _hardness(self, inputs: Inputs, target: Tensor) -> Tensor:
+        """Return the squared error of what each frame starts from, bounded from below."""
+        start = to_image(inputs.named(self.cascade.config.start), (-2,))
+        error = squared_error(start, target)
+        return error + EASIEST * squared_error(torch.zeros_like(target), target)
+
+    def _validate(self) -> float:
+        self.cascade.eval()
+        total, count = 0.0, 0
+        with torch.inference_mode():
+            for inputs, target in whole(self._check, self._scale):
+                seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
+                total += float(squared_error(self.cascade(seen), self._send(target)).sum())
+                count += len(target)
+        return total / max(count, 1) * self._relative
+
+    def _optimiser(self, stage: Stage) -> torch.optim.Adam:
+        optimiser = torch.optim.Adam(
+            [
+                {"params": self.cascade.blocks.parameters(), "lr": stage.rate},
+                # A line's weight lives behind a sigmoid: its steps must be larger to be as wide.
+                {"params": self.cascade.weights.parameters(), "lr": 10 * stage.rate},
+            ]
+        )
+        if self._moments:
+            values = optimiser.state_dict()
+            optimiser.load_state_dict(values | {"state": self._moments})
+        return optimiser
+
+    def _set_rate(self, optimiser: torch.optim.Adam, stage: Stage, step: int) -> None:
+        """Let the rate fall from 1 to a tenth along half a cosine over the stage."""
+        share = min(step / max(1, stage.epochs * self._steps), 1.0)
+        factor = 0.55 + 0.45 * math.cos(math.pi * share)
+        for group, times in zip(optimiser.param_groups, (1, 10), strict=True):
+            group["lr"] = stage.rate * times * factor
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._plan.device)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.cascade.state_dict().items()}
+
+    def _save(self, optimiser: torch.optim.Adam) -> None:
+        if self._path is not None:
+            save_state(self._path, self._digest, self.position, self.cascade, self._best, optimiser)
+
+
+def squared_error(shown: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error of each image, shape (batch,), float32.
+
+    Parameters
+    ----------
+    shown, target
+        Shape (batch, ny, nx), complex64.
+    """
+    return torch.view_as_real(shown - target).square().sum(-1).mean(dim=(1, 2))

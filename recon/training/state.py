@@ -1,0 +1,152 @@
+"""Where a training stands, on disk, so that it goes on after a kill as if nothing had happened.
+
+Arrays and a JSON text in one `.npz`, never a pickle, written under a temporary name and renamed: whatever
+the moment of a kill, the file is whole. It names the training that it belongs to by a digest of everything
+that decides the result; another training refuses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrsim.errors import InputError
+from recon.cascade.network import Cascade
+
+FORMAT = "mrsim-training-state"
+FORMAT_VERSION = 1
+MAX_BYTES = 1 << 30
+RECORD = "record"
+
+
+@dataclass
+class Position:
+    """Say how far a training is.
+
+    Parameters
+    ----------
+    stage, epoch, step
+        Number of the next step, of its epoch and of its stage.
+    losses
+        Relative error of every step of this epoch so far.
+    history
+        One entry an epoch: stage, epoch, rate, train, validation, seconds.
+    best
+        Lowest validation error of this stage so far; infinite before its first epoch's end.
+    since_best
+        Epochs since then.
+    seconds
+        Time spent so far.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float = float("inf")
+    since_best: int = 0
+    seconds: float = 0.0
+
+
+def save_state(
+    path: Path,
+    digest: str,
+    position: Position,
+    cascade: Cascade,
+    best: dict[str, Tensor],
+    optimiser: torch.optim.Adam,
+) -> None:
+    """Write where a training stands, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    digest
+        Names the training.
+    position
+        How far it is.
+    cascade, best, optimiser
+        The weights now, those of the stage's best epoch, and the moments of Adam.
+    """
+    record = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "digest": digest,
+        "position": vars(position) | {"best": None if np.isinf(position.best) else position.best},
+    }
+    arrays = {f"now/{k}": v for k, v in cascade.state_dict().items()}
+    arrays |= {f"best/{k}": v for k, v in best.items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        arrays |= {f"adam/{number}/{key}": value for key, value in state.items()}
+    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as file:
+            text = np.array(json.dumps(record, allow_nan=False))
+            values = {key: value.detach().cpu().numpy() for key, value in arrays.items()}
+            np.savez(file, allow_pickle=False, **{RECORD: text, **values})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_state(
+    path: Path, digest: str, cascade: Cascade
+) -> tuple[Position, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+    """Read where a training stands, and give the cascade its weights.
+
+    Parameters
+    ----------
+    path
+        File to read.
+    digest
+        Names the training that goes on.
+    cascade
+        Takes the weights.
+
+    Returns
+    -------
+    position, best, moments
+        How far it is, the weights of the stage's best epoch, and the moments of Adam by parameter.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or belongs to another training.
+    """
+    remedy = "remove it, or give --restart, to train from the start"
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not the state of a training; {remedy}")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            record = json.loads(str(archive[RECORD]))
+            if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
+                raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
+            if record["digest"] != digest:
+                raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
+            arrays = {key: torch.from_numpy(archive[key]) for key in archive.files if key != RECORD}
+        values = record["position"]
+        position = Position(**values | {"best": float("inf") if values["best"] is None else values["best"]})
+        cascade.load_state_dict(_under("now/", arrays))
+    except (KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under("adam/", arrays).items():
+        number, _, name = key.partition("/")
+        moments.setdefault(int(number), {})[name] = value
+    return position, _under("best/", arrays), moments
+
+
+def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

@@ -1,0 +1,247 @@
+"""Training: the pixel-wise squared error, at a coarse and then at a fine learning rate.
+
+What a network is to show is a choice: the true image at the echo of a frame's last line, at its centre (as
+the seed), or some time ahead. A simulator knows all of them and a scanner none: the network learns to show
+the present, not the middle of what it was given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import mrsim
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.network import Cascade, CascadeConfig
+from recon.coils.waves import maps_of
+from recon.data.coil_targets import true_waves
+from recon.data.examples import Examples, examples_of
+from recon.target_instant import offset_ns
+from recon.training.plan import Plan, Progress, Stage
+from recon.training.run import Run
+from recon.training.subspace import learn_subspace
+
+COILS_DIFFER = 0.1
+"""Relative difference from which on the sensitivities of two scans are not those of the same coils."""
+
+
+def train(
+    streams: Sequence[Stream],
+    config: CascadeConfig,
+    plan: Plan | None = None,
+    *,
+    targets: Sequence[NDArray[np.complex64] | None] | None = None,
+    redraw: Callable[[int], Sequence[Stream]] | None = None,
+    first: Checkpoint | None = None,
+    blocks: Checkpoint | None = None,
+    state: Path | None = None,
+    command: str = "",
+    progress: Callable[[Progress], None] | None = None,
+    stage_end: Callable[[Stage, Checkpoint], None] | None = None,
+    runner: type[Run] | None = None,
+) -> Checkpoint:
+    """Train a cascade on some scans.
+
+    Parameters
+    ----------
+    streams
+        Scans with truth, all of one protocol.
+    config
+        The cascade.
+    plan
+        Stages, batch, split and seed.
+    targets
+        Image to show at the end of every frame of each scan, shape (frames, ny, nx), complex64; None for
+        the true image at the last line.
+    redraw
+        Returns the scans of an epoch, counted from 0 through all stages: the same anatomy at the same
+        times, sampled anew. None for `streams` in every epoch.
+    first
+        Weights to start from; None for random ones.
+    blocks
+        Weights of which the blocks alone are started from, of another patient or of many, say: the subspace
+        is learnt from these scans. None for random ones.
+    state
+        File that keeps where the training stands; one that exists is gone on from. None for none.
+    command
+        The command that makes the weights again, for the record.
+    progress
+        Called after every step.
+    stage_end
+        Called with every stage that has ended and its weights.
+    runner
+        Takes the steps; None for this process alone. See `recon.training.distributed`.
+
+    Returns
+    -------
+    checkpoint
+        Weights and their record.
+
+    Raises
+    ------
+    InputError
+        If the scans differ in protocol or cannot be trained on, or the state is another training's.
+    """
+    plan = plan or Plan()
+    header = streams[0].header
+    offset_ns(plan.instant, header)
+    for stream in streams[1:]:
+        if stream.header != header:
+            raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
+    if header.coils != config.coils:
+        raise InputError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
+    if header.matrix[0] != config.rows:
+        raise InputError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
+    if first is not None and first.cascade.config != config:
+        raise InputError("training: the weights to start from are of another configuration than asked for")
+    if blocks is not None and (first is not None or not _fits(blocks.cascade.config, config)):
+        raise InputError(
+            "training: the blocks to start from are of another configuration than asked for, or all weights "
+            "are given, too"
+        )
+    if first is not None and first.cascade.subspace is not None:
+        aims = str(first.record.get("target_instant", "last"))
+        if aims != plan.instant:  # where the subspace's image is taken to is learnt with it
+            raise InputError(
+                f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
+                f"{plan.instant!r}: start the blocks alone from them"
+            )
+    given = targets or [None] * len(streams)
+    waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
+    sets = [examples_of(s, t, waves) for s, t in zip(streams, given, strict=True)]
+    cuts = [max(1, round(len(s) * (1.0 - plan.validation))) for s in sets]
+    learn = [s.part(slice(0, c)) for s, c in zip(sets, cuts, strict=True)]
+    check = [s.part(slice(c, None)) for s, c in zip(sets, cuts, strict=True)]
+
+    def drawn(epoch: int) -> list[Examples]:
+        if redraw is None:
+            return learn
+        again = [examples_of(s, t, waves) for s, t in zip(redraw(epoch), given, strict=True)]
+        return [s.part(slice(0, c)) for s, c in zip(again, cuts, strict=True)]
+
+    power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
+    # Signal fills a part of the view: three times the root mean square is about the brightest tissue.
+    scale = 3.0 * power**0.5 if first is None else first.scale
+    frame_s = header.frame_ns / 1e9
+    learnt = None
+    if config.components and first is None:
+        if header.matrix[1] != config.columns:
+            raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
+        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states, waves)
+        config = dataclasses.replace(config, components=learnt.components, states=learnt.kept)
+    torch.manual_seed(plan.seed)
+    cascade = Cascade(config)
+    if first is not None:
+        cascade.load_state_dict(first.cascade.state_dict())
+    if blocks is not None:
+        cascade.blocks.load_state_dict(blocks.cascade.blocks.state_dict())
+        cascade.weights.load_state_dict(blocks.cascade.weights.state_dict())
+    if cascade.subspace is not None and learnt is not None:
+        cascade.subspace.load_state_dict(learnt.state_dict())
+    record = {
+        "matrix": list(header.matrix),
+        "header": header.to_dict(),
+        "target_instant": plan.instant,
+        "data": [_describe(stream) for stream in streams],
+        "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
+        "seed": plan.seed,
+        "batch": plan.batch,
+        "columns": plan.columns,
+        "stages": [dataclasses.asdict(s) for s in plan.stages],
+        "patience": plan.patience,
+        "augmentation": dataclasses.asdict(plan.augmentation) if plan.augmentation else None,
+        "redrawn": redraw is not None,
+        "balanced": plan.balanced,
+        "precision": plan.precision,
+        "first": None if first is None else _digest_of(first.cascade),
+        "versions": {
+            "mrsim": mrsim.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "command": command,
+    }
+    if blocks is not None:
+        record["blocks"] = _digest_of(blocks.cascade)
+    units = (scale, scale**2 / power, frame_s)
+    run = (runner or Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
+    run.resume(state, _digest(record, config))
+
+    def made(**more: Any) -> Checkpoint:
+        weights = Cascade(config)
+        weights.load_state_dict({k: v.cpu() for k, v in run.cascade.state_dict().items()})
+        return Checkpoint(weights.eval(), scale, record | {"losses": list(run.position.history)} | more)
+
+    while run.position.stage < len(plan.stages):
+        stage = plan.stages[run.position.stage]
+        run.stage(progress)
+        if stage_end is not None:
+            stage_end(stage, made())
+    return made(silent_blocks=run.silent())
+
+
+def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np.complex64]:
+    """Return the sensitivities' waves: those of the weights to start from, else the first scan's own."""
+    own = [true_waves(stream) for stream in streams]
+    found, whose = own[0], str(streams[0].path)
+    if first is not None and first.cascade.subspace is not None:
+        found = torch.view_as_complex(first.cascade.subspace.waves).numpy()
+        whose = "the weights to start from"
+    for stream, waves in zip(streams, own, strict=True):
+        assert stream.truth is not None  # or it had no sensitivities
+        body = np.abs(stream.truth.image[0])  # beyond which no line tells them
+        seen, again = (body * maps_of(w, stream.header.matrix) for w in (found, waves))
+        off = float(np.linalg.norm(again - seen) / np.linalg.norm(seen))
+        if off > COILS_DIFFER:
+            raise InputError(
+                f"{stream.path}: its coils' sensitivities differ by {off:.0%} from those of {whose}: a "
+                "subspace is one patient's under the same coils; train on scans with these"
+            )
+    return found
+
+
+def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
+    """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
+    own = {key: getattr(wanted, key) for key in ("components", "knots", "states")}
+    return dataclasses.replace(found, **own) == wanted
+
+
+def _describe(stream: Stream) -> dict[str, Any]:
+    known = stream.provenance
+    return {
+        "frames": stream.frames,
+        "used_s": [0.0, stream.frames * stream.header.frame_ns / 1e9],
+        "samples_sha256": hashlib.sha256(stream.samples.tobytes()).hexdigest(),
+        "phantom": known.phantom if known else None,
+        "phantom_text": known.phantom_text if known else None,
+        "seed": known.seed if known else None,
+        "target_snr": known.target_snr if known and math.isfinite(known.target_snr) else None,
+    }
+
+
+def _digest_of(cascade: Cascade) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(cascade.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _digest(record: dict[str, Any], config: CascadeConfig) -> str:
+    """Return what names a training: everything that decides its result."""
+    decides = {k: v for k, v in record.items() if k not in ("command", "versions")}
+    text = json.dumps([decides, config.to_dict()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

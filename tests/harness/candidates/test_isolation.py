@@ -1,0 +1,161 @@
+"""A candidate in its own process shows the same images; its crash, hang and nonsense are verdicts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.candidates.isolation import Isolated
+from harness.cli.main import main
+from harness.realtime.clock import VirtualClock
+from harness.realtime.replay import Run, replay
+from harness.realtime.service import ConstantService
+from mrsim.errors import InputError
+from mrsim.stream.storage import save
+from recon.classical.zero_filled import ViewSharing
+from tests.harness.synthetic import make_header, make_stream
+
+MINE = """
+import os, signal, sys, threading, time
+import numpy as np
+from recon.protocol import Image
+
+class Base:
+    def open(self, header, emit): self.header, self.emit = header, emit
+    def push(self, readout):
+        if readout.index == 9: self.act(readout)
+        if readout.index % 4 == 3:
+            pixels = np.full(self.header.matrix, readout.frame, np.complex64)
+            self.emit(Image(pixels, readout.frame, readout.index))
+    def close(self): pass
+    def act(self, readout): pass
+
+class Segfault(Base):
+    def act(self, readout): os.kill(os.getpid(), signal.SIGSEGV)
+class Leaves(Base):
+    def act(self, readout): os._exit(7)
+class Exits(Base):
+    def act(self, readout): sys.exit(3)
+class Raises(Base):
+    def act(self, readout): raise ValueError("no luck")
+class Hangs(Base):
+    def act(self, readout):
+        while True: time.sleep(1)
+class Refuses(Base):
+    def open(self, header, emit):
+        from mrsim.errors import InputError
+        raise InputError("weights are for 128 x 128")
+class Odd(Base):
+    def act(self, readout): self.emit("no image")
+class Shape(Base):
+    def act(self, readout): self.emit(Image(np.zeros((3, 5), np.float64), 2, 9))
+class Huge(Base):
+    def act(self, readout): self.emit(Image(np.zeros((900, 900)), 2, 9))
+class Threaded(Base):
+    def push(self, readout):
+        if readout.index % 4 == 3:
+            image = Image(np.ones(self.header.matrix, np.complex64), readout.frame, readout.index)
+            self.thread = threading.Thread(target=self.emit, args=(image,)); self.thread.start()
+    def close(self): self.thread.join()
+class Peeks(Base):
+    def push(self, readout):
+        frame = sys._getframe(0)
+        while frame is not None:
+            assert "feed" not in frame.f_locals and "stream" not in frame.f_locals
+            frame = frame.f_back
+        super().push(readout)
+"""
+
+STREAM = make_stream(40, header=make_header())
+
+
+def run_of(candidate: str, limit_s: float = 20.0) -> Run:
+    return replay(STREAM, Isolated(candidate, limit_s), VirtualClock(), ConstantService(0))
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_shows_the_same_images() -> None:
+    isolated, here = run_of("view-sharing"), replay(STREAM, ViewSharing(), VirtualClock(), ConstantService(0))
+    assert isolated.failure is None
+    assert isolated.images.pixels is not None
+    assert here.images.pixels is not None
+    assert np.array_equal(isolated.images.pixels, here.images.pixels)
+    assert (isolated.images.completed_ns == here.images.completed_ns).all()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Segfault", "its process died in push: signal SIGSEGV"),
+        ("Leaves", "its process died in push: exit code 7"),
+        ("Exits", "SystemExit: 3"),
+        ("Raises", "ValueError: no luck"),
+        ("Hangs", "it gave no answer to push in 1 s and was ended"),
+    ],
+)
+def test_its_end_is_a_verdict(name: str, told: str, mine: Path) -> None:
+    began = time.perf_counter()
+    run = run_of(f"python:mine.py:{name}", 1.0)
+    assert time.perf_counter() - began < 60
+    assert run.failure is not None
+    assert told in run.failure.error
+    assert (run.failure.stage, run.failure.line) == ("push", 9)
+    assert run.images.shown.tolist() == [True, True] + [False] * 8
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("Odd", "emitted str"), ("Shape", r"shape \(3, 5\)"), ("Huge", "emitted Image")]
+)
+def test_what_is_no_image_is_none_on_this_side_either(name: str, told: str, mine: Path) -> None:
+    run = run_of(f"python:mine.py:{name}")
+    assert run.violation is not None
+    assert (run.violation.kind, run.violation.line) == ("contract", 9)
+    with pytest.raises(ValueError, match=told):
+        raise ValueError(run.violation.message)
+
+
+def test_refusals_and_bad_names_are_the_users_to_mend(mine: Path) -> None:
+    for candidate, told in (("python:mine.py:Refuses", "128 x 128"), ("view-shering", "did you mean")):
+        with pytest.raises(InputError, match=told):
+            run_of(candidate)
+    with pytest.raises(InputError, match="--limit-s 0"):
+        Isolated("null", 0)
+    assert multiprocessing.active_children() == []
+
+
+def test_threads_may_emit_and_nothing_of_the_scan_is_there_to_be_seen(mine: Path) -> None:
+    threaded, peeking = run_of("python:mine.py:Threaded"), run_of("python:mine.py:Peeks")
+    assert threaded.images.shown.all()
+    assert peeking.failure is None
+    assert peeking.images.pixels is not None
+    assert (peeking.images.pixels == np.arange(10)[:, None, None]).all()
+
+
+def test_the_command_line_contains_a_hang(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(STREAM, mine / "a.stream")
+    argv = [
+        "replay",
+        "a.stream",
+        "zero-filled",
+        "--clock",
+        "virtual",
+        "--no-quality",
+        "--faults",
+        "hang:at=21",
+    ]
+    assert main([*argv, "--isolate", "--limit-s", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL: the candidate raised CandidateLost: it gave no answer to push in 1 s and was ended" in out
+    assert "Traceback" not in out

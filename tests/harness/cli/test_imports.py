@@ -1,0 +1,66 @@
+"""The three packages import, and the core works, with numpy, numba and torch alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mrsim
+
+BLOCK = """
+import sys
+for name in {blocked!r}:
+    sys.modules[name] = None
+"""
+OPTIONAL = ["rich", "matplotlib", "skimage", "scipy", "hypothesis", "pytest", "pytest_benchmark"]
+OPTIONAL += ["ismrmrd", "h5py", "xsdata", "distributed", "onnxruntime", "pypulseq"]
+PLUGIN = ["harness.testing.plugin", "harness.testing.plugin_benchmark", "harness.testing.kit"]
+"""What only pytest loads."""
+
+
+def run(blocked: list[str], code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    root = str(Path(mrsim.__file__).parent.parent)
+    program = BLOCK.format(blocked=blocked) + f"sys.path.insert(0, {root!r})\n" + code
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_module_imports_without_the_extras(tmp_path: Path) -> None:
+    code = """
+import importlib, pkgutil
+import mrsim, mrsim.formats, recon, harness
+for package in (mrsim, mrsim.formats, recon, harness):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if module.name not in PLUGIN:
+            importlib.import_module(module.name)
+print("all imported")
+"""
+    done = run(OPTIONAL, f"PLUGIN = {PLUGIN}\n{code}", tmp_path)
+    assert (done.stdout, done.stderr) == ("all imported\n", "")
+
+
+def test_a_replay_works_without_the_extras_and_says_what_quality_needs(tmp_path: Path) -> None:
+    code = """
+from harness.cli.main import main
+small = ["--matrix", "32", "32", "--frames", "12", "--seed", "1"]
+assert main(["simulate", "quasar", "-o", "a.stream", *small]) == 0
+assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual", "--no-quality"]) == 4
+assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual"]) == 2
+"""
+    done = run(OPTIONAL, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'mrsim[eval]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_stored_stream_is_replayed_without_numba(tmp_path: Path) -> None:
+    """By the cascade of a patient, too, whose images are then found all at once."""
+    code = "from harness.cli.main import main\nsys.exit(main({}.split()))"
+    simulate = "simulate patient1 --acceleration 5 -o a.stream --frames 20"
+    assert run([], code.format(repr(simulate)), tmp_path).returncode == 0
+    for candidate in ("view-sharing", "cascade:patient1-5x,eager,20-44"):
+        done = run(["numba"], code.format(repr(f"replay a.stream {candidate} --clock virtual")), tmp_path)
+        assert (done.returncode, done.stderr) == (4, "")
+        assert "INSUFFICIENT" in done.stdout

@@ -1,0 +1,342 @@
+"""Candidates side by side: alike are level, an order is the same each time, and a bad host voids it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness.comparison.compare
+import harness.comparison.timing
+from harness.cli.main import main
+from harness.comparison.accuracy import Task, accuracies, lockstep
+from harness.comparison.compare import Plan, compare
+from harness.comparison.order import BY_NAME, Difference, paired
+from harness.comparison.timing import Times, interleave, part_of, segments, turn_order
+from harness.realtime.clock import VirtualClock
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.errors import InputError
+from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.stream.storage import load, save
+from mrsim.stream.stream import Readout, Stream
+from tests.harness.synthetic import Blank, make_header, make_stream
+
+MS = 1_000_000
+CANDIDATES = """
+import numpy as np
+from recon.classical.zero_filled import ViewSharing
+
+made = []
+
+def blank():
+    return lambda kspace, mask: np.ones(kspace.shape[1:], np.complex64)
+
+def raises():
+    def image(kspace, mask): raise RuntimeError("no memory")
+    return image
+
+class Other(ViewSharing):
+    # The first two that are made are tried and played in lockstep; those after it show another image.
+    def __init__(self):
+        super().__init__()
+        made.append(self)
+        self.factor = 1 if len(made) <= 3 else 2
+    def open(self, header, emit):
+        import dataclasses
+        super().open(header, lambda i: emit(dataclasses.replace(i, pixels=i.pixels * self.factor)))
+
+def other():
+    return Other()
+"""
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a scan of 6 s with some six breaths in it."""
+    phantom = load_phantom("quasar", {"motion.breathing.period_s": 1.0})
+    path = tmp_path_factory.mktemp("scans") / "a.stream"
+    return scan_to(path, phantom, ScanProtocol(matrix=(64, 64)), seed=2, duration_s=6.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, scan: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    save(load(scan), tmp_path / "a.stream")
+    (tmp_path / "mine.py").write_text(CANDIDATES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(
+        harness.comparison.compare, "interleave", partial(interleave, make_clock=VirtualClock)
+    )
+    return tmp_path
+
+
+def told(argv: Sequence[str], code: int) -> dict[str, Any]:
+    """Run a comparison that must end so; return its JSON."""
+    assert main(["compare", *argv, "--json", "c.json"]) == code
+    found: dict[str, Any] = json.loads(Path("c.json").read_text())
+    return found
+
+
+def test_in_lockstep_a_candidate_and_itself_are_level_and_an_order_is_exact(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["zero-filled", "view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"]
+    found = told(argv, 0)
+    first = (folder / "c.json").read_bytes()
+    out = capsys.readouterr().out
+    assert told([*argv, "--seed", "0"], 0) == found
+    assert (folder / "c.json").read_bytes() == first
+    assert [c["name"] for c in found["candidates"]] == ["zero-filled", "view-sharing", "zero-filled (2)"]
+    zero, shared, again = found["candidates"]
+    assert zero["figures"] == again["figures"]
+    assert shared["figures"]["nmse"] < zero["figures"]["nmse"]
+    pairs = {(p["first"], p["second"]): p["measures"] for p in found["pairs"]}
+    itself = pairs["zero-filled", "zero-filled (2)"]
+    assert set(itself) == {"nmse", "dice", "lag_ms", "centroid_mm"}
+    assert {m["standing"] for m in itself.values()} == {"tie"}
+    assert set(found["order"].values()) == {"view-sharing, then zero-filled = zero-filled (2)"}
+    assert "NMSE: view-sharing, then zero-filled = zero-filled (2)" in out
+    assert found["blocks"] is None
+
+
+def test_the_figures_are_those_of_a_lockstep_replay(folder: Path) -> None:
+    found = told(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    argv = ["replay", "a.stream", "view-sharing", "--scenario", "lockstep", "--json", "r.json"]
+    main(argv)
+    replayed = json.loads((folder / "r.json").read_text())["quality"]
+    figures = found["candidates"][0]["figures"]
+    assert figures["nmse"] == replayed["nmse"]
+    assert figures["dice"] == replayed["dice"]
+    assert figures["lag_ms"] == replayed["lag_ms"]
+    assert figures["centroid_mm"] == pytest.approx(replayed["centroid_last_line_mm"]["p95"])
+
+
+def test_two_streams_weigh_by_their_images(folder: Path) -> None:
+    save(load("a.stream").first_frames(100), folder / "b.stream")
+    one = told(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    both = told(["view-sharing", "zero-filled", "--on", "a.stream", "b.stream", "--lockstep"], 0)
+    streams = both["candidates"][0]["streams"]
+    assert [s["images"] for s in streams] == [s["expected"] for s in streams]
+    assert streams[0] == one["candidates"][0]["streams"][0]
+    counts = np.array([s["images"] for s in streams])
+    means = np.array([s["quality"]["nmse"] for s in streams])
+    assert both["candidates"][0]["figures"]["nmse"] == pytest.approx((counts * means).sum() / counts.sum())
+
+
+def test_an_executor_can_take_the_work(folder: Path) -> None:
+    tasks = [Task(name, "a.stream", frames=60, kept=(0, 5)) for name in ("zero-filled", "view-sharing")]
+    here = list(accuracies(tasks))
+    with ThreadPoolExecutor(2) as executor:
+        there = list(accuracies([pickle.loads(pickle.dumps(t)) for t in tasks], executor.map))
+    for one, other in zip(here, there, strict=True):
+        other = pickle.loads(pickle.dumps(other))
+        assert [(s.nmse, s.dice, s.centroid_m) for s in one.scores] == [
+            (s.nmse, s.dice, s.centroid_m) for s in other.scores
+        ]
+        assert one.frames.tobytes() == other.frames.tobytes()
+        assert one.kept.keys() == other.kept.keys() <= {0, 5}
+    assert here[0].scores[0].nmse != here[1].scores[0].nmse
+
+
+def test_a_timed_comparison_has_all_six_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["zero-filled", "view-sharing", "view-sharing", "--on", "a.stream"]
+    found = told([*argv, "--segment-s", "2", "--repeat", "2"], 0)
+    assert found["blocks"]["planned"] == found["blocks"]["count"] == 6
+    # The clock stands still here, so every response is one instant: level.
+    assert found["order"]["response_ms"] == "zero-filled = view-sharing = view-sharing (2)"
+    assert found["order"]["missed"] == "zero-filled = view-sharing = view-sharing (2)"
+    assert found["order"]["nmse"] == "view-sharing = view-sharing (2), then zero-filled"
+    assert found["environment"]["cores"] >= 1
+    orders = found["blocks"]["order"]
+    assert all(sorted(order) == ["view-sharing", "view-sharing (2)", "zero-filled"] for order in orders)
+    assert [order[::-1] for order in orders[:3]] == orders[3:]
+    assert "6 blocks of replays at TR, in turns" in capsys.readouterr().out
+
+
+class Host:
+    """Slow down with every line that anyone pushes, and make each candidate pay for it."""
+
+    def __init__(self, drift: float) -> None:
+        self.drift, self.pushed = drift, 0
+        self.clocks: list[VirtualClock] = []
+
+    def clock(self) -> VirtualClock:
+        self.clocks.append(VirtualClock())
+        return self.clocks[-1]
+
+    def build(self, cost_ns: int) -> Blank:
+        def work(readout: Readout) -> None:
+            self.pushed += 1
+            if (readout.index + 1) % 4 == 0:
+                self.clocks[-1].advance(round(cost_ns * (1 + self.drift * self.pushed)))
+
+        return Blank(work)
+
+
+def play(drift: float, costs: Sequence[int], seed: int = 0) -> Times:
+    host = Host(drift)
+    builders = [(str(cost), partial(host.build, cost)) for cost in costs]
+    stream = make_stream(1600, header=make_header(tr_ns=4 * MS))
+    return interleave(
+        [stream], builders, [{} for _ in costs], repeat=4, segment_s=1.0, seed=seed, make_clock=host.clock
+    )
+
+
+def ratio(times: Times, seed: int = 0) -> Difference:
+    pairs, blocks = harness.comparison.compare._timed_pairs("response_ms", times, 0, 1)
+    return paired(BY_NAME["response_ms"], pairs, blocks, np.random.SeedSequence(seed))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_host_that_slows_down_fivefold_hits_all_alike(seed: int) -> None:
+    drift = 4 / (2 * 4 * 1600)
+    same = ratio(play(drift, (MS, MS), seed))
+    assert same.standing == "tie"
+    assert same.value == pytest.approx(1, abs=0.02)
+    slower = ratio(play(drift, (2 * MS, MS), seed))
+    assert slower.standing == "behind"
+    assert slower.value == pytest.approx(2, rel=0.05)
+
+
+def test_one_after_the_other_the_same_host_would_have_deceived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What taking turns is for: with one fixed place for each, he who is last pays for the drift."""
+    drift = 20 / (2 * 4 * 1600)
+    monkeypatch.setattr(harness.comparison.timing, "turn_order", lambda count, *_: tuple(range(count)))
+    one_segment = partial(segments, segment_s=100.0)
+    monkeypatch.setattr(harness.comparison.timing, "segments", lambda streams, _: one_segment(streams))
+    times = play(drift, (MS, MS))
+    means = [np.mean([b.response_ns[i].mean() for b in times.blocks]) for i in (0, 1)]
+    assert means[1] > 1.1 * means[0]
+
+
+def test_response_times_are_those_of_the_candidate() -> None:
+    times = play(0.0, (MS, 3 * MS))
+    assert {int(n) for b in times.blocks for n in b.response_ns[0]} == {MS}
+    assert {int(n) for b in times.blocks for n in b.response_ns[1]} == {3 * MS}
+    assert not any(b.missed.any() for b in times.blocks)
+    late = play(0.0, (MS, 17 * MS))
+    assert all(b.missed[1].all() and not b.missed[0].any() for b in late.blocks)
+
+
+def test_segments_cover_every_frame_once_and_are_scans_of_their_own() -> None:
+    stream = make_stream(1000)
+    cut = segments([stream, stream.first_frames(30)], 1.0)
+    for number, frames in ((0, 250), (1, 30)):
+        edges = [(s.first, s.first + s.frames) for s in cut if s.stream == number]
+        assert edges[0][0] == 0
+        assert edges[-1][1] == frames
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
+    third = cut[2]
+    part = part_of(stream, third)
+    assert part.truth is None
+    assert part.provenance is None
+    assert (part.frames, int(part.frame[0]), int(part.t_ns[0])) == (third.frames, 0, stream.header.te_ns)
+    lines = slice(third.first * 4, (third.first + third.frames) * 4)
+    assert part.samples.tobytes() == stream.samples[lines].tobytes()
+    assert part.ky.tobytes() == stream.ky[lines].tobytes()
+    with pytest.raises(InputError, match="11 frames, a comparison takes 12"):
+        segments([stream.first_frames(11)], 1.0)
+
+
+def test_turns_are_drawn_and_then_reversed() -> None:
+    orders = [turn_order(4, round_, block, 7) for round_ in range(4) for block in range(20)]
+    assert orders[:20] == [order[::-1] for order in orders[20:40]]
+    assert orders[:20] != orders[40:60]
+    assert len(set(orders)) > 10
+    assert orders[0] == turn_order(4, 0, 0, 7)
+    assert [turn_order(4, 0, block, 8) for block in range(20)] != orders[:20]
+
+
+QUICK = ["view-sharing", "zero-filled", "--on", "a.stream", "--segment-s", "1.4", "--repeat", "1"]
+
+
+def test_a_host_that_spoils_a_block_once_has_it_played_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count()
+    monkeypatch.setattr(
+        harness.comparison.timing, "why_invalid", lambda *_: "it stalled" if next(calls) == 3 else None
+    )
+    found = told(QUICK, 0)
+    assert (found["blocks"]["count"], found["blocks"]["played_again"]) == (4, 1)
+
+
+def test_a_host_that_spoils_every_block_voids_the_comparison(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(harness.comparison.timing, "why_invalid", lambda *_: "it stalled")
+    found = told(QUICK, 3)
+    assert found["verdict"] == "INVALID"
+    assert "it stalled" in found["reason"]
+    assert found["blocks"]["count"] == 0
+    assert len(found["blocks"]["spoiled"]) == 2  # then it is past a quarter
+    assert found["order"]["response_ms"] is None
+    assert found["candidates"][0]["figures"]["response_ms"] is None
+    assert found["order"]["nmse"] == "view-sharing, then zero-filled"  # lockstep needs no host
+    out = capsys.readouterr().out
+    assert "response p50 ms: undecided" in out
+    assert "INVALID: " in out
+
+
+def test_a_candidate_that_breaks_off_fails_and_is_named(folder: Path) -> None:
+    found = told(["view-sharing", "python:mine.py:raises", "--on", "a.stream"], 1)
+    assert found["reason"].startswith("python:mine.py:raises: the candidate raised RuntimeError: no memory")
+    assert found["order"]["response_ms"] is None
+
+
+def test_other_images_at_tr_than_in_lockstep_void_it(folder: Path) -> None:
+    found = told(["view-sharing", "python:mine.py:other", "--on", "a.stream"], 3)
+    assert "shows another image at TR than in lockstep (frame 0 of" in found["reason"]
+    assert found["reason"].endswith("mrsim audit python:mine.py:other")
+
+
+def test_too_few_breaths_are_told(folder: Path) -> None:
+    found = told(["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40"], 4)
+    assert "take longer streams" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["view-sharing", "--on", "a.stream"], "1 candidates: expected 2 to 16"),
+        (["view-sharing", "view-shoring", "--on", "a.stream"], "did you mean 'view-sharing'"),
+        (["view-sharing", "null", "--on", "b.stream"], "b.stream"),
+        (["view-sharing", "null"], "--on"),
+        (["view-sharing", "null", "--on", "a.stream", "--repeat", "0"], "--repeat 0: expected 1 to 100"),
+        (["view-sharing", "null", "--on", "a.stream", "--segment-s", "nan"], "--segment-s nan"),
+        (["view-sharing", "null", "--on", "a.stream", "--frames", "9999"], "frames = 9999"),
+        (["view-sharing", "null", "--on", "a.stream", "--json", "no/c.json"], "no such folder"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    assert main(["compare", *argv]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_stream_without_truth_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = load("a.stream")
+    bare = Stream(stream.header, stream.ky, stream.frame, stream.t_ns, stream.samples)
+    save(bare, folder / "bare.stream")
+    assert main(["compare", "null", "view-sharing", "--on", "bare.stream"]) == 2
+    assert "it has no truth" in capsys.readouterr().err
+
+
+def test_a_plan_names_the_same_candidate_apart() -> None:
+    plan = Plan(("a", "b", "a", "a"), ("s",))
+    assert plan.names == ("a", "b", "a (2)", "a (3)")
+    assert lockstep.__module__ == "harness.comparison.accuracy"  # found by name in another process
+    with pytest.raises(InputError, match="257 streams"):
+        compare(Plan(("a", "b"), ("s",) * 257))

@@ -1,0 +1,381 @@
+"""The parts of the table: one pass, its references, comparison, guard, time line, changes and claims."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.cli.table_options import SLOW
+from harness.experiment.cells import Row
+from harness.experiment.claims import claims, comparisons
+from harness.experiment.compare import BETTER, TIE, UNTOLD, WORSE, compare
+from harness.experiment.guard import refuse_overlap
+from harness.experiment.horizon import looking_ahead
+from harness.experiment.measures import Measures, measure_cell
+from harness.experiment.plan import CASCADE, Cell, Entry, Options, plan, read_patients
+from harness.experiment.scans import Scan, TimeLine, part_of
+from harness.experiment.single_pass import Ground, Series, play, show
+from harness.experiment.variants import CHANGES, changed
+from harness.measure.floor import consistency_floor, full_image
+from harness.measure.image_quality import assess
+from harness.measure.timing import measure
+from harness.realtime.clock import VirtualClock
+from harness.realtime.replay import replay
+from harness.realtime.service import ConstantService
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.errors import InputError
+from mrsim.scanner.oracle import truth_of
+from mrsim.scanner.scan import ScanProtocol, scan
+from mrsim.stream.stream import Header, Readout, Stream
+from recon.classical.zero_filled import ViewSharing
+from recon.protocol import Emit
+from tests.harness.synthetic import Drawn, draw_target, moving_stream
+
+FRAMES = 150
+
+
+@lru_cache(maxsize=1)
+def ground() -> Ground:
+    return Ground(moving_stream(FRAMES), 10, FRAMES, 0)
+
+
+def drawn(late: int = 0, noise: float = 0.0) -> Drawn:
+    """Show the truth of some lines ago, drowned in noise of a size."""
+    stream = ground().stream
+    header, truth = stream.header, stream.truth
+    assert truth is not None
+
+    def image(frame: int) -> np.ndarray:
+        line = max((frame + 1) * header.lines_per_frame - 1 - late, 0)
+        rng = np.random.default_rng(frame)
+        return draw_target(header, truth.centroid[line]) + noise * rng.standard_normal(header.matrix)
+
+    return Drawn(image)
+
+
+@lru_cache(maxsize=8)
+def series(late: int = 0, noise: float = 0.0) -> Series:
+    return play(ground(), drawn(late, noise), "drawn", 0.5).series
+
+
+def test_one_pass_measures_what_a_replay_measures() -> None:
+    """Judging as images come gives the very figures of a run that keeps them all."""
+    g = ground()
+    run = replay(g.stream, drawn(5, 0.05), VirtualClock(), ConstantService(500_000))
+    quality = assess(g.stream, run, measure(run, warmup=g.first), 0)
+    assert quality is not None
+    mine = play(g, drawn(5, 0.05), "drawn", 0.5).series
+    assert np.array_equal(mine.frame, quality.frames)
+    for name in ("t_ns", "shown_ns", "nmse", "ssim", "dice"):
+        assert np.array_equal(getattr(mine, name), getattr(quality, name)), name
+    assert np.array_equal(np.stack([mine.x_m, mine.y_m], -1), quality.centroid_m, equal_nan=True)
+    told = measure_cell(g, mine, 0).figures
+    assert told["last_p95_mm"][0] == pytest.approx(1e3 * (quality.last_line.p95 or math.nan))
+    assert told["shown_max_mm"][0] == pytest.approx(1e3 * (quality.when_shown.max or math.nan))
+    assert told["lag_ms"][0] == pytest.approx((quality.lag.claimed_ns or math.nan) * 1e-6)
+    assert told["lag_ms"][0] == pytest.approx(5 * g.stream.header.tr_ns * 1e-6, abs=3)
+    assert told["total_lag_ms"][0] == pytest.approx((quality.total_lag_ns or math.nan) * 1e-6)
+
+
+def test_measured_time_leaves_out_the_judging() -> None:
+    """A candidate that does nothing answers in far less time than judging its image takes."""
+    passed = play(ground(), drawn(), "drawn", None)
+    draw = ground().stream
+    assert draw.truth is not None
+    # Drawing the picture itself takes a millisecond or so; SSIM and outlines would come on top, each time.
+    quick = np.median(passed.series.response_ns)
+    assert 0 < quick < ground().stream.header.tr_ns * ground().stream.header.lines_per_frame
+
+    class Blank(Drawn):
+        pass
+
+    still = draw_target(draw.header, draw.truth.centroid[0]).astype(np.complex64)
+    none = play(ground(), Blank(lambda frame: still), "blank", None).series.response_ns
+    assert np.median(none) < 300_000  # judging takes several times as much
+
+
+def test_a_truth_reaches_no_candidate() -> None:
+    """What a candidate is handed leads to no truth: not `emit`, and nothing that `emit` holds."""
+    seen: list[object] = []
+
+    class Curious(Drawn):
+        def open(self, header: Header, emit: Emit) -> None:
+            seen.append(emit)
+            super().open(header, emit)
+
+    play(ground(), Curious(drawn().draw), "curious", 0.5)
+    held = [cell.cell_contents for cell in getattr(seen[0], "__closure__", ())]
+    assert held
+    assert not any(hasattr(h, "truth") or hasattr(h, "_ground") for h in held)
+
+
+def test_planted_opponents_come_out_as_they_are() -> None:
+    fresh, late, noisy = series(0, 0.002), series(12), series(0, 0.3)
+    assert set(compare(fresh, late, 0).outcome.values()) == {BETTER}
+    assert set(compare(late, fresh, 0).outcome.values()) == {WORSE}
+    assert compare(noisy, fresh, 0).outcome["nmse"] == WORSE
+    assert set(compare(fresh, fresh, 0).outcome.values()) == {TIE}
+    few = fresh.part(fresh.frame < 20)
+    assert set(compare(few, late, 0).outcome.values()) == {UNTOLD}
+
+
+def test_one_that_loses_the_target_is_worse() -> None:
+    fresh = series(0, 0.002)
+    lost = np.where(np.arange(len(fresh)) % 5 == 0, np.inf, fresh.error_shown_m)
+    assert compare(dataclasses.replace(fresh, error_shown_m=lost), fresh, 0).outcome["p95"] == WORSE
+
+
+def test_references_are_those_of_reference() -> None:
+    stream = scan(load_phantom("quasar"), ScanProtocol(), seed=3, duration_s=5)
+    first = 20
+    g = Ground(stream, first, stream.frames, 7)
+    frames = np.arange(first, stream.frames)
+    pixels, quality = consistency_floor(stream, frames, 0)
+    floor = show(g, "consistency-floor")
+    for name in ("frames", "t_ns", "shown_ns", "nmse", "ssim", "dice"):
+        assert np.array_equal(
+            getattr(floor.series, name.removesuffix("s") if name == "frames" else name),
+            getattr(quality, name),
+        )
+    assert floor.picture is not None
+    assert np.array_equal(floor.picture, np.abs(pixels[g.picture]))
+    full = show(g, "fully-sampled").series
+    assert (full.dice_full == 1).all()
+    assert np.array_equal(full.dice, floor.series.dice_own)
+    # Its noise is the scan's: as strong in an image as in a sample, for the transforms are unitary.
+    assert stream.truth is not None
+    assert stream.provenance is not None
+    noise = full_image(stream, first, 7) - stream.truth.image[first]
+    assert np.std(noise) == pytest.approx(stream.provenance.noise_std, rel=0.03)
+    assert not np.array_equal(noise, full_image(stream, first + 1, 7) - stream.truth.image[first + 1])
+
+
+def test_a_part_is_a_scan_that_starts_there() -> None:
+    stream = moving_stream(40)
+    part = part_of(stream, 12, 30)
+    lines = 12 * stream.header.lines_per_frame
+    assert part.frames == 18
+    assert int(part.frame[0]) == 0
+    assert int(part.t_ns[0]) == stream.header.te_ns
+    assert part.truth is not None
+    assert stream.truth is not None
+    assert np.array_equal(part.truth.image[0], stream.truth.image[12])
+    assert np.array_equal(part.truth.centroid[0], stream.truth.centroid[lines])
+    assert np.array_equal(part.samples, stream.samples[lines : 30 * stream.header.lines_per_frame])
+    shown: list[tuple[int, int]] = []
+
+    class Watch(ViewSharing):
+        def push(self, readout: Readout) -> None:
+            shown.append((readout.index, readout.frame))
+            super().push(readout)
+
+    play(Ground(part, 2, 18, 0), Watch(), "watch", 0.1)
+    assert shown[0] == (0, 0)  # nothing tells a candidate that there was more before
+    with pytest.raises(InputError, match="it has 40"):
+        part_of(stream, 12, 41)
+
+
+def test_the_time_line_keeps_what_is_known_from_what_is_judged() -> None:
+    frame_ns = 57_200_000
+    line = TimeLine(70, 10, None)
+    seen, first, stop = line.judged(3200, frame_ns)
+    assert line.known_frames(frame_ns) * frame_ns <= 70e9 <= first * frame_ns
+    assert 60e9 <= seen * frame_ns < 60e9 + frame_ns
+    assert stop == 3200
+    assert line.judged(3200, frame_ns, 12)[2] == first + int(12e9 // frame_ns)
+    assert TimeLine(70, 10, 5).judged(3200, frame_ns, 12)[2] == first + int(5e9 // frame_ns)
+    with pytest.raises(InputError, match="no frame to judge"):
+        line.judged(first, frame_ns)
+
+
+def record(**data: object) -> dict[str, object]:
+    header = ScanProtocol(acceleration=5.0).header().to_dict()
+    return {"header": header, "data": [{"phantom": "patient1", "phantom_text": "", "seed": 1, **data}]}
+
+
+@pytest.mark.parametrize(
+    ("told", "refused"),
+    [
+        ({"used_s": [0.0, 70.0]}, False),
+        ({"trained_s": [0.0, 70.0]}, False),
+        ({"trained_s": [0.0, 71.0]}, True),
+        ({"trained_s": [60.0, 183.0]}, True),
+        ({"used_s": [0.0, 183.0], "seed": 2}, False),
+        ({"used_s": [0.0, 183.0], "phantom": "patient2"}, False),
+        ({"frames": 1223}, False),
+        ({"frames": 1400}, True),
+        ({"frames": 1223, "seed": None}, True),
+        ({}, True),
+    ],
+)
+def test_the_guard_knows_what_was_trained_on(told: dict[str, object], refused: bool) -> None:
+    phantom = load_phantom("patient1")
+    if refused:
+        with pytest.raises(InputError, match="net"):
+            refuse_overlap(record(**told), phantom, 1, (70.0, 183.0), "net")
+    else:
+        refuse_overlap(record(**told), phantom, 1, (70.0, 183.0), "net")
+
+
+def test_the_guard_sees_through_another_name() -> None:
+    phantom = load_phantom("patient1")
+    told = record(phantom="mine", phantom_text=phantom.text, used_s=[0.0, 100.0])
+    with pytest.raises(InputError, match="trained on"):
+        refuse_overlap(told, phantom, 1, (70.0, 183.0), "net")
+    with pytest.raises(InputError, match="does not say"):
+        refuse_overlap({}, phantom, 1, (70.0, 183.0), "net")
+
+
+@pytest.mark.parametrize("variant", CHANGES)
+@pytest.mark.parametrize("patient", ["patient1", "patient3", "patient4", "patient5", "patient6", "quasar"])
+def test_changes_move_the_target_as_they_say(patient: str, variant: str) -> None:
+    plain, other = load_phantom(patient), changed(load_phantom(patient), variant)
+    assert [r.name for r in other.regions] == [r.name for r in plain.regions]
+    motions = tomllib.loads(other.text)["motion"]
+    drive = motions["breathing"]
+    if variant == "amplitude":
+        before = tomllib.loads(plain.text)["motion"]["breathing"]
+        keys = [k for k in ("amplitude_mm", "deep_amplitude_mm", "scale") if k in before]
+        assert keys
+        assert [drive[k] for k in keys] == [1.5 * before[k] for k in keys]
+        return
+    t_ns = np.arange(0, 60_000_000_000, 50_000_000)
+    anatomy = other.animate(1)
+    added = anatomy.drives["added"].at(t_ns)
+    assert np.allclose(anatomy.drives["breathing"].at(t_ns), anatomy.drives["calm"].at(t_ns) + added)
+    if variant == "shift":
+        assert np.allclose(added, 0.005)
+    else:
+        assert added.max() > 0.004
+        assert np.mean(np.abs(added) < 1e-4) > 0.7  # between two coughs there is none
+
+
+def test_a_phantom_without_breathing_is_refused() -> None:
+    with pytest.raises(InputError, match="expected one of"):
+        changed(load_phantom("quasar"), "sneeze")
+    twice = changed(load_phantom("quasar"), "cough")
+    with pytest.raises(InputError, match="none named calm"):
+        changed(twice, "shift")
+
+
+def test_looking_ahead_is_the_truth_of_later() -> None:
+    stream = scan(load_phantom("quasar"), ScanProtocol(matrix=(32, 32)), seed=3, duration_s=1)
+    frame_ns = stream.header.frame_ns
+    start, first = 10, 4
+    part = part_of(stream, start, stream.frames - 12)
+    ahead = 3  # frames, so that the scan stores what is to be found
+    later = looking_ahead(part, truth_of(stream), start * frame_ns, first, ahead * frame_ns)
+    assert later.truth is not None
+    assert stream.truth is not None
+    assert np.array_equal(later.truth.image[first], stream.truth.image[start + first + ahead])
+    assert np.array_equal(later.truth.mask[-1], stream.truth.mask[stream.frames - 12 + ahead - 1])
+    lines = stream.header.lines_per_frame
+    assert np.allclose(later.truth.centroid[0], stream.truth.centroid[(start + ahead) * lines])
+    assert np.array_equal(later.samples, part.samples)
+
+
+def options(**values: object) -> Options:
+    given = {
+        "patients": read_patients(["patient1", "quasar@4"], [5.0, 10.0]),
+        "entries": tuple(map(Entry.parse, ["view-sharing", "nearest-frame", "cascade"])),
+        **values,
+    }
+    return Options(**given)  # type: ignore[arg-type]
+
+
+def test_the_plan_crosses_everything_once() -> None:
+    cells = plan(options(timings=("prospective", "retrospective"), snrs=(20.0, 10.0)))
+    # Two references, two opponents and two stages, on three scans, at two timings and two SNRs.
+    assert len(cells) == 6 * 3 * 2 * 2
+    names = [cell.file(cell.describe({})) for cell in cells]
+    assert len(set(names)) == len(names)
+    seen = {c.candidate for c in cells if c.label == "cascade" and c.scan.name == "patient1"}
+    assert seen == {f"cascade:patient1-{x}x{s}" for x in (5, 10) for s in ("", "-coarse")}
+    assert {c.scan.acceleration for c in cells if c.scan.name == "quasar"} == {4.0}
+    assert all(c.knowable.timing == "prospective" and c.knowable.variant == "" for c in cells)
+
+
+def test_generalisation_keeps_library_and_weights_of_the_plain_scan() -> None:
+    cells = plan(options(parts=("generalisation",), patients=read_patients(["patient1"], [5.0])))
+    assert {c.scan.variant or f"{c.scan.acceleration:g}x" for c in cells} == {*CHANGES, "7x"}
+    for cell in cells:
+        assert (cell.knowable.variant, cell.knowable.acceleration) == ("", 5.0)
+        if cell.label == "cascade":
+            assert (cell.candidate, cell.stage) == ("cascade:patient1-5x", "fine")
+
+
+def test_the_horizon_judges_plain_weights_with_the_delay() -> None:
+    cells = plan(options(parts=("horizon",), patients=read_patients(["patient2"], [10.0])))
+    plain = [c for c in cells if c.label == "plain"]
+    ahead = [c for c in cells if c.label == "ahead"]
+    assert [c.ahead_ms for c in plain] == [0, 50, 100, 200, 300]
+    assert {c.candidate for c in plain} == {"cascade:patient2-10x"}
+    assert [c.candidate for c in ahead] == [f"cascade:patient2-10x-last+{h}" for h in (50, 100, 200, 300)]
+
+
+def test_slow_candidates_are_judged_on_less() -> None:
+    cells = plan(options(entries=(Entry.parse("view-sharing"), Entry(SLOW[0], "view-sharing")), slow_s=3.0))
+    assert {c.judged_s for c in cells if c.label == SLOW[0]} == {3.0}
+    assert {c.judged_s for c in cells if c.label != SLOW[0]} == {None}
+
+
+def test_entries_are_read() -> None:
+    assert Entry.parse("cascade") == Entry("cascade", CASCADE)
+    assert Entry.parse("centre=cascade:a{stage}.npz") == Entry("centre", "cascade:a{stage}.npz")
+    assert Entry.parse("cascade:a.npz").label == "cascade:a.npz"
+    assert not Entry.parse("nearest-frame").staged
+    assert read_patients(["a@4", "b"], [5.0]) == (("a", (4.0,)), ("b", (5.0,)))
+
+
+def row(label: str, one: Series, folder: Path, candidate: str = "", causal: bool = True) -> Row:
+    """Return a row as if its cell had been judged."""
+    cell = Cell("main", Scan("patient1", 5.0), label, "fine" if candidate else "", candidate or label, 5.0)
+    file = folder / label
+    arrays = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
+    np.savez(file.with_name(f"{label}.npz"), picture=np.empty((0, 0), np.float32), **arrays)
+    return Row(cell, measure_cell(ground(), one, 0), "", causal, file)
+
+
+def outcomes(rows: list[Row], words: str) -> list[bool | None]:
+    return [c.holds for c in claims(rows, comparisons(rows, 0)) if words in c.claim]
+
+
+def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
+    good = row("cascade", series(0, 0.002), tmp_path, "cascade:x")
+    late = row("view-sharing", series(12), tmp_path)
+    assert outcomes([good, late], "worse on all three") == [True]
+    assert outcomes([good, late], "is not nearer") == [True]
+    assert outcomes([good, late], "total lag") == [True]
+    assert outcomes([good, late], "centroid p95") == [True]
+    # The same with the places changed: the network is the late one, and the table says so.
+    bad = row("cascade", series(60), tmp_path, "cascade:x")
+    fresh = row("view-sharing", series(0, 0.002), tmp_path)
+    assert outcomes([bad, fresh], "worse on all three") == [False]
+    assert outcomes([bad, fresh], "is not nearer") == [False]
+    assert outcomes([bad, fresh], "centroid p95") == [False]
+    # One that needs later lines is no rival.
+    offline = row("low-rank-sparse", series(0, 0.002), tmp_path, causal=False)
+    assert outcomes([bad, offline], "is not nearer") == []
+    # A cell that could not be judged is not dropped.
+    missing = Row(bad.cell, None, "no weights", True, tmp_path / "none")
+    assert outcomes([missing], "can be judged") == [False]
+    assert outcomes([missing], "Dice at least") == [None]
+
+
+def test_measures_survive_their_file() -> None:
+    from harness.experiment.cells import _measures, _told
+
+    measures: Measures = measure_cell(ground(), series(12), 0)
+    assert _measures(_told(measures)) == measures
+
+
+def test_a_stream_without_truth_is_refused() -> None:
+    stream: Stream = dataclasses.replace(moving_stream(20), truth=None)
+    with pytest.raises(InputError, match="truth"):
+        Ground(stream, 2, 20, 0)

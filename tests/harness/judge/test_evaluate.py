@@ -1,0 +1,191 @@
+"""One replay from start to verdict, and its JSON: strict, whole, and with the keys that it promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.candidates.registry import Null
+from harness.judge.evaluate import evaluate
+from harness.judge.result import Result, write_json
+from harness.realtime.clock import RealClock, VirtualClock
+from harness.realtime.service import ConstantService
+from mrsim.errors import InputError, MissingExtraError
+from mrsim.stream.stream import Readout, Stream
+from recon.protocol import Image, Reconstructor
+from tests.harness.synthetic import Blank, Drawn, make_header, make_stream, moving_stream
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return moving_stream()
+
+
+def perfect(stream: Stream) -> Reconstructor:
+    assert stream.truth is not None
+    image = stream.truth.image
+    return Drawn(lambda frame: image[frame])
+
+
+@pytest.fixture(scope="module")
+def result(stream: Stream) -> Result:
+    return evaluate(stream, "perfect", lambda: perfect(stream), clock=VirtualClock(), claim=0.95, seed=3)
+
+
+def test_the_json_has_what_it_promises(result: Result) -> None:
+    told = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert {
+        "schema",
+        "verdict",
+        "reason",
+        "latency_ms",
+        "deadline",
+        "quality",
+        "stream",
+        "candidate",
+        "environment",
+    } <= set(told)
+    for kind in ("response", "service", "injector"):
+        assert {"p50", "p99", "max"} <= set(told["latency_ms"][kind])
+    assert {"period_ms", "images", "misses", "longest_run"} <= set(told["deadline"])
+    assert {"nmse", "ssim", "dice", "lag_ms", "gain", "residual_mm", "centroid_mm"} <= set(told["quality"])
+    assert {"rms", "p95", "max"} <= set(told["quality"]["centroid_mm"])
+    assert {"host", "cpu", "python", "numpy", "torch", "threads"} <= set(told["environment"])
+    assert told["schema"] == "mrsim-replay/1"
+    assert (told["verdict"], result.exit_code) == ("PASS", 0)
+    assert told["deadline"]["images"] == 142
+    assert told["deadline"]["period_ms"] == 64
+    assert told["latency_ms"]["response"]["p95"] is not None
+    assert told["latency_ms"]["response"]["p99"] is None  # 142 images do not carry it
+    assert told["latency_ms"]["injector"]["p99"] == 0  # the lines do
+    assert told["quality"]["nmse"] == 0
+    assert told["stream"]["target_snr"] == 20
+
+
+def test_nothing_measured_is_null_and_never_nan(stream: Stream) -> None:
+    """A candidate that never emits: no latency, no quality, no age, all missed, and still strict JSON."""
+
+    class Silent(Blank):
+        def push(self, readout: Readout) -> None:
+            pass
+
+    noiseless = dataclasses.replace(
+        stream, provenance=dataclasses.replace(stream.provenance, target_snr=math.inf)
+    )
+    silent = evaluate(noiseless, "silent", Silent, clock=VirtualClock())
+    told = json.loads(json.dumps(silent.to_json(), allow_nan=False))
+    assert told["quality"] is None
+    assert told["latency_ms"]["response"] == {"p50": None, "p95": None, "p99": None, "max": None, "count": 0}
+    assert told["queue"]["age_max_ms"] is None
+    assert told["stream"]["target_snr"] is None
+    assert (told["deadline"]["misses"], told["deadline"]["longest_run"]) == (142, 142)
+    assert (told["verdict"], silent.exit_code) == ("FAIL", 1)
+
+
+def test_the_null_reconstructor_runs_beside_every_candidate(result: Result) -> None:
+    assert result.null is not None
+    told = result.to_json()["null_latency_ms"]["service"]
+    assert 0 < told["p50"] < 1  # the bench costs far less than the deadline of 64 ms
+
+
+def test_it_runs_in_real_time(stream: Stream) -> None:
+    part = dataclasses.replace(stream, header=dataclasses.replace(stream.header, tr_ns=100_000, te_ns=50_000))
+    result = evaluate(part, "perfect", lambda: perfect(stream), clock=RealClock(), quality=False, frames=100)
+    assert result.quality is None
+    assert result.run.clock == "real"
+    assert (result.run.delivered_ns >= result.run.due_ns).all()
+    assert len(result.timing.missed) == 100
+
+
+def test_a_modelled_service_decides_the_verdict(stream: Stream) -> None:
+    for service_ns, expected in (
+        (4_000_000, "PASS"),
+        (5_000_000, "FAIL"),
+    ):  # TR is 4 ms: then the queue grows
+        result = evaluate(
+            stream,
+            "modelled",
+            lambda: perfect(stream),
+            clock=VirtualClock(),
+            service=ConstantService(service_ns),
+            claim=0.95,
+            quality=False,
+        )
+        assert result.verdict.outcome.name == expected
+
+
+def test_an_image_of_the_wrong_shape_is_refused_by_name(stream: Stream) -> None:
+    class Wrong(Blank):
+        def push(self, readout: Readout) -> None:
+            self.emit(Image(np.zeros((63, 64), np.complex64), readout.frame, readout.index))
+
+    with pytest.raises(InputError, match=r"mine: line 0: .*shape \(63, 64\), expected \(64, 64\)"):
+        evaluate(stream, "mine", Wrong, clock=VirtualClock())
+
+
+def test_bad_input_is_refused_before_anything_runs(stream: Stream) -> None:
+    def never() -> Reconstructor:
+        raise AssertionError("the candidate was built")
+
+    blind = dataclasses.replace(stream, truth=None)
+    sick = dataclasses.replace(stream, samples=stream.samples.copy())
+    sick.samples[37, 0, 5] = np.nan
+    for bad, kwargs, message in (
+        (blind, {}, "it has no truth"),
+        (sick, {}, r"line 37 \(frame 2\).*not finite"),
+        (stream, {"frames": 151}, "1 to 150"),
+        (stream, {"frames": 0}, "1 to 150"),
+        (stream, {"claim": 1.0}, "claim"),
+        (make_stream(3, header=make_header()), {"quality": False}, "3 lines, a frame has 4"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluate(bad, "never", never, clock=VirtualClock(), **kwargs)  # type: ignore[arg-type]
+
+
+def test_quality_without_its_library_is_refused_first(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mrsim\[eval\]'"):
+        evaluate(stream, "null", Null, clock=VirtualClock())
+    assert evaluate(stream, "null", Null, clock=VirtualClock(), quality=False).quality is None
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    write_json(file, {"a": 1})
+    for bad in ({"a": math.nan}, {"a": math.inf}, {"a": object()}):
+        with pytest.raises((ValueError, TypeError)):
+            write_json(file, bad)
+    assert json.loads(file.read_text()) == {"a": 1}
+    with pytest.raises(InputError, match="cannot be written"):
+        write_json(tmp_path / "no" / "report.json", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def _keys(value: Any, prefix: str = "") -> set[str]:
+    if not isinstance(value, dict):
+        return {prefix}
+    return set().union(*(_keys(v, f"{prefix}.{k}") for k, v in value.items()))
+
+
+def test_every_result_has_the_same_keys(result: Result, stream: Stream) -> None:
+    """A reader need not ask whether a key is there, whatever the verdict."""
+
+    def raising() -> Reconstructor:
+        def work(readout: Readout) -> None:
+            if readout.index == 600:
+                raise RuntimeError("gone")
+
+        return Blank(work)
+
+    failed = evaluate(stream, "raising", raising, clock=VirtualClock())
+    assert failed.verdict.outcome.name == "FAIL"
+    assert _keys(failed.to_json()) == _keys(result.to_json())

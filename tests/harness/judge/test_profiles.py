@@ -1,0 +1,174 @@
+"""Profiles are limits as data, and gating does to the beam what the run's delays do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.judge.evaluate import evaluate
+from harness.judge.profiles import SHIPPED, Bar, Profile, load_profile
+from harness.judge.verdict import Outcome, Verdict
+from harness.measure.gating import simulate_gating
+from harness.measure.image_quality import assess
+from harness.measure.lag import Lag
+from harness.measure.timing import measure
+from harness.realtime.clock import VirtualClock
+from harness.realtime.replay import replay
+from harness.realtime.service import ConstantService
+from mrsim.errors import InputError
+from mrsim.stream.stream import Stream
+from tests.harness.synthetic import Drawn, draw_target, make_header, moving_stream
+
+MS = 1_000_000
+LAG = Lag(40.0 * MS, 1.0, 1e-4, (35.0 * MS, 60.0 * MS), "")
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return moving_stream()
+
+
+def drawn(stream: Stream) -> Drawn:
+    truth, last = stream.truth, stream.header.lines_per_frame
+    assert truth is not None
+    return Drawn(lambda f: draw_target(stream.header, truth.centroid[last * f + last - 1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "downstream", "deadline_ms"),
+    [
+        ("keep-up", None, 64),
+        ("seed", None, 100),
+        ("paper", None, 65),
+        ("one-TR", None, 2.2),
+        ("tracking", None, 200 - 60 - 2),  # the later end of the lag's interval, and TR - TE
+        ("gating", 150, 500 - 150 - 60 - 2),
+    ],
+)
+def test_a_profile_is_a_deadline(name: str, downstream: float | None, deadline_ms: float) -> None:
+    header = make_header(lines_per_frame=8, tr_ns=4 * MS)
+    assert Bar.of(load_profile(name), downstream).deadline_ns(header, 64 * MS, LAG) == deadline_ms * MS
+
+
+def test_a_total_without_a_lag_is_no_pass() -> None:
+    bar, header = Bar.of(SHIPPED["tracking"], None), make_header()
+    cases = (
+        (dataclasses.replace(LAG, reason="gain 0.50 is not between"), Outcome.FAIL, "gain 0.50"),
+        (Lag(None, None, None, None, "3 centroids"), Outcome.INSUFFICIENT, "3 centroids"),
+        (dataclasses.replace(LAG, tau_ns=300.0 * MS, interval_ns=None), Outcome.FAIL, "leave nothing of 200"),
+        (None, Outcome.FAIL, "no image came"),
+    )
+    for lag, outcome, told in cases:
+        verdict = bar.deadline_ns(header, 64 * MS, lag)
+        assert isinstance(verdict, Verdict)
+        assert verdict.outcome is outcome
+        assert told in verdict.reason
+
+
+@pytest.mark.parametrize(("service_ms", "outcome"), [(1, Outcome.PASS), (8, Outcome.FAIL)])
+def test_a_run_is_judged_by_its_profile(service_ms: int, outcome: Outcome, stream: Stream) -> None:
+    """Without lag of its own, 200 ms bind once the queue grows: 8 ms a line at TR 4 ms."""
+    result = evaluate(
+        stream,
+        "drawn",
+        lambda: drawn(stream),
+        clock=VirtualClock(),
+        service=ConstantService(service_ms * MS),
+        claim=0.95,
+        bar=Bar.of(SHIPPED["tracking"], None),
+    )
+    assert result.verdict.outcome is outcome
+    assert result.to_json()["profile"]["name"] == "tracking"
+    assert 190 * MS < result.timing.deadline_ns < 200 * MS
+
+
+@pytest.mark.parametrize("downstream_ms", [0, 200, 740])
+def test_gating_is_the_beam_of_a_delayed_target(downstream_ms: int, stream: Stream) -> None:
+    """A perfect image, held for one frame and delayed: the beam of the true path that long ago."""
+    truth, header = stream.truth, stream.header
+    assert truth is not None
+    run = replay(stream, drawn(stream), VirtualClock(), ConstantService(0))
+    quality = assess(stream, run, measure(run, warmup=0))
+    assert quality is not None
+    window, downstream_ns = 3e-3, downstream_ms * MS
+    gating = simulate_gating(stream, quality, window, downstream_ns)
+    assert gating is not None
+    planned = np.array(gating.planned_m)
+    for other in truth.centroid[::97]:  # nowhere else does it dwell much longer
+        near = np.hypot(*(truth.centroid - other).T) <= window
+        assert near.mean() < np.mean(np.hypot(*(truth.centroid - planned).T) <= window) + 0.02
+    inside = np.hypot(*(truth.centroid - planned).T) <= window
+    lines = np.arange(len(stream))
+    # The newest image that is through was made of lines up to the end of its frame, due a TR later.
+    t_ns = lines * header.tr_ns + header.te_ns
+    frame = (t_ns - downstream_ns) // header.frame_ns - 1
+    steady = frame >= 0
+    on = inside[(np.maximum(frame, 0) + 1) * header.lines_per_frame - 1][steady]
+    assert gating.ideal_duty == pytest.approx(inside[steady].mean(), abs=1e-9)
+    assert gating.duty == pytest.approx(on.mean(), abs=0.02)  # where segmentation tips the scale
+    assert gating.outside_share == pytest.approx((on & ~inside[steady]).sum() / on.sum(), abs=0.03)
+    assert gating.outside_longest_ns <= downstream_ns + 3 * header.frame_ns
+
+
+def test_a_later_beam_is_more_often_wrong(stream: Stream) -> None:
+    run = replay(stream, drawn(stream), VirtualClock(), ConstantService(0))
+    quality = assess(stream, run, measure(run))
+    assert quality is not None
+    shares = []
+    for delay_ms in (0, 100, 300):
+        gating = simulate_gating(stream, quality, 3e-3, delay_ms * MS)
+        assert gating is not None
+        assert gating.outside_share is not None
+        shares.append(gating.outside_share)
+    assert shares[0] < shares[1] < shares[2]
+    assert simulate_gating(stream, quality, 3e-3, 10**12) is None
+
+
+def test_a_profile_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nmeasure = "total"\nlimit_ms = 80\ndownstream_ms = 12.5\nclaim = 0.95\n')
+    profile = load_profile(str(file))
+    assert profile == Profile("mine", str(file), "total", 80, 0.95, 12.5)
+    assert Bar.of(profile, None).downstream_ms == 12.5
+    assert Bar.of(profile, 20).downstream_ms == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "not valid TOML"),
+        ("limit_ms = 3", "missing key 'name'"),
+        ('name = "a"\nlimit = 3', "unknown key 'limit'"),
+        ('name = "a"\nlimit_ms = "3"', "limit_ms is a str: expected float"),
+        ('name = "a"\nlimit_ms = true', "limit_ms is a bool"),
+        ('name = "a"\nlimit_ms = 0', "limit_ms = 0"),
+        ('name = "a"\nlimit_ms = nan', "limit_ms = nan"),
+        ('name = "a"\nlimit_ms = 10000000000000000000000', "too large"),
+        ('name = "a"\nmeasure = "total"', "a limit, for a total"),
+        ('name = "a"\nmeasure = "luck"', "one of response, total"),
+        ('name = "a"\nclaim = 1.0', "a share between 0 and 1"),
+        ("a = [" * 3000, "not valid TOML|unknown key"),
+        ("#" * (1 << 17), "larger than"),
+    ],
+)
+def test_a_profile_that_is_wrong_is_told_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_profile(str(file))
+    assert "\n" not in str(caught.value)
+    assert "bad.toml" in str(caught.value)
+
+
+def test_what_a_profile_needs() -> None:
+    with pytest.raises(InputError, match="--downstream-ms 150"):
+        Bar.of(SHIPPED["gating"], None)
+    with pytest.raises(InputError, match="leave out --downstream-ms"):
+        Bar.of(SHIPPED["seed"], 3)
+    with pytest.raises(InputError, match="expected 0 to"):
+        Bar.of(SHIPPED["gating"], float("nan"))
+    with pytest.raises(InputError, match="expected one of keep-up, seed"):
+        load_profile("fast")
