@@ -72,6 +72,10 @@ class Reconstructor(Protocol):
 ReconstructFrame = Callable[[NDArray[np.complex64], NDArray[np.bool_]], NDArray[np.complex64]]
 
 
+Builder = Callable[[], Reconstructor]
+"""Returns a fresh reconstructor with every call."""
+
+
 class FrameAdapter:
     """Make a reconstructor of a function that sees one frame at a time.
 

@@ -21,13 +21,13 @@ from mrsim.anatomy.phantom import load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import MissingExtraError, MrsimError
+from mrsim.kernels.grid import Grid
 from mrsim.motion.courses import Breathing
 from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
 from mrsim.physics.steady_state import FlipResponse, bssfp
 from mrsim.physics.tissue import tissue
 from mrsim.reception.coils import CoilArray
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.render import Grid
 from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scan import scan
 from mrsim.spins.body import lorentz_offsets

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from harness.audits.invariants import Evidence, check_promises
 from harness.audits.probes import Sealed, Timed, Weighed
 from harness.candidates.isolation import Isolated
-from harness.candidates.registry import Builder
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.faults import apply_faults, parse_faults
@@ -32,7 +31,7 @@ from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
 from mrsim.seeds import child
 from mrsim.stream.stream import Header, Stream
-from recon.protocol import Reconstructor
+from recon.protocol import Builder, Reconstructor
 
 SCHEMA = "mrsim-audit/1"
 # Long enough to see what happens to one frame in a hundred.

@@ -15,7 +15,6 @@ import numpy as np
 
 from harness.audits.audits import AUDITS, FRAMES, SHORT, Bench, default_stream
 from harness.audits.invariants import Evidence, check_promises
-from harness.candidates.registry import Builder
 from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -26,7 +25,7 @@ from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream.stream import Header, Readout, Stream
-from recon.protocol import Image
+from recon.protocol import Builder, Image
 
 # Long enough for every row of a 4x scan to be taken anew after the fault.
 FAULTY_FRAMES = 4 * SHORT

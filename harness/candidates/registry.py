@@ -21,9 +21,7 @@ import numpy as np
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream.stream import Header, Readout
-from recon.protocol import Emit, FrameAdapter, Image, Reconstructor
-
-Builder = Callable[[], Reconstructor]
+from recon.protocol import Builder, Emit, FrameAdapter, Image, Reconstructor
 
 PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
 

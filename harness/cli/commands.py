@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 from harness.console import print_table
-from harness.judge.result import check_target, write_json
+from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
 from mrsim.stream.storage import load
 

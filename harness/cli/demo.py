@@ -14,11 +14,12 @@ import numpy as np
 from harness.candidates.registry import builder
 from harness.console import print_table, progress
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result, quality_json, write_json
+from harness.judge.result import Result, quality_json
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.report.picture import draw_frames
+from harness.strict_json import write_json
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scan import ScanProtocol, scan_to

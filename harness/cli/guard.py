@@ -7,11 +7,11 @@ import argparse
 import numpy as np
 
 from harness.audits.audits import default_stream
-from harness.cli.session import candidate_builder
+from harness.candidates.build import candidate_builder
 from harness.comparison.guard import SITTING, WARMUP, Guarded, guard, refuse_shared_helpers
 from harness.console import print_table, progress
-from harness.judge.result import check_target, write_json
 from harness.measure.exact_statistics import nearest_rank
+from harness.strict_json import check_target, write_json
 from mrsim.stream.storage import load
 
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.audits.invariants import Broken, Evidence, check_promises
-from harness.candidates.isolation import DEFAULT_LIMIT_S, MAX_LIMIT_S, Isolated
-from harness.candidates.misbehaving import Troubled
-from harness.candidates.registry import Builder, builder
+from harness.candidates.build import candidate_builder
+from harness.candidates.isolation import MAX_LIMIT_S
 from harness.console import figure, print_table, significant
 from harness.judge.evaluate import MakeFeed, evaluate
 from harness.judge.profiles import Bar, load_profile
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result, check_target, write_json
+from harness.judge.result import Result
 from harness.judge.search import Peak, ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import Clock, RealClock, VirtualClock
@@ -28,8 +27,10 @@ from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService, ServiceModel
 from harness.realtime.sliding import slide, warmup_of
+from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
 from mrsim.stream.stream import Stream
+from recon.protocol import Builder
 
 if TYPE_CHECKING:
     from harness.audits.audits import AuditReport
@@ -96,26 +97,6 @@ class Options:
             args.repeat,
             None if limit_s is None or args.isolate else round(limit_s * 1e9),
         )
-
-
-def candidate_builder(
-    candidate: str, isolate: bool, limit_s: float | None, faults: tuple[Fault, ...], seed: int
-) -> Builder:
-    """Return what builds a fresh candidate, with its troubles and in its own process where asked for.
-
-    Raises
-    ------
-    InputError
-        If there is no such candidate, or it would hang in this process.
-    """
-    troubles = tuple(fault for fault in faults if fault.kind in CANDIDATE_KINDS)
-    if isolate:
-        text, limit = told(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
-        return lambda: Isolated(candidate, limit, text, seed)
-    if any(fault.kind == "hang" for fault in troubles):
-        raise InputError("fault hang: a candidate that hangs can only be ended in its own process: --isolate")
-    build = builder(candidate)
-    return (lambda: Troubled(build(), faults, seed)) if troubles else build
 
 
 def make_clock(name: str) -> Clock:

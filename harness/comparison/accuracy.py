@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cli.session import candidate_builder
+from harness.candidates.build import candidate_builder
 from harness.judge.evaluate import refuse_broken
 from harness.judge.verdict import judge_conduct
 from harness.measure.image_quality import FrameJudge, FrameScore

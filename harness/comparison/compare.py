@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cli.session import candidate_builder
+from harness.candidates.build import candidate_builder
 from harness.comparison.accuracy import Accuracy, Mapper, Task, accuracies, load_scan
 from harness.comparison.order import BY_NAME, MEASURES, TIMED, Difference, of_intervals, paired, ranks
 from harness.comparison.timing import Times, interleave, segments

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates.registry import Builder
 from harness.console import Report
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.bootstrap import RESAMPLES, draw_blocks
@@ -27,7 +26,7 @@ from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.seeds import child
 from mrsim.stream.stream import Header, Readout, Stream
-from recon.protocol import Image, Reconstructor
+from recon.protocol import Builder, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"
 FACTOR = 1.15

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from harness.comparison.compare import Comparison, Plan, compare, errors_mm, pooled_lag
 from harness.comparison.order import BY_NAME, Difference, told_order
 from harness.console import figure, print_table, progress, significant
-from harness.judge.result import check_target, quality_json, write_json
+from harness.judge.result import quality_json
 from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
 from harness.realtime import environment
+from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
 
 SCHEMA = "mrsim-compare/1"

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates.registry import Builder
 from harness.console import Report
 from harness.judge.evaluate import refuse_broken
 from harness.judge.validity import why_invalid
@@ -28,6 +27,7 @@ from harness.realtime.replay import replay
 from mrsim.errors import InputError
 from mrsim.seeds import child
 from mrsim.stream.stream import Stream
+from recon.protocol import Builder
 
 TRIES = 3  # of a block that the host spoiled
 MAX_SPOILED_SHARE = 0.25  # of the blocks; with more left out, what is left is no fair sample of the host

@@ -24,7 +24,7 @@ from typing import IO, Any
 from harness.dataset.items import Item, Record
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
-from harness.judge.result import write_json
+from harness.strict_json import write_json
 from mrsim.errors import InputError
 
 try:

@@ -12,10 +12,11 @@ from reprlib import repr as short
 from typing import Any
 
 from harness.dataset.draws import Draw, Each, Fixed, Plain, Range, is_draw, read_draw, read_value
-from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, Keys, is_name, parse, phantom_names
+from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, parse, phantom_names
 from mrsim.errors import InputError
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.seeds import MAX_SEED
+from mrsim.toml_tables import Keys, is_name
 
 PARTS = ("train", "validation", "test")
 MAX_SUBJECTS = 100_000

@@ -17,8 +17,9 @@ import numpy as np
 from harness.dataset.draws import Plain, draw_all, seed_of
 from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, label_of
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.anatomy.phantom_file import Table, emit, parse, read_text
+from mrsim.anatomy.phantom_file import emit, parse, read_text
 from mrsim.errors import InputError
+from mrsim.toml_tables import Table
 
 MAX_ATTEMPTS = 64
 """Drawings of an anatomy before it is given up; those that do not fit are drawn again."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates.registry import Builder, builder
+from harness.candidates.registry import builder
 from harness.console import Report
 from harness.experiment.guard import refuse_overlap
 from harness.experiment.horizon import looking_ahead
@@ -27,13 +27,14 @@ from harness.experiment.measures import COLUMNS, Measures, measure_cell
 from harness.experiment.plan import NEAREST, Cell, Options
 from harness.experiment.scans import Scan, Scans, fingerprint, part_of
 from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
-from harness.judge.result import write_json
+from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.scanner.oracle import truth_of
 from mrsim.stream.storage import save
 from mrsim.stream.stream import Stream
 from recon.cascade import checkpoint
 from recon.classical.zero_filled import NearestFrame
+from recon.protocol import Builder
 
 WEIGHTS = "cascade:"
 _SERIES = tuple(field.name for field in dataclasses.fields(Series))

@@ -11,7 +11,7 @@ from typing import Any
 
 import mrsim
 from harness.candidates.registry import known
-from harness.cli.table_options import HORIZON, PARTS, SLOW, STAGES, TIMINGS
+from harness.experiment.choices import HORIZON, PARTS, SLOW, STAGES, TIMINGS
 from harness.experiment.scans import Scan, TimeLine, fingerprint
 from harness.experiment.variants import CHANGES
 from mrsim.errors import InputError

@@ -23,8 +23,8 @@ from harness.experiment.format import Values, to_csv, to_json
 from harness.experiment.markdown import to_markdown
 from harness.experiment.plan import Cell, Entry, Options, plan, read_patients
 from harness.experiment.scans import TimeLine, fingerprint
-from harness.judge.result import write_json
 from harness.measure.segmentation import eval_library
+from harness.strict_json import write_json
 from harness.workers.remote import UNTIMED
 from mrsim.errors import InputError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.candidates.registry import Builder, Null
+from harness.candidates.registry import Null
 from harness.judge.profiles import SHIPPED, Bar
 from harness.judge.result import Result
 from harness.judge.verdict import Outcome, Verdict, judge
@@ -23,6 +23,7 @@ from harness.realtime.service import MeasuredService, ServiceModel
 from harness.wire.transfer import Transfer
 from mrsim.errors import InputError
 from mrsim.stream.stream import Stream
+from recon.protocol import Builder
 
 # How much of the scan the null reconstructor is shown on the real clock, nanoseconds.
 NULL_NS = 1_000_000_000

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.candidates.registry import Builder
 from harness.judge.validity import why_invalid
 from harness.judge.verdict import Outcome, Verdict, judge_conduct
 from harness.measure.timing import Timing, measure
@@ -17,6 +16,7 @@ from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy
 from harness.realtime.sliding import slide, warmup_of
 from mrsim.stream.stream import Stream
+from recon.protocol import Builder
 
 MIN_TR_NS, MAX_TR_NS = 1_000, 10**11
 RESOLUTION = 0.02  # of the shortest TR

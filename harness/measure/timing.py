@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from harness.measure.exact_statistics import Summary, clusters, summarise
 from harness.realtime.run import Fate, Run
-
-MAX_WARMUP = 8
+from harness.realtime.schedule import MAX_WARMUP
 
 
 def default_warmup(images: int) -> int:

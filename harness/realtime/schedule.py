@@ -11,6 +11,8 @@ from mrsim.errors import InputError
 from mrsim.stream.stream import Stream
 
 MAX_WAITING = 1 << 20
+MAX_WARMUP = 8
+"""First images that are reported apart, at most."""
 
 
 @dataclass(frozen=True)

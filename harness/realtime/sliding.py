@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from harness.measure.timing import MAX_WARMUP
+from harness.realtime.schedule import MAX_WARMUP
 from mrsim.errors import InputError
 from mrsim.stream.stream import Stream
 

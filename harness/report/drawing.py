@@ -146,7 +146,7 @@ def _draw_sampling(axes: Any, scanner: Any) -> None:
 
 
 def _draw_coils(axes: Any, scanner: Any) -> None:
-    from mrsim.scanner.render import Grid
+    from mrsim.kernels.grid import Grid
 
     fitted = scanner.reception.fitted
     x, y = Grid((64, 64), scanner.header.fov_m).pixels()

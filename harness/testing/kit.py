@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from harness.audits.conformance import CHECKS, Candidate, Check, NotConforming, conformance
-from harness.candidates.registry import Builder, builder
+from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, Guarded, guard
 from harness.judge.evaluate import evaluate
 from harness.judge.result import Result
@@ -29,6 +29,7 @@ from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
 from mrsim.stream.stream import Stream
+from recon.protocol import Builder
 
 __all__ = [
     "CHECKS",

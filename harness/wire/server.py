@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from harness.candidates.registry import Builder
 from harness.wire.limits import Limits, WireError
 from harness.wire.serving import ServiceLimits, Session
 from harness.wire.session import Channel, word
 from mrsim.errors import InputError
+from recon.protocol import Builder
 
 MAX_SESSIONS = 8
 _REFUSERS = 4

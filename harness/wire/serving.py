@@ -13,7 +13,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.candidates.registry import Builder
 from harness.realtime.gate import one_line
 from harness.wire.images import Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
@@ -22,7 +21,7 @@ from mrsim.errors import InputError, MrsimError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
 from mrsim.stream.stream import Header, Readout
-from recon.protocol import Image, Reconstructor
+from recon.protocol import Builder, Image, Reconstructor
 
 _CONFIG = frozenset({Kind.CONFIG_FILE, Kind.CONFIG_TEXT, Kind.CLOSE})
 _HEADER = frozenset({Kind.HEADER, Kind.TEXT, Kind.CLOSE})

@@ -11,9 +11,9 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.polygon import Polygon, centroids
 from mrsim.anatomy.shapes import Ellipse, Shape
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.motion.courses import Drive
 from mrsim.motion.drives import Derived
-from mrsim.scanner.render import Grid
 from mrsim.seeds import check_seed, child
 
 Array = NDArray[np.float64]

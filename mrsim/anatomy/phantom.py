@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrsim.anatomy.phantom_file import Keys, Table, apply_overrides, emit, parse, read_text
+from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
 from mrsim.errors import InputError
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
 from mrsim.physics.slices import Slice
+from mrsim.toml_tables import Keys, Table
 
 if TYPE_CHECKING:
     from mrsim.anatomy.anatomy import Anatomy

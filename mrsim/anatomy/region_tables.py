@@ -6,13 +6,13 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from mrsim.anatomy.phantom_file import Keys, is_name
 from mrsim.anatomy.polygon import MAX_CORNERS, Polygon
 from mrsim.anatomy.region import Depth, Follow, Region
 from mrsim.anatomy.shapes import Ellipse, Shape
 from mrsim.errors import InputError
 from mrsim.physics.slices import Slice
 from mrsim.physics.tissue import tissue_names
+from mrsim.toml_tables import Keys, is_name
 
 SHAPES = ("ellipse", "ellipsoid", "polygon")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mrsim.anatomy.phantom_file import NAME_RULE, Keys, Table, is_name
 from mrsim.errors import InputError
 from mrsim.motion.courses import Breathing, Motion, Static
 from mrsim.motion.drives import MAX_DELAY_S, Cough, Delayed, Derived, Heart, Sum
 from mrsim.motion.trace import MAX_SAMPLES, Trace, read_csv, read_csv_file
+from mrsim.toml_tables import NAME_RULE, Keys, Table, is_name
 
 STATIC = "static"
 

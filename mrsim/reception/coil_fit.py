@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsim.errors import InputError
 from mrsim.kernels.fma import fma
+from mrsim.kernels.grid import Grid
 from mrsim.reception.coils import CoilArray
-from mrsim.scanner.render import Grid
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

@@ -8,10 +8,10 @@ import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.receiver import Reception
-from mrsim.scanner.render import Grid
 from mrsim.stream.stream import Header, Stream
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.polygon import Polygon, centroids
 from mrsim.anatomy.shapes import Ellipse
+from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
-from mrsim.scanner.render import Grid
 from mrsim.scanner.scene import Scene
 from mrsim.stream.stream import Header
 

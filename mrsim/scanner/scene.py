@@ -27,12 +27,13 @@ from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import jinc
 from mrsim.kernels.fma import fma
+from mrsim.kernels.grid import Grid
 from mrsim.kernels.rows import phase_row
 from mrsim.physics.slices import Sections
 from mrsim.physics.steady_state import FlipResponse, tissue_signal
 from mrsim.physics.tissue import tissue
 from mrsim.reception.coil_fit import FittedCoils, filter_into
-from mrsim.scanner.render import MAX_TABLE_BYTES, Grid, Renderer
+from mrsim.scanner.render import MAX_TABLE_BYTES, Renderer
 from mrsim.stream.stream import Header
 
 Array = NDArray[np.float64]

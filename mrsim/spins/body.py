@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.region import STATIC, Region
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.physics.tissue import tissue
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.render import Grid
 from mrsim.spins.isochromats import FIELD_TERMS, Spins
 
 Array = NDArray[np.float64]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.scanner.render import Grid
+from mrsim.kernels.grid import Grid
 from mrsim.spins.bloch_kernels import run_lines
 
 Array = NDArray[np.float64]

@@ -8,9 +8,9 @@ import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.reception.noise import LineNoise
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.render import Grid
 from mrsim.scanner.scan import Scanner
 from mrsim.spins.body import FieldMap, spins_of
 from mrsim.spins.isochromats import BlochSequence, Isochromats

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.measure.exact_statistics import samples_needed, summarise
-from mrsim.scanner.render import Grid
+from mrsim.kernels.grid import Grid
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
 
 SIDE, REGIONS, TR_NS = 256, 15, 2_200_000

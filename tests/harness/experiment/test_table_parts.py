@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cli.table_options import SLOW
 from harness.experiment.cells import Row
+from harness.experiment.choices import SLOW
 from harness.experiment.claims import claims, comparisons
 from harness.experiment.compare import BETTER, TIE, UNTOLD, WORSE, compare
 from harness.experiment.guard import refuse_overlap

@@ -14,9 +14,10 @@ import pytest
 
 from harness.candidates.registry import Null
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result, write_json
+from harness.judge.result import Result
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
+from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.stream.stream import Readout, Stream
 from recon.protocol import Image, Reconstructor

@@ -10,8 +10,8 @@ from mrsim.anatomy.containment import _course
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.render import Grid
 from mrsim.scanner.scan import Scanner, scan
 from tests.mrsim.bodies import definition, region
 

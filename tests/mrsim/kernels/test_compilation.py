@@ -18,8 +18,8 @@ def digests(*parts: str) -> str:
     import numpy as np
 
     from mrsim.anatomy.phantom import load_phantom
+    from mrsim.kernels.grid import Grid
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.render import Grid
     from mrsim.scanner.scan import Scanner
     from mrsim.scanner.scene import Scene
     from mrsim.spins.isochromats import BlochSequence, Isochromats

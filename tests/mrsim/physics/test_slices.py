@@ -129,7 +129,7 @@ def test_lines_of_many_coils_interpolate_the_sections_closely_enough() -> None:
     rows = fitted.fine_rows(9) + grid.matrix[0] // 2
     fine = np.zeros((len(rows), grid.matrix[1]), np.complex128)
     scale, centers = ScanProtocol(acceleration=1, sampler="full"), anatomy.centers(t_ns)[0]
-    from mrsim.scanner.render import Grid
+    from mrsim.kernels.grid import Grid
 
     unit = Grid(scale.matrix, scale.fov_m).scale
     for i, entry in enumerate(phantom.regions):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
-from mrsim.scanner.render import Grid, Renderer
+from mrsim.kernels.grid import Grid
+from mrsim.scanner.render import Renderer
 
 COUNT = 4
 KINDS = ("still", "shifting", "deforming")

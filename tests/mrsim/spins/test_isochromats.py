@@ -10,9 +10,9 @@ import pytest
 
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
+from mrsim.kernels.grid import Grid
 from mrsim.physics.steady_state import bssfp
 from mrsim.physics.tissue import tissue
-from mrsim.scanner.render import Grid
 from mrsim.spins.body import FieldMap, lorentz_offsets
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
 
