@@ -74,7 +74,7 @@ def simulate(
     engine
         "analytic": closed forms in the steady state. "isochromats": spin by spin, with transients.
     spins, catalysation, field, t2_prime_s
-        For isochromats alone: spins across the field of view; what comes before the first line; off-resonance;
+        For isochromats alone: spins across the field of view; what comes before the first line; its field;
         T2' of all tissues, seconds.
     output
         Folder to write, for scans that do not fit into memory; the stream that is returned is then mapped.
