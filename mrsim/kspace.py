@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.bessel import sincos
+from mrsim.compilation import kernel
 from mrsim.errors import InputError
 from mrsim.rows import add_one, add_pair, form_row, start_and_step, write_turns
 from mrsim.shapes import Shape
@@ -157,7 +157,7 @@ class Renderer:
         return out
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def render_lines(
     ky: NDArray[np.int32],
     still: Complex,

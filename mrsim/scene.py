@@ -18,12 +18,12 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.anatomy import Anatomy
 from mrsim.bessel import jinc
 from mrsim.coil_fit import FittedCoils, filter_into
+from mrsim.compilation import inlined, kernel
 from mrsim.errors import InputError
 from mrsim.fma import fma
 from mrsim.kspace import MAX_TABLE_BYTES, Grid, Renderer
@@ -310,7 +310,7 @@ class Scene:
         return MAX_SECTIONS
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_tables(
     ky: Rows, tables: Complex, centers: Array, scale: float, dky: float, dkx: float, out: Complex
 ) -> None:
@@ -334,7 +334,7 @@ def add_tables(
             out[line, i] += complex(total_re[i], total_im[i])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_solid(
     ky: Rows,
     taps: int,
@@ -403,7 +403,7 @@ def add_solid(
                 )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Array) -> None:
     """Add the sections of a solid at each q, relative to 2 pi times the area of the widest."""
     for n in range(len(scales)):
@@ -417,7 +417,7 @@ def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Arra
             im[i] = fma(w_im, j, im[i])
 
 
-@njit(inline="always")
+@inlined
 def _interpolated(re: Array, im: Array, below: int, t: float) -> tuple[float, float]:
     """Return Lagrange's polynomial through the nodes -3 to 4 about `below`, at t in [0, 1)."""
     a, b, c, d = t + 3.0, t + 2.0, t + 1.0, t
@@ -440,7 +440,7 @@ def _interpolated(re: Array, im: Array, below: int, t: float) -> tuple[float, fl
     return real, imag
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def filter_lines(coefficients: Complex, fine: Complex, out: Complex) -> None:
     """Filter lines: `fine` (lines, taps, fine columns) into `out` (lines, coils, nx)."""
     for line in range(len(out)):
