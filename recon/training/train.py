@@ -28,11 +28,11 @@ from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
 from recon.data.examples import Examples, examples_of
+from recon.data.undersampled import check_sees, full_examples, undersampled
 from recon.target_instant import offset_ns
 from recon.training.plan import Plan, Progress, Stage
 from recon.training.run import Run
 from recon.training.subspace import learn_subspace
-from recon.undersampled import check_sees, full_examples, undersampled
 
 COILS_DIFFER = 0.1
 """Relative difference from which on the sensitivities of two scans are not those of the same coils."""

@@ -12,12 +12,12 @@ import torch
 from mrsim.errors import InputError
 from recon.cascade.network import CascadeConfig
 from recon.data.examples import batch_of
+from recon.data.undersampled import full_examples, undersampled
 from recon.fourier import to_image
 from recon.training.plan import Plan, Stage
 from recon.training.run import squared_error
 from recon.training.train import run as training_run
 from recon.training.train import train
-from recon.undersampled import full_examples, undersampled
 from tests.recon.conftest import small_stream
 
 PLAIN = CascadeConfig(2, 3, 8, "zero-filled", "", math.inf, True, False, 1, 24)
