@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.errors import InputError
-from mrsim.scanner.sampling import Sampler
+from mrsim.sampling import Sampler
 from mrsim.seeds import child
 from mrsim.stream.stream import Stream
 from recon.cascade.network import CascadeConfig
