@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _train(command(commands.train, "train a cascade on stored streams"))
     _table(command(commands.table, "the seed's experiment: patients against every opponent, in one table"))
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
+    _check(command(commands.check, "pass or not, for CI: replay and audit on every stream, exit code 0 or 1"))
     _compare(command(commands.compare, "set several candidates side by side on several streams"))
     _serve(command(commands.serve, "serve a reconstructor to other programs, over MRD"))
     _report(command(commands.report, "replay, audit, and write a page to look at and to show"))
@@ -213,7 +214,7 @@ def _report(command: argparse.ArgumentParser) -> None:
 def _play(command: argparse.ArgumentParser) -> None:
     command.add_argument("stream", metavar="STREAM", help="folder of a stream")
     command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(known()))
-    command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
+    _bar(command)
     command.add_argument("--frames", type=int, help="replay only so many first frames")
     command.add_argument(
         "--scenario",
@@ -225,12 +226,6 @@ def _play(command: argparse.ArgumentParser) -> None:
         default="keep-all",
         help="of a queue that grows: keep-all, latest or bounded:N (%(default)s)",
     )
-    command.add_argument("--profile", default="keep-up", help="latency limits: a name or .toml (%(default)s)")
-    command.add_argument("--downstream-ms", type=float, metavar="MS", help="delay after the image")
-    command.add_argument(
-        "--claim", type=float, help="share of images that must meet the deadline (the profile's)"
-    )
-    command.add_argument("--repeat", type=_count, default=1, help="replays judged together (%(default)s)")
     command.add_argument("--service", metavar="FILE", help="play the service times of an earlier --samples")
     command.add_argument("--samples", metavar="FILE", help="write every raw stamp, as .npz")
     command.add_argument(
@@ -238,12 +233,35 @@ def _play(command: argparse.ArgumentParser) -> None:
     )
     _isolate(command)
     command.add_argument("--warmup", type=_count, help="first images that are reported apart (at most 8)")
-    command.add_argument("--no-quality", action="store_true", help="measure time alone")
     command.add_argument(
         "--stride", type=_count, metavar="LINES", help="an image of the newest lines after every so many"
     )
     command.add_argument(
         "--over", choices=("TR", "stride"), default="TR", help="what find-peak shortens (%(default)s)"
+    )
+    _seed(command)
+    _json(command)
+
+
+def _bar(command: argparse.ArgumentParser) -> None:
+    """Add what a replay is judged by."""
+    command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
+    command.add_argument("--profile", default="keep-up", help="latency limits: a name or .toml (%(default)s)")
+    command.add_argument("--downstream-ms", type=float, metavar="MS", help="delay after the image")
+    command.add_argument(
+        "--claim", type=float, help="share of images that must meet the deadline (the profile's)"
+    )
+    command.add_argument("--repeat", type=_count, default=1, help="replays judged together (%(default)s)")
+    command.add_argument("--no-quality", action="store_true", help="measure time alone")
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(known()))
+    command.add_argument("stream", nargs="+", metavar="STREAM", help="folders of streams")
+    _bar(command)
+    command.add_argument("--isolate", action="store_true", help="run the candidate in a process of its own")
+    command.add_argument(
+        "--limit-s", type=float, default=3600.0, metavar="S", help="end it all after this time (%(default)s)"
     )
     _seed(command)
     _json(command)
