@@ -31,6 +31,7 @@ from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
 from mrsim.seeds import child
 from mrsim.stream.stream import Header, Stream
+from mrsim.summary import Summarised
 from recon.protocol import Builder, Reconstructor
 
 SCHEMA = "mrsim-audit/1"
@@ -65,8 +66,8 @@ class Finding:
     evidence: str
 
 
-@dataclass(frozen=True)
-class AuditReport:
+@dataclass(frozen=True, repr=False)
+class AuditReport(Summarised):
     """Hold the findings on one candidate.
 
     Parameters
@@ -82,6 +83,10 @@ class AuditReport:
     candidate: str
     seed: int
     findings: tuple[Finding, ...]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [(f.audit, f"{'kept' if f.kept else 'BROKEN'}: {f.evidence}") for f in self.findings]
+        return f"Audit of {self.candidate}: {self.verdict.outcome.name} (seed {self.seed})", facts
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from harness.candidates.registry import builder
 from harness.console import print_table, progress
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result, quality_json
+from harness.judge.result import RunResult, quality_json
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
@@ -59,7 +59,7 @@ class Row:
     name: str
     quality: Quality
     pixels: np.ndarray[Any, np.dtype[np.complex64]]
-    result: Result | None
+    result: RunResult | None
 
 
 def run(output: Path, seed: int = 0) -> int:

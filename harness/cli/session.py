@@ -15,7 +15,7 @@ from harness.console import figure, print_table, significant
 from harness.judge.evaluate import MakeFeed, evaluate
 from harness.judge.profiles import Bar, load_profile
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.judge.search import Peak, ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import RealClock, VirtualClock
@@ -132,7 +132,7 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
 
 
 def _publish(
-    args: argparse.Namespace, stream: Stream, told: dict[str, Any], verdict: Verdict, result: Result
+    args: argparse.Namespace, stream: Stream, told: dict[str, Any], verdict: Verdict, result: RunResult
 ) -> Verdict:
     """Audit where that is asked for, write the JSON and the page, and return the verdict on all of it."""
     if args.audit:
@@ -151,7 +151,7 @@ def _publish(
     return verdict
 
 
-def replayed(args: argparse.Namespace, stream: Stream, options: Options) -> list[Result]:
+def replayed(args: argparse.Namespace, stream: Stream, options: Options) -> list[RunResult]:
     """Replay a stream as often as the options say, each time into a fresh candidate."""
     return [_once(args, stream, options, number) for number in range(options.repeat)]
 
@@ -162,7 +162,7 @@ def _once(
     options: Options,
     number: int,
     make_feed: MakeFeed | None = None,
-) -> Result:
+) -> RunResult:
     services = options.services
     return evaluate(
         stream,
@@ -281,7 +281,9 @@ def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     return _end(verdict)
 
 
-def _on_promises(args: argparse.Namespace, result: Result, broken: list[Broken], kinds: list[str]) -> Verdict:
+def _on_promises(
+    args: argparse.Namespace, result: RunResult, broken: list[Broken], kinds: list[str]
+) -> Verdict:
     if broken:
         for number, found in enumerate(broken):
             where = f" at line {found.line}" if found.line >= 0 else ""
@@ -296,7 +298,7 @@ def _on_promises(args: argparse.Namespace, result: Result, broken: list[Broken],
     )
 
 
-def _fates(result: Result) -> list[tuple[str, int]]:
+def _fates(result: RunResult) -> list[tuple[str, int]]:
     lines = result.to_json()["lines"]
     return [(name, lines[name.lower()]) for name in ("HANDED", "DROPPED", "REJECTED", "LOST")]
 
@@ -318,7 +320,7 @@ def reproduce(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def show(result: Result, which: str = "") -> None:
+def show(result: RunResult, which: str = "") -> None:
     """Print the figures of one replay."""
     report = result.to_json()
     latency, deadline, quality = report["latency_ms"], report["deadline"], report["quality"]

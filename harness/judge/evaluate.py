@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.candidates.registry import Null
 from harness.judge.profiles import SHIPPED, Bar
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.judge.verdict import Outcome, Verdict, judge
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.gating import simulate_gating
@@ -48,7 +48,7 @@ def evaluate(
     bar: Bar | None = None,
     make_feed: MakeFeed | None = None,
     limit_ns: int | None = None,
-) -> Result:
+) -> RunResult:
     """Replay a stream into a fresh reconstructor, measure and judge.
 
     Parameters
@@ -132,7 +132,7 @@ def evaluate(
     if bar.profile.window_mm is not None and measured is not None:
         downstream_ns = round(bar.downstream_ms * 1e6)
         gating = simulate_gating(played, measured, bar.profile.window_mm * 1e-3, downstream_ns)
-    return Result(
+    return RunResult(
         candidate=candidate,
         stream=played,
         run=run,

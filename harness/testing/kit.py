@@ -21,7 +21,7 @@ from harness.audits.conformance import CHECKS, Candidate, Check, NotConforming, 
 from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, Guarded, guard
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -172,7 +172,7 @@ def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:
     return apply_faults(Feed.of(stream, Schedule.of(stream)), parse_faults(faults), seed)
 
 
-def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> Result:
+def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> RunResult:
     """Play a scan to a candidate at the scanner's own pace, measure and judge.
 
     Parameters
@@ -195,7 +195,7 @@ def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> Result:
     return evaluate(stream, candidate.name, candidate.build, **options)
 
 
-def figures(result: Result) -> dict[str, Any]:
+def figures(result: RunResult) -> dict[str, Any]:
     """Return a replay's percentiles, misses and lag as one flat record; None where samples carry no figure.
 
     Parameters

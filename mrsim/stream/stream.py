@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.summary import Summarised, array_facts, counted
 
 # Bounds on what a file may claim, checked before anything is mapped or allocated.
 MAX_MATRIX = 4096
@@ -155,8 +156,8 @@ class Provenance:
     target_snr: float
 
 
-@dataclass(frozen=True, slots=True)
-class Readout:
+@dataclass(frozen=True, slots=True, repr=False)
+class Readout(Summarised):
     """Carry one acquired k-space line.
 
     Parameters
@@ -179,9 +180,13 @@ class Readout:
     t_ns: int
     samples: NDArray[np.complex64]
 
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Readout: line {self.index} of frame {self.frame}, ky {self.ky}, t {self.t_ns / 1e6:g} ms"
+        return title, array_facts(samples=self.samples)
 
-@dataclass(frozen=True)
-class Truth:
+
+@dataclass(frozen=True, repr=False)
+class Truth(Summarised):
     """Hold what was true during a scan; only the harness and the training see it.
 
     Parameters
@@ -209,6 +214,11 @@ class Truth:
 
     ARRAYS = ("displacement", "centroid", "image", "mask")
 
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Truth: {counted(len(self.image), 'frame')}, target {self.target}"
+        facts = array_facts(**{name: getattr(self, name) for name in self.ARRAYS})
+        return title, [("regions", f"{len(self.regions)}: {', '.join(self.regions)[:80]}"), *facts]
+
     def centroid_at(self, t_ns: NDArray[np.int64] | int, header: Header) -> NDArray[np.float64]:
         """Interpolate the target's centroid at any instant within the scan.
 
@@ -231,8 +241,8 @@ class Truth:
         return np.stack([np.interp(line, at, self.centroid[:, i]) for i in range(2)], axis=-1)
 
 
-@dataclass(frozen=True)
-class Stream:
+@dataclass(frozen=True, repr=False)
+class Stream(Summarised):
     """Hold a scan in columns, line after line.
 
     Parameters
@@ -276,6 +286,22 @@ class Stream:
         if int(self.ky.min()) < low or int(self.ky.max()) > high:
             line = int(np.flatnonzero((self.ky < low) | (self.ky > high))[0])
             raise InputError(f"{where}: line {line}: ky = {int(self.ky[line])} is outside {low} to {high}")
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        header, made = self.header, self.provenance
+        (ny, nx), lines = header.matrix, counted(header.lines_per_frame, "line")
+        title = f"Stream: {counted(self.frames, 'frame')} of {lines}, {len(self) * header.tr_ns / 1e9:.1f} s"
+        size = f"{ny} x {nx}, {header.fov_m[0] * 1e3:g} x {header.fov_m[1] * 1e3:g} mm"
+        facts = [
+            ("image", f"{size}, {counted(header.coils, 'coil')}"),
+            ("times", f"TR {header.tr_ns / 1e6:g} ms, TE {header.te_ns / 1e6:g} ms"),
+            ("sampling", f"{header.acceleration:g}x, {header.sampler}, {header.order}"),
+            *array_facts(samples=self.samples),
+            ("truth", "none" if self.truth is None else f"target {self.truth.target}"),
+        ]
+        if made is not None:
+            facts.append(("scan of", f"{made.phantom}, seed {made.seed}, SNR {made.target_snr:g}"))
+        return title, facts if self.path is None else [*facts, ("folder", str(self.path))]
 
     def __len__(self) -> int:
         return len(self.ky)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from mrsim.errors import InputError
+from mrsim.summary import Summarised, counted
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -30,8 +31,8 @@ HALVED = frozenset({"subspace.mean", "subspace.basis"})
 HALF = "float16"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Summarised):
     """Hold a trained cascade and what made it.
 
     Parameters
@@ -47,6 +48,20 @@ class Checkpoint:
     cascade: Cascade
     scale: float
     record: dict[str, Any]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        config = self.cascade.config
+        weights = sum(value.numel() for value in self.cascade.parameters())
+        facts = [
+            ("made for", f"{counted(config.rows, 'row')}, {counted(config.coils, 'coil')}"),
+            ("blocks", f"{config.blocks}, {counted(weights, 'weight')}"),
+            ("scale", f"{self.scale:.4g}"),
+        ]
+        scans = self.record.get("data")
+        if isinstance(scans, list):
+            named = [str(scan.get("phantom")) for scan in scans if isinstance(scan, dict)]
+            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {', '.join(named)[:80]}"))
+        return "Checkpoint: weights of a cascade", facts
 
 
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:

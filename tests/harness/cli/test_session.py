@@ -13,7 +13,7 @@ from harness.candidates.registry import Null
 from harness.cli.main import main
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.judge.verdict import Outcome
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
@@ -28,7 +28,7 @@ MS = 1_000_000
 STREAM = make_stream(1000, header=make_header(lines_per_frame=1, tr_ns=MS))
 
 
-def result_of(late: list[int], lines: int = 1000) -> Result:
+def result_of(late: list[int], lines: int = 1000) -> RunResult:
     service = np.zeros(lines, np.int64)
     service[late] = 2 * MS
     stream = STREAM.first_frames(lines)
