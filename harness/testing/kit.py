@@ -15,10 +15,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.audits.conformance import CHECKS, Candidate, Check, NotConforming, conformance
-from harness.candidates.registry import builder
+from harness.candidates import objects
+from harness.candidates.build import as_builder
 from harness.comparison.guard import FACTOR, Guarded, guard
 from harness.judge.evaluate import evaluate
 from harness.judge.result import RunResult
@@ -29,7 +30,6 @@ from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
 from mrsim.stream.stream import Stream
-from recon.protocol import Builder
 
 __all__ = [
     "CHECKS",
@@ -51,8 +51,8 @@ __all__ = [
     "replay_in_real_time",
 ]
 
-Given = str | Builder | Candidate
-"""A candidate's string, what builds a reconstructor (its class, say), or a `Candidate` itself."""
+Given: TypeAlias = "objects.Given | Candidate"
+"""Whatever may stand for a reconstructor (`harness.candidates.objects`), or a `Candidate` itself."""
 
 
 def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
@@ -61,7 +61,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     Parameters
     ----------
     given
-        A candidate's string, what builds a reconstructor, or a candidate, which is returned as it is.
+        Whatever may stand for a reconstructor, or a candidate, which is returned as it is.
     stream
         Scan that it is played by the checks; None for the one that they make.
     seed
@@ -70,13 +70,12 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     Raises
     ------
     InputError
-        If the string names no candidate.
+        If it is no candidate.
     """
     if isinstance(given, Candidate):
         return given
-    if isinstance(given, str):
-        return Candidate(given, builder(given), stream, seed)
-    return Candidate(getattr(given, "__name__", repr(given)), given, stream, seed)
+    name, build = as_builder(given)
+    return Candidate(name, build, stream, seed)
 
 
 def parametrize_with_checks(
