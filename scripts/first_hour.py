@@ -1,4 +1,4 @@
-"""A stranger's first hour: the README's ten minutes and the page after it, in a fresh folder, each step timed.
+"""A stranger's first hour: the ten minutes of README.md and the page after them, step by step, with times.
 
     python scripts/first_hour.py            as the pages have it: some minutes
     python scripts/first_hour.py --short    as the tests run it
