@@ -32,7 +32,7 @@ class Oracle:
 
     def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
         self.header = header
-        self.anatomy: Anatomy = phantom.animate(seed)
+        self.anatomy: Anatomy = Anatomy(phantom, seed)
         self._scene = Scene(self.anatomy, header)
         self.target_signal = self._scene.target_signal
         ny = header.matrix[0]

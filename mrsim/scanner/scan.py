@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
+from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.motion.courses import MAX_TIME_NS
@@ -70,7 +71,9 @@ class Scanner:
         self.header = protocol.header()
         self.frames = _check_frames(frames, self.header.frame_ns)
         self.oracle = Oracle(phantom, self.header, check_seed(seed))
-        self.oracle.anatomy.check_fits(protocol.fov_m, self.frames * self.header.frame_ns, phantom.name)
+        check_containment(
+            self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
+        )
         self._sampler: Sampler = protocol.sampling(seed)
         self.reception = Reception.around(phantom, protocol)
         fitted = self.reception.fitted
