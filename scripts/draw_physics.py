@@ -35,7 +35,7 @@ from mrsim.scanner.scan import scan
 from mrsim.spins.body import lorentz_offsets
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
 from mrsim.spins.scan import scan_isochromats
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]

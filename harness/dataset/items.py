@@ -32,8 +32,8 @@ from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
 from mrsim.errors import InputError
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream, Truth, expected_arrays, expected_truth
+from mrsim.stream import Stream, Truth, load
+from mrsim.stream.layout import expected_arrays, expected_truth
 
 MAX_ITEMS = 1_000_000
 ARRAYS = (*Stream.COLUMNS, *Truth.ARRAYS)

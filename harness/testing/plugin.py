@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.judge.result import Result
     from harness.realtime.clock import VirtualClock
     from harness.realtime.feed import Feed
-    from mrsim.stream.stream import Stream
+    from mrsim.stream import Stream
 
 Find = Callable[["Candidate"], None]
 
@@ -79,7 +79,7 @@ class Conformance(pytest.Collector):
         from harness.audits.conformance import CHECKS, Candidate
         from harness.candidates.registry import builder
         from mrsim.errors import MrsimError
-        from mrsim.stream.storage import load
+        from mrsim.stream import load
 
         option = self.config.getoption
         name = self.name.removeprefix("conformance[").removesuffix("]")

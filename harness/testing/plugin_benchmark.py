@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.judge.result import Result
-    from mrsim.stream.stream import Stream
+    from mrsim.stream import Stream
 
 COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_max_ms", "misses", "lag_ms")
 REPORTS: pytest.StashKey[list[tuple[str, dict[str, Any]]]] = pytest.StashKey()

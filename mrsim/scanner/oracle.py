@@ -9,7 +9,7 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scene import Scene
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.stream import Header, Stream, Truth
 
 
 class Oracle:

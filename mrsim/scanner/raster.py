@@ -15,7 +15,7 @@ from mrsim.anatomy.shapes import Ellipse
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
 from mrsim.scanner.scene import Scene
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

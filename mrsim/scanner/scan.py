@@ -24,8 +24,9 @@ from mrsim.scanner.receiver import Reception
 from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
+from mrsim.stream import Header, Provenance, Stream, Truth
+from mrsim.stream.layout import expected_arrays, expected_truth
 from mrsim.stream.storage import StreamWriter
-from mrsim.stream.stream import Header, Provenance, Stream, Truth, expected_arrays, expected_truth
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 

@@ -34,7 +34,7 @@ from mrsim.physics.steady_state import FlipResponse, tissue_signal
 from mrsim.physics.tissue import tissue
 from mrsim.reception.coil_fit import FittedCoils, filter_into
 from mrsim.scanner.render import MAX_TABLE_BYTES, Renderer
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

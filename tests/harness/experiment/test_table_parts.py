@@ -33,7 +33,7 @@ from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.oracle import truth_of
 from mrsim.scanner.scan import ScanProtocol, scan
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ViewSharing
 from recon.protocol import Emit
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
