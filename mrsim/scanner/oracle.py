@@ -34,7 +34,7 @@ class Oracle:
         self.header = header
         self.anatomy: Anatomy = Anatomy(phantom, seed)
         self._scene = Scene(self.anatomy, header)
-        self.target_signal = self._scene.target_signal
+        self.target_signal = self._scene.contrast.target_signal
         ny = header.matrix[0]
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
 

@@ -81,7 +81,9 @@ class Scanner:
         scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
         self._source: Scene | Raster = scene
         if protocol.rendering == "raster":
-            self._source = Raster(self.oracle.anatomy, self.header, scene, protocol.supersampling, fitted)
+            self._source = Raster(
+                self.oracle.anatomy, self.header, scene.contrast, protocol.supersampling, fitted
+            )
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(self.oracle.target_signal, protocol.target_snr)
         if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
