@@ -29,8 +29,8 @@ from mrsim.physics.steady_state import FlipResponse, bssfp
 from mrsim.physics.tissue import tissue
 from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
+from mrsim.sampling import Sampler
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scan import scan
 from mrsim.spins.body import lorentz_offsets
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins

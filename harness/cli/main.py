@@ -208,6 +208,10 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--redraw", type=_count, default=0, metavar="N", help="sample the same scan anew, N times, in turn"
     )
+    command.add_argument(
+        "--undersample", type=float, default=1.0, metavar="R",
+        help="leave rows out of fully sampled scans, others in every epoch; shows what all rows give",
+    )  # fmt: skip
     command.add_argument("--augment", action="store_true", help="shift and warp the training frames")
     command.add_argument(
         "--balanced", action="store_true", help="weigh each frame's error by that of what it starts from"
@@ -226,6 +230,7 @@ def _train(command: argparse.ArgumentParser) -> None:
         help="weights to start the blocks from, such as those of other patients; the subspace is learnt anew",
     )
     command.add_argument("--keep-stages", action="store_true", help="write each stage's weights, too")
+    command.add_argument("--half", action="store_true", help="store the weights in half precision")
     command.add_argument(
         "--restart", action="store_true", help="do not go on from a training that was killed"
     )

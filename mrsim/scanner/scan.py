@@ -17,11 +17,11 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.motion.courses import MAX_TIME_NS
 from mrsim.reception.noise import LineNoise, noise_std
+from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
 from mrsim.scanner.receiver import Reception
-from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.kernels.bessel import jinc
+from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.rows import phase_row
 
@@ -20,7 +20,7 @@ TWO_PI = 2 * math.pi
 Q_STEP = 0.25  # radians; of the table in q = 2 pi |L^T k|
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_solid(
     ky: Rows,
     taps: int,
@@ -89,7 +89,7 @@ def add_solid(
                 )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Array) -> None:
     """Add the sections of a solid at each q, relative to 2 pi times the area of the widest."""
     for n in range(len(scales)):
@@ -103,7 +103,7 @@ def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Arra
             im[i] = fma(w_im, j, im[i])
 
 
-@njit(inline="always")
+@inlined
 def _interpolated(re: Array, im: Array, below: int, t: float) -> tuple[float, float]:
     """Return Lagrange's polynomial through the nodes -3 to 4 about `below`, at t in [0, 1)."""
     a, b, c, d = t + 3.0, t + 2.0, t + 1.0, t
