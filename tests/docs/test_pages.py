@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import pytest_mrsim
-from harness.cli.main import main, parser
+from harness.cli.arguments import parser
+from harness.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
