@@ -14,8 +14,7 @@ from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import frames_of, scan, scan_to
 from mrsim.spins.body import FieldMap
 from mrsim.spins.scan import scan_isochromats
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
 
 ENGINES = ("analytic", "isochromats")
 COMBINATIONS = ("none", "prewhiten", "sense")

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.console import print_table
 from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 
 def phantoms(args: argparse.Namespace) -> int:

@@ -23,8 +23,7 @@ from harness.strict_json import write_json
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"

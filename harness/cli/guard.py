@@ -12,7 +12,7 @@ from harness.comparison.guard import SITTING, WARMUP, Guarded, guard, refuse_sha
 from harness.console import print_table, progress
 from harness.measure.exact_statistics import nearest_rank
 from harness.strict_json import check_target, write_json
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 
 def run(args: argparse.Namespace) -> int:

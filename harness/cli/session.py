@@ -29,7 +29,7 @@ from harness.realtime.service import ConstantService, ServiceModel
 from harness.realtime.sliding import slide, warmup_of
 from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from harness.cli.settings import settings
 from harness.console import progress
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom

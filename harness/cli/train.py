@@ -16,8 +16,7 @@ from harness.cli.settings import settings
 from harness.console import progress
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream, load
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.network import CascadeConfig, named_config

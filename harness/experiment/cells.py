@@ -30,8 +30,7 @@ from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play
 from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.scanner.oracle import truth_of
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, save
 from recon.cascade import checkpoint
 from recon.classical.zero_filled import NearestFrame
 from recon.protocol import Builder

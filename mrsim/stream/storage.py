@@ -20,16 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import (
-    Header,
-    Provenance,
-    Stream,
-    Truth,
-    check_array,
-    expected_arrays,
-    expected_truth,
-    typed_fields,
-)
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.header import Header
+from mrsim.stream.layout import check_array, expected_arrays, expected_truth
+from mrsim.stream.provenance import Provenance
+from mrsim.stream.stream import Stream
+from mrsim.stream.truth import Truth
 
 FORMAT = "mrsim-stream"
 FORMAT_VERSION = 1
