@@ -21,7 +21,7 @@ from mrsim.stream.stream import MAX_COILS, typed_fields
 from recon.cascade.data_consistency import weight_of
 from recon.cascade.inputs import Inputs
 from recon.fourier import to_image
-from recon.subspace.known_positions import MAX_STATES
+from recon.subspace.known_positions import MAX_POSITIONS
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
@@ -69,9 +69,9 @@ class CascadeConfig:
         Coils of the scans that it is made for. It works on their combination whatever their number, and puts
         the lines of each into it. With a subspace it knows their sensitivities from its training; without, it
         takes them from the lines so far.
-    states
-        Positions of the training time that the subspace keeps at most, to know where the anatomy may be; 0
-        for none.
+    positions
+        Positions of the training time that the subspace keeps at most, as a prior of the anatomy's position;
+        0 for none.
     """
 
     blocks: int
@@ -88,7 +88,7 @@ class CascadeConfig:
     components: int = 0
     knots: int = 0
     coils: int = 1
-    states: int = 0
+    positions: int = 0
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -117,10 +117,11 @@ class CascadeConfig:
                 f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
                 f"{MAX_KNOTS}"
             )
-        most = MAX_STATES if self.components else 0
-        if not 0 <= self.states <= most:
+        most = MAX_POSITIONS if self.components else 0
+        if not 0 <= self.positions <= most:
             raise InputError(
-                f"cascade: states = {self.states}: expected 0 to {MAX_STATES} with a subspace, 0 without"
+                f"cascade: positions = {self.positions}: expected 0 to {MAX_POSITIONS} with a subspace, "
+                "0 without"
             )
         if not 1 <= self.coils <= MAX_COILS:
             raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
@@ -147,7 +148,7 @@ class CascadeConfig:
             If a key is missing, unknown or out of range.
         """
         # Networks of before there was a subspace, or of one coil, do not mention it.
-        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "states": 0} | values
+        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "positions": 0} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -155,7 +156,8 @@ class CascadeConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         values = dataclasses.asdict(self)
-        for key, usual in (("coils", 1), ("states", 0)):  # as networks were written before there were others
+        # Left out where usual, as in networks of before these keys.
+        for key, usual in (("coils", 1), ("positions", 0)):
             if values[key] == usual:
                 del values[key]
         return values | {"lam": "inf"} if self.lam == float("inf") else values
@@ -186,7 +188,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     if name == "population":
         return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
     if name == "compact":
-        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "states": 2048}
+        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "positions": 2048}
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
@@ -239,9 +241,8 @@ class Cascade(nn.Module):
         self.weight = weight_of(config.lam)
         self.subspace: Subspace | None = None
         if config.components:
-            self.subspace = Subspace(
-                (config.rows, config.columns), config.components, config.knots, config.states, config.coils
-            )
+            matrix = config.rows, config.columns
+            self.subspace = Subspace(matrix, config.components, config.knots, config.positions, config.coils)
             for block in self.blocks:
                 cast(ConvolutionBlock, block).begin_at_zero()
 
@@ -305,8 +306,8 @@ class Cascade(nn.Module):
             seen = [image, *memory] if innovation is None else [image, *memory, innovation]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
             mended = image + unexplained * block(torch.stack(seen, -1))
-            told = config.innovation and i + 1 < len(self.blocks)  # after the last block no one looks at it
-            image, innovation = inputs.consistent(mended, weight, told)
+            wanted = config.innovation and i + 1 < len(self.blocks)  # no block follows the last one
+            image, innovation = inputs.consistent(mended, weight, wanted)
         return image
 
 

@@ -30,7 +30,7 @@ from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image
-from recon.subspace.subspace import EXPLAINED, believed
+from recon.subspace.subspace import EXPLAINED_MISFIT, blend
 from recon.target_instant import offset_ns
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class OnlineCascade:
 
     def _explained(self, misfit: float) -> bool:
         """Return whether the subspace explains the lines, so that there is nothing for the blocks to mend."""
-        return misfit < EXPLAINED and self._cascade.config.learned
+        return misfit < EXPLAINED_MISFIT and self._cascade.config.learned
 
     def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
@@ -209,5 +209,5 @@ class OnlineCascade:
             return self._cascade.prepare(inputs, header.lines_seen * header.tr_ns / 1e9)
         estimate = estimate or self._tracker.estimate(line)
         misfit = torch.tensor([estimate.misfit])
-        start = believed(self._tracker.hybrid(estimate), inputs.shared, misfit)
+        start = blend(self._tracker.hybrid(estimate), inputs.shared, misfit)
         return dataclasses.replace(inputs, subspace=start, misfit=misfit)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.errors import InputError
 from mrsim.stream.stream import Stream
-from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
@@ -139,8 +139,10 @@ def train(
     if config.components and first is None:
         if header.matrix[1] != config.columns:
             raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
-        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states, waves)
-        config = dataclasses.replace(config, components=learnt.components, states=learnt.kept)
+        learnt = learn_subspace(
+            learn, config.components, config.knots, frame_s, scale, config.positions, waves
+        )
+        config = dataclasses.replace(config, components=learnt.components, positions=learnt.position_count)
     torch.manual_seed(plan.seed)
     cascade = Cascade(config)
     if first is not None:
@@ -215,7 +217,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
 
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
     """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
-    own = {key: getattr(wanted, key) for key in ("components", "knots", "states")}
+    own = {key: getattr(wanted, key) for key in ("components", "knots", "positions")}
     return dataclasses.replace(found, **own) == wanted
 
 
@@ -234,7 +236,7 @@ def _describe(stream: Stream) -> dict[str, Any]:
 
 def _digest_of(cascade: Cascade) -> str:
     found = hashlib.sha256()
-    for name, value in sorted(cascade.state_dict().items()):
+    for name, value in sorted(stored_arrays(cascade.state_dict()).items()):
         found.update(name.encode())
         found.update(value.detach().cpu().numpy().tobytes())
     return found.hexdigest()
@@ -243,5 +245,5 @@ def _digest_of(cascade: Cascade) -> str:
 def _digest(record: dict[str, Any], config: CascadeConfig) -> str:
     """Return what names a training: everything that decides its result."""
     decides = {k: v for k, v in record.items() if k not in ("command", "versions")}
-    text = json.dumps([decides, config.to_dict()], sort_keys=True)
+    text = json.dumps([decides, stored_config(config)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -19,7 +19,7 @@ from recon.coils.combination import expand
 from recon.coils.waves import maps_of, unit_maps
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
-from recon.subspace.subspace import EXPLAINED
+from recon.subspace.subspace import EXPLAINED_MISFIT
 from recon.training.plan import Plan, Stage
 from recon.training.train import train
 from tests.recon.classical.opponents import coil_maps, nmse
@@ -128,7 +128,7 @@ def test_in_the_stream_it_shows_what_it_was_trained_to_show(trained, columns, co
         inputs, _ = batch_of([examples], np.array([[0, image.frame - first]]), trained.scale)
         with torch.no_grad():
             inputs = trained.cascade.prepare(inputs, FRAME_S)
-            rested.append(float(inputs.misfit) < EXPLAINED)
+            rested.append(float(inputs.misfit) < EXPLAINED_MISFIT)
             seen = inputs if image.columns is None else inputs.band(slice(*image.columns))
             shown = to_image(seen.subspace, (-2,)) if rested[-1] else trained.cascade(seen)
         wanted = shown[0].numpy() * trained.scale / shading[:, slice(*(image.columns or (None,)))]

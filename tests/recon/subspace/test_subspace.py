@@ -18,7 +18,7 @@ from recon.classical.zero_filled import ViewSharing
 from recon.data.augmentation import Augmentation
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image, to_kspace
-from recon.subspace.subspace import EXPLAINED, Subspace
+from recon.subspace.subspace import EXPLAINED_MISFIT, Subspace
 from recon.training.plan import Plan, Stage
 from recon.training.run import squared_error
 from recon.training.subspace import learn_subspace
@@ -49,8 +49,8 @@ def test_the_estimate_of_a_scan_never_seen_is_far_better_than_its_lines(learnt):
     assert relative(estimates(learnt, unseen), unseen.target) < 0.05 * relative(shared, unseen.target)
 
 
-def kron(terms, components):
-    return torch.kron(terms.contiguous()[None], components.double().T.contiguous())
+def kron(weights, components):
+    return torch.kron(weights.contiguous()[None], components.double().T.contiguous())
 
 
 def test_the_state_is_the_posterior_mean(learnt):
@@ -58,30 +58,30 @@ def test_the_state_is_the_posterior_mean(learnt):
     examples = examples_of(small_stream(frames=40, seed=9)).part(slice(20, 22))
     ages_s = torch.from_numpy(examples.ages) * FRAME_S
     state, _, _ = learnt.fit(ages_s, torch.from_numpy(examples.shared))
-    used, terms = learnt.terms(ages_s)
+    used, weights = learnt.knot_weights(ages_s)
     mean, basis, _ = learnt.hybrid()
-    prior = (learnt.root @ learnt.root.T).double()
+    prior = (learnt.prior_root @ learnt.prior_root.T).double()
     for f in range(2):
         rows = torch.nonzero(used[f]).flatten()
-        seen = torch.cat([kron(terms[:, f, r], basis[:, r].reshape(learnt.components, -1)) for r in rows])
+        seen = torch.cat([kron(weights[:, f, r], basis[:, r].reshape(learnt.components, -1)) for r in rows])
         lines = torch.view_as_real(torch.from_numpy(examples.shared[f])) - mean
-        said = torch.cat([lines[r].reshape(-1).double() for r in rows])
-        left = said - seen @ state[f]
-        noise = max(float(learnt.noise), float(left.square().mean()))
-        gain = prior @ seen.T @ torch.linalg.inv(seen @ prior @ seen.T + noise * torch.eye(len(said)))
-        assert torch.allclose(gain @ said, state[f], rtol=2e-2, atol=2e-3 * float(state[f].abs().max()))
+        innovation = torch.cat([lines[r].reshape(-1).double() for r in rows])
+        left = innovation - seen @ state[f]
+        noise = max(float(learnt.noise_variance), float(left.square().mean()))
+        gain = prior @ seen.T @ torch.linalg.inv(seen @ prior @ seen.T + noise * torch.eye(len(innovation)))
+        assert torch.allclose(gain @ innovation, state[f], rtol=2e-2, atol=2e-3 * float(state[f].abs().max()))
 
 
 def test_between_knots_a_parabola_is_met_exactly():
     subspace = Subspace((NY, NX), 2, 6)
-    subspace.spacing.fill_(0.05)
+    subspace.knot_spacing_s.fill_(0.05)
     ages_s = torch.linspace(0, 0.3, NY)[None]
-    used, terms = subspace.terms(ages_s)
+    used, weights = subspace.knot_weights(ages_s)
     assert torch.equal(used[0] > 0, ages_s[0] <= 0.25 + 1e-6)
     at = -0.05 * torch.arange(6, dtype=torch.float64)
     path = 1.0 + 3.0 * at - 40.0 * at**2
     wanted = 1.0 - 3.0 * ages_s[0].double() - 40.0 * ages_s[0].double() ** 2
-    assert torch.allclose(path @ terms[:, 0], wanted * used[0], atol=1e-6)
+    assert torch.allclose(path @ weights[:, 0], wanted * used[0], atol=1e-6)
 
 
 def test_the_lines_times_matter(learnt):
@@ -122,7 +122,7 @@ def test_an_untrained_cascade_starts_from_the_subspace(learnt):
         named_config("compact", NY, NX),
         components=learnt.components,
         knots=6,
-        states=0,
+        positions=0,
         lam=0.0,
         learned=False,
     )
@@ -187,7 +187,7 @@ def test_blocks_are_left_out_only_where_they_have_nothing_to_mend(compiled, monk
     assert [i.columns for i in images[:2]] == [(4, 12), None]
     bands, shown = (np.stack([i.pixels for i in images[start::2]]) for start in (0, 1))
     alike = np.abs(shown - estimate).max((1, 2)) < 1e-3 * np.abs(estimate).max()
-    assert np.array_equal(alike, prepared.misfit.numpy() < EXPLAINED)
+    assert np.array_equal(alike, prepared.misfit.numpy() < EXPLAINED_MISFIT)
     assert alike.any()
     assert not alike.all()
     assert bands[alike] == pytest.approx(shown[alike][:, :, 4:12], abs=1e-6 * float(np.abs(estimate).max()))
