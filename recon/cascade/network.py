@@ -1,9 +1,8 @@
 """The cascade: blocks of convolutions, each followed by data consistency.
 
-The seed's network is five times { ten 3x3 convolutions of 64 filters with ReLU between, plus the
-input; then data consistency } (Dietz 2019, ISMRM 4784, after Schlemper 2018,
-10.1109/TMI.2017.2760978). The family around it varies depth and width, what it starts from, what it
-remembers and how far it trusts a line.
+The network of Dietz 2019 (ISMRM 4784, after Schlemper 2018, 10.1109/TMI.2017.2760978) has five blocks. A
+block is ten 3x3 convolutions of 64 filters with ReLU between them, plus its input, then data consistency.
+The configurations here vary depth and width, the image to start from, the memory and the weight of a line.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from mrsim.errors import InputError
 from mrsim.stream.stream import MAX_COILS, typed_fields
 from recon.cascade.data_consistency import weight_of
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.fourier import to_image
 from recon.subspace.known_positions import MAX_POSITIONS
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
@@ -169,9 +168,9 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     Parameters
     ----------
     name
-        `seed`: 5 x 10 x 64 from the zero-filled image, as the abstract; `compact`: 3 x 4 x 24 from the
-        subspace of the patient's anatomy, which a CPU can carry; `population`: 3 x 5 x 32 from the running
-        mean, for anatomy that it was not trained on.
+        `dietz2019`: 5 x 10 x 64 from the zero-filled image, the network of Dietz 2019; `compact`: 3 x 4 x 24
+        from the subspace of the patient's anatomy, small enough for a CPU; `population`: 3 x 5 x 32 from the
+        running mean, for anatomy that it was not trained on.
     rows, columns
         Size of the images.
     coils
@@ -183,7 +182,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         If there is no such name.
     """
     unlimited = float("inf")
-    if name == "seed":
+    if name == "dietz2019":
         return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows, coils=coils)
     if name == "population":
         return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
@@ -192,7 +191,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
-    raise InputError(f"cascade: {name!r}: expected `seed`, `compact` or `population`")
+    raise InputError(f"cascade: {name!r}: expected dietz2019, compact or population")
 
 
 class LineWeight(nn.Module):
@@ -246,7 +245,7 @@ class Cascade(nn.Module):
             for block in self.blocks:
                 cast(ConvolutionBlock, block).begin_at_zero()
 
-    def prepare(self, inputs: Inputs, frame_s: float) -> Inputs:
+    def prepare(self, inputs: CascadeInputs, frame_s: float) -> CascadeInputs:
         """Add the estimate within the subspace, where the cascade has one; it needs all columns.
 
         Parameters
@@ -271,7 +270,7 @@ class Cascade(nn.Module):
             estimate, misfit = self.subspace(inputs.ages * frame_s, inputs.shared, inputs.lines)
         return dataclasses.replace(inputs, subspace=estimate, misfit=misfit)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: CascadeInputs) -> Tensor:
         """Reconstruct a batch of frames.
 
         Parameters

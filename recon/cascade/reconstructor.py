@@ -24,7 +24,7 @@ from mrsim.stream.stream import Header, Readout
 from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
 from recon.cascade.engines import accelerated, choose, forget_ranges, warm_up
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.threads import settle_threads
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
@@ -181,7 +181,7 @@ class OnlineCascade:
         """Return whether the subspace explains the lines, so that there is nothing for the blocks to mend."""
         return misfit < EXPLAINED_MISFIT and self._cascade.config.learned
 
-    def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
+    def _mended(self, inputs: CascadeInputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
         with torch.inference_mode():
             return self._unscaled(self._cascade(inputs))
@@ -190,13 +190,13 @@ class OnlineCascade:
         """Return the only image of a batch on the scan's scale."""
         return np.asarray(images[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
 
-    def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
+    def _inputs(self, line: int, estimate: Estimate | None = None) -> CascadeInputs:
         memory, scale = self._memory, self._checkpoint.scale
         maps = self._coils.maps(memory) if self._maps is None else self._maps
         if maps is not None:
             inputs = coil_inputs(memory, maps, line, scale)
         else:
-            inputs = Inputs(
+            inputs = CascadeInputs(
                 mask=torch.from_numpy(memory.mask)[None],
                 ages=torch.from_numpy(memory.ages(line))[None],
                 shared=torch.from_numpy(memory.shared * np.float32(1 / scale)),

@@ -49,7 +49,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """Say how to train.
 
     Parameters
@@ -66,8 +66,8 @@ class Plan:
     patience
         Epochs without a lower validation error after which a stage ends early; 0 for never. A stage that may
         end early leaves the weights of its best epoch, another one those of its last.
-    instant
-        What the targets show, for the record and for whoever judges: `last`, `centre` or `last+MS`.
+    target_instant
+        Instant that the targets show: `last`, `centre` or `last+MS` (see `recon.target_instant`).
     augmentation
         Shifts and warps of the training frames; None for none.
     balanced
@@ -86,7 +86,7 @@ class Plan:
     columns: int = 64
     validation: float = 0.15
     patience: int = 0
-    instant: str = "last"
+    target_instant: str = "last"
     augmentation: Augmentation | None = None
     balanced: bool = False
     precision: str = "float32"

@@ -30,7 +30,7 @@ RECORD = "record"
 
 
 @dataclass
-class Position:
+class TrainingPosition:
     """Say how far a training is.
 
     Parameters
@@ -62,7 +62,7 @@ class Position:
 def save_state(
     path: Path,
     digest: str,
-    position: Position,
+    position: TrainingPosition,
     cascade: Cascade,
     best: dict[str, Tensor],
     optimiser: torch.optim.Adam,
@@ -103,7 +103,7 @@ def save_state(
 
 def load_state(
     path: Path, digest: str, cascade: Cascade
-) -> tuple[Position, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+) -> tuple[TrainingPosition, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
     """Read where a training stands, and give the cascade its weights.
 
     Parameters
@@ -137,7 +137,9 @@ def load_state(
                 raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
             arrays = {key: torch.from_numpy(archive[key]) for key in archive.files if key != RECORD}
         values = record["position"]
-        position = Position(**values | {"best": float("inf") if values["best"] is None else values["best"]})
+        position = TrainingPosition(
+            **values | {"best": float("inf") if values["best"] is None else values["best"]}
+        )
         cascade.load_state_dict(loaded_arrays(_under("now/", arrays)))
     except (KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         text = " ".join(str(error).split())[:200]

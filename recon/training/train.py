@@ -1,8 +1,7 @@
 """Training: the pixel-wise squared error, at a coarse and then at a fine learning rate.
 
-What a network is to show is a choice: the true image at the echo of a frame's last line, at its centre (as
-the seed), or some time ahead. A simulator knows all of them and a scanner none: the network learns to show
-the present, not the middle of what it was given.
+The target instant is a choice: the true image at the echo of a frame's last line, at the frame's centre (as
+in Dietz 2019), or some time ahead. A simulator knows the true image at all of them, a scanner at none.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
 from recon.data.examples import Examples, examples_of
 from recon.target_instant import offset_ns
-from recon.training.plan import Plan, Progress, Stage
-from recon.training.run import Run
+from recon.training.plan import Progress, Stage, TrainingPlan
+from recon.training.run import TrainingRun
 from recon.training.subspace import learn_subspace
 
 COILS_DIFFER = 0.1
@@ -40,7 +39,7 @@ COILS_DIFFER = 0.1
 def train(
     streams: Sequence[Stream],
     config: CascadeConfig,
-    plan: Plan | None = None,
+    plan: TrainingPlan | None = None,
     *,
     targets: Sequence[NDArray[np.complex64] | None] | None = None,
     redraw: Callable[[int], Sequence[Stream]] | None = None,
@@ -50,7 +49,7 @@ def train(
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stage_end: Callable[[Stage, Checkpoint], None] | None = None,
-    runner: type[Run] | None = None,
+    runner: type[TrainingRun] | None = None,
 ) -> Checkpoint:
     """Train a cascade on some scans.
 
@@ -94,9 +93,9 @@ def train(
     InputError
         If the scans differ in protocol or cannot be trained on, or the state is another training's.
     """
-    plan = plan or Plan()
+    plan = plan or TrainingPlan()
     header = streams[0].header
-    offset_ns(plan.instant, header)
+    offset_ns(plan.target_instant, header)
     for stream in streams[1:]:
         if stream.header != header:
             raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
@@ -113,10 +112,10 @@ def train(
         )
     if first is not None and first.cascade.subspace is not None:
         aims = str(first.record.get("target_instant", "last"))
-        if aims != plan.instant:  # where the subspace's image is taken to is learnt with it
+        if aims != plan.target_instant:  # where the subspace's image is taken to is learnt with it
             raise InputError(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
-                f"{plan.instant!r}: start the blocks alone from them"
+                f"{plan.target_instant!r}: start the blocks alone from them"
             )
     given = targets or [None] * len(streams)
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
@@ -155,7 +154,7 @@ def train(
     record = {
         "matrix": list(header.matrix),
         "header": header.to_dict(),
-        "target_instant": plan.instant,
+        "target_instant": plan.target_instant,
         "data": [_describe(stream) for stream in streams],
         "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
         "seed": plan.seed,
@@ -179,7 +178,7 @@ def train(
     if blocks is not None:
         record["blocks"] = _digest_of(blocks.cascade)
     units = (scale, scale**2 / power, frame_s)
-    run = (runner or Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
+    run = (runner or TrainingRun)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
     run.resume(state, _digest(record, config))
 
     def made(**more: Any) -> Checkpoint:

@@ -20,7 +20,7 @@ from recon.coils.waves import maps_of, unit_maps
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.subspace.subspace import EXPLAINED_MISFIT
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.classical.opponents import coil_maps, nmse
 from tests.recon.conftest import run, small_stream
@@ -30,7 +30,7 @@ FRAME_S = 8 * 2.2e-3
 CONFIG = dataclasses.replace(
     named_config("compact", NY, NX, COILS), blocks=1, convolutions=2, filters=4, components=8
 )
-PLAN = Plan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
+PLAN = TrainingPlan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
 
 
 def shaded_maps(coils: int = COILS) -> np.ndarray:

@@ -12,14 +12,14 @@ import torch
 
 from mrsim.errors import InputError
 from recon.cascade import checkpoint
-from recon.cascade.network import Cascade, Inputs, named_config
+from recon.cascade.network import Cascade, CascadeInputs, named_config
 from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
 from recon.data.augmentation import Augmentation
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image, to_kspace
 from recon.subspace.subspace import EXPLAINED_MISFIT, Subspace
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.run import squared_error
 from recon.training.subspace import learn_subspace
 from recon.training.train import train
@@ -103,7 +103,7 @@ def test_what_was_never_seen_falls_back_on_the_newest_lines(learnt):
 
 def test_a_training_with_a_subspace_survives_its_file_and_beats_view_sharing(tmp_path):
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
-    plan = Plan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
+    plan = TrainingPlan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
     result = train([small_stream(frames=120, seed=5)], config, plan)
     assert result.cascade.config.components <= 20
     checkpoint.save(tmp_path / "w.npz", result)
@@ -150,7 +150,7 @@ def test_a_subspace_that_cannot_be_learnt_is_refused():
 
 
 @pytest.mark.parametrize("nx", [24, 96])
-def test_more_noise_is_told_from_other_anatomy(nx: int):
+def test_more_noise_does_not_count_as_other_anatomy(nx: int):
     """The air beside the body shows the noise, little air as well: known anatomy is still explained."""
     wide = {"nx": nx, "lines": 8}
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, **wide))], 8, 6, FRAME_S, 1.0)
@@ -166,13 +166,15 @@ def test_more_noise_is_told_from_other_anatomy(nx: int):
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "without numba"])
 def test_blocks_are_left_out_only_where_they_have_nothing_to_mend(compiled, monkeypatch):
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
-    result = train([small_stream(frames=160, seed=5)], config, Plan((Stage("coarse", 1, 1e-3),), columns=16))
+    result = train(
+        [small_stream(frames=160, seed=5)], config, TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16)
+    )
     cascade = result.cascade
     for block in cascade.blocks:  # a block that cannot be overlooked
         torch.nn.init.constant_(block.convolutions[-1].bias, 0.5)
     test = small_stream(frames=40, seed=77)
     examples = examples_of(test)
-    inputs = Inputs(
+    inputs = CascadeInputs(
         *(torch.from_numpy(getattr(examples, k)) for k in ("mask", "ages")),
         torch.from_numpy(examples.shared) / np.float32(result.scale),
         torch.from_numpy(examples.mean),
@@ -196,10 +198,10 @@ def test_blocks_are_left_out_only_where_they_have_nothing_to_mend(compiled, monk
 def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():
     """The map to the instant that is shown is learnt with the subspace, and would be kept unseen."""
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
-    plan = Plan((Stage("coarse", 1, 1e-3),), columns=16)
+    plan = TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16)
     scans = [small_stream(frames=120, seed=5)]
     first = train(scans, config, plan)
-    ahead = dataclasses.replace(plan, instant="last+50")
+    ahead = dataclasses.replace(plan, target_instant="last+50")
     with pytest.raises(InputError, match=r"aim at 'last', and so would their subspace, not at 'last\+50'"):
         train(scans, first.cascade.config, ahead, first=first)
     assert train(scans, first.cascade.config, plan, first=first).record["target_instant"] == "last"
@@ -207,7 +209,7 @@ def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():
 
 def test_a_block_that_adds_the_same_to_every_image_is_named():
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=2, convolutions=3, filters=4)
-    plan = Plan((Stage("coarse", 1, 1e-4),), columns=16)
+    plan = TrainingPlan((Stage("coarse", 1, 1e-4),), columns=16)
     born = train([small_stream(frames=160, seed=5)], config, plan)
     assert born.record["silent_blocks"] == []
     deaf = born.cascade.blocks[1].convolutions[1]
@@ -219,7 +221,9 @@ def test_a_block_that_adds_the_same_to_every_image_is_named():
 def test_blocks_learn_to_mend_what_the_subspace_does_not_explain():
     """Of the patients' first recipe every block fell silent; what they were to mend was left as it was."""
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=3, filters=8)
-    plan = Plan((Stage("coarse", 16, 3e-3),), columns=20, balanced=True, augmentation=Augmentation(3.0, 2.0))
+    plan = TrainingPlan(
+        (Stage("coarse", 16, 3e-3),), columns=20, balanced=True, augmentation=Augmentation(3.0, 2.0)
+    )
     stream = small_stream(frames=160, seed=5)
     trained = train([stream], config, plan)
     assert trained.record["silent_blocks"] == []

@@ -135,7 +135,7 @@ def test_the_first_frames_lines_place_the_anatomy() -> None:
 
 
 @pytest.mark.parametrize("nx", [24, 96])
-def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None:
+def test_more_noise_does_not_count_as_other_anatomy_either(nx: int) -> None:
     stream = small_stream(frames=40, seed=9, noise=0.06, nx=nx)
     header = stream.header
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, nx=nx))], 8, 6, 8 * 2.2e-3, 1.0)
