@@ -3,8 +3,6 @@
 The compiler vectorizes a loop over rows of one array only if it can prove that the rows do not overlap. In a
 transform it cannot. Here the width is fixed: one register of AVX-512, two of AVX, four elsewhere. The bits
 are the same on all of them.
-
-A kernel's cache does not notice a change of this module.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
 from mrsim.physics.steady_state import FlipResponse, bssfp
 from mrsim.physics.tissue import tissue
 from mrsim.reception.coils import CoilArray
+from mrsim.sampling import Sampler
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scan import scan
 from mrsim.spins.body import lorentz_offsets
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
@@ -562,7 +562,7 @@ def timing(figure: Any) -> Numbers:
                     timing=way,
                 ),
                 seed=SEED,
-                duration_s=8.0,
+                seconds=8.0,
                 truth=False,
             )
             for way in ("prospective", "retrospective")

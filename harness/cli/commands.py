@@ -56,6 +56,13 @@ def replay(args: argparse.Namespace) -> int:
     return play(args, load(args.stream))
 
 
+def check(args: argparse.Namespace) -> int:
+    """Replay and audit a candidate on every stream; 0 only if it passed all."""
+    from harness.cli.check import run
+
+    return run(args)
+
+
 def report(args: argparse.Namespace) -> int:
     """Replay, audit, and write a page."""
     from harness.cli.session import play

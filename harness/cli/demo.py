@@ -113,7 +113,7 @@ def run(output: Path, seed: int = 0) -> int:
 
 def _scan(path: Path, phantom: Phantom, seed: int, what: str) -> Stream:
     with progress(f"scanning: {what}") as report:
-        scan_to(path, phantom, ScanProtocol(), seed=seed, duration_s=SCAN_S, progress=report)
+        scan_to(path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report)
     return load(path)
 
 

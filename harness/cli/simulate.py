@@ -97,7 +97,7 @@ def _scan_exactly(args: argparse.Namespace, phantom: Phantom, protocol: ScanProt
             phantom,
             protocol,
             seed=args.seed,
-            duration_s=args.seconds,
+            seconds=args.seconds,
             frames=args.frames,
             progress=report,
         )

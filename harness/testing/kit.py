@@ -7,7 +7,7 @@
         check(candidate)
 
 With pytest installed, the same is had without a line of code: `pytest --reconstructor python:mynet:build`
-(`harness.testing.plugin`, which also gives what is here as fixtures).
+(`pytest_mrsim`, which also gives what is here as fixtures).
 """
 
 from __future__ import annotations

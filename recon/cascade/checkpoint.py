@@ -28,7 +28,8 @@ FORMAT_VERSION = 1
 MAX_BYTES = 256 << 20
 RECORD = "record"
 HALVED = frozenset({"subspace.mean", "subspace.basis"})
-"""Arrays that are stored in half precision; they are learnt rounded to it."""
+"""Arrays that are always stored in half precision; they are learnt rounded to it."""
+HALF = "float16"
 STORED_ARRAYS = {
     "subspace.prior_root": "subspace.root",
     "subspace.prediction": "subspace.predict",
@@ -62,13 +63,23 @@ class Checkpoint:
     record: dict[str, Any]
 
 
-def save(path: str | Path, checkpoint: Checkpoint) -> None:
+def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     """Write weights and record, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    checkpoint
+        Weights and record.
+    half
+        Store all arrays in half precision, and say so in the record (`arrays`): half the size, each weight
+        rounded to 11 bits. They are read as single precision.
 
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the folder does not exist, or a weight is too large for half precision.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -82,7 +93,12 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     }
     state = stored_arrays(checkpoint.cascade.state_dict())
     arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
-    for name in HALVED & arrays.keys():
+    if half:
+        record["arrays"] = HALF
+        large = sorted(n for n, a in arrays.items() if np.abs(a).max(initial=0) > np.finfo(np.float16).max)
+        if large:
+            raise InputError(f"{path}: array {large[0]!r} is too large for half precision; leave --half out")
+    for name in arrays if half else HALVED & arrays.keys():
         arrays[name] = arrays[name].astype(np.float16)
     partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
@@ -169,15 +185,15 @@ def load(name: str | Path) -> Checkpoint:
     keys = {key: own for own, key in STORED_KEYS.items()}
     config = {keys.get(key, key): value for key, value in config.items()}
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
-    _fill(cascade, arrays, path)
+    _fill(cascade, arrays, path, halved=record.get("arrays") == HALF)
     return Checkpoint(cascade.eval(), scale, record)
 
 
-def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path) -> None:
+def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) -> None:
     expected = {name: tuple(value.shape) for name, value in stored_arrays(cascade.state_dict()).items()}
     for name in sorted({*expected, *arrays}):
         have = tuple(arrays[name].shape) if name in arrays else "missing"
-        kind = np.float16 if name in HALVED else np.float32
+        kind = np.float16 if halved or name in HALVED else np.float32
         if expected.get(name, "unknown") != have or arrays[name].dtype != kind:
             raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():

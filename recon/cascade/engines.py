@@ -33,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import InputError
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import CascadeInputs
@@ -144,7 +145,10 @@ def forget_ranges(cascade: Cascade) -> None:
 
 
 def _choices_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrsim" / "engines.json"
+    folder = user_cache_folder()
+    if folder is None:
+        raise FileNotFoundError("the user has no home")
+    return folder / "engines.json"
 
 
 def _read_choices() -> dict[str, str]:
@@ -152,7 +156,7 @@ def _read_choices() -> dict[str, str]:
         if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
             return {}
         read = json.loads(_choices_file().read_text())
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         return {}
     if not isinstance(read, dict):
         return {}
@@ -160,7 +164,7 @@ def _read_choices() -> dict[str, str]:
 
 
 def _write_choices(choices: dict[str, str]) -> None:
-    with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to only costs time
+    with contextlib.suppress(OSError):  # a home that cannot be written to only costs time
         path = _choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")

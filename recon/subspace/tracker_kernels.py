@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mrsim.kernels.compilation import kernel
 from recon.subspace.tracker_arrays import CHUNK, Model, Rows, Workspace
 
 Floats = NDArray[np.float32]
@@ -27,7 +27,7 @@ NEGLIGIBLE = -40.0
 """Logarithm of the relative weight below which a known position is left out of the mean."""
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(fastmath=FAST)
 def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows, line: Floats) -> None:
     """Compute the sums of each row whose line has changed.
 
@@ -67,7 +67,7 @@ def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows
             rows.projections[row, k] = projection
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(fastmath=FAST)
 def locate(line: int, rows: Rows, model: Model, work: Workspace, position: Floats) -> float:
     """Estimate the position that is shown at a line.
 
@@ -136,7 +136,7 @@ def locate(line: int, rows: Rows, model: Model, work: Workspace, position: Float
     return misfit
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _normal_equations(rows: Rows, knot_weights: Doubles, work: Workspace) -> None:
     """Sum the rows by their ages: upper triangle of the normal matrix, and right side."""
     knots, n, packed = knot_weights.shape[1], rows.projections.shape[1], rows.gram.shape[1]
@@ -170,7 +170,7 @@ def _normal_equations(rows: Rows, knot_weights: Doubles, work: Workspace) -> Non
             pair += 1
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _solve(model: Model, noise: float, work: Workspace) -> None:
     """Set the state to its posterior mean.
 
@@ -194,7 +194,7 @@ def _solve(model: Model, noise: float, work: Workspace) -> None:
         state[i] = rest / system[i, i]
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _posterior_mean(model: Model, work: Workspace) -> None:
     """Set `deviation` to its mean under the mixture prior, as `KnownPositions.posterior_mean` computes it."""
     positions, scales, logs = model.positions, model.kernel_scales, work.logs
@@ -253,7 +253,7 @@ def _posterior_mean(model: Model, work: Workspace) -> None:
         deviation[p] /= total
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _quadratic_form(
     positions: Floats, quadratic: Floats, linear: Floats, partial: Floats, logs: Floats
 ) -> None:
@@ -284,7 +284,7 @@ def _quadratic_form(
                 sums[i] += partial[i] * own[i]
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _factorize(matrix: Doubles, size: int) -> float:
     """Set the upper root R of a matrix R^T R, and R^-T of the columns beside it; return the log determinant.
 
@@ -313,7 +313,7 @@ def _factorize(matrix: Doubles, size: int) -> float:
     return logarithm
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _invert(matrix: Doubles, augmented: Doubles, out: Doubles) -> float:
     """Invert a symmetric, positive matrix; return its log determinant. `augmented` is twice as wide."""
     n = len(matrix)

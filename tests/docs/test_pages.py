@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from harness.cli.main import main, parser
-from harness.testing import plugin
+import pytest_mrsim
+from harness.cli.arguments import parser
+from harness.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -149,5 +150,5 @@ def test_the_workflow_to_copy_is_the_one_that_is_shown_and_its_commands_are_ours
     for words in commands[2:]:
         words = words[: words.index("||")] if "||" in words else words
         assert parser().parse_args(words[1:])
-    known = set(re.findall(r'"(--[a-z-]+)"', Path(plugin.__file__).read_text(encoding="utf-8")))
+    known = set(re.findall(r'"(--[a-z-]+)"', Path(pytest_mrsim.__file__).read_text(encoding="utf-8")))
     assert {word for word in commands[1] if word.startswith("--")} - {"--ignore"} <= known

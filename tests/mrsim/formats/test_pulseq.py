@@ -13,7 +13,7 @@ import pytest
 
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.formats.pulseq import write_seq
-from mrsim.scanner.sampling import Sampler
+from mrsim.sampling import Sampler
 from mrsim.stream.stream import Header
 
 HEADER = Header(
