@@ -154,5 +154,5 @@ def _word(text: str, where: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    told = str(error).strip()
-    return told.splitlines()[0][:200] if told else type(error).__name__
+    message = str(error).strip()
+    return message.splitlines()[0][:200] if message else type(error).__name__

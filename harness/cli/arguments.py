@@ -128,7 +128,7 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
         "--network", default="compact",
-        help="compact, which takes 1 coil; population or seed, which take any number (%(default)s)",
+        help="compact, population or dietz2019 (%(default)s)",
     )  # fmt: skip
     command.add_argument(
         "--config", action="append", default=[], metavar="KEY=VALUE",

@@ -22,7 +22,7 @@ from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.network import CascadeConfig, named_config
 from recon.data.augmentation import Augmentation
 from recon.target_instant import offset_ns
-from recon.training.plan import Plan, Progress, Stage, usual_rates
+from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
 from recon.training.train import train
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
@@ -43,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     if first is not None and blocks is not None:
         raise InputError("--from and --blocks-from: give one of the two")
     config = _configured(args, streams[0].header, first)
-    plan = Plan(
+    plan = TrainingPlan(
         _stages(args, config),
         batch=args.batch,
         columns=args.columns,
         patience=args.patience,
-        instant=args.target_instant,
+        target_instant=args.target_instant,
         augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
         balanced=args.balanced,
         precision=args.precision,
@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"training {args.network}") as report:
 
         def step(now: Progress) -> None:
-            told = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
-            report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
+            errors = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
+            report(now.done, now.total, f"{errors}, {_time(now.left_s)} left")
             if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in epochs:
                 epochs.add(now.validation)  # a log of a long training gets a line an epoch
                 print(
-                    f"step {now.done} of {now.total}: {told}, {_time(now.left_s)} left",
+                    f"step {now.done} of {now.total}: {errors}, {_time(now.left_s)} left",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -10,6 +10,7 @@ import json
 import os
 import uuid
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mrsim.errors import InputError
 from recon.cascade.network import Cascade, CascadeConfig
@@ -28,6 +30,18 @@ RECORD = "record"
 HALVED = frozenset({"subspace.mean", "subspace.basis"})
 """Arrays that are always stored in half precision; they are learnt rounded to it."""
 HALF = "float16"
+STORED_ARRAYS = {
+    "subspace.prior_root": "subspace.root",
+    "subspace.prediction": "subspace.predict",
+    "subspace.noise_variance": "subspace.noise",
+    "subspace.knot_spacing_s": "subspace.spacing",
+    "subspace.positions": "subspace.states",
+    "subspace.kernel_root": "subspace.near",
+    "subspace.prediction_covariance": "subspace.doubt",
+}
+"""Names in a file of format version 1 where they differ from those of the module."""
+STORED_KEYS = {"positions": "states"}
+"""The same of the configuration's keys."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +87,12 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     record = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
-        "config": checkpoint.cascade.config.to_dict(),
+        "config": stored_config(checkpoint.cascade.config),
         "scale": checkpoint.scale,
         **checkpoint.record,
     }
-    arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
+    state = stored_arrays(checkpoint.cascade.state_dict())
+    arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
     if half:
         record["arrays"] = HALF
         large = sorted(n for n, a in arrays.items() if np.abs(a).max(initial=0) > np.finfo(np.float16).max)
@@ -93,6 +108,22 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def stored_arrays(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the arrays of a cascade under their names in a file."""
+    return {STORED_ARRAYS.get(name, name): value for name, value in state.items()}
+
+
+def loaded_arrays(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the arrays of a file under their names in a cascade."""
+    names = {name: own for own, name in STORED_ARRAYS.items()}
+    return {names.get(name, name): value for name, value in stored.items()}
+
+
+def stored_config(config: CascadeConfig) -> dict[str, Any]:
+    """Return a configuration as JSON values under their keys in a file."""
+    return {STORED_KEYS.get(key, key): value for key, value in config.to_dict().items()}
 
 
 def shipped() -> list[str]:
@@ -151,13 +182,15 @@ def load(name: str | Path) -> Checkpoint:
     config, scale = record.get("config"), record.get("scale")
     if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
         raise InputError(f"{path}: its record holds no configuration, or no positive scale")
+    keys = {key: own for own, key in STORED_KEYS.items()}
+    config = {keys.get(key, key): value for key, value in config.items()}
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
     _fill(cascade, arrays, path, halved=record.get("arrays") == HALF)
     return Checkpoint(cascade.eval(), scale, record)
 
 
 def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) -> None:
-    expected = {name: tuple(value.shape) for name, value in cascade.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in stored_arrays(cascade.state_dict()).items()}
     for name in sorted({*expected, *arrays}):
         have = tuple(arrays[name].shape) if name in arrays else "missing"
         kind = np.float16 if halved or name in HALVED else np.float32
@@ -165,6 +198,5 @@ def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) ->
             raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: array {name!r}: a weight is not finite")
-    cascade.load_state_dict(
-        {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
-    )
+    stored = {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
+    cascade.load_state_dict(loaded_arrays(stored))

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import InputError
 from recon.cascade.cuda_graph import GraphedCascade
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, ConvolutionBlock
 
 ENGINES = ("eager", "bfloat16", "int8", "cuda", "auto")
@@ -88,7 +88,7 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
     return GraphedCascade(made, "cuda") if engine == "cuda" else made
 
 
-def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
+def choose(cascade: Cascade, inputs: CascadeInputs) -> tuple[Cascade, str]:
     """Return the cascade on the engine that runs fastest here, and a sentence that says which.
 
     The choice is kept for each processor and GPU, build of torch, number of threads and size of network and
@@ -126,11 +126,11 @@ def choose(cascade: Cascade, inputs: Inputs) -> tuple[Cascade, str]:
                 taken[engine] = min(taken[engine], (time.perf_counter_ns() - start) / 1e6)
     best = min(taken, key=lambda engine: taken[engine])
     _write_choices(known | {key: best})
-    told = ", ".join(f"{engine} {ms:.3g} ms" for engine, ms in taken.items())
-    return found[best], f"engine {best}: {told}"
+    timings = ", ".join(f"{engine} {ms:.3g} ms" for engine, ms in taken.items())
+    return found[best], f"engine {best}: {timings}"
 
 
-def warm_up(cascade: Cascade, inputs: Inputs) -> None:
+def warm_up(cascade: Cascade, inputs: CascadeInputs) -> None:
     """Run a cascade until it runs as it will from then on."""
     with torch.inference_mode():
         for _ in range(1 + CALIBRATION * any(isinstance(b, QuantisedBlock) for b in cascade.blocks)):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
+from recon.cascade.checkpoint import loaded_arrays, stored_arrays
 from recon.cascade.network import Cascade
 
 FORMAT = "mrsim-training-state"
@@ -29,7 +30,7 @@ RECORD = "record"
 
 
 @dataclass
-class Position:
+class TrainingPosition:
     """Say how far a training is.
 
     Parameters
@@ -61,7 +62,7 @@ class Position:
 def save_state(
     path: Path,
     digest: str,
-    position: Position,
+    position: TrainingPosition,
     cascade: Cascade,
     best: dict[str, Tensor],
     optimiser: torch.optim.Adam,
@@ -85,8 +86,8 @@ def save_state(
         "digest": digest,
         "position": vars(position) | {"best": None if np.isinf(position.best) else position.best},
     }
-    arrays = {f"now/{k}": v for k, v in cascade.state_dict().items()}
-    arrays |= {f"best/{k}": v for k, v in best.items()}
+    arrays = {f"now/{k}": v for k, v in stored_arrays(cascade.state_dict()).items()}
+    arrays |= {f"best/{k}": v for k, v in stored_arrays(best).items()}
     for number, state in optimiser.state_dict()["state"].items():
         arrays |= {f"adam/{number}/{key}": value for key, value in state.items()}
     partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
@@ -102,7 +103,7 @@ def save_state(
 
 def load_state(
     path: Path, digest: str, cascade: Cascade
-) -> tuple[Position, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+) -> tuple[TrainingPosition, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
     """Read where a training stands, and give the cascade its weights.
 
     Parameters
@@ -136,8 +137,10 @@ def load_state(
                 raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
             arrays = {key: torch.from_numpy(archive[key]) for key in archive.files if key != RECORD}
         values = record["position"]
-        position = Position(**values | {"best": float("inf") if values["best"] is None else values["best"]})
-        cascade.load_state_dict(_under("now/", arrays))
+        position = TrainingPosition(
+            **values | {"best": float("inf") if values["best"] is None else values["best"]}
+        )
+        cascade.load_state_dict(loaded_arrays(_under("now/", arrays)))
     except (KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
@@ -145,7 +148,7 @@ def load_state(
     for key, value in _under("adam/", arrays).items():
         number, _, name = key.partition("/")
         moments.setdefault(int(number), {})[name] = value
-    return position, _under("best/", arrays), moments
+    return position, loaded_arrays(_under("best/", arrays)), moments
 
 
 def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
