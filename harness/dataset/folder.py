@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,10 @@ from typing import IO, Any
 from harness.dataset.items import Item, Record
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
-from harness.strict_json import write_json
 from mrsim.errors import InputError
+from mrsim.files.partials import MARK, remove
+from mrsim.files.targets import check_folder
+from mrsim.files.writing import write_json, write_text
 
 try:
     import fcntl
@@ -72,7 +73,7 @@ class Journal:
         """
         good = self._read()
         if good == 0:
-            self.path.write_text(json.dumps({"head": dict(self.head)}) + "\n", encoding="utf-8")
+            write_text(self.path, json.dumps({"head": dict(self.head)}) + "\n")
         else:
             os.truncate(self.path, good)
         self._file = self.path.open("a", encoding="utf-8")
@@ -154,13 +155,10 @@ def opened(
     InputError
         If something else stands there, another run is writing, or the specification is another one.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: it is a file; name a folder")
+    check_folder(folder)
     strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
     if strange and not (folder / ".lock").is_file():
         raise InputError(f"{folder}: exists and is not a dataset; choose another name")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"{folder.absolute().parent}: no such folder; make it first")
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         if fcntl is not None:
@@ -183,12 +181,12 @@ def _prepare(folder: Path, spec: DatasetSpec, subjects: Sequence[Subject]) -> No
             (folder / part).mkdir(exist_ok=True)
         if (folder / part).is_dir():
             for entry in (folder / part).iterdir():
-                if ".partial-" in entry.name or ".old-" in entry.name:
-                    shutil.rmtree(entry, ignore_errors=True)
-    (folder / "spec.toml").write_text(spec.text, encoding="utf-8")
+                if MARK in entry.name:
+                    remove(entry)
+    write_text(folder / "spec.toml", spec.text)
     (folder / "subjects").mkdir(exist_ok=True)
     for subject in subjects:
-        (folder / "subjects" / f"{subject.name}.toml").write_text(subject.text, encoding="utf-8")
+        write_text(folder / "subjects" / f"{subject.name}.toml", subject.text)
 
 
 def head_of(spec: DatasetSpec, subjects: Sequence[Subject], versions: Mapping[str, Any]) -> dict[str, Any]:

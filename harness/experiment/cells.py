@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +25,8 @@ from harness.experiment.measures import COLUMNS, Measures, measure_cell
 from harness.experiment.plan import NEAREST, Cell, Options
 from harness.experiment.scans import Scan, Scans, fingerprint, part_of
 from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
-from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
+from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
 from mrsim.stream.storage import save
 from mrsim.stream.stream import Stream
@@ -221,7 +219,10 @@ class Cells:
     def _training(self, scan: Scan, report: Report | None) -> Path:
         described = scan.describe() | {"train_s": self._options.line.train_s}
         path = self._folder / "streams" / f"{scan.name}-training-{fingerprint(described)}.stream"
-        return path if path.is_dir() else save(self._known(scan, report), path)
+        if path.is_dir():
+            return path
+        # Another process may have made it meanwhile, of the same bytes.
+        return save(self._known(scan, report), path, overwrite=True)
 
     def _weights_hash(self, cell: Cell) -> str:
         """Return the hash of a cell's weights; empty where there are none."""
@@ -251,15 +252,7 @@ def _write_arrays(path: Path, passed: Passed) -> None:
     arrays: dict[str, NDArray[Any]] = {name: getattr(passed.series, name) for name in _SERIES}
     picture = passed.picture
     arrays["picture"] = np.empty((0, 0), np.float32) if picture is None else picture
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_arrays(path, arrays)
 
 
 def _told(measures: Measures) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from harness.realtime.run import Run
 from harness.realtime.service import TableService
 from mrsim.errors import InputError
+from mrsim.files.writing import write_arrays
 
 MAX_BYTES = 1 << 30
 STAMPS = ("due_ns", "arrived_ns", "delivered_ns", "started_ns", "finished_ns", "service_ns", "fate")
@@ -30,7 +29,6 @@ def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
     InputError
         If the file cannot be written.
     """
-    path = Path(path)
     arrays: dict[str, NDArray[np.int64]] = {}
     for name in STAMPS:
         arrays[name] = np.stack([_from_start(run, name) for run in runs])
@@ -38,15 +36,7 @@ def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
     arrays["completed_ns"] = np.stack(completed)
     arrays["completing"] = np.stack([run.schedule.completing for run in runs])
     arrays["tr_ns"] = np.array([run.tr_ns for run in runs])
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_arrays(path, arrays)
 
 
 def _from_start(run: Run, name: str) -> NDArray[np.int64]:

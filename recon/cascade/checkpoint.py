@@ -7,8 +7,6 @@ the command that makes them again.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 import zipfile
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +17,8 @@ import numpy as np
 import torch
 
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_arrays
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -56,9 +56,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     InputError
         If the folder does not exist.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; make it first")
+    check_target(path)
     record = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -69,14 +67,8 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
     for name in HALVED & arrays.keys():
         arrays[name] = arrays[name].astype(np.float16)
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            text = np.array(json.dumps(record, allow_nan=False))
-            np.savez_compressed(file, allow_pickle=False, **{RECORD: text, **arrays})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = np.array(json.dumps(record, allow_nan=False))
+    write_arrays(path, {RECORD: text, **arrays}, compressed=True)
 
 
 def shipped() -> list[str]:

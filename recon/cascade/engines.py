@@ -23,7 +23,6 @@ import math
 import os
 import platform
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mrsim.errors import InputError
+from mrsim.files.writing import write_json
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import Inputs
 from recon.cascade.network import Cascade, ConvolutionBlock
@@ -160,12 +160,11 @@ def _read_choices() -> dict[str, str]:
 
 
 def _write_choices(choices: dict[str, str]) -> None:
-    with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to only costs time
+    # A home that cannot be written to only costs time.
+    with contextlib.suppress(OSError, RuntimeError, InputError):
         path = _choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-        partial.write_text(json.dumps(choices, indent=1))
-        os.replace(partial, path)
+        write_json(path, choices)
 
 
 def _processor() -> str:

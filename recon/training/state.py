@@ -8,8 +8,6 @@ that decides the result; another training refuses it.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
+from mrsim.files.writing import write_arrays
 from recon.cascade.network import Cascade
 
 FORMAT = "mrsim-training-state"
@@ -89,15 +88,8 @@ def save_state(
     arrays |= {f"best/{k}": v for k, v in best.items()}
     for number, state in optimiser.state_dict()["state"].items():
         arrays |= {f"adam/{number}/{key}": value for key, value in state.items()}
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            text = np.array(json.dumps(record, allow_nan=False))
-            values = {key: value.detach().cpu().numpy() for key, value in arrays.items()}
-            np.savez(file, allow_pickle=False, **{RECORD: text, **values})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = np.array(json.dumps(record, allow_nan=False))
+    write_arrays(path, {RECORD: text} | {key: value.detach().cpu().numpy() for key, value in arrays.items()})
 
 
 def load_state(
