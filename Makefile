@@ -26,6 +26,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The shipped weights, made again from nothing into build/weights: an hour or two on two quiet cores. What a
 # kill left undone is gone on with by the next call.

@@ -1,46 +1,86 @@
 """The scanner in software: moving phantoms, bSSFP and dynamic sampling make streams of k-space lines.
 
-Importing it is cheap: a submodule is loaded when it is first named, so that numba is needed only
-where something is simulated.
+    import mrsim
+
+    scan = mrsim.simulate("quasar", seconds=10, acceleration=4, seed=1)
+    scan.samples    # (lines, coils, nx), complex64: every line at its own time
+    scan.truth      # images, masks and the target's path, without noise
+
+Importing it is cheap: a name is loaded when it is first used, so that numba is needed only where something is
+simulated.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mrsim.anatomy.phantom import Phantom, load_phantom
+    from mrsim.anatomy.phantom_file import phantom_names
+    from mrsim.errors import InputError, MissingExtraError, MrsimError
+    from mrsim.formats.pulseq import write_seq
+    from mrsim.scanner.oracle import Oracle, truth_of
+    from mrsim.scanner.protocol import ScanProtocol
+    from mrsim.simulation import simulate
+    from mrsim.spins.body import FieldMap
+    from mrsim.stream.storage import load, save
+    from mrsim.stream.stream import Header, Provenance, Readout, Stream, Truth
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
+__all__ = [
+    "FieldMap",
+    "Header",
+    "InputError",
+    "MissingExtraError",
+    "MrsimError",
+    "Oracle",
+    "Phantom",
+    "Provenance",
+    "Readout",
+    "ScanProtocol",
+    "Stream",
+    "Truth",
+    "__version__",
+    "load",
+    "load_phantom",
+    "phantom_names",
+    "save",
+    "simulate",
+    "truth_of",
+    "write_seq",
+]
+
+_WHERE = {
+    "FieldMap": "spins.body",
     "Header": "stream.stream",
+    "InputError": "errors",
+    "MissingExtraError": "errors",
+    "MrsimError": "errors",
+    "Oracle": "scanner.oracle",
+    "Phantom": "anatomy.phantom",
+    "Provenance": "stream.stream",
     "Readout": "stream.stream",
+    "ScanProtocol": "scanner.protocol",
     "Stream": "stream.stream",
     "Truth": "stream.stream",
-    "CoilArray": "reception.coils",
-    "FieldMap": "spins.body",
-    "scan_isochromats": "spins.scan",
-    "write_seq": "formats.pulseq",
     "load": "stream.storage",
-    "save": "stream.storage",
-    "InputError": "errors",
-    "MrsimError": "errors",
-    "Phantom": "anatomy.phantom",
     "load_phantom": "anatomy.phantom",
-    "Oracle": "scanner.oracle",
-    "ScanProtocol": "scanner.protocol",
     "phantom_names": "anatomy.phantom_file",
-    "scan": "scanner.scan",
-    "scan_to": "scanner.scan",
+    "save": "stream.storage",
+    "simulate": "simulation",
     "truth_of": "scanner.oracle",
+    "write_seq": "formats.pulseq",
 }
 
-__all__ = ["__version__", *_EXPORTS]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(f"mrsim.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module 'mrsim' has no attribute {name!r}")
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'mrsim' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"mrsim.{_WHERE[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -7,9 +7,9 @@ signs of a centred transform are two more passes. Here they are part of the firs
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mrsim.kernels.compilation import kernel
 from recon.simd import (
     WIDTH,
     add,
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 Images = NDArray[np.complex64]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def transform_columns(values: Images, out: Images, cosines: Floats, sines: Floats, inverse: bool) -> None:
     """Transform along the middle axis, k = 0 and r = 0 at its middle, keeping energy.
 
@@ -84,7 +84,7 @@ def transform_columns(values: Images, out: Images, cosines: Floats, sines: Float
                     _write(out, first + to * width, load(room, real + at), load(room, imaginary + at), sign)
 
 
-@njit(error_model="numpy")
+@kernel(cached=False)
 def _quarter(length: int, stride: int, room: Floats, out: Floats, cosines: Floats, sines: Floats) -> None:
     """Split transforms of one length into four times as many of a quarter of it."""
     plane, quarter, step = room.size // 2, length // 4, cosines.size // length
@@ -111,13 +111,13 @@ def _quarter(length: int, stride: int, room: Floats, out: Floats, cosines: Float
             _turned(out, at + 3 * places, add(cross_r, turn_i), subtract(cross_i, turn_r), cos3, sin3)
 
 
-@njit(error_model="numpy")
+@kernel(cached=False)
 def _turned(out, at, real, imaginary, cosine, sine):  # type: ignore[no-untyped-def]  # lanes have no type here
     store(out, at, multiply_subtract(cosine, real, multiply(sine, imaginary)))
     store(out, out.size // 2 + at, multiply_add(cosine, imaginary, multiply(sine, real)))
 
 
-@njit(error_model="numpy")
+@kernel(cached=False)
 def _write(out, at, real, imaginary, sign):  # type: ignore[no-untyped-def]
     real, imaginary = multiply(sign, real), multiply(sign, imaginary)
     store(out, at, pairs_low(real, imaginary))

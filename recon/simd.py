@@ -3,8 +3,6 @@
 A loop that reads and writes eight rows of one array is vectorized only where the compiler can tell that the
 rows do not overlap, which in a transform it cannot. Here the width is written out: one register of AVX-512,
 two of AVX, four elsewhere; the bits are the same on all of them.
-
-A kernel's cache does not notice a change of this module.
 """
 
 from __future__ import annotations

@@ -562,7 +562,7 @@ def timing(figure: Any) -> Numbers:
                     timing=way,
                 ),
                 seed=SEED,
-                duration_s=8.0,
+                seconds=8.0,
                 truth=False,
             )
             for way in ("prospective", "retrospective")

@@ -124,7 +124,7 @@ def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:
 def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -> Stream:
     with progress(f"scanning: {what}") as report:
         scan_to(
-            path, phantom, ScanProtocol(), seed=seed, duration_s=SCAN_S, progress=report, overwrite=overwrite
+            path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report, overwrite=overwrite
         )
     return load(path)
 

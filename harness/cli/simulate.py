@@ -102,7 +102,7 @@ def _scan_exactly(
             phantom,
             protocol,
             seed=args.seed,
-            duration_s=args.seconds,
+            seconds=args.seconds,
             frames=args.frames,
             progress=report,
             overwrite=overwrite,

@@ -222,7 +222,7 @@ def scan_item(record: Record, text: str, target: Path) -> None:
         _phantom(text, parameters["breathing"], record["subject"]),
         protocol_of({key: _from_json(value) for key, value in parameters["scan"].items()}),
         seed=record["seed"],
-        duration_s=parameters["seconds"],
+        seconds=parameters["seconds"],
     )
 
 

@@ -149,7 +149,7 @@ class Scans:
         if not path.is_dir():
             told = f"scanning {scan.name} at {scan.acceleration:g}x, {scan.timing}, SNR {scan.snr:g}"
             scan_to(
-                path, scan.phantom, scan.protocol, seed=scan.seed, duration_s=scan.seconds, truth=truth,
+                path, scan.phantom, scan.protocol, seed=scan.seed, seconds=scan.seconds, truth=truth,
                 progress=None if report is None else lambda done, total: report(done, total, told),
                 overwrite=True,  # another process may have made it meanwhile, of the same bytes
             )  # fmt: skip

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import sincos
+from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.rows import phase_row
 
@@ -188,7 +188,7 @@ def edge_transform(starts: Array, ends: Array, kx: Array, ky: Array) -> Complex:
     return out.reshape(kx.shape)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def edges_into(starts: Array, ends: Array, kx: Array, ky: Array, out: Complex) -> None:
     """Write the sum over edges at every (kx, ky); one-dimensional arrays."""
     for i in range(out.size):
@@ -207,7 +207,7 @@ def edges_into(starts: Array, ends: Array, kx: Array, ky: Array, out: Complex) -
         out[i] = complex(re, im)
 
 
-@njit(inline="always")
+@inlined
 def _sinc(x: float) -> float:
     """Return sin(x) / x."""
     small = abs(x) < 1e-4
@@ -216,7 +216,7 @@ def _sinc(x: float) -> float:
     return float(1.0 - x * x / 6.0 if small else sine / safe)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_edges(
     ky: NDArray[np.int32],
     starts: Array,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import jinc
+from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
 
 Array = NDArray[np.float64]
@@ -148,7 +148,7 @@ class Ellipse:
         return float(half[0]), float(half[1])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def form_into(axes: Array, kx: Array, ky: Array, out: Array) -> None:
     """Write the form factor of the ellipse L u, |u| <= 1, at each (kx, ky); one-dimensional arrays."""
     a, b, c, d = TWO_PI * axes[0, 0], TWO_PI * axes[0, 1], TWO_PI * axes[1, 0], TWO_PI * axes[1, 1]

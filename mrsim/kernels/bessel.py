@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
 
 Array = NDArray[np.float64]
@@ -97,7 +97,7 @@ _ROW_SPLIT_2 = ROW_SPLIT**2
 _SINE_SCALE = 8 / math.pi**2
 
 
-@njit(inline="always")
+@inlined
 def _horner(coefficients: tuple[float, ...], x: float) -> float:
     y = coefficients[0]
     for i in range(1, len(coefficients)):
@@ -105,7 +105,7 @@ def _horner(coefficients: tuple[float, ...], x: float) -> float:
     return y
 
 
-@njit(inline="always")
+@inlined
 def sincos(x: float) -> tuple[float, float]:
     """Return the sine and cosine of x, |x| below 1e8, to 3e-16 absolute."""
     turns = np.rint(x * _TWO_OVER_PI)
@@ -122,7 +122,7 @@ def sincos(x: float) -> tuple[float, float]:
     return sine, cosine
 
 
-@njit(inline="always")
+@inlined
 def jinc(x: float) -> float:
     """Return J1(x) / x for x >= 0, to 1e-14 absolute (1/2 at 0)."""
     low = min(x, SPLIT)
@@ -137,14 +137,14 @@ def jinc(x: float) -> float:
     return float(small if x < SPLIT else large)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def jinc_into(x: Array, out: Array) -> None:
     """Write J1(x) / x of every element; the arrays are one-dimensional and may be the same."""
     for i in range(x.size):
         out[i] = jinc(x[i])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def jinc_row(squares: Array, gain: float, low: int, high: int, phase: Array, out: Array) -> None:
     """Write gain * J1(x) / x for values that fall and then rise along a row, to 1e-14 gain.
 
@@ -186,7 +186,7 @@ def jinc_row(squares: Array, gain: float, low: int, high: int, phase: Array, out
         out[i] = gain * fma(z, _horner(_ROW_ODD, z * z), _horner(_ROW_EVEN, z * z))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _hankel_row(squares: Array, gain: float, start: int, stop: int, phase: Array, out: Array) -> None:
     """Write gain sqrt(2 / pi) x^-1.5 M sin(x - pi/4 + phi) from `start` to `stop`, for x >= 16.
 

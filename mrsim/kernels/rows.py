@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.kernels.bessel import ROW_SPLIT, jinc_row, sincos
+from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
 
 Array = NDArray[np.float64]
@@ -22,7 +22,7 @@ Step = tuple[complex, complex]  # the value at the start of a row, and the facto
 TWO_PI = 2 * math.pi
 
 
-@njit(inline="always")
+@inlined
 def write_turns(centers: Array, k_first: float, k_y: float, dkx: float, turns: Array) -> None:
     """Write the phases of regions at the start of a row, and by how much they turn with a step along it."""
     for n in range(len(centers)):
@@ -31,13 +31,13 @@ def write_turns(centers: Array, k_first: float, k_y: float, dkx: float, turns: A
         turns[2 * n + 1] = -TWO_PI * (dkx * x)
 
 
-@njit(inline="always")
+@inlined
 def start_and_step(contrast: complex, sines: Array, cosines: Array, at: int) -> Step:
     """Return a region's value at the start of a row and its factor of a step, from those of its turns."""
     return contrast * complex(cosines[at], sines[at]), complex(cosines[at + 1], sines[at + 1])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def form_row(
     axes: Array, k_first: float, k_y: float, dkx: float, squares: Array, phase: Array, form: Array
 ) -> None:
@@ -59,7 +59,7 @@ def form_row(
     jinc_row(squares, TWO_PI * abs(determinant), int(low), int(max(high, 0.0)), phase, form)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def phase_row(
     contrast: complex, x: float, y: float, k_first: float, k_y: float, dkx: float, re: Array, im: Array
 ) -> None:
@@ -75,7 +75,7 @@ def phase_row(
             im[eight + i] = fma(re[i], s, im[i] * c)
 
 
-@njit(inline="always")
+@inlined
 def _first_eight(one: Step, re: Array, im: Array) -> complex:
     """Write start * step^i for the first eight samples of a row; return step^8."""
     value, step = one
@@ -89,7 +89,7 @@ def _first_eight(one: Step, re: Array, im: Array) -> complex:
     return turn
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def add_one(form: Array, one: Step, re: Array, im: Array, total_re: Array, total_im: Array) -> None:
     """Add form * start * step^i along a row; `re` and `im` are room for its phases."""
     turn = _first_eight(one, re, im)
@@ -109,7 +109,7 @@ def add_one(form: Array, one: Step, re: Array, im: Array, total_re: Array, total
             total_im[at] = fma(form[at], imaginary, total_im[at])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def add_pair(
     form_a: Array,
     form_b: Array,

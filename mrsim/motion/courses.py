@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import sincos
+from mrsim.kernels.compilation import kernel
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -257,7 +257,7 @@ class _BreathingDrive:
         return np.array([p for p, _ in out], np.int64), np.array([a for _, a in out])
 
 
-@njit(cache=True, error_model="numpy")  # not fused: an instant has the same bits wherever it stands
+@kernel()  # not fused: an instant has the same bits wherever it stands
 def lujan_into(
     t_ns: Times,
     start: Times,

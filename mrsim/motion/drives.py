@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numba import njit
 
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import sincos
+from mrsim.kernels.compilation import kernel
 from mrsim.motion.courses import Array, Cycles, Drive, Times, check_ranges, lujan_into
 
 _BLOCK = 256
@@ -274,7 +274,7 @@ class _SumDrive:
         return sum(low for low, _ in limits), sum(high for _, high in limits)
 
 
-@njit(cache=True, error_model="numpy")  # not fused: an instant has the same bits wherever it stands
+@kernel()  # not fused: an instant has the same bits wherever it stands
 def beat_into(
     t_ns: Times,
     start: Times,

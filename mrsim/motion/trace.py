@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from mrsim.errors import InputError
+from mrsim.kernels.compilation import kernel
 from mrsim.motion.courses import Array, Drive, Times
 
 MAX_SAMPLES = 100_000
@@ -184,7 +184,7 @@ def _slopes(t: Array, value: Array) -> Array:
     return slope
 
 
-@njit(cache=True, error_model="numpy")  # not fused: an instant has the same bits wherever it stands
+@kernel()  # not fused: an instant has the same bits wherever it stands
 def trace_into(t_ns: Times, at_ns: Times, value: Array, slope: Array, out: Array) -> None:
     """Write the value of each instant; beyond the ends the trace runs backwards and forwards again."""
     end = at_ns[-1]

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from mrsim.errors import InputError
+from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coils import CoilArray
@@ -203,7 +203,7 @@ def _check_clear(array: CoilArray, fov_m: tuple[float, float], z_m: float) -> No
             )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def filter_into(coefficients: Complex, fine: Complex, out: Complex) -> None:
     """Write out[c, j], the sum over q and p of c[c, q, p] F(2 j - p, 2 ky - q); see `FittedCoils`."""
     coils, taps, _ = coefficients.shape

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.anatomy.shapes import Shape
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import sincos
+from mrsim.kernels.compilation import kernel
 from mrsim.kernels.grid import Grid
 from mrsim.kernels.rows import add_one, add_pair, form_row, start_and_step, write_turns
 
@@ -117,7 +117,7 @@ class Renderer:
         return out
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def render_lines(
     ky: NDArray[np.int32],
     still: Complex,

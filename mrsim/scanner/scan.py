@@ -24,7 +24,7 @@ from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream.storage import StreamWriter, check_new_stream
-from mrsim.stream.stream import Provenance, Stream, Truth, expected_arrays, expected_truth
+from mrsim.stream.stream import Header, Provenance, Stream, Truth, expected_arrays, expected_truth
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
@@ -143,7 +143,7 @@ def scan(
     protocol: ScanProtocol | None = None,
     *,
     seed: int,
-    duration_s: float | None = None,
+    seconds: float | None = None,
     frames: int | None = None,
     truth: bool = True,
     progress: Progress | None = None,
@@ -159,7 +159,7 @@ def scan(
         How; the default is `ScanProtocol()`.
     seed
         Reproduces everything: motion, sampling and noise.
-    duration_s, frames
+    seconds, frames
         Length of the scan, one of the two: seconds, rounded up to whole frames, or frames.
     truth
         Whether to store what was true, too.
@@ -178,7 +178,7 @@ def scan(
     InputError
         If something does not fit together, or the scan is too large for memory (use `scan_to`).
     """
-    scanner = _set_up(phantom, protocol, seed, duration_s, frames)
+    scanner = _set_up(phantom, protocol, seed, seconds, frames)
     layout = expected_arrays(scanner.header, scanner.lines)
     if truth:
         layout |= expected_truth(scanner.header, scanner.lines, len(phantom.regions))
@@ -214,7 +214,7 @@ def scan_to(
     protocol: ScanProtocol | None = None,
     *,
     seed: int,
-    duration_s: float | None = None,
+    seconds: float | None = None,
     frames: int | None = None,
     truth: bool = True,
     progress: Progress | None = None,
@@ -241,7 +241,7 @@ def scan_to(
         If something does not fit together, or the folder cannot be made.
     """
     check_new_stream(path, overwrite=overwrite)
-    scanner = _set_up(phantom, protocol, seed, duration_s, frames)
+    scanner = _set_up(phantom, protocol, seed, seconds, frames)
     layout = (phantom.region_names, phantom.target) if truth else None
     with StreamWriter(
         path, scanner.header, scanner.lines, scanner.provenance, layout, overwrite=overwrite
@@ -260,18 +260,35 @@ def _set_up(
     phantom: Phantom,
     protocol: ScanProtocol | None,
     seed: int,
-    duration_s: float | None,
+    seconds: float | None,
     frames: int | None,
 ) -> Scanner:
     protocol = protocol or ScanProtocol()
-    if (duration_s is None) == (frames is None):
-        raise InputError("scan: give its length as duration_s or as frames, one of the two")
-    if frames is None:
-        assert duration_s is not None
-        if not (math.isfinite(duration_s) and duration_s > 0):
-            raise InputError(f"duration_s = {duration_s!r}: expected a positive number of seconds")
-        frames = math.ceil(min(duration_s * 1e9, 1e18) / protocol.header().frame_ns - 1e-9)
-    return Scanner(phantom, protocol, seed, frames)
+    return Scanner(phantom, protocol, seed, frames_of(protocol.header(), seconds, frames))
+
+
+def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:
+    """Return the number of frames of a scan whose length is given in one of two ways.
+
+    Parameters
+    ----------
+    header
+        The protocol.
+    seconds, frames
+        Seconds, rounded up to whole frames, or frames; the other is None.
+
+    Raises
+    ------
+    InputError
+        If both or neither are given, or the time is not a positive number.
+    """
+    if (seconds is None) == (frames is None):
+        raise InputError("scan: give its length in seconds or in frames, one of the two")
+    if frames is not None:
+        return frames
+    if not (seconds is not None and math.isfinite(seconds) and seconds > 0):
+        raise InputError(f"seconds = {seconds!r}: expected a positive number of seconds")
+    return math.ceil(min(seconds * 1e9, 1e18) / header.frame_ns - 1e-9)
 
 
 def _check_frames(frames: int, frame_ns: int) -> int:

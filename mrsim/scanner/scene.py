@@ -18,7 +18,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mrsim.anatomy.anatomy import Anatomy
@@ -26,6 +25,7 @@ from mrsim.anatomy.polygon import Polygon, add_edges, centroids, edge_transform
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import jinc
+from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.grid import Grid
 from mrsim.kernels.rows import phase_row
@@ -311,7 +311,7 @@ class Scene:
         return MAX_SECTIONS
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_tables(
     ky: Rows, tables: Complex, centers: Array, scale: float, dky: float, dkx: float, out: Complex
 ) -> None:
@@ -335,7 +335,7 @@ def add_tables(
             out[line, i] += complex(total_re[i], total_im[i])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def add_solid(
     ky: Rows,
     taps: int,
@@ -404,7 +404,7 @@ def add_solid(
                 )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Array) -> None:
     """Add the sections of a solid at each q, relative to 2 pi times the area of the widest."""
     for n in range(len(scales)):
@@ -418,7 +418,7 @@ def _sum_sections(scales: Array, weights: Complex, q: Array, re: Array, im: Arra
             im[i] = fma(w_im, j, im[i])
 
 
-@njit(inline="always")
+@inlined
 def _interpolated(re: Array, im: Array, below: int, t: float) -> tuple[float, float]:
     """Return Lagrange's polynomial through the nodes -3 to 4 about `below`, at t in [0, 1)."""
     a, b, c, d = t + 3.0, t + 2.0, t + 1.0, t
@@ -441,7 +441,7 @@ def _interpolated(re: Array, im: Array, below: int, t: float) -> tuple[float, fl
     return real, imag
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(nogil=True)
 def filter_lines(coefficients: Complex, fine: Complex, out: Complex) -> None:
     """Filter lines: `fine` (lines, taps, fine columns) into `out` (lines, coils, nx)."""
     for line in range(len(out)):

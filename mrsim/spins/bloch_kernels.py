@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from mrsim.kernels.bessel import sincos
+from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
 
 Array = NDArray[np.float64]
@@ -21,7 +22,7 @@ Indices = NDArray[np.int64]
 TWO_PI = 2 * math.pi
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def run_lines(
     ky: Array,
     kx: Array,
@@ -69,7 +70,7 @@ def run_lines(
                 out[line, j] += complex(part_re[block, line, j], part_im[block, line, j])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def run_block(
     ky: Array,
     kx: Array,
@@ -132,7 +133,7 @@ def run_block(
             add_row(h_re, h_im, h_x, kx[0], kx[1], row, part_re[line], part_im[line])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def precession(
     y: Array, shift_hz: Array, field: Array, x: float, y_0: float, s_y: float, angular: Array
 ) -> None:
@@ -145,7 +146,7 @@ def precession(
         angular[i] = TWO_PI * fma(at, fma(at, c_2, c_1), shift_hz[i] + c_0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def turn_into(angular: Array, time_s: float, decay: Array, re: Array, im: Array) -> None:
     """Write decay and precession over a time."""
     for i in range(re.size):
@@ -154,7 +155,7 @@ def turn_into(angular: Array, time_s: float, decay: Array, re: Array, im: Array)
         im[i] = decay[i] * sine
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def phases(y: Array, slope: float, offset: float, re: Array, im: Array) -> None:
     """Write exp(i (slope y + offset)) of a column."""
     for i in range(y.size):
@@ -163,7 +164,7 @@ def phases(y: Array, slope: float, offset: float, re: Array, im: Array) -> None:
         im[i] = sine
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def pulse(my: Array, mz: Array, cosine: float, sine: float) -> None:
     """Turn a column about x."""
     for i in range(my.size):
@@ -172,7 +173,7 @@ def pulse(my: Array, mz: Array, cosine: float, sine: float) -> None:
         my[i] = up
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def transverse(mx: Array, my: Array, te_re: Array, te_im: Array, re: Array, im: Array) -> None:
     """Write i M+ at the echo: i is the receiver's phase."""
     for i in range(mx.size):
@@ -180,7 +181,7 @@ def transverse(mx: Array, my: Array, te_re: Array, te_im: Array, re: Array, im: 
         im[i] = fma(mx[i], te_re[i], -(my[i] * te_im[i]))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def project(weight: Array, p_re: Array, p_im: Array, re: Array, im: Array) -> tuple[float, float]:
     """Return the sum of weight times phase times signal, of one spin or more; `re` and `im` are used up."""
     for i in range(weight.size):
@@ -199,7 +200,7 @@ def project(weight: Array, p_re: Array, p_im: Array, re: Array, im: Array) -> tu
     return re[0], im[0]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def evolve(mx: Array, my: Array, tr_re: Array, tr_im: Array) -> None:
     """Precess and relax a column over a TR."""
     for i in range(mx.size):
@@ -208,14 +209,14 @@ def evolve(mx: Array, my: Array, tr_re: Array, tr_im: Array) -> None:
         mx[i] = real
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def recover(mz: Array, e1: Array) -> None:
     """Relax a column along z over a TR."""
     for i in range(mz.size):
         mz[i] = fma(mz[i] - 1.0, e1[i], 1.0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def add_row(
     h_re: float, h_im: float, x: float, k_first: float, dkx: float, row: Array, re: Array, im: Array
 ) -> None:

@@ -20,7 +20,6 @@ import contextlib
 import copy
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import InputError
 from mrsim.files.writing import write_json
 from recon.cascade.cuda_graph import GraphedCascade
@@ -144,7 +144,10 @@ def forget_ranges(cascade: Cascade) -> None:
 
 
 def _choices_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrsim" / "engines.json"
+    folder = user_cache_folder()
+    if folder is None:
+        raise FileNotFoundError("the user has no home")
+    return folder / "engines.json"
 
 
 def _read_choices() -> dict[str, str]:
@@ -152,7 +155,7 @@ def _read_choices() -> dict[str, str]:
         if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
             return {}
         read = json.loads(_choices_file().read_text())
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         return {}
     if not isinstance(read, dict):
         return {}
@@ -161,7 +164,7 @@ def _read_choices() -> dict[str, str]:
 
 def _write_choices(choices: dict[str, str]) -> None:
     # A home that cannot be written to only costs time.
-    with contextlib.suppress(OSError, RuntimeError, InputError):
+    with contextlib.suppress(OSError, InputError):
         path = _choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, choices)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mrsim.kernels.compilation import kernel
 from recon.subspace.tracker_arrays import CHUNK, Model, Room, Rows
 
 Floats = NDArray[np.float32]
@@ -27,7 +27,7 @@ FORGOTTEN = -40.0
 """Logarithm of the share below which a known position counts for nothing."""
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(fastmath=FAST)
 def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows, line: Floats) -> None:
     """Work out what each row that has changed says of the subspace.
 
@@ -66,7 +66,7 @@ def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows
             rows.said[row, k] = said
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(fastmath=FAST)
 def locate(line: int, rows: Rows, model: Model, room: Room, position: Floats) -> float:
     """Find where the anatomy is at a line.
 
@@ -134,7 +134,7 @@ def locate(line: int, rows: Rows, model: Model, room: Room, position: Floats) ->
     return misfit
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _normal_equations(rows: Rows, terms: Doubles, room: Room) -> None:
     """Sum what the rows tell over their ages: upper triangle of the normal matrix, and right-hand side."""
     knots, n, packed = terms.shape[1], rows.said.shape[1], rows.gram.shape[1]
@@ -168,7 +168,7 @@ def _normal_equations(rows: Rows, terms: Doubles, room: Room) -> None:
             pair += 1
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _solve(model: Model, noise: float, room: Room) -> None:
     """Leave the state, and in `system`, beside the root R, R^-T of what is told and of what is asked."""
     size, inverse = len(model.prior), 1 / noise
@@ -188,7 +188,7 @@ def _solve(model: Model, noise: float, room: Room) -> None:
         state[i] = rest / system[i, i]
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _correct(model: Model, room: Room) -> None:
     """Turn `off` into the posterior mean under the mixture, as `KnownStates.correct` does."""
     at, sizes, logs = model.at, model.sizes, room.logs
@@ -247,7 +247,7 @@ def _correct(model: Model, room: Room) -> None:
         off[p] /= total
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _compare(at: Floats, curve: Floats, slope: Floats, partial: Floats, logs: Floats) -> None:
     """Set slope . a + a^T C a of each known position a; `curve` has C's diagonal and twice its upper half."""
     n, count = at.shape
@@ -276,7 +276,7 @@ def _compare(at: Floats, curve: Floats, slope: Floats, partial: Floats, logs: Fl
                 sums[i] += partial[i] * own[i]
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _factorize(matrix: Doubles, size: int) -> float:
     """Make the upper root R of R^T R of a matrix, and R^-T of the columns beside it; return its log det.
 
@@ -305,7 +305,7 @@ def _factorize(matrix: Doubles, size: int) -> float:
     return logarithm
 
 
-@njit(error_model="numpy", fastmath=FAST)
+@kernel(cached=False, fastmath=FAST)
 def _invert(matrix: Doubles, room: Doubles, out: Doubles) -> float:
     """Invert a symmetric, positive matrix; return its log det. `room` has twice as many columns."""
     n = len(matrix)

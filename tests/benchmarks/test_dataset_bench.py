@@ -59,7 +59,7 @@ def memory(task: tuple[str, int]) -> tuple[float, float]:
 def warm(_: int) -> int:
     """Load what a worker needs, so that it is not timed."""
     with tempfile.TemporaryDirectory() as place:
-        scan_to(f"{place}/a", load_phantom("patient5"), seed=1, duration_s=0.2)
+        scan_to(f"{place}/a", load_phantom("patient5"), seed=1, seconds=0.2)
         time.sleep(1.0)  # so that every worker gets one
     return os.getpid()
 

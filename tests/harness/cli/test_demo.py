@@ -18,7 +18,7 @@ from recon.fourier import to_image, to_kspace
 
 @pytest.fixture(scope="module")
 def stream():
-    return scan(load_phantom("quasar"), ScanProtocol(), seed=3, duration_s=5)
+    return scan(load_phantom("quasar"), ScanProtocol(), seed=3, seconds=5)
 
 
 def test_floor_keeps_the_lines_and_the_truth_elsewhere(stream):

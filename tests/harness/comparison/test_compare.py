@@ -64,7 +64,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a scan of 6 s with some six breaths in it."""
     phantom = load_phantom("quasar", {"motion.breathing.period_s": 1.0})
     path = tmp_path_factory.mktemp("scans") / "a.stream"
-    return scan_to(path, phantom, ScanProtocol(matrix=(64, 64)), seed=2, duration_s=6.0)
+    return scan_to(path, phantom, ScanProtocol(matrix=(64, 64)), seed=2, seconds=6.0)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_one_that_loses_the_target_is_worse() -> None:
 
 
 def test_references_are_those_of_reference() -> None:
-    stream = scan(load_phantom("quasar"), ScanProtocol(), seed=3, duration_s=5)
+    stream = scan(load_phantom("quasar"), ScanProtocol(), seed=3, seconds=5)
     first = 20
     g = Ground(stream, first, stream.frames, 7)
     frames = np.arange(first, stream.frames)
@@ -265,7 +265,7 @@ def test_a_phantom_without_breathing_is_refused() -> None:
 
 
 def test_looking_ahead_is_the_truth_of_later() -> None:
-    stream = scan(load_phantom("quasar"), ScanProtocol(matrix=(32, 32)), seed=3, duration_s=1)
+    stream = scan(load_phantom("quasar"), ScanProtocol(matrix=(32, 32)), seed=3, seconds=1)
     frame_ns = stream.header.frame_ns
     start, first = 10, 4
     part = part_of(stream, start, stream.frames - 12)

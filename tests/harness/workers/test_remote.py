@@ -62,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = dataclasses.replace(named_config("seed", 64), blocks=2, convolutions=3, filters=8)
     save(place / "net.npz", Checkpoint(Cascade(config).eval(), 1.0, record))
     phantom = load_phantom("quasar", {"motion.breathing.period_s": 1.0})
-    scan_to(place / "a.stream", phantom, ScanProtocol(matrix=(64, 64)), seed=2, duration_s=6.0)
+    scan_to(place / "a.stream", phantom, ScanProtocol(matrix=(64, 64)), seed=2, seconds=6.0)
     before, path = Path.cwd(), sys.path.copy()
     os.chdir(place)
     try:

@@ -162,16 +162,16 @@ LUNG = region("lung", "lung", (0, 0), (40, 60))
 )  # fmt: skip
 def test_a_child_that_leaves_its_parent_is_refused_with_the_instant(child: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        scan(Phantom.from_text(definition(LUNG, child, motion=BREATHING)), seed=1, duration_s=10)
+        scan(Phantom.from_text(definition(LUNG, child, motion=BREATHING)), seed=1, seconds=10)
 
 
 def test_a_child_that_stays_until_later_is_refused_at_that_time_alone() -> None:
     motion = BREATHING + "drift_mm_per_min = 30\n"
     child = region("target", "muscle", (0, 30), (9, 9), parent="lung", motion="breathing", direction=[0, 1])
     phantom = Phantom.from_text(definition(LUNG, child, motion=motion))
-    scan(phantom, seed=1, duration_s=8, truth=False)
+    scan(phantom, seed=1, seconds=8, truth=False)
     with pytest.raises(InputError, match=r"at t = (\d+\.\d\d) s it leaves its parent") as error:
-        scan(phantom, seed=1, duration_s=40)
+        scan(phantom, seed=1, seconds=40)
     instant = float(str(error.value).split("at t = ")[1].split(" ")[0])
     edge = phantom.animate(1).centers([int(instant * 1e9)])[0, 1, 1] + 0.009
     assert edge == pytest.approx(0.0595, abs=0.001)

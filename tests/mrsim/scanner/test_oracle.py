@@ -107,7 +107,7 @@ def test_the_centroid_between_echoes_is_within_10_micrometres(stream, oracle):
 
 
 def test_a_scan_of_the_shipped_phantom_interpolates_as_well():
-    stream = scan(load_phantom("quasar"), small(fov_m=(0.4, 0.4)), seed=3, duration_s=12.0)
+    stream = scan(load_phantom("quasar"), small(fov_m=(0.4, 0.4)), seed=3, seconds=12.0)
     t_ns = np.random.default_rng(2).integers(stream.t_ns[0], stream.t_ns[-1], 10_000)
     error = stream.truth.centroid_at(t_ns, stream.header) - truth_of(stream).centroid("target", t_ns)
     assert np.abs(error).max() < 1e-5

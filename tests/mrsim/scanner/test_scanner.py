@@ -129,7 +129,7 @@ def test_noise_changes_neither_rows_nor_motion():
 def test_a_duration_is_rounded_up_to_whole_frames():
     frame_s = 8 * 2.2e-3
     for duration, frames in ((3 * frame_s, 3), (3.001 * frame_s, 4), (1e-6, 1)):
-        by_time = scan(disc(), small(), seed=1, duration_s=duration)
+        by_time = scan(disc(), small(), seed=1, seconds=duration)
         assert same_bits(by_time, scan(disc(), small(), seed=1, frames=frames), 8 * frames)
         assert by_time.frames == frames
 
@@ -255,9 +255,9 @@ def test_an_object_wider_than_the_field_of_view_is_refused_by_region():
 def test_an_object_that_would_leave_the_field_of_view_while_it_moves_is_refused():
     body = region("target", "muscle", (0, 0), (95, 95), motion="breathing", direction=[0, 1])
     phantom = Phantom.from_text(definition(body))
-    scan(phantom, small(fov_m=(0.22, 0.22)), seed=1, duration_s=3.0, truth=False)
+    scan(phantom, small(fov_m=(0.22, 0.22)), seed=1, seconds=3.0, truth=False)
     with pytest.raises(InputError, match=r"'target': .* reaches 10[5-7]\.. mm"):
-        scan(phantom, small(fov_m=(0.21, 0.22)), seed=1, duration_s=3.0)
+        scan(phantom, small(fov_m=(0.21, 0.22)), seed=1, seconds=3.0)
 
 
 def test_a_target_without_signal_has_no_snr():
@@ -276,15 +276,15 @@ def test_a_field_without_values_is_refused_by_tissue():
     ("keys", "message"),
     [
         ({}, "one of the two"),
-        ({"frames": 1, "duration_s": 1.0}, "one of the two"),
+        ({"frames": 1, "seconds": 1.0}, "one of the two"),
         ({"frames": 0}, "frames = 0: expected 1 to"),
         ({"frames": 10**9}, "frames = 1000000000: expected 1 to"),
         ({"frames": 1.5}, "frames = 1.5: expected"),
         ({"frames": True}, "frames = True: expected"),
-        ({"duration_s": 0.0}, "duration_s = 0.0: expected"),
-        ({"duration_s": math.nan}, "duration_s = nan: expected"),
-        ({"duration_s": math.inf}, "duration_s = inf: expected"),
-        ({"duration_s": 1e300}, r"frames = \d+: expected"),
+        ({"seconds": 0.0}, "seconds = 0.0: expected"),
+        ({"seconds": math.nan}, "seconds = nan: expected"),
+        ({"seconds": math.inf}, "seconds = inf: expected"),
+        ({"seconds": 1e300}, r"frames = \d+: expected"),
         ({"frames": 4_000_000}, "need .* MiB, above 4096: write the scan to a folder"),
         ({"frames": 1, "seed": -1}, "seed = -1: expected"),
         ({"frames": 1, "seed": 2**63}, "seed = 9223372036854775808: expected"),
@@ -303,7 +303,7 @@ def test_a_signal_to_noise_ratio_is_positive(snr):
 
 def test_the_shipped_phantom_scans_at_every_field():
     for field in (0.5, 1.5, 3.0):
-        stream = scan(load_phantom("quasar"), small(field_t=field, fov_m=(0.4, 0.4)), seed=5, duration_s=8.0)
+        stream = scan(load_phantom("quasar"), small(field_t=field, fov_m=(0.4, 0.4)), seed=5, seconds=8.0)
         stream.check_finite()
         path = stream.truth.centroid[:, 1]
         assert 0.010 < path.max() - path.min() < 0.020

@@ -371,15 +371,21 @@ def test_a_folder_that_cannot_be_made_is_named(stream, tmp_path):
 # Where numba is not installed.
 
 WITHOUT_NUMBA = """
-import sys sys.modules["numba"] = None sys.path.insert(0, {root!r}) import numpy as np import mrsim,
-mrsim.stream.stream, mrsim.stream.storage, recon.cascade.reconstructor, recon.classical.zero_filled stream,
-images = mrsim.load("a.stream"), [] reconstructor = recon.classical.zero_filled.ViewSharing()
-reconstructor.open(stream.header, images.append) for readout in stream:
+import sys
+sys.modules["numba"] = None
+sys.path.insert(0, {root!r})
+import numpy as np
+import mrsim, mrsim.stream.storage
+import recon.cascade.reconstructor, recon.classical.zero_filled
+stream, images = mrsim.load("a.stream"), []
+reconstructor = recon.classical.zero_filled.ViewSharing()
+reconstructor.open(stream.header, images.append)
+for readout in stream:
     reconstructor.push(readout)
 reconstructor.close()
 np.save("images.npy", np.stack([i.pixels for i in images]))
 try:
-    mrsim.scan
+    mrsim.simulate
 except ImportError:
     print("no scanner")
 """
