@@ -25,6 +25,7 @@ from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
 from mrsim.errors import InputError
 from mrsim.files.partials import MARK, remove
+from mrsim.files.reading import open_file, parse_json, read_json
 from mrsim.files.targets import check_folder
 from mrsim.files.writing import write_json, write_text
 
@@ -96,14 +97,12 @@ class Journal:
         """Return the bytes of all whole lines."""
         if not self.path.is_file():
             return 0
-        if self.path.stat().st_size > MAX_JOURNAL_BYTES:
-            raise InputError(f"{self.path}: larger than {MAX_JOURNAL_BYTES} bytes: not a dataset's journal")
         good = 0
-        with self.path.open("rb") as file:
+        with open_file(self.path, MAX_JOURNAL_BYTES, "a dataset's journal") as file:
             for number, line in enumerate(file):
                 try:
-                    entry = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
+                    entry = parse_json(line, "journal") if line.endswith(b"\n") else None
+                except InputError:
                     entry = None
                 if not isinstance(entry, dict):
                     break
@@ -247,10 +246,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder}: not a whole dataset: it has no manifest.json; finish it with `mrsim dataset`"
         )
-    if file.stat().st_size > MAX_MANIFEST_BYTES:
-        raise InputError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a dataset's manifest")
+    manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
             raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}")
         if manifest_hash(manifest) != manifest["hash"]:
@@ -261,7 +258,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             part, _, rest = str(item["path"]).partition("/")
             if part not in PARTS or rest != f"{item['name']}.stream" or "/" in rest or "\\" in rest:
                 raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None

@@ -28,9 +28,10 @@ from harness.realtime.environment import cpu_name, version_of
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
 from mrsim.errors import InputError
+from mrsim.files.reading import open_file, read_json
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import scan_to
-from mrsim.stream.storage import load
+from mrsim.stream.storage import MAX_HEADER_BYTES, load
 from mrsim.stream.stream import Stream, Truth, expected_arrays, expected_truth
 
 MAX_ITEMS = 1_000_000
@@ -234,9 +235,9 @@ def content_sha256(folder: Path) -> str:
     """
     whole = hashlib.sha256()
     for name in sorted(ARRAYS):
-        with (folder / f"{name}.npy").open("rb") as file:
+        with open_file(folder / f"{name}.npy") as file:
             whole.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    meta = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    meta = read_json(folder / "header.json", MAX_HEADER_BYTES, "a stream's header")
     meta["provenance"].pop("version")
     whole.update(json.dumps(meta, sort_keys=True).encode())
     return whole.hexdigest()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,8 @@ from harness.experiment.plan import NEAREST, Cell, Options
 from harness.experiment.scans import Scan, Scans, fingerprint, part_of
 from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
 from mrsim.errors import InputError, MissingExtraError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import open_file, read_json
 from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
 from mrsim.stream.storage import save
@@ -35,6 +35,7 @@ from recon.classical.zero_filled import NearestFrame
 from recon.protocol import Builder
 
 WEIGHTS = "cascade:"
+MAX_CELL_BYTES = 1 << 30
 _SERIES = tuple(field.name for field in dataclasses.fields(Series))
 
 
@@ -128,11 +129,11 @@ class Cells:
         described = self.describe(cell)
         file = self._folder / "cells" / cell.file(described)
         try:
-            found = json.loads(_beside(file, ".json").read_text(encoding="utf-8"))
+            found = read_json(_beside(file, ".json"), MAX_CELL_BYTES)
             if found["cell"] != described or not _beside(file, ".npz").is_file():
                 return None
             measures = _measures(found["measures"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None  # damaged by whatever else: it is made again
         return Row(cell, measures, "", bool(found["causal"]), file)
 
@@ -229,7 +230,8 @@ class Cells:
         name = cell.candidate.removeprefix(WEIGHTS)
         if name not in self._hashes:
             try:
-                self._hashes[name] = hashlib.sha256(checkpoint.find(name).read_bytes()).hexdigest()
+                with open_file(checkpoint.find(name)) as file:
+                    self._hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
             except InputError:
                 self._hashes[name] = ""
         return self._hashes[name]
@@ -241,11 +243,11 @@ def _beside(file: Path, ending: str) -> Path:
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     path = _beside(file, ".npz")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in (*_SERIES, "picture")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged: {error}; remove it and its .json, and call again") from None
+    names, remedy = (*_SERIES, "picture"), "remove it and its .json, and call again"
+    arrays = read_arrays(path, MAX_CELL_BYTES, "a cell of the table", names=names, remedy=remedy)
+    if missing := [name for name in names if name not in arrays]:
+        raise InputError(f"{path}: damaged: it has no {missing[0]}; {remedy}")
+    return arrays
 
 
 def _write_arrays(path: Path, passed: Passed) -> None:

@@ -84,13 +84,12 @@ def kind(mode: int) -> str:
 
 
 def _check_place(path: Path) -> None:
-    try:
-        parent = path.absolute().parent
-        if not parent.is_dir():
-            raise InputError(f"{path}: no such folder; make it first")
-        inside = Path(os.path.realpath(parent))
-    except ValueError as error:  # a null byte
-        raise InputError(f"{str(path)!r}: not a name of a file: {error}") from None
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r}: not a name of a file: embedded null byte")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"{path}: no such folder; make it first")
+    inside = Path(os.path.realpath(parent))
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
     if inside.suffix == STREAM_SUFFIX or any(_is_stream(folder) for folder in (inside, *inside.parents)):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.errors import InputError
+from mrsim.files.reading import open_file
 from mrsim.files.targets import check_target
 from mrsim.files.writing import whole_file
 from mrsim.formats import require_h5py
@@ -49,8 +50,7 @@ def opened(path: Path) -> Iterator[Any]:
         If `h5py` is not installed.
     """
     h5py = require_h5py(_PURPOSE)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    open_file(path).close()  # the library would wait for a pipe without end
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import shutil
-import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import map_array
+from mrsim.files.reading import read_json
 from mrsim.files.targets import check_folder, kind_of
 from mrsim.files.writing import WholeFolder, allocate, unwritable
 from mrsim.stream.stream import (
@@ -36,6 +37,7 @@ FORMAT_VERSION = 1
 MAX_LINES = 1 << 31
 MAX_REGIONS = 4096
 MAX_HEADER_BYTES = 8 << 20
+_MISSING = "missing: the stream is incomplete; make it again"
 
 
 def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -110,7 +112,7 @@ def attached(path: str | Path, name: str) -> NDArray[Any] | None:
         If it is truncated, or not a `.npy` array.
     """
     file = Path(path) / f"{name}.npy"
-    return _open_array(file) if file.exists() else None
+    return map_array(file, missing=_MISSING) if file.exists() else None
 
 
 class StreamWriter:
@@ -267,12 +269,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
     file = folder / "header.json"
     if not file.is_file():
         raise InputError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
-    if file.stat().st_size > MAX_HEADER_BYTES:
-        raise InputError(f"{file}: larger than {MAX_HEADER_BYTES} bytes: not a stream's header")
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not valid JSON: {error}") from None
+    meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f"{file}: not a stream's header: format is not {FORMAT!r}")
     if meta.get("version") != FORMAT_VERSION:
@@ -321,17 +318,6 @@ def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
 
 
 def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    array = _open_array(file)
+    array = map_array(file, missing=_MISSING)
     check_array(array, shape, dtype, str(file))
-    return array
-
-
-def _open_array(file: Path) -> NDArray[Any]:
-    try:
-        # Not `np.load`, which would open an archive under this name, too.
-        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        raise InputError(f"{file}: truncated or not a .npy array: {error}") from None
     return array

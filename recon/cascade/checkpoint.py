@@ -7,7 +7,6 @@ the command that makes them again.
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_arrays
 from recon.cascade.network import Cascade, CascadeConfig
@@ -107,19 +108,10 @@ def load(name: str | Path) -> Checkpoint:
         If the file is not one of ours, is damaged, or its arrays do not fit its configuration.
     """
     path = find(name)
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not weights of a cascade")
-    try:
-        with zipfile.ZipFile(path) as archive:  # a small archive may claim to unfold into a huge one
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise InputError(f"{path}: unfolds to more than {MAX_BYTES} bytes: not weights of a cascade")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        record = json.loads(str(arrays.pop(RECORD)))
-    except KeyError:
-        raise InputError(f"{path}: it holds no record: not weights of a cascade") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, RecursionError, NotImplementedError) as error:
-        raise InputError(f"{path}: damaged, or not an .npz of arrays: {error}") from None
+    arrays = read_arrays(path, MAX_BYTES, "weights of a cascade")
+    if RECORD not in arrays:
+        raise InputError(f"{path}: it holds no record: not weights of a cascade")
+    record = parse_json(str(arrays.pop(RECORD)), f"{path}: {RECORD}")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
     if record.get("version") != FORMAT_VERSION:

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import InputError
+from mrsim.files.reading import read_json
 from mrsim.files.writing import write_json
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import Inputs
@@ -152,10 +153,8 @@ def _choices_file() -> Path:
 
 def _read_choices() -> dict[str, str]:
     try:
-        if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
-            return {}
-        read = json.loads(_choices_file().read_text())
-    except (OSError, ValueError):
+        read = read_json(_choices_file(), MAX_CHOICES_BYTES)
+    except (OSError, InputError):
         return {}
     if not isinstance(read, dict):
         return {}

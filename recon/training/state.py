@@ -8,7 +8,6 @@ that decides the result; another training refuses it.
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import parse_json
 from mrsim.files.writing import write_arrays
 from recon.cascade.network import Cascade
 
@@ -117,20 +118,20 @@ def load_state(
         If the file is damaged, or belongs to another training.
     """
     remedy = "remove it, or give --restart, to train from the start"
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not the state of a training; {remedy}")
+    found = read_arrays(path, MAX_BYTES, "the state of a training", remedy=remedy)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            record = json.loads(str(archive[RECORD]))
-            if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
-                raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
-            if record["digest"] != digest:
-                raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
-            arrays = {key: torch.from_numpy(archive[key]) for key in archive.files if key != RECORD}
+        record = parse_json(str(found.pop(RECORD)), f"{path}: {RECORD}")
+        if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
+            raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
+        if record["digest"] != digest:
+            raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
+        arrays = {key: torch.from_numpy(array) for key, array in found.items()}
         values = record["position"]
         position = Position(**values | {"best": float("inf") if values["best"] is None else values["best"]})
         cascade.load_state_dict(_under("now/", arrays))
-    except (KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
     moments: dict[int, dict[str, Tensor]] = {}

@@ -190,7 +190,7 @@ def test_a_folder_in_the_place_of_an_array_is_refused(folder):
     [
         (b"", "not valid JSON"),
         (b'{"format": "mrsim-stream"', "not valid JSON"),
-        (b"\xff\xfe", "not valid JSON"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
         (b"[" * 200_000, "not valid JSON"),
         (b'{"lines": ' + b"1" * 5000 + b"}", "not valid JSON"),
         (b"[]", "format is not 'mrsim-stream'"),
