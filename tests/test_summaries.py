@@ -14,7 +14,7 @@ from harness.judge.repetitions import Repetitions
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.timing import Latency
 from harness.realtime.clock import VirtualClock
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from mrsim.summary import Summarised
 from recon.cascade.checkpoint import load
 from tests.harness.synthetic import Blank, moving_stream

@@ -1,8 +1,8 @@
 """What may stand for a reconstructor in Python: a class, a factory, an object, a function, a network.
 
 A class or a factory makes a fresh one for every run; a function, a network and trained weights get a fresh
-adapter. An object that is given as such is opened again for every run: what its `open` does not reset is carried from
-one run into the next, which the audits find (`determinism`).
+adapter. An object that is given as such is opened again for every run: what its `open` does not reset is
+carried from one run into the next, which the audits find (`determinism`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 __all__ = [
     "CHECKS",

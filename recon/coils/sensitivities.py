@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
 
@@ -20,9 +20,9 @@ SUPPORT = 0.03
 def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Divide each coil's smoothed image by the root of their sum of squares.
 
-    What all coils have in common cannot be told from the anatomy, so their sum of squares is set to 1: an
-    image that is made with these sensitivities is the true one times the root of the sum of squares of the
-    true sensitivities, as a combination by the root of the sum of squares is, but without that one's noise.
+    A factor that all coils share looks like anatomy, so the sum of squares is set to 1. An image that is made
+    with these sensitivities is the true one times the root of the sum of squares of the true sensitivities.
+    The combination by the root of the sum of squares is the same, with more noise.
 
     Parameters
     ----------

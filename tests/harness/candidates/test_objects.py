@@ -14,7 +14,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.testing.kit import as_candidate
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.adapters import from_module
 from recon.cascade.checkpoint import load
 from recon.cascade.reconstructor import OnlineCascade
