@@ -7,7 +7,7 @@ from harness.candidates.misbehaving import Troubled
 from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from recon.protocol import Builder
 
 
@@ -54,6 +54,9 @@ def candidate_builder(
         text, limit = told(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
         return lambda: Isolated(candidate, limit, text, seed)
     if any(fault.kind == "hang" for fault in troubles):
-        raise InputError("fault hang: a candidate that hangs can only be ended in its own process: --isolate")
+        raise OptionError(
+            "fault hang: a candidate that hangs can only be ended in its own process: {}",
+            Option("isolate", True),
+        )
     _, build = as_builder(candidate)
     return (lambda: Troubled(build(), faults, seed)) if troubles else build

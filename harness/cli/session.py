@@ -16,7 +16,7 @@ from harness.judge.evaluate import MakeFeed, evaluate
 from harness.judge.profiles import Bar, load_profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
-from harness.judge.search import Peak, ShortestStride, find_peak, find_stride
+from harness.judge.search import ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
@@ -212,11 +212,13 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
         return Pace.of("find-peak", RealClock() if args.clock == "real" else VirtualClock(), service)
 
     if args.over == "stride":
-        return _shortest_stride(args, find_stride(played, options.build, pace, claim, options.policy), played)
-    peak = find_peak(played, options.build, pace, claim, args.warmup, options.policy)
-    verdict = peak.verdict(played, claim)
+        return _shortest_stride(
+            args, find_stride(played, options.build, pace, claim, options.policy, options.candidate)
+        )
+    peak = find_peak(played, options.build, pace, claim, args.warmup, options.policy, options.candidate)
+    verdict = peak.verdict
     if args.json:
-        write_json(args.json, _peak_json(peak, verdict, options.candidate))
+        write_json(args.json, peak.to_json())
     rows = [
         [f"{t.tr_ns / 1e6:.4g}", f"{t.misses} of {t.images}", "holds" if t.holds else "breaks"]
         for t in peak.trials
@@ -225,29 +227,13 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     return _end(verdict)
 
 
-def _shortest_stride(args: argparse.Namespace, found: ShortestStride, stream: Stream) -> int:
-    verdict = found.verdict(stream)
-    trials = [dict(zip(("stride", "misses", "images"), trial, strict=True)) for trial in found.trials]
+def _shortest_stride(args: argparse.Namespace, found: ShortestStride) -> int:
+    verdict = found.verdict
     if args.json:
-        told = {"schema": "mrsim-stride/1", "verdict": verdict.outcome.name, "reason": verdict.reason}
-        write_json(args.json, told | {"candidate": args.candidate, "stride": found.stride, "trials": trials})
-    rows = [[str(t["stride"]), f"{t['misses']} of {t['images']}"] for t in trials]
+        write_json(args.json, found.to_json())
+    rows = [[str(stride), f"{misses} of {images}"] for stride, misses, images in found.trials]
     print_table(f"{args.candidate}: trials", ["lines from image to image", "missed"], rows)
     return _end(verdict)
-
-
-def _peak_json(peak: Peak, verdict: Verdict, candidate: str) -> dict[str, Any]:
-    return {
-        "schema": "mrsim-peak/1",
-        "verdict": verdict.outcome.name,
-        "reason": verdict.reason,
-        "candidate": candidate,
-        "TR_ms": None if peak.tr_ns is None else peak.tr_ns / 1e6,
-        "trials": [
-            {"TR_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
-            for t in peak.trials
-        ],
-    }
 
 
 def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
