@@ -241,9 +241,9 @@ def _peak_json(peak: Peak, verdict: Verdict, candidate: str) -> dict[str, Any]:
         "verdict": verdict.outcome.name,
         "reason": verdict.reason,
         "candidate": candidate,
-        "TR_ms": None if peak.tr_ns is None else peak.tr_ns / 1e6,
+        "tr_ms": None if peak.tr_ns is None else peak.tr_ns / 1e6,
         "trials": [
-            {"TR_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
+            {"tr_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
             for t in peak.trials
         ],
     }

@@ -70,21 +70,11 @@ def _check(args: argparse.Namespace) -> None:
 def _protocol(args: argparse.Namespace) -> ScanProtocol:
     from mrsim.scanner.protocol import ScanProtocol
 
-    return ScanProtocol(
-        matrix=tuple(args.matrix),
-        fov_m=(args.fov_mm[0] * 1e-3, args.fov_mm[1] * 1e-3),
-        tr_ns=_nanoseconds(args.tr_ms, "--tr-ms"),
-        te_ns=_nanoseconds(args.te_ms, "--te-ms"),
-        flip_rad=math.radians(args.flip_deg),
-        field_t=args.field_t,
-        acceleration=args.acceleration,
-        sampler=args.sampler,
-        order=args.order,
-        target_snr=args.snr,
-        coils=args.coils,
-        timing=args.timing,
-        rendering=args.rendering,
-    )
+    for option in ("tr_ms", "te_ms"):
+        if not 0 <= getattr(args, option) < 1e6:  # false for NaN, too
+            raise InputError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected milliseconds")
+    given = {key: getattr(args, key, default) for key, default in ScanProtocol().file_values().items()}
+    return ScanProtocol.from_file_values(given)
 
 
 def _scan_exactly(args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol) -> None:
@@ -146,9 +136,3 @@ def _write_sequence(args: argparse.Namespace, phantom: Phantom, stream: Stream) 
         stream.header, stream.ky, Path(args.pulseq), half_flip=how == "alpha/2", dummies=dummies, **extra
     )
     print(f"{path}: the sequence of {len(stream)} lines")
-
-
-def _nanoseconds(milliseconds: float, option: str) -> int:
-    if not 0 <= milliseconds < 1e6:  # false for NaN, too
-        raise InputError(f"{option} {milliseconds}: expected milliseconds")
-    return round(milliseconds * 1e6)

@@ -33,7 +33,7 @@ except ImportError:  # not on this system: two runs into one folder are not told
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = "mrsim-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 spelt the keys of [scan] otherwise: TR_ms, field_T
 MAX_JOURNAL_BYTES = 4 << 30
 MAX_MANIFEST_BYTES = 4 << 30
 HASHED = ("format", "version", "name", "items")
@@ -254,7 +254,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
-            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}")
+            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}; make the dataset again")
         if manifest_hash(manifest) != manifest["hash"]:
             raise InputError(
                 f"{file}: its items do not give its hash: it was changed; make the dataset again"

@@ -57,7 +57,7 @@ class Scan:
     snr: float = TRUTH_SNR
     seed: int = 0
     seconds: float = 183.0
-    matrix: tuple[int, int] = (128, 128)
+    matrix: tuple[int, int] = ScanProtocol.matrix
     variant: str = ""
 
     @property
