@@ -78,10 +78,10 @@ class NetworkAdapter(FrameAdapter):
         except MrsimError:
             raise
         except (Exception, SystemExit) as error:
-            told = " ".join(str(error).split())[:200]
+            message = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self._name}: it cannot take a scan of {ny} x {nx} and {header.coils} coil(s), as a tensor "
-                f"{(1, 2 * header.coils, ny, nx)} ({self._form}): {type(error).__name__}: {told}"
+                f"{(1, 2 * header.coils, ny, nx)} ({self._form}): {type(error).__name__}: {message}"
             ) from None
 
     def _reconstruct(self, kspace: NDArray[np.complex64], mask: NDArray[np.bool_]) -> NDArray[np.complex64]:

@@ -112,7 +112,7 @@ def _quarter(length: int, stride: int, room: Floats, out: Floats, cosines: Float
 
 
 @kernel(cached=False)
-def _turned(out, at, real, imaginary, cosine, sine):  # type: ignore[no-untyped-def]  # lanes have no type here
+def _turned(out, at, real, imaginary, cosine, sine):  # type: ignore[no-untyped-def]  # vectors have no type here
     store(out, at, multiply_subtract(cosine, real, multiply(sine, imaginary)))
     store(out, out.size // 2 + at, multiply_add(cosine, imaginary, multiply(sine, real)))
 

@@ -14,6 +14,7 @@ from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
+from mrsim.stream.storage import check_new_stream
 from mrsim.stream.units import SPELLINGS
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace, source: Path, target: Path) -> int:
-    for name in _READING:
+    for name in (*_READING, "overwrite"):
         if getattr(args, name):
             raise InputError(f"--{name.replace('_', '-')} goes with a file as the source")
     stream, noise = load(source), NoiseScans.of(source)
@@ -67,10 +68,11 @@ def _import(args: argparse.Namespace, source: Path, target: Path) -> int:
         raise InputError(
             "--oversampling goes with a stream as the source; from a file it is taken off by itself"
         )
+    check_new_stream(target, overwrite=args.overwrite)
     given = _given(args)
     convert = fastmri_to_stream if is_fastmri(source) else mrd_to_stream
     with progress(f"reading {source.name}") as report:
-        imported = convert(source, target, given, report)
+        imported = convert(source, target, given, report, overwrite=args.overwrite)
     stream = load(target)
     header = stream.header
     print(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
-import os
 import shlex
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,15 @@ from harness.cli.settings import settings
 from harness.console import progress
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_text
 from mrsim.stream import Header, Stream, load
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.network import CascadeConfig, named_config
 from recon.data.augmentation import Augmentation
 from recon.target_instant import offset_ns
-from recon.training.plan import Plan, Progress, Stage, usual_rates
+from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
 from recon.training.train import train
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
@@ -31,10 +32,10 @@ LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 def run(args: argparse.Namespace) -> int:
     """Train a cascade as the command line says."""
     output = Path(args.output)
-    if output.suffix != ".npz" or not output.parent.is_dir():
-        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
-    if args.log is not None and not Path(args.log).parent.is_dir():
-        raise InputError(f"{args.log}: no such folder; make it first")
+    state = output.with_name(f"{output.stem}.training")
+    check_target(output, ".npz")
+    check_target(state)
+    check_target(args.log)
     streams = [_until(load(path), args.until_s) for path in args.stream]
     for stream in streams:
         stream.check_finite()
@@ -43,12 +44,12 @@ def run(args: argparse.Namespace) -> int:
     if first is not None and blocks is not None:
         raise InputError("--from and --blocks-from: give one of the two")
     config = _configured(args, streams[0].header, first)
-    plan = Plan(
+    plan = TrainingPlan(
         _stages(args, config),
         batch=args.batch,
         columns=args.columns,
         patience=args.patience,
-        instant=args.target_instant,
+        target_instant=args.target_instant,
         augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
         balanced=args.balanced,
         precision=args.precision,
@@ -56,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         undersample=args.undersample,
     )
-    state = output.with_name(f"{output.stem}.training")
     if args.restart:
         state.unlink(missing_ok=True)
     resumed = state.is_file()
@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"training {args.network}") as report:
 
         def step(now: Progress) -> None:
-            told = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
-            report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
+            errors = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
+            report(now.done, now.total, f"{errors}, {_time(now.left_s)} left")
             if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in epochs:
                 epochs.add(now.validation)  # a log of a long training gets a line an epoch
                 print(
-                    f"step {now.done} of {now.total}: {told}, {_time(now.left_s)} left",
+                    f"step {now.done} of {now.total}: {errors}, {_time(now.left_s)} left",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -152,15 +152,11 @@ def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
 
 
 def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(losses)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    held = io.StringIO()
+    writer = csv.DictWriter(held, LOG_COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(losses)
+    write_text(path, held.getvalue())
 
 
 def _time(seconds: float) -> str:

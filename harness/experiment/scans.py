@@ -150,6 +150,7 @@ class Scans:
             scan_to(
                 path, scan.phantom, scan.protocol, seed=scan.seed, seconds=scan.seconds, truth=truth,
                 progress=None if report is None else lambda done, total: report(done, total, told),
+                overwrite=True,  # another process may have made it meanwhile, of the same bytes
             )  # fmt: skip
         return load(path)
 

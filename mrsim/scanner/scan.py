@@ -26,7 +26,7 @@ from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
 from mrsim.stream.layout import expected_arrays, expected_truth
-from mrsim.stream.storage import StreamWriter
+from mrsim.stream.storage import StreamWriter, check_new_stream
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
@@ -225,8 +225,16 @@ def scan_to(
     truth: bool = True,
     progress: Progress | None = None,
     chunk_frames: int | None = None,
+    overwrite: bool = False,
 ) -> Path:
-    """Scan a phantom into a folder, in bounded memory; parameters as for `scan`.
+    """Scan a phantom into a folder, in bounded memory; other parameters as for `scan`.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Returns
     -------
@@ -238,9 +246,12 @@ def scan_to(
     InputError
         If something does not fit together, or the folder cannot be made.
     """
+    check_new_stream(path, overwrite=overwrite)
     scanner = _set_up(phantom, protocol, seed, seconds, frames)
     layout = (phantom.region_names, phantom.target) if truth else None
-    with StreamWriter(path, scanner.header, scanner.lines, scanner.provenance, layout) as writer:
+    with StreamWriter(
+        path, scanner.header, scanner.lines, scanner.provenance, layout, overwrite=overwrite
+    ) as writer:
         for chunk in scanner.chunks(truth, progress, chunk_frames):
             writer.append(chunk.ky, chunk.frame, chunk.t_ns, chunk.samples)
             if chunk.truth is not None:

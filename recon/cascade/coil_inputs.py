@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.coils.combination import combine
 from recon.fourier import to_kspace
 from recon.line_memory import LineMemory
@@ -32,7 +32,7 @@ def combined_rows(rows: NDArray[np.complex64], maps: Tensor) -> Tensor:
     return to_kspace(combine(torch.from_numpy(rows), maps), (-2,))
 
 
-def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> Inputs:
+def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> CascadeInputs:
     """Return what a cascade sees at the end of a frame, as a batch of one.
 
     Parameters
@@ -46,7 +46,7 @@ def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> In
     scale
         Value by which samples are divided.
     """
-    return Inputs(
+    return CascadeInputs(
         mask=torch.from_numpy(memory.mask)[None],
         ages=torch.from_numpy(memory.ages(line))[None],
         shared=combined_rows(memory.shared, maps)[None] / scale,

@@ -14,7 +14,7 @@ from recon.fourier import to_kspace
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class CascadeInputs:
     """Carry what a batch of frames gives to a cascade, in the hybrid space (ky, x), scaled to about 1.
 
     Of several coils, `shared` and `mean` are those of the coils' combination; `recon.cascade.coil_inputs`
@@ -66,13 +66,13 @@ class Inputs:
             return self.subspace
         return {"view-shared": self.shared, "mean": self.mean}[name]
 
-    def map(self, function: Any) -> Inputs:
+    def map(self, function: Any) -> CascadeInputs:
         """Apply a function to every tensor."""
         values = (getattr(self, f.name) for f in dataclasses.fields(self))
         mapped: list[Any] = [None if value is None else function(value) for value in values]
-        return Inputs(*mapped)
+        return CascadeInputs(*mapped)
 
-    def band(self, columns: slice) -> Inputs:
+    def band(self, columns: slice) -> CascadeInputs:
         """Return a band of columns: every line is complete along x, so it is as exact as the whole."""
 
         def cut(values: Tensor | None) -> Tensor | None:

@@ -1,9 +1,8 @@
 """The cascade: blocks of convolutions, each followed by data consistency.
 
-The seed's network is five times { ten 3x3 convolutions of 64 filters with ReLU between, plus the
-input; then data consistency } (Dietz 2019, ISMRM 4784, after Schlemper 2018,
-10.1109/TMI.2017.2760978). The family around it varies depth and width, what it starts from, what it
-remembers and how far it trusts a line.
+The network of Dietz 2019 (ISMRM 4784, after Schlemper 2018, 10.1109/TMI.2017.2760978) has five blocks. A
+block is ten 3x3 convolutions of 64 filters with ReLU between them, plus its input, then data consistency.
+The configurations here vary depth and width, the image to start from, the memory and the weight of a line.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from mrsim.errors import InputError
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import MAX_COILS
 from recon.cascade.data_consistency import weight_of
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.fourier import to_image
-from recon.subspace.known_positions import MAX_STATES
+from recon.subspace.known_positions import MAX_POSITIONS
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
@@ -70,9 +69,9 @@ class CascadeConfig:
         Coils of the scans that it is made for. It works on their combination whatever their number, and puts
         the lines of each into it. With a subspace it knows their sensitivities from its training; without, it
         takes them from the lines so far.
-    states
-        Positions of the training time that the subspace keeps at most, to know where the anatomy may be; 0
-        for none.
+    positions
+        Positions of the training time that the subspace keeps at most, as a prior of the anatomy's position;
+        0 for none.
     """
 
     blocks: int
@@ -89,7 +88,7 @@ class CascadeConfig:
     components: int = 0
     knots: int = 0
     coils: int = 1
-    states: int = 0
+    positions: int = 0
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -118,10 +117,11 @@ class CascadeConfig:
                 f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
                 f"{MAX_KNOTS}"
             )
-        most = MAX_STATES if self.components else 0
-        if not 0 <= self.states <= most:
+        most = MAX_POSITIONS if self.components else 0
+        if not 0 <= self.positions <= most:
             raise InputError(
-                f"cascade: states = {self.states}: expected 0 to {MAX_STATES} with a subspace, 0 without"
+                f"cascade: positions = {self.positions}: expected 0 to {MAX_POSITIONS} with a subspace, "
+                "0 without"
             )
         if not 1 <= self.coils <= MAX_COILS:
             raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
@@ -148,7 +148,7 @@ class CascadeConfig:
             If a key is missing, unknown or out of range.
         """
         # Networks of before there was a subspace, or of one coil, do not mention it.
-        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "states": 0} | values
+        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "positions": 0} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -156,7 +156,8 @@ class CascadeConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         values = dataclasses.asdict(self)
-        for key, usual in (("coils", 1), ("states", 0)):  # as networks were written before there were others
+        # Left out where usual, as in networks of before these keys.
+        for key, usual in (("coils", 1), ("positions", 0)):
             if values[key] == usual:
                 del values[key]
         return values | {"lam": "inf"} if self.lam == float("inf") else values
@@ -168,9 +169,9 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     Parameters
     ----------
     name
-        `seed`: 5 x 10 x 64 from the zero-filled image, as the abstract; `compact`: 3 x 4 x 24 from the
-        subspace of the patient's anatomy, which a CPU can carry; `population`: 3 x 5 x 32 from the running
-        mean, for anatomy that it was not trained on.
+        `dietz2019`: 5 x 10 x 64 from the zero-filled image, the network of Dietz 2019; `compact`: 3 x 4 x 24
+        from the subspace of the patient's anatomy, small enough for a CPU; `population`: 3 x 5 x 32 from the
+        running mean, for anatomy that it was not trained on.
     rows, columns
         Size of the images.
     coils
@@ -182,16 +183,16 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         If there is no such name.
     """
     unlimited = float("inf")
-    if name == "seed":
+    if name == "dietz2019":
         return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows, coils=coils)
     if name == "population":
         return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
     if name == "compact":
-        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "states": 2048}
+        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "positions": 2048}
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
-    raise InputError(f"cascade: {name!r}: expected `seed`, `compact` or `population`")
+    raise InputError(f"cascade: {name!r}: expected dietz2019, compact or population")
 
 
 class LineWeight(nn.Module):
@@ -240,13 +241,12 @@ class Cascade(nn.Module):
         self.weight = weight_of(config.lam)
         self.subspace: Subspace | None = None
         if config.components:
-            self.subspace = Subspace(
-                (config.rows, config.columns), config.components, config.knots, config.states, config.coils
-            )
+            matrix = config.rows, config.columns
+            self.subspace = Subspace(matrix, config.components, config.knots, config.positions, config.coils)
             for block in self.blocks:
                 cast(ConvolutionBlock, block).begin_at_zero()
 
-    def prepare(self, inputs: Inputs, frame_s: float) -> Inputs:
+    def prepare(self, inputs: CascadeInputs, frame_s: float) -> CascadeInputs:
         """Add the estimate within the subspace, where the cascade has one; it needs all columns.
 
         Parameters
@@ -271,7 +271,7 @@ class Cascade(nn.Module):
             estimate, misfit = self.subspace(inputs.ages * frame_s, inputs.shared, inputs.lines)
         return dataclasses.replace(inputs, subspace=estimate, misfit=misfit)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: CascadeInputs) -> Tensor:
         """Reconstruct a batch of frames.
 
         Parameters
@@ -306,8 +306,8 @@ class Cascade(nn.Module):
             seen = [image, *memory] if innovation is None else [image, *memory, innovation]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
             mended = image + unexplained * block(torch.stack(seen, -1))
-            told = config.innovation and i + 1 < len(self.blocks)  # after the last block no one looks at it
-            image, innovation = inputs.consistent(mended, weight, told)
+            wanted = config.innovation and i + 1 < len(self.blocks)  # no block follows the last one
+            image, innovation = inputs.consistent(mended, weight, wanted)
         return image
 
 

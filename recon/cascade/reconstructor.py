@@ -24,13 +24,13 @@ from mrsim.stream import Header, Readout
 from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
 from recon.cascade.engines import accelerated, choose, forget_ranges, warm_up
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.threads import settle_threads
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image
-from recon.subspace.subspace import EXPLAINED, believed
+from recon.subspace.subspace import EXPLAINED_MISFIT, blend
 from recon.target_instant import offset_ns
 
 if TYPE_CHECKING:
@@ -179,9 +179,9 @@ class OnlineCascade:
 
     def _explained(self, misfit: float) -> bool:
         """Return whether the subspace explains the lines, so that there is nothing for the blocks to mend."""
-        return misfit < EXPLAINED and self._cascade.config.learned
+        return misfit < EXPLAINED_MISFIT and self._cascade.config.learned
 
-    def _mended(self, inputs: Inputs) -> NDArray[np.complex64]:
+    def _mended(self, inputs: CascadeInputs) -> NDArray[np.complex64]:
         """Return the image of all blocks."""
         with torch.inference_mode():
             return self._unscaled(self._cascade(inputs))
@@ -190,13 +190,13 @@ class OnlineCascade:
         """Return the only image of a batch on the scan's scale."""
         return np.asarray(images[0].numpy() * np.float32(self._checkpoint.scale), np.complex64)
 
-    def _inputs(self, line: int, estimate: Estimate | None = None) -> Inputs:
+    def _inputs(self, line: int, estimate: Estimate | None = None) -> CascadeInputs:
         memory, scale = self._memory, self._checkpoint.scale
         maps = self._coils.maps(memory) if self._maps is None else self._maps
         if maps is not None:
             inputs = coil_inputs(memory, maps, line, scale)
         else:
-            inputs = Inputs(
+            inputs = CascadeInputs(
                 mask=torch.from_numpy(memory.mask)[None],
                 ages=torch.from_numpy(memory.ages(line))[None],
                 shared=torch.from_numpy(memory.shared * np.float32(1 / scale)),
@@ -209,5 +209,5 @@ class OnlineCascade:
             return self._cascade.prepare(inputs, header.lines_seen * header.tr_ns / 1e9)
         estimate = estimate or self._tracker.estimate(line)
         misfit = torch.tensor([estimate.misfit])
-        start = believed(self._tracker.hybrid(estimate), inputs.shared, misfit)
+        start = blend(self._tracker.hybrid(estimate), inputs.shared, misfit)
         return dataclasses.replace(inputs, subspace=start, misfit=misfit)

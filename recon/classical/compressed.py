@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
-from recon.classical.encoding import Encoding
+from recon.classical.encoding import EncodingOperator
 from recon.classical.sparsity import FILTERS, TotalVariation, Wavelets, fista
 from recon.coils.sensitivities import Autocalibration
 from recon.line_memory import LineMemory
@@ -148,7 +148,7 @@ class CompressedSensing:
         known = torch.from_numpy(memory.newest >= 0)
         weights = torch.where((weights == 0) & known, sparsity.prior, weights)
         maps = self._coils.maps(memory)
-        encoding = Encoding(weights, maps)
+        encoding = EncodingOperator(weights, maps)
         # The newest value of a row is this frame's where it was read, and else the prior.
         rows = torch.from_numpy(memory.shared)
         data = encoding.adjoint(weights.sqrt()[:, None] * rows)

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.fourier import to_image, to_kspace
 
 
-class Encoding:
+class EncodingOperator:
     """Hold E = W^(1/2) F S: an image times each coil's sensitivity, transformed along y, its rows weighted.
 
     Parameters

@@ -20,9 +20,9 @@ SUPPORT = 0.03
 def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Divide each coil's smoothed image by the root of their sum of squares.
 
-    What all coils have in common cannot be told from the anatomy, so their sum of squares is set to 1: an
-    image that is made with these sensitivities is the true one times the root of the sum of squares of the
-    true sensitivities, as a combination by the root of the sum of squares is, but without that one's noise.
+    A factor that all coils share looks like anatomy, so the sum of squares is set to 1. An image that is made
+    with these sensitivities is the true one times the root of the sum of squares of the true sensitivities.
+    The combination by the root of the sum of squares is the same, with more noise.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def true_waves(stream: Stream) -> NDArray[np.complex64]:
     across = np.exp(-2j * np.pi * np.outer(columns, columns) / nx)[:, inner] / np.sqrt(nx)
     across = along_x[:, :, None] * across
     normal = np.zeros((WAVES**2, WAVES**2), np.complex128)
-    said = np.zeros((WAVES**2, coils), np.complex128)
+    right_side = np.zeros((WAVES**2, coils), np.complex128)
     count = min(MAX_FRAMES, stream.frames - 1)
     for frame in np.linspace(1, stream.frames - 1, count).round().astype(int):
         before, after = (np.asarray(stream.truth.image[f], np.complex128) for f in (frame - 1, frame))
@@ -71,7 +71,7 @@ def true_waves(stream: Stream) -> NDArray[np.complex64]:
             column = weights @ ((1 - share) * before + share * after)
             terms = np.einsum("qx,pxk->qpk", column, across, optimize=True).reshape(WAVES**2, -1)
             normal += terms.conj() @ terms.T
-            said += terms.conj() @ samples[:, inner].T
+            right_side += terms.conj() @ samples[:, inner].T
     normal += (RIDGE * np.linalg.norm(normal, 2) + np.finfo(np.float64).tiny) * np.eye(len(normal))
-    found = np.linalg.solve(normal, said).T.reshape(coils, WAVES, WAVES)
+    found = np.linalg.solve(normal, right_side).T.reshape(coils, WAVES, WAVES)
     return np.asarray(found, np.complex64)

@@ -15,7 +15,7 @@ from torch import Tensor
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.cascade.coil_inputs import CoilLines, CoilRecorder, combined_rows
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.coils.sensitivities import Autocalibration
 from recon.coils.waves import maps_of, unit_maps
 from recon.data.coil_targets import true_waves
@@ -119,7 +119,7 @@ def examples_of(
     return Examples(mask, ages, shared, mean, shown * shading[coils.version], coils)
 
 
-def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) -> tuple[Inputs, Tensor]:
+def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) -> tuple[CascadeInputs, Tensor]:
     """Make a batch of some frames.
 
     Parameters
@@ -140,7 +140,7 @@ def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) ->
     def stack(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(sets[s], name)[f] for s, f in rows]))
 
-    inputs = Inputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale)
+    inputs = CascadeInputs(stack("mask"), stack("ages"), stack("shared") / scale, stack("mean") / scale)
     scans = [examples.coils for examples in sets]
     held = [(coils, f) for s, f in rows if (coils := scans[s]) is not None]
     if held:
@@ -150,7 +150,7 @@ def batch_of(sets: Sequence[Examples], rows: NDArray[np.int64], scale: float) ->
     return inputs, stack("target") / scale
 
 
-def whole(sets: Sequence[Examples], scale: float, batch: int = 8) -> Iterator[tuple[Inputs, Tensor]]:
+def whole(sets: Sequence[Examples], scale: float, batch: int = 8) -> Iterator[tuple[CascadeInputs, Tensor]]:
     """Yield all frames in their order."""
     for s, examples in enumerate(sets):
         for start in range(0, len(examples), batch):

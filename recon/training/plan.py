@@ -50,7 +50,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """Say how to train.
 
     Parameters
@@ -67,8 +67,8 @@ class Plan:
     patience
         Epochs without a lower validation error after which a stage ends early; 0 for never. A stage that may
         end early leaves the weights of its best epoch, another one those of its last.
-    instant
-        What the targets show, for the record and for whoever judges: `last`, `centre` or `last+MS`.
+    target_instant
+        Instant that the targets show: `last`, `centre` or `last+MS` (see `recon.target_instant`).
     augmentation
         Shifts and warps of the training frames; None for none.
     balanced
@@ -90,7 +90,7 @@ class Plan:
     columns: int = 64
     validation: float = 0.15
     patience: int = 0
-    instant: str = "last"
+    target_instant: str = "last"
     augmentation: Augmentation | None = None
     balanced: bool = False
     precision: str = "float32"
@@ -109,9 +109,9 @@ class Plan:
             raise InputError(f"training: patience = {self.patience}: expected 0 to {MAX_EPOCHS} epochs")
         if not 1 <= self.undersample <= MAX_UNDERSAMPLE:  # false for NaN, too
             raise InputError(f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}")
-        if self.undersample > 1 and self.instant != "centre":
+        if self.undersample > 1 and self.target_instant != "centre":
             raise InputError(
-                f"training: target instant {self.instant!r}: an image of all lines of a frame shows its "
+                f"training: target instant {self.target_instant!r}: an image of all lines of a frame shows its "
                 "centre; give --target-instant centre with --undersample"
             )
         if self.precision not in PRECISIONS:

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, ConvolutionBlock
 from recon.data.examples import Examples, batch_of, whole
 from recon.fourier import to_image
-from recon.training.plan import Plan, Progress, Stage
-from recon.training.state import Position, load_state, save_state
+from recon.training.plan import Progress, Stage, TrainingPlan
+from recon.training.state import TrainingPosition, load_state, save_state
 
 EASIEST = 1e-5
 """Relative squared error of a start below which a frame counts no more than others."""
@@ -27,7 +27,7 @@ SAVE_EVERY_S = 30.0
 """Seconds between two writings of the state within an epoch."""
 
 
-class Run:
+class TrainingRun:
     """Carry the weights, the optimiser and the position of a training through its steps.
 
     Parameters
@@ -57,7 +57,7 @@ class Run:
     def __init__(
         self,
         cascade: Cascade,
-        plan: Plan,
+        plan: TrainingPlan,
         drawn: Callable[[int], list[Examples]],
         check: list[Examples],
         units: tuple[float, float, float],
@@ -67,7 +67,7 @@ class Run:
         self._plan, self._drawn, self._check = plan, drawn, check
         self._scale, self._relative, self._frame_s = units
         self._steps = -(-frames // plan.batch)
-        self.position = Position()
+        self.position = TrainingPosition()
         self._best = self._weights()
         self._moments: dict[int, dict[str, Tensor]] = {}
         self._path: Path | None = None
@@ -140,7 +140,7 @@ class Run:
             for depth, layer in enumerate(cast(ConvolutionBlock, block).convolutions[:-1]):
                 watch((number, depth), layer)
         try:
-            Run._validate(self)  # of this process alone, whatever others there are
+            TrainingRun._validate(self)  # of this process alone, whatever others there are
         finally:
             for hook in hooks:
                 hook.remove()
@@ -153,7 +153,7 @@ class Run:
 
     def _batch(
         self, learn: list[Examples], rows: NDArray[np.int64], band: slice, key: tuple[int, int, int]
-    ) -> tuple[Inputs, Tensor]:
+    ) -> tuple[CascadeInputs, Tensor]:
         inputs, target = batch_of(learn, rows, self._scale)
         if self._plan.augmentation is not None:
             inputs, target = self._plan.augmentation(
@@ -179,7 +179,7 @@ class Run:
         )
         at.epoch, at.step, at.losses = at.epoch + 1, 0, []
 
-    def _step(self, optimiser: torch.optim.Adam, inputs: Inputs, target: Tensor) -> float:
+    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, target: Tensor) -> float:
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self.cascade(inputs)
@@ -191,7 +191,7 @@ class Run:
         optimiser.step()
         return float(loss.detach()) * self._relative
 
-    def _hardness(self, inputs: Inputs, target: Tensor) -> Tensor:
+    def _hardness(self, inputs: CascadeInputs, target: Tensor) -> Tensor:
         """Return the squared error of what each frame starts from, bounded from below."""
         start = to_image(inputs.named(self.cascade.config.start), (-2,))
         error = squared_error(start, target)

@@ -17,7 +17,7 @@ SMALL = ["--matrix", "32", "32", "--frames", "1", "--acceleration", "1", "--samp
 
 def simulated(tmp_path: Path, *more: str) -> np.ndarray:
     folder = tmp_path / "a.stream"
-    assert main(["simulate", "quasar", "-o", str(folder), *SMALL, *more]) == 0
+    assert main(["simulate", "quasar", "-o", str(folder), "--overwrite", *SMALL, *more]) == 0
     return np.array(load(folder).samples)
 
 

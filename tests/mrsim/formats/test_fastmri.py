@@ -27,7 +27,7 @@ HEADER = Header((6, 9), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 6, 1.0, 
 def test_a_scan_comes_back_bit_for_bit_with_its_truth(tmp_path):
     for stream in (sampled(HEADER, 4), make_stream(24, header=make_header(8, coils=2))):
         write_fastmri(stream, tmp_path / "a.h5")
-        assert fastmri_to_stream(tmp_path / "a.h5", tmp_path / "a").notes == ()
+        assert fastmri_to_stream(tmp_path / "a.h5", tmp_path / "a", overwrite=True).notes == ()
         assert_identical(load(tmp_path / "a"), stream)
 
 

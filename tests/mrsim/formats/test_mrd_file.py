@@ -414,7 +414,7 @@ def test_noise_beside_a_stream_is_looked_at_before_it_is_used(tmp_path, array, t
     stream = sampled(HEADER, 1)
     save(stream, tmp_path / "a")
     assert NoiseScans.of(tmp_path / "a") is None
-    with StreamWriter(tmp_path / "a", stream.header, len(stream), None, None) as writer:
+    with StreamWriter(tmp_path / "a", stream.header, len(stream), None, None, overwrite=True) as writer:
         writer.append(stream.ky, stream.frame, stream.t_ns, stream.samples)
         writer.attach("noise", array)
         writer.attach("noise_dwell_us", np.zeros(len(array), np.float32))

@@ -11,18 +11,20 @@ import torch
 from mrsim.errors import InputError
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import CascadeConfig
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.conftest import small_stream
 
 SMALL = CascadeConfig(2, 2, 4, "subspace", "view-shared", math.inf, True, True, 2, 24, 20, 4, 3)
-STILL = Plan((Stage("fine", 1, 1e-7),), columns=16, seed=8)
+STILL = TrainingPlan((Stage("fine", 1, 1e-7),), columns=16, seed=8)
 """So slow that what is started from is what comes out."""
 
 
 @pytest.fixture(scope="module")
 def others() -> Checkpoint:
-    return train([small_stream(frames=60, seed=5)], SMALL, Plan((Stage("coarse", 2, 5e-3),), columns=16))
+    return train(
+        [small_stream(frames=60, seed=5)], SMALL, TrainingPlan((Stage("coarse", 2, 5e-3),), columns=16)
+    )
 
 
 def near(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -19,8 +19,8 @@ from recon.coils.combination import expand
 from recon.coils.waves import maps_of, unit_maps
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
-from recon.subspace.subspace import EXPLAINED
-from recon.training.plan import Plan, Stage
+from recon.subspace.subspace import EXPLAINED_MISFIT
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.classical.opponents import coil_maps, nmse
 from tests.recon.conftest import run, small_stream
@@ -30,7 +30,7 @@ FRAME_S = 8 * 2.2e-3
 CONFIG = dataclasses.replace(
     named_config("compact", NY, NX, COILS), blocks=1, convolutions=2, filters=4, components=8
 )
-PLAN = Plan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
+PLAN = TrainingPlan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
 
 
 def shaded_maps(coils: int = COILS) -> np.ndarray:
@@ -128,7 +128,7 @@ def test_in_the_stream_it_shows_what_it_was_trained_to_show(trained, columns, co
         inputs, _ = batch_of([examples], np.array([[0, image.frame - first]]), trained.scale)
         with torch.no_grad():
             inputs = trained.cascade.prepare(inputs, FRAME_S)
-            rested.append(float(inputs.misfit) < EXPLAINED)
+            rested.append(float(inputs.misfit) < EXPLAINED_MISFIT)
             seen = inputs if image.columns is None else inputs.band(slice(*image.columns))
             shown = to_image(seen.subspace, (-2,)) if rested[-1] else trained.cascade(seen)
         wanted = shown[0].numpy() * trained.scale / shading[:, slice(*(image.columns or (None,)))]

@@ -24,7 +24,7 @@ from recon.data.coil_targets import true_waves
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.classical.opponents import coil_maps, nmse, with_lines
 from tests.recon.conftest import run, small_stream
@@ -137,7 +137,7 @@ def test_lines_sensitivities_and_target_are_moved_alike():
 
 @pytest.fixture(scope="module")
 def trained():
-    plan = Plan((Stage("coarse", 22, 5e-3), Stage("fine", 4, 1e-3)), columns=16, seed=3)
+    plan = TrainingPlan((Stage("coarse", 22, 5e-3), Stage("fine", 4, 1e-3)), columns=16, seed=3)
     return train([coil_stream(80, 5)], SMALL, plan)
 
 

@@ -13,12 +13,12 @@ from mrsim.errors import InputError
 from recon.cascade.network import CascadeConfig
 from recon.data.augmentation import Augmentation
 from recon.training import run as training_run
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.conftest import small_stream
 
 SMALL = CascadeConfig(2, 2, 4, "mean", "view-shared", math.inf, True, True, 2, 24)
-PLAN = Plan(
+PLAN = TrainingPlan(
     (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)), columns=16, seed=3, augmentation=Augmentation()
 )
 STEPS = 5 * 6
@@ -134,7 +134,7 @@ def test_a_damaged_state_is_refused(kind, scans, tmp_path):
 
 def test_patience_ends_a_stage_at_its_best_epoch(scans):
     """At an absurd rate validation soon rises; what is returned is the best epoch's network."""
-    plan = Plan((Stage("coarse", 12, 0.3),), columns=16, seed=3, patience=2)
+    plan = TrainingPlan((Stage("coarse", 12, 0.3),), columns=16, seed=3, patience=2)
     found = train(scans, SMALL, plan)
     seen = [e["validation"] for e in found.record["losses"]]
     best = int(np.argmin(seen))
@@ -148,23 +148,23 @@ def test_patience_ends_a_stage_at_its_best_epoch(scans):
         if now.done == (best + 1) * 6 + 1:
             raise Killed
 
-    original = training_run.Run._end_epoch
+    original = training_run.TrainingRun._end_epoch
 
     def spy(self, stage):
         original(self, stage)
         kept[self.position.epoch] = self._weights()
 
-    training_run.Run._end_epoch = spy
+    training_run.TrainingRun._end_epoch = spy
     try:
         with pytest.raises(Killed):
             train(scans, SMALL, plan, progress=progress)
     finally:
-        training_run.Run._end_epoch = original
+        training_run.TrainingRun._end_epoch = original
     assert same(kept[best + 1], weights(found))
 
 
 def test_a_training_can_start_from_weights(scans, straight):
-    plan = Plan((Stage("fine", 1, 1e-6),), columns=16, seed=8)
+    plan = TrainingPlan((Stage("fine", 1, 1e-6),), columns=16, seed=8)
     near = weights(train(scans, SMALL, plan, first=straight))
     far = weights(train(scans, SMALL, plan))
     assert all(torch.allclose(near[k], v, atol=1e-3) for k, v in weights(straight).items())
@@ -180,7 +180,7 @@ def test_redrawn_scans_are_what_an_epoch_sees(scans):
         asked.append(epoch)
         return [small_stream(frames=30, seed=20 + epoch)]
 
-    plan = Plan((Stage("coarse", 2, 5e-3), Stage("fine", 1, 1e-3)), columns=16, seed=3)
+    plan = TrainingPlan((Stage("coarse", 2, 5e-3), Stage("fine", 1, 1e-3)), columns=16, seed=3)
     drawn = train(scans, SMALL, plan, redraw=redraw)
     assert asked == [0, 1, 2]
     assert drawn.record["redrawn"] is True
@@ -190,6 +190,6 @@ def test_redrawn_scans_are_what_an_epoch_sees(scans):
 def test_targets_are_what_is_learned(scans):
     """Towards an image of zeros, the validation error is measured against zeros."""
     zeros = [np.full_like(s.truth.image, 1e-3) for s in scans]
-    plan = Plan((Stage("coarse", 1, 1e-6),), columns=16, seed=3)
+    plan = TrainingPlan((Stage("coarse", 1, 1e-6),), columns=16, seed=3)
     found = train(scans, SMALL, plan, targets=zeros).record["losses"][0]["validation"]
     assert found > 100 * train(scans, SMALL, plan).record["losses"][0]["validation"]

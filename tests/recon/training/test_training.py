@@ -18,12 +18,12 @@ from recon.cascade.network import CascadeConfig
 from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
 from recon.data.examples import examples_of
-from recon.training.plan import Plan, Stage
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.train import train
 from tests.recon.conftest import run, small_stream
 
 SMALL = CascadeConfig(2, 3, 8, "mean", "zero-filled+view-shared", math.inf, True, True, 2, 24)
-PLAN = Plan((Stage("coarse", 30, 5e-3), Stage("fine", 6, 1e-3)), columns=16, seed=3)
+PLAN = TrainingPlan((Stage("coarse", 30, 5e-3), Stage("fine", 6, 1e-3)), columns=16, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_stages_are_coarse_then_fine_and_progress_ends_at_the_end(trained):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
-    plan = Plan((Stage("coarse", 1, 1e-3),), columns=16, seed=9)
+    plan = TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16, seed=9)
     scans = [small_stream(frames=20)]
     first, second, other = (
         train(scans, SMALL, p).cascade.state_dict() for p in (plan, plan, dataclasses.replace(plan, seed=10))
@@ -78,7 +78,7 @@ def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypat
 
     monkeypatch.setattr(training_run, "batch_of", spy)
     scan = small_stream(frames=30)
-    record = train([scan], SMALL, Plan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)).record
+    record = train([scan], SMALL, TrainingPlan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)).record
     usable = len(examples_of(scan))
     assert record["split"] == {"train": [round(usable * 0.7)], "validation": [usable - round(usable * 0.7)]}
     assert sorted(seen) == [(0, f) for f in range(round(usable * 0.7))]
