@@ -153,8 +153,8 @@ class Heap:
         objects: dict[int, tuple[int, int]] = {}
         at, end = address + 16, address + size
         while at + 16 <= end and len(objects) < _MOST_OBJECTS:
-            told = self._bytes[at : at + 16].tobytes()
-            index, length = int.from_bytes(told[:2], "little"), int.from_bytes(told[8:], "little")
+            entry = self._bytes[at : at + 16].tobytes()
+            index, length = int.from_bytes(entry[:2], "little"), int.from_bytes(entry[8:], "little")
             if index == 0 or length > end - at - 16:  # the free room at its end
                 break
             objects[index] = (at + 16, length)

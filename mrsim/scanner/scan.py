@@ -208,10 +208,10 @@ def scan(
                 arrays[name][at] = getattr(chunk.truth, name)
         line, frame = stop, stop_frame
     columns: dict[str, Any] = {name: arrays[name] for name in Stream.COLUMNS}
-    told = None
+    stored = None
     if truth:
-        told = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
-    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=told)
+        stored = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
+    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=stored)
 
 
 def scan_to(
@@ -255,9 +255,7 @@ def scan_to(
         for chunk in scanner.chunks(truth, progress, chunk_frames):
             writer.append(chunk.ky, chunk.frame, chunk.t_ns, chunk.samples)
             if chunk.truth is not None:
-                told = chunk.truth
-                writer.append_truth(told.displacement, told.centroid, told.image, told.mask)
-                del told
+                writer.append_truth(*(getattr(chunk.truth, name) for name in Truth.ARRAYS))
             del chunk  # or it is held while the next one is made
     return Path(path)
 

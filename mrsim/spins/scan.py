@@ -116,6 +116,6 @@ def scan_isochromats(
             ky[part], anatomy.displacement(t_ns[part]), anatomy.stretch(t_ns[part])[..., :2], place
         )
         samples[part] = lines[:, None, :] + noise.lines(start, len(lines))
-    told = scanner.oracle.truth(0, len(line)) if truth else None
+    stored = scanner.oracle.truth(0, len(line)) if truth else None
     frame = (line // header.lines_per_frame).astype(np.int32)
-    return Stream(header, ky, frame, t_ns, samples, provenance=provenance, truth=told)
+    return Stream(header, ky, frame, t_ns, samples, provenance=provenance, truth=stored)

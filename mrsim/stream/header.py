@@ -17,7 +17,7 @@ MAX_COILS = 256
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """State the protocol of a scan: all that a reconstructor is told before the first line.
+    """State the protocol of a scan: all that a reconstructor knows before the first line.
 
     It has no field for a seed, a phantom or a path, so a candidate cannot make later lines or the
     truth again from it; those live in `Provenance`, which the gate never hands out.
