@@ -9,11 +9,11 @@ from typing import Any
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.files.writing import scratch_folder
+from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import frames_of, scan, scan_to
-from mrsim.spins.body import FieldMap
-from mrsim.spins.scan import scan_isochromats
+from mrsim.spins.isochromat_scan import scan_isochromats
+from mrsim.spins.off_resonance import FieldMap
 from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream
 

@@ -84,7 +84,7 @@ def _protocol(args: argparse.Namespace) -> ScanProtocol:
 def _scan_exactly(
     args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
 ) -> None:
-    from mrsim.scanner.scan import scan_to
+    from mrsim.scanner.acquisition import scan_to
 
     with progress(f"scanning {phantom.name}") as report:
         scan_to(
@@ -102,8 +102,8 @@ def _scan_exactly(
 def _scan_spins(
     args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
 ) -> None:
-    from mrsim.spins.body import FieldMap
-    from mrsim.spins.scan import scan_isochromats
+    from mrsim.spins.isochromat_scan import scan_isochromats
+    from mrsim.spins.off_resonance import FieldMap
 
     frames = args.frames
     if frames is None:

@@ -4,7 +4,7 @@
 masks do, so that a frame of ours is transposed. `reconstruction_rss` is the root of the sum of squares over
 the coils, `max` and `norm` are its largest entry and its Euclidean norm, and `ismrmrd_header` is the XML. In
 the sets an entry is a slice; here it is a frame. The layout has no place for the order of the lines within a
-frame: it is kept companion, and is ascending where it is not.
+frame: it is kept in the companion, and is ascending where it is not.
 
 Knoll et al. 2020, 10.1148/ryai.2020190007.
 """
@@ -242,7 +242,7 @@ def _write(
 def _columns(
     header: Header, frames: int, companion: Companion | None, path: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Return ky, frame and t_ns of each line: as kept companion, else ascending and at the pace of TR."""
+    """Return ky, frame and t_ns of each line: the companion's, else ascending and at the pace of TR."""
     ny = header.matrix[0]
     low, count = ky_range(ny)[0], frames * ny
     line = np.arange(count, dtype=np.int64)

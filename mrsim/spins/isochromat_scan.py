@@ -10,10 +10,11 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.noise import LineNoise
+from mrsim.scanner.acquisition import Scanner
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner
-from mrsim.spins.body import FieldMap, spins_of
+from mrsim.spins.filling import spins_of
 from mrsim.spins.isochromats import BlochSequence, Isochromats
+from mrsim.spins.off_resonance import FieldMap
 from mrsim.stream import Header, Stream
 
 ENGINE = "isochromats"
@@ -57,8 +58,8 @@ def scan_isochromats(
 ) -> Stream:
     """Scan a phantom into memory, spin by spin.
 
-    Motion, sampling, noise and truth are those of `mrsim.scanner.scan.scan` with the same seed: truth is
-    that of the steady state, on every tissue's own resonance.
+    Motion, sampling and noise are those of `mrsim.scanner.acquisition.scan` with the same seed.
+    So is truth: it shows the steady state, with every tissue on its own resonance.
 
     Parameters
     ----------

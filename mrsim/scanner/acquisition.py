@@ -21,7 +21,7 @@ from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
-from mrsim.scanner.receiver import Reception
+from mrsim.scanner.receiver import Receiver
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
@@ -76,8 +76,8 @@ class Scanner:
             self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
         )
         self._sampler: Sampler = protocol.sampling(seed)
-        self.reception = Reception.around(phantom, protocol)
-        fitted = self.reception.fitted
+        self.receiver = Receiver.around(phantom, protocol)
+        fitted = self.receiver.fitted
         scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
         self._source: Scene | Raster = scene
         if protocol.rendering == "raster":
@@ -125,7 +125,7 @@ class Scanner:
         seen = t_ns
         if self._retrospective:  # the last echo of each line's frame
             seen = t_ns + (per_frame - 1 - line % per_frame) * header.tr_ns
-        samples = self._source.lines(ky, seen) + self.reception.coloured(self._noise.lines(first, count))
+        samples = self._source.lines(ky, seen) + self.receiver.coloured(self._noise.lines(first, count))
         return Chunk(
             ky,
             (line // per_frame).astype(np.int32),
