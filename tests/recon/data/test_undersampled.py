@@ -14,15 +14,19 @@ from recon.cascade.network import CascadeConfig
 from recon.data.examples import batch_of
 from recon.data.undersampled import full_examples, undersampled
 from recon.fourier import to_image
-from recon.training.plan import TrainingPlan, Stage
+from recon.training import run as training_run
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.run import squared_error
-from recon.training.train import run as training_run
 from recon.training.train import train
 from tests.recon.conftest import small_stream
 
 PLAIN = CascadeConfig(2, 3, 8, "zero-filled", "", math.inf, True, False, 1, 24)
 PLAN = TrainingPlan(
-    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)), columns=16, seed=3, undersample=4.0, target_instant="centre"
+    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)),
+    columns=16,
+    seed=3,
+    undersample=4.0,
+    target_instant="centre",
 )
 
 
