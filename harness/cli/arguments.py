@@ -11,7 +11,7 @@ from harness.candidates.registry import known
 from harness.cli import commands, table_options
 from harness.cli import dataset as dataset_command
 from mrsim.errors import InputError
-from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,12 +94,17 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     ):
         shown = " ".join(f"{value:g}" for value in pair)
         command.add_argument(name, type=kind, nargs=2, default=pair, metavar=metavar, help=f"({shown})")
-    command.add_argument("--engine", default="analytic", help="or isochromats, spin by spin (%(default)s)")
+    command.add_argument("--engine", default=ENGINES[0], help="or isochromats, spin by spin (%(default)s)")
     command.add_argument(
-        "--spins", type=int, metavar="N", help="isochromats: across the field of view, each way (256)"
+        "--spins",
+        type=int,
+        metavar="N",
+        help=f"isochromats: across the field of view, each way ({SPINS_PER_SIDE})",
     )
     command.add_argument(
-        "--catalysation", metavar="HOW", help="isochromats, --pulseq: alpha/2, none or dummy TRs (alpha/2)"
+        "--catalysation",
+        metavar="HOW",
+        help=f"isochromats, --pulseq: alpha/2, none or dummy TRs ({CATALYSATION})",
     )
     command.add_argument("--t2-prime-ms", type=float, metavar="MS", help="isochromats: T2' of all tissues")
     command.add_argument(
@@ -111,7 +116,7 @@ def _simulate(command: argparse.ArgumentParser) -> None:
         help="isochromats: the same for each metre that the target moves",
     )  # fmt: skip
     command.add_argument(
-        "--combine", default="none", metavar="HOW",
+        "--combine", default=COMBINATIONS[0], metavar="HOW",
         help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
     )  # fmt: skip
     command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")

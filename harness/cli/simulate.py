@@ -12,15 +12,12 @@ from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import scratch_folder
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom
-    from mrsim.scanner.protocol import ScanProtocol
-
-ENGINES = ("analytic", "isochromats")
-COMBINATIONS = ("none", "prewhiten", "sense")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +58,7 @@ def _check(args: argparse.Namespace) -> None:
     for option in ("spins", "t2_prime_ms", "field_hz", "breathing_field_hz_per_m"):
         if not spins and getattr(args, option) is not None:
             raise InputError(f"--{option.replace('_', '-')}: for --engine isochromats alone")
-    if not spins and args.catalysation not in (None, "alpha/2") and args.pulseq is None:
+    if not spins and args.catalysation not in (None, CATALYSATION) and args.pulseq is None:
         raise InputError("--catalysation: for --engine isochromats or --pulseq; analytic is the steady state")
     if spins and (args.timing != "prospective" or args.rendering != "exact"):
         raise InputError("--engine isochromats: it is prospective and exact; leave --timing and --rendering")
@@ -72,7 +69,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _protocol(args: argparse.Namespace) -> ScanProtocol:
-    from mrsim.scanner.protocol import ScanProtocol
 
     for option in ("tr_ms", "te_ms"):
         if not 0 <= getattr(args, option) < 1e6:  # false for NaN, too
@@ -119,7 +115,7 @@ def _scan_spins(
         protocol,
         seed=args.seed,
         frames=frames,
-        spins=256 if args.spins is None else args.spins,
+        spins=SPINS_PER_SIDE if args.spins is None else args.spins,
         catalysation=_catalysation(args.catalysation),
         field=field,
         t2_prime_s=None if args.t2_prime_ms is None else args.t2_prime_ms * 1e-3,
@@ -129,7 +125,7 @@ def _scan_spins(
 
 def _catalysation(text: str | None) -> str | int:
     if text is None:
-        return "alpha/2"
+        return CATALYSATION
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 

@@ -17,6 +17,10 @@ from mrsim.stream.units import SPELLINGS, in_file_words
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")
 MAX_SUPERSAMPLING = 16
+ENGINES = ("analytic", "isochromats")
+COMBINATIONS = ("none", "prewhiten", "sense")
+SPINS_PER_SIDE = 256  # of the isochromat engine, across the field of view
+CATALYSATION = "alpha/2"  # what comes before the first line, where it is not the steady state
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mrsim.anatomy.region import STATIC, Region
 from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.physics.tissue import tissue
-from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.protocol import SPINS_PER_SIDE, ScanProtocol
 from mrsim.spins.isochromats import Spins
 from mrsim.spins.off_resonance import lorentz_offsets
 
@@ -29,7 +29,7 @@ MAX_SUB_SPINS = 256
 def spins_of(
     phantom: Phantom,
     protocol: ScanProtocol,
-    spins_per_side: int = 256,
+    spins_per_side: int = SPINS_PER_SIDE,
     *,
     t2_prime_s: float | None = None,
     sub_spins: int = 8,

@@ -11,7 +11,7 @@ from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.noise import LineNoise
 from mrsim.scanner.acquisition import Scanner
-from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.protocol import CATALYSATION, SPINS_PER_SIDE, ScanProtocol
 from mrsim.spins.filling import spins_of
 from mrsim.spins.isochromats import BlochSequence, Isochromats
 from mrsim.spins.off_resonance import FieldMap
@@ -50,8 +50,8 @@ def scan_isochromats(
     *,
     seed: int,
     frames: int,
-    spins: int = 256,
-    catalysation: str | int = "alpha/2",
+    spins: int = SPINS_PER_SIDE,
+    catalysation: str | int = CATALYSATION,
     field: FieldMap | None = None,
     t2_prime_s: float | None = None,
     truth: bool = True,
