@@ -69,7 +69,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _protocol(args: argparse.Namespace) -> ScanProtocol:
-
     for option in ("tr_ms", "te_ms"):
         if not 0 <= getattr(args, option) < 1e6:  # false for NaN, too
             raise InputError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected milliseconds")

@@ -1,6 +1,6 @@
-"""What mrsim knows of a scan and the field's formats have no place for: provenance, truth, and exact columns.
+"""What the field's formats have no place for: provenance, truth, and exact columns.
 
-It stands in a group of its own at the root of the file, where other readers do not look.
+mrsim keeps them in a group of its own at the root of the file, where other readers do not look.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An MRD file, ours or from elsewhere, as a stream.
 
-Ours comes back bit for bit. From one from elsewhere readout oversampling is taken off, and what the file does
-not say must be said or is assumed aloud. The clock of such a stream is that of its TR: the time stamps of the
-format are too coarse for it.
+A file of ours comes back bit for bit. A file from elsewhere loses its readout oversampling. What it does not
+state must be given, or is assumed and noted. The clock of such a stream is that of its TR: the time stamps of
+the format are too coarse.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ASSUMED_FLIP_RAD = math.radians(20.0)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Say what a file from elsewhere leaves out, and choose from what it has.
+    """State what a file from elsewhere leaves out, and choose from what it has.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Imported:
-    """Tell what became of a file.
+    """Report what became of a file.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class _Place:
         return None if self._key is None else _folder(self._key)
 
     def is_fresh(self) -> bool:
-        """Tell whether the sources are still those that were imported, whose kernel may be kept as theirs."""
+        """Return whether the sources are still those that were imported, so that a kernel is theirs."""
         return key_of(self._package) == self._key
 
     def ensure_cache_path(self) -> None:

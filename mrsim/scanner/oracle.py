@@ -13,7 +13,7 @@ from mrsim.stream import Header, Stream, Truth
 
 
 class Oracle:
-    """Know what a scan would see without noise and at one instant.
+    """Compute what a scan would see without noise and at one instant.
 
     Parameters
     ----------
