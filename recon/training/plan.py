@@ -49,7 +49,7 @@ class Stage:
             raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingPlan:
     """Say how to train.
 
