@@ -14,15 +14,19 @@ from recon.cascade.network import CascadeConfig
 from recon.data.examples import batch_of
 from recon.data.undersampled import full_examples, undersampled
 from recon.fourier import to_image
-from recon.training.plan import Plan, Stage
+from recon.training import run as training_run
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.run import squared_error
-from recon.training.train import run as training_run
 from recon.training.train import train
 from tests.recon.conftest import small_stream
 
 PLAIN = CascadeConfig(2, 3, 8, "zero-filled", "", math.inf, True, False, 1, 24)
-PLAN = Plan(
-    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)), columns=16, seed=3, undersample=4.0, instant="centre"
+PLAN = TrainingPlan(
+    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)),
+    columns=16,
+    seed=3,
+    undersample=4.0,
+    target_instant="centre",
 )
 
 
@@ -132,13 +136,13 @@ def test_what_cannot_be_undersampled_is_refused():
     with pytest.raises(InputError, match="2 coils"):
         full_examples(small_stream(lines=24, maps=np.ones((2, 24, 20), np.complex64)))
     with pytest.raises(InputError, match="--target-instant centre"):
-        dataclasses.replace(PLAN, instant="last")
+        dataclasses.replace(PLAN, target_instant="last")
     for bad in (0.5, math.nan, math.inf):
         with pytest.raises(InputError, match="undersample"):
             dataclasses.replace(PLAN, undersample=bad)
     for start, memory in (("mean", ""), ("zero-filled", "view-shared")):
         config = dataclasses.replace(PLAIN, start=start, memory=memory)
-        with pytest.raises(InputError, match="--network seed"):
+        with pytest.raises(InputError, match="--network dietz2019"):
             train([full_stream()], config, PLAN)
     with pytest.raises(InputError, match="--redraw"):
         train([full_stream()], PLAIN, PLAN, redraw=lambda epoch: [full_stream()])
