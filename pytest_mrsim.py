@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.judge.result import Result
     from harness.realtime.clock import VirtualClock
     from harness.realtime.feed import Feed
-    from mrsim.stream.stream import Stream
+    from mrsim.stream import Stream
 
 OURS = ("mrsim", "recon", "harness", "phantoms")
 OPTIONS = ("reconstructor", "reconstructor_stream", "reconstructor_seed", "baseline", "guard_factor")

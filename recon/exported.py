@@ -16,6 +16,8 @@ from typing import Any
 import torch
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import open_archive
+from mrsim.files.reading import open_file
 
 MAX_BYTES = 2 << 30
 MAX_TEXT_BYTES = 256 << 20
@@ -67,7 +69,7 @@ def load_program(path: str | Path) -> tuple[torch.nn.Module, int]:
 
 def _look_through(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, open_archive(file) as archive:
             entries = archive.infolist()
             if sum(entry.file_size for entry in entries) > MAX_BYTES:
                 raise InputError(f"{path}: it unfolds to more than {MAX_BYTES >> 30} GiB")

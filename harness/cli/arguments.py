@@ -54,6 +54,7 @@ def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", default="demo", metavar="DIR", help="folder to write (%(default)s)"
     )
+    _overwrite(command)
     _seed(command)
 
 
@@ -66,6 +67,7 @@ def _phantoms(command: argparse.ArgumentParser) -> None:
 def _simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument("phantom", metavar="PHANTOM", help="name of a shipped phantom, or a .toml file")
     command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the stream")
+    _overwrite(command)
     length = command.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=float, help="length of the scan")
     length.add_argument("--frames", type=int, help="length of the scan in frames")
@@ -357,10 +359,15 @@ def _convert(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--lines-per-frame", type=int, metavar="N", help="cut frames anew, by time")
     reading.add_argument("--slice", type=int, metavar="N", help="the slice to take, of several")
     reading.add_argument("--prewhiten", action="store_true", help="by the noise scans in the file")
+    _overwrite(command)
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:
     _json(command)
+
+
+def _overwrite(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--overwrite", action="store_true", help="replace a stream that is there already")
 
 
 def _seed(command: argparse.ArgumentParser) -> None:

@@ -13,7 +13,8 @@ from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
-from mrsim.stream.storage import load
+from mrsim.stream import load
+from mrsim.stream.storage import check_new_stream
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
 LAYOUTS = ("mrd", "fastmri")
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace, source: Path, target: Path) -> int:
-    for name in _READING:
+    for name in (*_READING, "overwrite"):
         if getattr(args, name):
             raise InputError(f"--{name.replace('_', '-')} goes with a file as the source")
     stream, noise = load(source), NoiseScans.of(source)
@@ -66,10 +67,11 @@ def _import(args: argparse.Namespace, source: Path, target: Path) -> int:
         raise InputError(
             "--oversampling goes with a stream as the source; from a file it is taken off by itself"
         )
+    check_new_stream(target, overwrite=args.overwrite)
     given = _given(args)
     convert = fastmri_to_stream if is_fastmri(source) else mrd_to_stream
     with progress(f"reading {source.name}") as report:
-        imported = convert(source, target, given, report)
+        imported = convert(source, target, given, report, overwrite=args.overwrite)
     stream = load(target)
     header = stream.header
     print(

@@ -19,12 +19,13 @@ from harness.measure.exact_statistics import samples_needed
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.report.picture import draw_frames
-from harness.strict_json import write_json
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
 from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
+from mrsim.stream.storage import check_new_stream
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"
@@ -62,7 +63,7 @@ class Row:
     result: Result | None
 
 
-def run(output: Path, seed: int = 0) -> int:
+def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:
     """Run the demonstration and write its report and its picture.
 
     Parameters
@@ -71,6 +72,8 @@ def run(output: Path, seed: int = 0) -> int:
         Folder for the streams, `report.json` and `frames.png`; made where it is missing.
     seed
         Seed of the scan and of the intervals.
+    overwrite
+        Whether the streams of an earlier demonstration are replaced.
 
     Returns
     -------
@@ -85,14 +88,21 @@ def run(output: Path, seed: int = 0) -> int:
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: it is not a folder; choose another with -o")
     output.mkdir(parents=True, exist_ok=True)
+    for name in ("training.stream", "quasar.stream"):
+        check_new_stream(output / name, overwrite=overwrite)
+    for name in ("report.json", "frames.png"):
+        check_target(output / name)
     trained = load_weights(WEIGHTS).record["data"][0]
     memory = _scan(
         output / "training.stream",
         Phantom.from_text(trained["phantom_text"]),
         trained["seed"],
         "training scan",
+        overwrite,
     )
-    stream = _scan(output / "quasar.stream", load_phantom("quasar", BREATHING), seed, "60 s of the phantom")
+    stream = _scan(
+        output / "quasar.stream", load_phantom("quasar", BREATHING), seed, "60 s of the phantom", overwrite
+    )
     if seed == trained["seed"]:
         raise InputError(f"--seed {seed}: the weights were trained on this seed; choose another")
     candidates = {
@@ -111,9 +121,11 @@ def run(output: Path, seed: int = 0) -> int:
     return 0
 
 
-def _scan(path: Path, phantom: Phantom, seed: int, what: str) -> Stream:
+def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -> Stream:
     with progress(f"scanning: {what}") as report:
-        scan_to(path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report)
+        scan_to(
+            path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report, overwrite=overwrite
+        )
     return load(path)
 
 

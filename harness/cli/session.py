@@ -27,9 +27,10 @@ from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService, ServiceModel
 from harness.realtime.sliding import slide, warmup_of
-from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
         If an option, the stream or the candidate is wrong.
     """
     check_target(args.json)
-    check_target(args.samples)
+    check_target(args.samples, ".npz")
     check_target(args.report)
     frames = stream.frames if args.frames is None else args.frames
     options = Options.of(args, frames * stream.header.lines_per_frame)

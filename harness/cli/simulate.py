@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from harness.cli.settings import settings
 from harness.console import progress
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
+from mrsim.files.targets import check_target
+from mrsim.files.writing import scratch_folder
+from mrsim.stream import Stream, load, save
+from mrsim.stream.storage import check_new_stream
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom
@@ -31,14 +33,15 @@ def run(args: argparse.Namespace) -> int:
     protocol = _protocol(args)
     if args.combine != "none":
         check_combination(protocol.header(), args.combine)  # before the scan, which may be long
-    if args.engine == "isochromats":
-        _scan_spins(args, phantom, protocol)
+    scan = _scan_spins if args.engine == "isochromats" else _scan_exactly
+    if args.combine == "none":
+        scan(args, phantom, protocol, Path(args.output), args.overwrite)
     else:
-        _scan_exactly(args, phantom, protocol)
+        with scratch_folder(beside=args.output) as folder:
+            scan(args, phantom, protocol, folder / "channels.stream", False)
+            stream = combined(load(folder / "channels.stream"), phantom, protocol, args.combine)
+            save(stream, args.output, overwrite=args.overwrite)
     stream = load(args.output)
-    if args.combine != "none":
-        stream = combined(stream, phantom, protocol, args.combine)
-        save(stream, args.output)
     header, seconds = stream.header, len(stream) * stream.header.tr_ns / 1e9
     print(
         f"{args.output}: {stream.frames} frames of {header.lines_per_frame} lines, {seconds:.1f} s, "
@@ -62,8 +65,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--catalysation: for --engine isochromats or --pulseq; analytic is the steady state")
     if spins and (args.timing != "prospective" or args.rendering != "exact"):
         raise InputError("--engine isochromats: it is prospective and exact; leave --timing and --rendering")
-    if args.pulseq is not None and Path(args.pulseq).suffix != ".seq":
-        raise InputError(f"{args.pulseq}: expected a name that ends in .seq")
+    check_new_stream(args.output, overwrite=args.overwrite)
+    check_target(args.pulseq, ".seq")
     if args.combine != "none" and args.coils < 2:
         raise InputError(f"--combine {args.combine}: one coil needs no combination; set --coils")
 
@@ -88,22 +91,27 @@ def _protocol(args: argparse.Namespace) -> ScanProtocol:
     )
 
 
-def _scan_exactly(args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol) -> None:
+def _scan_exactly(
+    args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
+) -> None:
     from mrsim.scanner.scan import scan_to
 
     with progress(f"scanning {phantom.name}") as report:
         scan_to(
-            args.output,
+            path,
             phantom,
             protocol,
             seed=args.seed,
             seconds=args.seconds,
             frames=args.frames,
             progress=report,
+            overwrite=overwrite,
         )
 
 
-def _scan_spins(args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol) -> None:
+def _scan_spins(
+    args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
+) -> None:
     from mrsim.spins.body import FieldMap
     from mrsim.spins.scan import scan_isochromats
 
@@ -126,7 +134,7 @@ def _scan_spins(args: argparse.Namespace, phantom: Phantom, protocol: ScanProtoc
         field=field,
         t2_prime_s=None if args.t2_prime_ms is None else args.t2_prime_ms * 1e-3,
     )
-    save(stream, args.output)
+    save(stream, path, overwrite=overwrite)
 
 
 def _catalysation(text: str | None) -> str | int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
-import os
 import shlex
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from harness.cli.settings import settings
 from harness.console import progress
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Header, Stream
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_text
+from mrsim.stream import Header, Stream, load
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.network import CascadeConfig, named_config
@@ -32,10 +32,10 @@ LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 def run(args: argparse.Namespace) -> int:
     """Train a cascade as the command line says."""
     output = Path(args.output)
-    if output.suffix != ".npz" or not output.parent.is_dir():
-        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
-    if args.log is not None and not Path(args.log).parent.is_dir():
-        raise InputError(f"{args.log}: no such folder; make it first")
+    state = output.with_name(f"{output.stem}.training")
+    check_target(output, ".npz")
+    check_target(state)
+    check_target(args.log)
     streams = [_until(load(path), args.until_s) for path in args.stream]
     for stream in streams:
         stream.check_finite()
@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         undersample=args.undersample,
     )
-    state = output.with_name(f"{output.stem}.training")
     if args.restart:
         state.unlink(missing_ok=True)
     resumed = state.is_file()
@@ -153,15 +152,11 @@ def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
 
 
 def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(losses)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    held = io.StringIO()
+    writer = csv.DictWriter(held, LOG_COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(losses)
+    write_text(path, held.getvalue())
 
 
 def _time(seconds: float) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from harness.dataset.draws import Draw, Each, Fixed, Plain, Range, is_draw, read_draw, read_value
 from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, parse, phantom_names
 from mrsim.errors import InputError
+from mrsim.files.reading import read_text
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.seeds import MAX_SEED
 from mrsim.toml_tables import Keys, is_name
@@ -119,16 +120,8 @@ def load_spec(name_or_path: str | Path) -> DatasetSpec:
     """
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        with path.open("rb") as file:
-            data = file.read(MAX_TEXT_BYTES + 1)
-        if len(data) > MAX_TEXT_BYTES:
-            raise InputError(f"{path}: larger than {MAX_TEXT_BYTES} bytes: not a dataset's specification")
-        try:
-            return read_spec(data.decode("utf-8"), path.absolute().parent, str(path))
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+        text = read_text(path, MAX_TEXT_BYTES, "a dataset's specification")
+        return read_spec(text, path.absolute().parent, str(path))
     if str(name_or_path) not in spec_names():
         raise InputError(
             f"dataset {str(name_or_path)!r} is not known; known: {', '.join(spec_names())}, "

@@ -8,7 +8,6 @@ moved on meanwhile counts too: the apparent lag and the delay downstream are tak
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.lag import Lag
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header
+from mrsim.files.toml import read_toml
+from mrsim.stream import Header
 
 MAX_FILE_BYTES = 1 << 16
 MAX_MS = 1e6
@@ -107,17 +107,7 @@ def load_profile(name: str) -> Profile:
     path = Path(name)
     if path.suffix != ".toml":
         raise InputError(f"profile {name[:80]!r}: expected one of {', '.join(SHIPPED)}, or a .toml file")
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: larger than {MAX_FILE_BYTES} bytes: not a profile")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
-    return _profile_of(values, str(path))
+    return _profile_of(read_toml(path, MAX_FILE_BYTES, "a profile"), str(path))
 
 
 _KEYS: dict[str, tuple[type, ...]] = {

@@ -28,7 +28,7 @@ from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 __all__ = [

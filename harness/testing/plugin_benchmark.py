@@ -11,7 +11,7 @@ from typing import Any
 from harness.console import figure, plain_table
 from harness.judge.result import Result
 from harness.testing.kit import Given, figures, replay_in_real_time
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_max_ms", "misses", "lag_ms")
 

@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.files.reading import parse_json
 from mrsim.formats.hdf5 import OWN_GROUP, blocks, dataset, guarded, member
+from mrsim.stream import Header, Provenance, Stream
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.layout import expected_truth
 from mrsim.stream.storage import MAX_HEADER_BYTES, MAX_REGIONS, StreamWriter
-from mrsim.stream.stream import Header, Provenance, Stream, expected_truth, typed_fields
 
 VERSION = 1
 _PER_LINE, _PER_FRAME = ("displacement", "centroid"), ("image", "mask")
@@ -88,8 +91,8 @@ def read_beside(file: Any, path: Path) -> Beside | None:
             raise InputError(f"{path}: {OWN_GROUP}/meta: expected at most {MAX_HEADER_BYTES} bytes")
         text = raw[:].tobytes()
     try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError):
+        meta = parse_json(text, str(path))
+    except InputError:
         meta = None
     if not isinstance(meta, dict) or meta.get("format") != OWN_GROUP or meta.get("version") != VERSION:
         raise InputError(f"{path}: {OWN_GROUP}/meta: not of version {VERSION}")

@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py
 from mrsim.formats.companion import Beside, copy_truth, read_beside, write_beside
-from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_file
+from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_hdf5
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
-from mrsim.stream.storage import StreamWriter
-from mrsim.stream.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
+from mrsim.stream import Header, Stream
+from mrsim.stream.header import MAX_COILS, MAX_MATRIX, ky_range
+from mrsim.stream.storage import StreamWriter, check_new_stream
 
 MAX_FRAMES = 1 << 16
 MAX_FRAME_BYTES = 256 << 20
@@ -71,7 +72,7 @@ def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None
     stream = stream.first_frames(stream.frames)
     h5py = require_h5py(_PURPOSE)
     largest, squares = 0.0, 0.0
-    with whole_file(target) as file:
+    with whole_hdf5(target) as file:
         text = header_to_xml(header, frames=stream.frames).decode("ascii")
         file.create_dataset("ismrmrd_header", data=text, dtype=h5py.string_dtype("utf-8"))
         kspace = file.create_dataset("kspace", (stream.frames, header.coils, nx, ny), np.complex64)
@@ -113,7 +114,12 @@ def _combined(grid: NDArray[np.complex64]) -> NDArray[np.float32]:
 
 
 def fastmri_to_stream(
-    source: str | Path, target: str | Path, given: Given | None = None, progress: Progress | None = None
+    source: str | Path,
+    target: str | Path,
+    given: Given | None = None,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Imported:
     """Write the frames of a fully sampled fastMRI file as a stream, in bounded memory.
 
@@ -122,11 +128,13 @@ def fastmri_to_stream(
     source
         The file.
     target
-        Folder of the stream; an earlier stream there is replaced.
+        Folder of the stream.
     given
         What the file leaves out.
     progress
         Told the frames done and the total.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Returns
     -------
@@ -140,6 +148,7 @@ def fastmri_to_stream(
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
     """
+    check_new_stream(target, overwrite=overwrite)
     path, given = Path(source), given or Given()
     for refused, option in ((given.slice, "--slice"), (given.lines_per_frame, "--lines-per-frame")):
         if refused is not None:
@@ -153,7 +162,7 @@ def fastmri_to_stream(
                 read_text(dataset(file, "ismrmrd_header", path, ()), path, MAX_XML_BYTES), str(path)
             )
         beside = read_beside(file, path)
-        return _write(kspace, encoding, beside, path, Path(target), given, progress)
+        return _write(kspace, encoding, beside, path, Path(target), given, progress, overwrite)
 
 
 def is_fastmri(path: str | Path) -> bool:
@@ -198,6 +207,7 @@ def _write(
     target: Path,
     given: Given,
     progress: Progress | None,
+    overwrite: bool,
 ) -> Imported:
     frames, samples, ny = kspace.shape[0], kspace.shape[-2], kspace.shape[-1]
     coils = 1 if kspace.ndim == 3 else kspace.shape[1]
@@ -214,8 +224,8 @@ def _write(
     count = frames * ny
     ky, frame, t_ns = _columns(header, frames, beside, path)
     kept = beside if beside is not None and beside.lines == count else None
-    provenance = None if kept is None else kept.provenance
-    with StreamWriter(target, header, count, provenance, None if kept is None else kept.truth) as writer:
+    provenance, truth = (None, None) if kept is None else (kept.provenance, kept.truth)
+    with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         for number in range(frames):
             with guarded(path):
                 grid = kspace[number].reshape(coils, samples, ny)

@@ -25,8 +25,8 @@ from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
-from mrsim.stream.storage import StreamWriter
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
+from mrsim.stream.storage import StreamWriter, check_new_stream
 
 ASSUMED_FLIP_RAD = math.radians(20.0)
 
@@ -91,7 +91,12 @@ class _Plan:
 
 
 def mrd_to_stream(
-    source: str | Path, target: str | Path, given: Given | None = None, progress: Progress | None = None
+    source: str | Path,
+    target: str | Path,
+    given: Given | None = None,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Imported:
     """Write the lines of an MRD file as a stream, in bounded memory.
 
@@ -100,11 +105,13 @@ def mrd_to_stream(
     source
         The file.
     target
-        Folder of the stream; an earlier stream there is replaced.
+        Folder of the stream.
     given
         What the file leaves out.
     progress
         Told the lines done and the total.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Returns
     -------
@@ -118,13 +125,14 @@ def mrd_to_stream(
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
     """
+    check_new_stream(target, overwrite=overwrite)
     path, given = Path(source), given or Given()
     with opened(path) as file:
         found = open_mrd(file, path)
         beside = read_beside(file, path)
         plan = _plan(found, given)
         beside = _fitting(beside, plan, found)
-        return _write(found, plan, beside, Path(target), given, progress)
+        return _write(found, plan, beside, Path(target), given, progress, overwrite)
 
 
 def _plan(found: MrdSource, given: Given) -> _Plan:
@@ -253,6 +261,7 @@ def _write(
     target: Path,
     given: Given,
     progress: Progress | None,
+    overwrite: bool,
 ) -> Imported:
     header, count = plan.header, len(plan.readouts)
     matrix = None
@@ -268,7 +277,7 @@ def _write(
     provenance = None if beside is None else beside.provenance
     truth = None if beside is None else beside.truth
     _check_narrow(plan.lines, found.path)
-    with StreamWriter(target, header, count, provenance, truth) as writer:
+    with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         item = header.coils * int(found.heads["number_of_samples"][plan.readouts[0]]) * 8
         for start, stop in blocks(count, item):
             samples = crop_oversampling(found.samples(plan.readouts[start:stop]), header.matrix[1])

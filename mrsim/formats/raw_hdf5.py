@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.files.reading import open_file
 from mrsim.formats.hdf5 import BLOCK_BYTES, guarded
 
 PLACE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
@@ -60,7 +61,7 @@ def raw_rows(found: Any, path: Path, size: int) -> Iterator[tuple[int, NDArray[n
 
 def _chunked(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     (step,) = found.chunks
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for start in range(0, count, step):
             with guarded(path):
                 info = found.id.get_chunk_info_by_coord((start,))
@@ -75,7 +76,7 @@ def _contiguous(found: Any, path: Path, size: int, count: int) -> Iterator[tuple
     if offset is None:
         raise InputError(f"{path}: {found.name}: it was never written, or is kept in a way that is not read")
     step = max(1, BLOCK_BYTES // size)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(offset)
         for start in range(0, count, step):
             yield start, _rows(file, min(step, count - start), size, f"{path}: {found.name}: row {start}")

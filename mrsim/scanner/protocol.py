@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mrsim.errors import InputError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")

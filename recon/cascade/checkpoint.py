@@ -7,9 +7,6 @@ the command that makes them again.
 from __future__ import annotations
 
 import json
-import os
-import uuid
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +18,10 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import parse_json
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_arrays
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -81,9 +82,7 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     InputError
         If the folder does not exist, or a weight is too large for half precision.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; make it first")
+    check_target(path)
     record = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -100,14 +99,8 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
             raise InputError(f"{path}: array {large[0]!r} is too large for half precision; leave --half out")
     for name in arrays if half else HALVED & arrays.keys():
         arrays[name] = arrays[name].astype(np.float16)
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            text = np.array(json.dumps(record, allow_nan=False))
-            np.savez_compressed(file, allow_pickle=False, **{RECORD: text, **arrays})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = np.array(json.dumps(record, allow_nan=False))
+    write_arrays(path, {RECORD: text, **arrays}, compressed=True)
 
 
 def stored_arrays(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -162,19 +155,10 @@ def load(name: str | Path) -> Checkpoint:
         If the file is not one of ours, is damaged, or its arrays do not fit its configuration.
     """
     path = find(name)
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not weights of a cascade")
-    try:
-        with zipfile.ZipFile(path) as archive:  # a small archive may claim to unfold into a huge one
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise InputError(f"{path}: unfolds to more than {MAX_BYTES} bytes: not weights of a cascade")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        record = json.loads(str(arrays.pop(RECORD)))
-    except KeyError:
-        raise InputError(f"{path}: it holds no record: not weights of a cascade") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, RecursionError, NotImplementedError) as error:
-        raise InputError(f"{path}: damaged, or not an .npz of arrays: {error}") from None
+    arrays = read_arrays(path, MAX_BYTES, "weights of a cascade")
+    if RECORD not in arrays:
+        raise InputError(f"{path}: it holds no record: not weights of a cascade")
+    record = parse_json(str(arrays.pop(RECORD)), f"{path}: {RECORD}")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
     if record.get("version") != FORMAT_VERSION:

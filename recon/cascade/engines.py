@@ -20,10 +20,8 @@ import contextlib
 import copy
 import json
 import math
-import os
 import platform
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +33,8 @@ from torch import Tensor, nn
 
 from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import InputError
+from mrsim.files.reading import read_json
+from mrsim.files.writing import write_json
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, ConvolutionBlock
@@ -153,10 +153,8 @@ def _choices_file() -> Path:
 
 def _read_choices() -> dict[str, str]:
     try:
-        if _choices_file().stat().st_size > MAX_CHOICES_BYTES:
-            return {}
-        read = json.loads(_choices_file().read_text())
-    except (OSError, ValueError):
+        read = read_json(_choices_file(), MAX_CHOICES_BYTES)
+    except (OSError, InputError):
         return {}
     if not isinstance(read, dict):
         return {}
@@ -164,12 +162,11 @@ def _read_choices() -> dict[str, str]:
 
 
 def _write_choices(choices: dict[str, str]) -> None:
-    with contextlib.suppress(OSError):  # a home that cannot be written to only costs time
+    # A home that cannot be written to only costs time.
+    with contextlib.suppress(OSError, InputError):
         path = _choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-        partial.write_text(json.dumps(choices, indent=1))
-        os.replace(partial, path)
+        write_json(path, choices)
 
 
 def _processor() -> str:

@@ -8,7 +8,6 @@ likes better. It needs numpy and torch alone.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from torch.utils.data import Dataset
 from torch.utils.data import Sampler as IndexSampler
 
 from mrsim.errors import InputError
+from mrsim.files.reading import read_json
 from mrsim.sampling import Sampler
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
 from recon.data.undersampled import pattern_of, row_mask
 
 PARTS = ("train", "validation", "test")
@@ -243,17 +242,15 @@ def _read(folder: Path) -> tuple[str, list[dict[str, Any]]]:
         raise InputError(
             f"{folder}: not a whole dataset: it has no manifest.json; make it with `mrsim dataset`"
         )
-    if file.stat().st_size > MAX_MANIFEST_BYTES:
-        raise InputError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a dataset's manifest")
+    manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
         items = [dict(item) for item in manifest["items"]]
         for item in items:
             path = Path(item["path"])
             if path.is_absolute() or ".." in path.parts or item["part"] not in PARTS:
                 raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
         return str(manifest["hash"]), items
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None

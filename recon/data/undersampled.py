@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mrsim.errors import InputError
 from mrsim.sampling import Sampler
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.cascade.network import CascadeConfig
 from recon.data.examples import MIN_FRAMES, Examples
 from recon.fourier import to_image

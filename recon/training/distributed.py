@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from mrsim.errors import InputError, MrsimError
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.files.targets import check_target
+from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.checkpoint import save
 from recon.cascade.inputs import CascadeInputs
@@ -137,8 +137,9 @@ def _train(args: argparse.Namespace) -> None:
     if not 0 < args.wait_s <= MAX_WAIT_S:
         raise InputError(f"--wait-s {args.wait_s:g}: expected seconds, above 0 to {MAX_WAIT_S:g}")
     output = Path(args.output)
-    if output.suffix != ".npz" or not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: expected a file name that ends in .npz, in a folder that exists")
+    state = output.with_name(f"{output.stem}.training")
+    check_target(output, ".npz")
+    check_target(state)
     streams = [stream for path in args.data for stream in _streams(Path(path))]
     for stream in streams:
         stream.check_finite()
@@ -151,7 +152,6 @@ def _train(args: argparse.Namespace) -> None:
     plan = TrainingPlan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
     if together:
         join_group("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
-    state = output.with_name(f"{output.stem}.training")
     try:
         checkpoint = train(
             streams,

@@ -8,9 +8,6 @@ that decides the result; another training refuses it.
 from __future__ import annotations
 
 import json
-import os
-import uuid
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,9 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import parse_json
+from mrsim.files.writing import write_arrays
 from recon.cascade.checkpoint import loaded_arrays, stored_arrays
 from recon.cascade.network import Cascade
 
@@ -90,15 +90,8 @@ def save_state(
     arrays |= {f"best/{k}": v for k, v in stored_arrays(best).items()}
     for number, state in optimiser.state_dict()["state"].items():
         arrays |= {f"adam/{number}/{key}": value for key, value in state.items()}
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            text = np.array(json.dumps(record, allow_nan=False))
-            values = {key: value.detach().cpu().numpy() for key, value in arrays.items()}
-            np.savez(file, allow_pickle=False, **{RECORD: text, **values})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = np.array(json.dumps(record, allow_nan=False))
+    write_arrays(path, {RECORD: text} | {key: value.detach().cpu().numpy() for key, value in arrays.items()})
 
 
 def load_state(
@@ -126,22 +119,22 @@ def load_state(
         If the file is damaged, or belongs to another training.
     """
     remedy = "remove it, or give --restart, to train from the start"
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES} bytes: not the state of a training; {remedy}")
+    found = read_arrays(path, MAX_BYTES, "the state of a training", remedy=remedy)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            record = json.loads(str(archive[RECORD]))
-            if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
-                raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
-            if record["digest"] != digest:
-                raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
-            arrays = {key: torch.from_numpy(archive[key]) for key in archive.files if key != RECORD}
+        record = parse_json(str(found.pop(RECORD)), f"{path}: {RECORD}")
+        if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
+            raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
+        if record["digest"] != digest:
+            raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
+        arrays = {key: torch.from_numpy(array) for key, array in found.items()}
         values = record["position"]
         position = TrainingPosition(
             **values | {"best": float("inf") if values["best"] is None else values["best"]}
         )
         cascade.load_state_dict(loaded_arrays(_under("now/", arrays)))
-    except (KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
     moments: dict[int, dict[str, Tensor]] = {}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import mrsim
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of

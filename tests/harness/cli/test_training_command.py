@@ -17,7 +17,7 @@ from harness.cli.main import main
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
 from mrsim.scanner.oracle import truth_of
-from mrsim.stream.storage import load
+from mrsim.stream import load
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.checkpoint import save
 

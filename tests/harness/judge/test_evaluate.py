@@ -17,9 +17,9 @@ from harness.judge.evaluate import evaluate
 from harness.judge.result import Result
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
-from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.stream.stream import Readout, Stream
+from mrsim.files.writing import write_json
+from mrsim.stream import Readout, Stream
 from recon.protocol import Image, Reconstructor
 from tests.harness.synthetic import Blank, Drawn, make_header, make_stream, moving_stream
 
@@ -166,7 +166,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         with pytest.raises((ValueError, TypeError)):
             write_json(file, bad)
     assert json.loads(file.read_text()) == {"a": 1}
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="no such folder"):
         write_json(tmp_path / "no" / "report.json", {})
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
+from mrsim.stream import load, save
 from recon.data.dataset import MAX_OPEN, FrameDataset, ShuffledFrames, Undersampling
 from tests.harness.synthetic import make_header, make_stream
 
@@ -191,6 +191,6 @@ def test_what_cannot_be_read_is_told(folder: Path, tmp_path: Path) -> None:
 
 def test_items_of_several_shapes_are_not_mixed(folder: Path) -> None:
     other = dataclasses.replace(make_header(8), coils=2)
-    save(make_stream(32, 9, other), folder / "train" / "train-d.stream")
+    save(make_stream(32, 9, other), folder / "train" / "train-d.stream", overwrite=True)
     with pytest.raises(InputError, match="train-d has 2 coils"):
         FrameDataset(folder, "train")
