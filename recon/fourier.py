@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mrsim.stream import fourier
+
 Array = TypeVar("Array", torch.Tensor, NDArray[np.complex64])
 Axes = tuple[int, ...]
 
@@ -74,16 +76,15 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
             return cast(Array, torch.fft.fftshift(moved, axes))
         signs, turned = _torch_signs(lengths, axes)
         return cast(Array, function(values * signs, dim=axes, norm="ortho") * turned)
-    in_numpy = np.fft.ifftn if inverse else np.fft.fftn
     if any(length % 2 for length in lengths):
-        shifted = in_numpy(np.fft.ifftshift(values, axes), None, axes, "ortho")
-        return cast(Array, np.fft.fftshift(shifted, axes))
+        return fourier.to_image(values, axes) if inverse else fourier.to_kspace(values, axes)
     plus, turned_plus = _signs(lengths, axes)
     if len(axes) == 1:  # the one-dimensional call has half the overhead, which counts for a single line
         one = np.fft.ifft if inverse else np.fft.fft
         out = one(values * plus, None, axes[0], "ortho")
     else:
-        out = in_numpy(values * plus, None, axes, "ortho")
+        several = np.fft.ifftn if inverse else np.fft.fftn
+        out = several(values * plus, None, axes, "ortho")
     out *= turned_plus
     return cast(Array, out)
 
