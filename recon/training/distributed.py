@@ -34,7 +34,7 @@ from recon.data.examples import whole
 from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
 from recon.training.rendezvous import join_group
 from recon.training.run import TrainingRun, squared_error
-from recon.training.train import train
+from recon.training.train import train_cascade
 
 MAX_WAIT_S = 86_400.0
 
@@ -153,7 +153,7 @@ def _train(args: argparse.Namespace) -> None:
     if together:
         join_group("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
     try:
-        checkpoint = train(
+        checkpoint = train_cascade(
             streams,
             config,
             plan,

@@ -49,7 +49,7 @@ class Stage:
             raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingPlan:
     """Say how to train.
 
@@ -111,8 +111,8 @@ class TrainingPlan:
             raise InputError(f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}")
         if self.undersample > 1 and self.target_instant != "centre":
             raise InputError(
-                f"training: target instant {self.target_instant!r}: an image of all lines of a frame shows "
-                "its centre; give --target-instant centre with --undersample"
+                f"training: target instant {self.target_instant!r}: a frame's whole image shows its "
+                "centre; give --target-instant centre with --undersample"
             )
         if self.precision not in PRECISIONS:
             raise InputError(f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}")

@@ -37,7 +37,7 @@ COILS_DIFFER = 0.1
 """Relative difference from which on the sensitivities of two scans are not those of the same coils."""
 
 
-def train(
+def train_cascade(
     streams: Sequence[Stream],
     config: CascadeConfig,
     plan: TrainingPlan | None = None,

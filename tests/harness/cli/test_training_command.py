@@ -151,8 +151,8 @@ def test_a_redrawn_scan_has_other_lines_of_the_same_anatomy(scan):
 def test_what_cannot_be_trained_is_refused(scan, tmp_path, capsys):
     out = str(tmp_path / "w.npz")
     cases = [
-        (["--stages", "fine,coarse"], "--stages"),
-        (["--until-s", "99"], "--until-s"),
+        (["--stages", "fine,coarse"], "stages = 'fine,coarse'"),
+        (["--until-s", "99"], "until 99.0 s"),
         (["--target-instant", "soon"], "target instant"),
         (["--redraw", "65"], "redraw"),
         (["--config", "depth=3"], "depth"),
