@@ -1,9 +1,9 @@
-"""A dataset's folder as examples for training: mapped, picked by frame or by stream, undersampled on the way.
+"""A dataset's folder as examples for training: mapped from disk, by frame or stream, undersampled on demand.
 
-`FrameDataset` is a `torch.utils.data.Dataset` of single frames. It opens streams as they are asked for and
-keeps few of them, so that a worker of a `DataLoader` holds little, and it may be given to a
+`FrameDataset` is a `torch.utils.data.Dataset` of single frames. It opens streams on demand and keeps
+few of them open, so that a worker of a `DataLoader` needs little memory. It works with a
 `DistributedSampler`. `ShuffledFrames` orders the frames: each by itself, or stream after stream, which a disk
-likes better. It needs numpy and torch alone.
+reads faster. It needs numpy and torch alone.
 """
 
 from __future__ import annotations
