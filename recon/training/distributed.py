@@ -64,10 +64,10 @@ class DistributedRun(TrainingRun):
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self._parallel(part)
         error = squared_error(shown, wanted)
-        learnt = error / self._hardness(part, wanted) if self._plan.balanced else error
+        objective = error / self._hardness(part, wanted) if self._plan.balanced else error
         optimiser.zero_grad()
         # The gradients are averaged over the processes: times their number, it is the mean over the batch.
-        torch.autograd.backward(learnt.sum() * (processes / count))
+        torch.autograd.backward(objective.sum() * (processes / count))
         optimiser.step()
         loss = error.detach().sum()
         dist.all_reduce(loss)

@@ -185,9 +185,9 @@ class TrainingRun:
             shown = self.cascade(inputs)
         error = squared_error(shown, target)
         loss = error.mean()
-        learnt = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
+        objective = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
         optimiser.zero_grad()
-        torch.autograd.backward(learnt)
+        torch.autograd.backward(objective)
         optimiser.step()
         return float(loss.detach()) * self._relative
 
