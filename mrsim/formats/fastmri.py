@@ -29,6 +29,7 @@ from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
 from mrsim.stream import Header, Stream
+from mrsim.stream.fourier import to_image
 from mrsim.stream.header import MAX_COILS, MAX_MATRIX, ky_range
 from mrsim.stream.storage import StreamWriter, check_new_stream
 
@@ -106,9 +107,7 @@ def _gridded(stream: Stream, frame: int) -> NDArray[np.complex64]:
 
 
 def _combined(grid: NDArray[np.complex64]) -> NDArray[np.float32]:
-    axes = (-2, -1)
-    image = np.fft.ifft2(np.fft.ifftshift(grid.astype(np.complex128), axes=axes), norm="ortho")
-    magnitude = np.sqrt(np.sum(np.abs(np.fft.fftshift(image, axes=axes)) ** 2, axis=0))
+    magnitude = np.sqrt(np.sum(np.abs(to_image(grid.astype(np.complex128))) ** 2, axis=0))
     out: NDArray[np.float32] = magnitude.astype(np.float32)
     return out
 

@@ -181,8 +181,19 @@ def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_rea
     command = ["simulate", "quasar", "-o", str(scan), "--frames", "12", "--matrix", "32", "32"]
     assert main([*command, "--acceleration", "1", "--sampler", "full"]) == 0
     capsys.readouterr()
-    options = ["train", str(scan), "--network", "seed", *SMALL[2:], "--epochs", "2", "1", "--columns", "8"]
-    options += ["--undersample", "4", "--precision", "bfloat16"]
+    options = [
+        "train",
+        str(scan),
+        "--network",
+        "dietz2019",
+        *SMALL[2:],
+        "--epochs",
+        "2",
+        "1",
+        "--columns",
+        "8",
+    ]
+    options += ["--columns", "8", "--undersample", "4", "--precision", "bfloat16"]
     for name, more in (("whole", []), ("half", ["--half"])):
         out = ["-o", str(tmp_path / f"{name}.npz"), "--target-instant", "centre"]
         assert main([*options, *out, *more]) == 0

@@ -144,7 +144,7 @@ def test_what_cannot_be_undersampled_is_refused():
             dataclasses.replace(PLAN, undersample=bad)
     for start, memory in (("mean", ""), ("zero-filled", "view-shared")):
         config = dataclasses.replace(PLAIN, start=start, memory=memory)
-        with pytest.raises(InputError, match="--network seed"):
+        with pytest.raises(InputError, match="--network dietz2019"):
             train_cascade([full_stream()], config, PLAN)
     with pytest.raises(InputError, match="--redraw"):
         train_cascade([full_stream()], PLAIN, PLAN, redraw=lambda epoch: [full_stream()])
