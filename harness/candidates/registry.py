@@ -142,11 +142,11 @@ def _tgrappa(_: str) -> Builder:
 
 
 def _low_rank_sparse(argument: str) -> Builder:
-    from recon.classical.low_rank import LowRankSparse, Separation
+    from recon.classical.low_rank import Decomposition, LowRankSparse
 
     numbers = _numbers("low-rank-sparse", argument, float, float, int)
     given = zip(("low_rank", "sparse", "iterations"), numbers, strict=True)
-    how = Separation(**{key: value for key, value in given if value is not None})
+    how = Decomposition(**{key: value for key, value in given if value is not None})
     return _checked(lambda: LowRankSparse(how))
 
 

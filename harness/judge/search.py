@@ -111,9 +111,9 @@ class Peak(Summarised):
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "candidate": self.candidate,
-            "TR_ms": None if self.tr_ns is None else self.tr_ns / 1e6,
+            "tr_ms": None if self.tr_ns is None else self.tr_ns / 1e6,
             "trials": [
-                {"TR_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
+                {"tr_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
                 for t in self.trials
             ],
         }

@@ -144,8 +144,8 @@ def phantom_stream(
         If there is no such phantom, or a value is out of its range.
     """
     from mrsim.anatomy.phantom import load_phantom
+    from mrsim.scanner.acquisition import scan
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.scan import scan
 
     protocol = ScanProtocol(matrix=matrix, acceleration=acceleration, coils=coils)
     return scan(load_phantom(phantom), protocol, seed=seed, frames=frames)

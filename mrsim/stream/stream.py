@@ -6,6 +6,7 @@ Columns, not objects: `Stream` holds one array per quantity, and iterating yield
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,6 +124,27 @@ class Stream(Summarised):
             )
         cut = {name: getattr(self, name)[:lines] for name in self.COLUMNS}
         return dataclasses.replace(self, truth=truth, **cut)
+
+    def until(self, seconds: float) -> Stream:
+        """Return the whole frames that end before a time, as views.
+
+        Parameters
+        ----------
+        seconds
+            Time from the start of the scan.
+
+        Raises
+        ------
+        InputError
+            If no whole frame ends before it, or the scan is shorter.
+        """
+        frames = int(seconds * 1e9 // self.header.frame_ns) if math.isfinite(seconds) else 0
+        if not 1 <= frames <= self.frames:
+            length = self.frames * self.header.frame_ns / 1e9
+            raise InputError(
+                f"until {seconds} s: {self.path or 'the stream'} holds {length:.1f} s; expected a part of it"
+            )
+        return self.first_frames(frames)
 
     def check_finite(self) -> None:
         """Raise an error that names the first line with a sample that is not a number.

@@ -175,7 +175,7 @@ def test_scenarios_from_the_command_line(folder: Path, capsys: pytest.CaptureFix
     assert main(argv) == 0
     assert "the shortest TR that holds is" in capsys.readouterr().out
     told = json.loads((folder / "p.json").read_text())
-    assert 0 < told["TR_ms"] < 4
+    assert 0 < told["tr_ms"] < 4
     assert main(["replay", *QUICK, "--policy", "latest", "--claim", "0.9"]) == 0
     assert main([*argv[:-2], "--samples", "t.npz"]) == 2
 
