@@ -14,8 +14,8 @@ from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import frames_of, scan, scan_to
 from mrsim.spins.body import FieldMap
 from mrsim.spins.scan import scan_isochromats
-from mrsim.stream.storage import check_new_stream, load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
+from mrsim.stream.storage import check_new_stream
 
 ENGINES = ("analytic", "isochromats")
 COMBINATIONS = ("none", "prewhiten", "sense")

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError, MissingExtraError, MrsimError
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from recon.exported import load_program
 from recon.fourier import to_image
 from recon.protocol import Emit, FrameAdapter

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 
 MEAN_VISITS = 32

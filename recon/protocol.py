@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 MAX_AHEAD_MS = 2_000
 _FORM = re.compile(r"last\+(\d{1,4}(?:\.\d{1,6})?)")

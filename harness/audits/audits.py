@@ -30,7 +30,7 @@ from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 from recon.protocol import Builder, Reconstructor
 
 SCHEMA = "mrsim-audit/1"

@@ -21,7 +21,7 @@ import numpy as np
 from harness.realtime.faults import parse_faults
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image, Reconstructor
 
 DEFAULT_LIMIT_S = 30.0

@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emit, FrameAdapter, Image, Reconstructor
 
 PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
@@ -92,7 +92,7 @@ def _view_sharing(_: str) -> Builder:
 
 
 def _nearest_frame(path: str) -> Builder:
-    from mrsim.stream.storage import load
+    from mrsim.stream import load
     from recon.classical.zero_filled import NearestFrame
 
     training = load(path)

@@ -10,7 +10,7 @@ from harness.console import print_table
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 
 def phantoms(args: argparse.Namespace) -> int:
@@ -55,6 +55,13 @@ def replay(args: argparse.Namespace) -> int:
     from harness.cli.session import play
 
     return play(args, load(args.stream))
+
+
+def check(args: argparse.Namespace) -> int:
+    """Replay and audit a candidate on every stream; 0 only if it passed all."""
+    from harness.cli.check import run
+
+    return run(args)
 
 
 def report(args: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
-from mrsim.stream.storage import check_new_stream, load
+from mrsim.stream import load
+from mrsim.stream.storage import check_new_stream
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
 LAYOUTS = ("mrd", "fastmri")

@@ -24,8 +24,8 @@ from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
 from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import check_new_stream, load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
+from mrsim.stream.storage import check_new_stream
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"

@@ -17,7 +17,7 @@ from harness.realtime import environment
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
 from harness.realtime.host import HostLog, compare, look, probe
 from harness.realtime.replay import replay
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 
 WAKES = samples_needed(0.99)
 EXTRAS = {"cli": "rich", "report": "matplotlib", "eval": "skimage"}

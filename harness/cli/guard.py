@@ -13,7 +13,7 @@ from harness.console import print_table, progress
 from harness.measure.exact_statistics import nearest_rank
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 
 def run(args: argparse.Namespace) -> int:

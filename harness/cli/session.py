@@ -18,7 +18,7 @@ from harness.judge.repetitions import Repetitions
 from harness.judge.result import Result
 from harness.judge.search import Peak, ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
-from harness.realtime.clock import Clock, RealClock, VirtualClock
+from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
@@ -30,7 +30,7 @@ from harness.realtime.sliding import slide, warmup_of
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 if TYPE_CHECKING:
@@ -100,11 +100,6 @@ class Options:
         )
 
 
-def make_clock(name: str) -> Clock:
-    """Return a fresh clock, "real" or "virtual"."""
-    return RealClock() if name == "real" else VirtualClock()
-
-
 def play(args: argparse.Namespace, stream: Stream) -> int:
     """Replay a stream into a candidate as the options say, show the verdict and return the exit code.
 
@@ -126,7 +121,7 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
         stream = _slid(args, stream)
     if options.faults:
         return _faulty(args, stream, options)
-    results = [_once(args, stream, options, number) for number in range(options.repeat)]
+    results = replayed(args, stream, options)
     exact = args.scenario == "lockstep" or bool(options.services)
     session = Repetitions(tuple(results), exact)
     verdict = _publish(args, stream, session.to_json(), session.verdict, results[0])
@@ -142,7 +137,7 @@ def _publish(
 ) -> Verdict:
     """Audit where that is asked for, write the JSON and the page, and return the verdict on all of it."""
     if args.audit:
-        found = _audited(args, stream)
+        found = audited(args, stream)
         told = {**told, "audit": found.to_json()}
         if found.broken:
             verdict = Verdict(Outcome.INVALID, f"audit {found.verdict.reason}")
@@ -157,6 +152,11 @@ def _publish(
     return verdict
 
 
+def replayed(args: argparse.Namespace, stream: Stream, options: Options) -> list[Result]:
+    """Replay a stream as often as the options say, each time into a fresh candidate."""
+    return [_once(args, stream, options, number) for number in range(options.repeat)]
+
+
 def _once(
     args: argparse.Namespace,
     stream: Stream,
@@ -169,7 +169,7 @@ def _once(
         stream,
         options.candidate,
         options.build,
-        clock=make_clock(args.clock),
+        clock=RealClock() if args.clock == "real" else VirtualClock(),
         service=services[number % len(services)] if services else None,
         frames=args.frames,
         claim=args.claim,
@@ -209,7 +209,7 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     service = options.services[0] if options.services else None
 
     def pace() -> Pace:
-        return Pace.of("find-peak", make_clock(args.clock), service)
+        return Pace.of("find-peak", RealClock() if args.clock == "real" else VirtualClock(), service)
 
     if args.over == "stride":
         return _shortest_stride(args, find_stride(played, options.build, pace, claim, options.policy), played)
@@ -404,7 +404,7 @@ def audit(args: argparse.Namespace, stream: Stream | None) -> int:
         If the candidate or the stream is wrong.
     """
     check_target(args.json)
-    report = _audited(args, stream)
+    report = audited(args, stream)
     if args.json:
         write_json(args.json, report.to_json())
     rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
@@ -412,7 +412,8 @@ def audit(args: argparse.Namespace, stream: Stream | None) -> int:
     return _end(report.verdict)
 
 
-def _audited(args: argparse.Namespace, stream: Stream | None) -> AuditReport:
+def audited(args: argparse.Namespace, stream: Stream | None) -> AuditReport:
+    """Audit a candidate on a stream, or on the audit's own scan."""
     from harness.audits.audits import audit_candidate, default_stream
 
     build: Callable[[], Any] = candidate_builder(args.candidate, args.isolate, args.limit_s, (), args.seed)

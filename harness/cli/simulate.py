@@ -12,8 +12,8 @@ from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import scratch_folder
-from mrsim.stream.storage import check_new_stream, load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
+from mrsim.stream.storage import check_new_stream
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom

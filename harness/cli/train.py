@@ -17,8 +17,7 @@ from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_text
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream, load
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.network import CascadeConfig, named_config
@@ -56,22 +55,31 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         device=args.device,
         seed=args.seed,
+        undersample=args.undersample,
     )
     if args.restart:
         state.unlink(missing_ok=True)
     resumed = state.is_file()
     redraw = Redraw(streams, args.redraw, args.seed) if args.redraw else None
-    wanted = _targets(streams, args.target_instant)
+    wanted = None if plan.undersample > 1 else _targets(streams, args.target_instant)
+    epochs: set[float] = set()
 
     def ended(stage: Stage, checkpoint: Checkpoint) -> None:
         if args.keep_stages and stage != plan.stages[-1]:
-            save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint)
+            save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint, args.half)
 
     with progress(f"training {args.network}") as report:
 
         def step(now: Progress) -> None:
             told = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
             report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
+            if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in epochs:
+                epochs.add(now.validation)  # a log of a long training gets a line an epoch
+                print(
+                    f"step {now.done} of {now.total}: {told}, {_time(now.left_s)} left",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
         checkpoint = train(
             streams,
@@ -86,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             progress=step,
             stage_end=ended,
         )
-    save(output, checkpoint)
+    save(output, checkpoint, args.half)
     if args.log is not None:
         _write_log(Path(args.log), checkpoint.record["losses"])
     state.unlink(missing_ok=True)

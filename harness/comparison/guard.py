@@ -25,7 +25,7 @@ from harness.measure.bootstrap import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.seeds import child
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"
@@ -149,8 +149,7 @@ def guard(
     InputError
         If a value is out of its range, the scan is too short, or a candidate refuses it.
     """
-    if not 1 < factor <= 100:
-        raise InputError(f"--factor {factor}: expected a ratio above 1, up to 100")
+    check_factor(factor)
     if not 1 <= images <= MAX_IMAGES:
         raise InputError(f"--images {images}: expected 1 to {MAX_IMAGES} pairs")
     if not 0 < limit_s <= 86_400:
@@ -174,6 +173,19 @@ def guard(
     return Guarded(
         *names, factor, pairs[:, 0], pairs[:, 1], ratio, low, high, failed, blames_new, seed
     )  # fmt: skip
+
+
+def check_factor(factor: float, option: str = "--factor") -> float:
+    """Return the ratio that new may have at most, if it is above 1 and at most 100.
+
+    Raises
+    ------
+    InputError
+        If it is anything else; the message names the option.
+    """
+    if not 1 < factor <= 100:
+        raise InputError(f"{option} {factor}: expected a ratio above 1, up to 100")
+    return factor
 
 
 def ratio_of(

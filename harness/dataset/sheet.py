@@ -11,7 +11,7 @@ import numpy as np
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
 from mrsim.files.writing import whole_file, write_text
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 MAX_PICTURES = 36
 _COLUMNS = 6

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.reception.noise import LineNoise
+from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
-from mrsim.scanner.sampling import Sampler
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.target_instant import offset_ns
 
 MAX_REDRAWS = 64

@@ -28,8 +28,7 @@ from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import open_file, read_json
 from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, save
 from recon.cascade import checkpoint
 from recon.classical.zero_filled import NearestFrame
 from recon.protocol import Builder

@@ -21,8 +21,7 @@ from harness.experiment.variants import changed
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream, Truth
+from mrsim.stream import Stream, Truth, load
 
 TRUTH_SNR = 20.0
 """Target SNR of the scans that store the truth."""

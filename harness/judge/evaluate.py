@@ -22,7 +22,7 @@ from harness.realtime.schedule import Policy
 from harness.realtime.service import MeasuredService, ServiceModel
 from harness.wire.transfer import Transfer
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 # How much of the scan the null reconstructor is shown on the real clock, nanoseconds.

@@ -16,7 +16,7 @@ from harness.judge.verdict import Outcome, Verdict
 from harness.measure.lag import Lag
 from mrsim.errors import InputError
 from mrsim.files.toml import read_toml
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 MAX_FILE_BYTES = 1 << 16
 MAX_MS = 1e6

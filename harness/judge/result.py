@@ -21,7 +21,7 @@ from harness.realtime.host import HostLog
 from harness.realtime.run import Fate, Run
 from harness.realtime.scenarios import lines_per_second
 from harness.wire.transfer import Transfer
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 SCHEMA = "mrsim-replay/1"
 

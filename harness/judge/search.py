@@ -15,7 +15,7 @@ from harness.realtime.replay import replay
 from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy
 from harness.realtime.sliding import slide, warmup_of
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 MIN_TR_NS, MAX_TR_NS = 1_000, 10**11

@@ -18,7 +18,7 @@ from harness.realtime.run import Run
 from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService, MeasuredService, ServiceModel
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 SCENARIOS = ("constant-stream", "burst", "find-peak", "lockstep")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.realtime.schedule import MAX_WARMUP
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 
 def slide(stream: Stream, stride: int) -> Stream:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.judge.result import Result
 from harness.measure.image_quality import Quality
 from harness.report.png import data_uri, error_palette, grey_palette, levels_of
-from mrsim.stream.stream import Header, Truth
+from mrsim.stream import Header, Truth
 
 MOST, LEAST = 30, 6
 MAX_SIDE = 256  # pixels; larger images are averaged down

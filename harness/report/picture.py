@@ -17,7 +17,7 @@ from harness.console import significant
 from harness.measure.image_quality import Quality
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.writing import whole_file
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.stream import Header, Stream, Truth
 
 COLOURS = ("#9aa0a6", "#e69f00", "#0072b2", "#d55e00")
 """Zero-filled, view sharing, nearest frame, cascade: apart for colour-blind eyes, too (Okabe and Ito)."""

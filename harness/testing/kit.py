@@ -7,7 +7,7 @@
         check(candidate)
 
 With pytest installed, the same is had without a line of code: `pytest --reconstructor python:mynet:build`
-(`harness.testing.plugin`, which also gives what is here as fixtures).
+(`pytest_mrsim`, which also gives what is here as fixtures).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 __all__ = [

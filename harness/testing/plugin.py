@@ -1,100 +1,145 @@
-"""The pytest plugin: `pytest --reconstructor python:mynet:build` tests a reconstructor in any project.
+"""The tests of `pytest --reconstructor CANDIDATE`: every check is one, and `--baseline` adds the guard.
 
-Every check is a test of its own; `--baseline` adds the latency guard. What `harness.testing.kit` offers
-comes as fixtures. Nothing of the bench is imported before it is asked for, so that others pay nothing for
-it.
+`pytest_mrsim` declares the options and registers `Checks` where one is given; nobody else loads this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from harness.audits.conformance import Candidate
-    from harness.comparison.guard import Guarded
-    from harness.judge.result import Result
-    from harness.realtime.clock import VirtualClock
-    from harness.realtime.feed import Feed
-    from mrsim.stream.stream import Stream
+from harness.audits.conformance import CHECKS, Candidate, NotConforming
+from harness.candidates.isolation import Isolated
+from harness.candidates.registry import builder
+from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
+from mrsim.errors import InputError, MrsimError
+from mrsim.seeds import MAX_SEED, check_seed
+from mrsim.stream import load
+from pytest_mrsim import shadowed
 
-Find = Callable[["Candidate"], None]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options."""
-    group = parser.getgroup("mrsim", "reconstructors of real-time MRI (mrsim)")
-    group.addoption(
-        "--reconstructor", action="append", default=[], metavar="CANDIDATE",
-        help="test this reconstructor, such as python:mynet:build or onnx:net.onnx; may be repeated",
-    )  # fmt: skip
-    group.addoption(
-        "--reconstructor-stream", metavar="DIR",
-        help="stream that it is tested on (default: random lines, 128 x 128 at 4x, one coil)",
-    )  # fmt: skip
-    group.addoption("--reconstructor-seed", type=int, default=0, metavar="N", help="seed of the checks (0)")
-    group.addoption(
-        "--baseline", metavar="CANDIDATE",
-        help="fail where the reconstructor takes longer than this one; both run in turns",
-    )  # fmt: skip
-    group.addoption(
-        "--guard-factor", type=float, default=1.15, metavar="F",
-        help="with --baseline: it may take this many times as long (1.15)",
-    )  # fmt: skip
+Find = Callable[[Candidate], None]
+PREFIX = "conformance["
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Add what goes with pytest-benchmark where that is there; refuse options that go nowhere."""
-    if config.getoption("baseline") and not config.getoption("reconstructor"):
-        raise pytest.UsageError("--baseline: of which reconstructor? add --reconstructor CANDIDATE")
-    if config.pluginmanager.hasplugin("benchmark"):
-        from harness.testing import plugin_benchmark
+class Checks:
+    """Hold what was asked for, and put it among what pytest collects.
 
-        config.pluginmanager.register(plugin_benchmark, "mrsim-benchmark")
+    Parameters
+    ----------
+    config
+        The options.
 
+    Raises
+    ------
+    pytest.UsageError
+        If a number is not one, or is out of its range.
+    """
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Append the checks of every reconstructor, early, so that -k and -m choose among them, too."""
-    for name in config.getoption("reconstructor"):
-        label = f"conformance[{name}]"
-        items.extend(Conformance.from_parent(session, name=label, nodeid=label).collect())
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
+        self.names = list(dict.fromkeys(option("reconstructor")))
+        self.stream_path: str | None = option("reconstructor_stream")
+        self.baseline: str | None = option("baseline")
+        self.seed = _seed(option("reconstructor_seed"))
+        self.factor = _factor(option("guard_factor"))
+        self.labels = [check.name.replace(" ", "-") for check in CHECKS]
+        if self.baseline:
+            self.labels.append(f"no-slower-than-{self.baseline}".replace(" ", "-"))
+        self._wanted = dict.fromkeys(self.names, self.labels)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Take the ids of checks from the arguments, which pytest would look for as files."""
+        config = session.config
+        ids = {arg: _own_id(arg, config) for arg in config.args}
+        if not any(ids.values()):
+            return
+        chosen: dict[str, list[str]] = {}
+        for arg, own in ids.items():
+            if own:
+                name, labels = self._named(arg, own)
+                chosen[name] = [
+                    label for label in self.labels if label in labels or label in chosen.get(name, ())
+                ]
+        self._wanted = {name: chosen[name] for name in self.names if name in chosen}
+        config.args = [arg for arg, own in ids.items() if not own]
+
+    def _named(self, arg: str, own: str) -> tuple[str, list[str]]:
+        """Return the candidate and the checks that an id stands for."""
+        for name in self.names:
+            head = f"{PREFIX}{name}]"
+            if own == head:
+                return name, self.labels
+            if own.startswith(f"{head}::"):
+                label = own.removeprefix(f"{head}::")
+                if label not in self.labels:
+                    raise pytest.UsageError(
+                        f"{arg}: {name} has no such check; --collect-only -q tells which there are"
+                    )
+                return name, [label]
+        raise pytest.UsageError(f"{arg}: no --reconstructor that is given is called so")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Append the checks of every reconstructor to the tests of the session."""
+        if isinstance(collector, Conformance):
+            collector.prepare()  # here: an error while it collects would be told as one of a test's file
+        report = yield
+        if report.failed and (wrong := shadowed()):
+            raise pytest.UsageError(wrong)  # in place of an import from a module of ours
+        if isinstance(collector, pytest.Session):
+            for name, labels in self._wanted.items():
+                label = f"{PREFIX}{name}]"
+                one = Conformance.from_parent(
+                    collector, name=label, nodeid=label, checks=self, candidate=name, labels=labels
+                )
+                report.result.append(one)
+        return report
+
+    def pytest_collection_finish(self) -> None:
+        """Refuse a module of the project that ours would hide from its tests."""
+        if wrong := shadowed():
+            raise pytest.UsageError(wrong)
 
 
 class Conformance(pytest.Collector):
     """Collect the checks of one reconstructor."""
 
-    def collect(self) -> Iterator[CheckItem]:
-        """Return a test for each check; nothing is built where there is none to run.
+    def __init__(self, *, checks: Checks, candidate: str, labels: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._checks, self._candidate, self._labels = checks, candidate, labels
+        self._found: list[tuple[str, Candidate, Find]] = []
+
+    def prepare(self) -> None:
+        """Build the candidate, once.
 
         Raises
         ------
         pytest.UsageError
             If there is no such candidate or stream.
         """
-        from harness.audits.conformance import CHECKS, Candidate
-        from harness.candidates.registry import builder
-        from mrsim.errors import MrsimError
-        from mrsim.stream.storage import load
-
-        option = self.config.getoption
-        name = self.name.removeprefix("conformance[").removesuffix("]")
+        if wrong := shadowed():
+            raise pytest.UsageError(wrong)
+        given = self._checks
         try:
-            path = option("reconstructor_stream")
-            stream = None if path is None else load(path)
-            candidate = Candidate(name, builder(name), stream, option("reconstructor_seed"))
-            checks: list[tuple[str, Find]] = [(check.name, check) for check in CHECKS]
-            if option("baseline"):
-                guarded = _no_slower(option("baseline"), option("guard_factor"))
-                checks.append((f"no slower than {option('baseline')}", guarded))
+            stream = None if given.stream_path is None else load(given.stream_path)
+            candidate = Candidate(self._candidate, builder(self._candidate), stream, given.seed)
+            checks: list[Find] = list(CHECKS)
+            if given.baseline:
+                checks.append(_no_slower(given.baseline, given.factor))
         except MrsimError as error:
             raise pytest.UsageError(str(error)) from None
-        for called, check in checks:
-            label = called.replace(" ", "-")
+        pairs = zip(given.labels, checks, strict=True)
+        self._found = [(label, candidate, check) for label, check in pairs if label in self._labels]
+
+    def collect(self) -> Iterator[CheckItem]:
+        """Return a test for each check."""
+        for label, candidate, check in self._found:
             yield CheckItem.from_parent(self, name=label, candidate=candidate, check=check)
 
 
@@ -111,8 +156,6 @@ class CheckItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return one line for what a candidate does wrong; a traceback for what we do."""
-        from harness.audits.conformance import NotConforming
-
         if isinstance(excinfo.value, NotConforming):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -122,13 +165,39 @@ class CheckItem(pytest.Item):
         return self.path, None, f"{self.parent.name if self.parent else ''} {self.name}"
 
 
-def _no_slower(baseline: str, factor: float) -> Find:
-    from harness.audits.conformance import NotConforming
-    from harness.candidates.isolation import Isolated
-    from harness.candidates.registry import builder
-    from harness.comparison.guard import guard, refuse_shared_helpers
-    from mrsim.errors import InputError
+def _own_id(arg: str, config: pytest.Config) -> str | None:
+    """Return the id of a check that an argument is; None if it is a file's.
 
+    From a folder below the root pytest prints an id as `../conformance[...]::causality`.
+    """
+    head, mark, rest = arg.partition(PREFIX)
+    where = config.invocation_params.dir
+    if not mark or (where / arg.partition("::")[0]).exists():
+        return None
+    if head and os.path.normpath(where / head) != os.path.normpath(config.rootpath):
+        return None
+    return mark + rest
+
+
+def _seed(text: str | None) -> int:
+    try:
+        return 0 if text is None else check_seed(int(text))
+    except ValueError:  # of which an InputError is one
+        raise pytest.UsageError(
+            f"--reconstructor-seed {text}: expected a whole number from 0 to {MAX_SEED}"
+        ) from None
+
+
+def _factor(text: str | None) -> float:
+    try:
+        return FACTOR if text is None else check_factor(float(text), "--guard-factor")
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    except ValueError:
+        raise pytest.UsageError(f"--guard-factor {text}: expected a number") from None
+
+
+def _no_slower(baseline: str, factor: float) -> Find:
     base = builder(baseline)
 
     def run(candidate: Candidate) -> None:
@@ -143,66 +212,3 @@ def _no_slower(baseline: str, factor: float) -> Find:
             raise NotConforming(f"{candidate.name}: {found.verdict.outcome.name}: {found.verdict.reason}")
 
     return run
-
-
-@pytest.fixture(scope="session")
-def make_phantom_stream() -> Callable[..., Stream]:
-    """Scan a phantom: `make_phantom_stream(frames=48, matrix=(64, 64), acceleration=4.0, seed=0, ...)`."""
-    from harness.testing.kit import phantom_stream as make
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def phantom_stream(make_phantom_stream: Callable[..., Stream]) -> Stream:
-    """A scan of the motion phantom with its truth: 48 frames, 64 x 64, 4x, seed 0."""
-    return make_phantom_stream()
-
-
-@pytest.fixture
-def virtual_clock() -> VirtualClock:
-    """A clock that stands still until it is moved; `replay` on it takes no time and gives exact stamps."""
-    from harness.realtime.clock import VirtualClock
-
-    return VirtualClock()
-
-
-@pytest.fixture
-def faulty_stream(phantom_stream: Stream) -> Callable[..., Feed]:
-    """Let things go wrong: `replay(stream, one, clock, feed=faulty_stream("drop:p=0.01", seed=1))`."""
-    from harness.testing.kit import faulty_feed
-
-    def make(faults: str, seed: int = 0, stream: Stream | None = None) -> Feed:
-        return faulty_feed(phantom_stream if stream is None else stream, faults, seed)
-
-    return make
-
-
-@pytest.fixture
-def realtime_replay(request: pytest.FixtureRequest) -> Callable[..., Result]:
-    """Play a candidate at the scanner's own pace: `realtime_replay("python:mynet:build").verdict`."""
-    from harness.testing.kit import Given, replay_in_real_time
-
-    def play(given: Given, stream: Stream | None = None, **options: Any) -> Result:
-        scan = request.getfixturevalue("phantom_stream") if stream is None else stream
-        return replay_in_real_time(given, scan, **options)
-
-    return play
-
-
-@pytest.fixture
-def latency_guard() -> Callable[..., Guarded]:
-    """Fail the test where new takes longer than base: `latency_guard(base, new, factor=1.15)`."""
-    from harness.testing.kit import FACTOR, Given, as_candidate, guard
-
-    def judge(
-        base: Given, new: Given, stream: Stream | None = None, factor: float = FACTOR, **options: Any
-    ) -> Guarded:
-        one, two = as_candidate(base), as_candidate(new)
-        scan = one.stream if stream is None else stream
-        found = guard(one.build, two.build, scan, names=(one.name, two.name), factor=factor, **options)
-        if found.verdict.outcome.value:
-            pytest.fail(f"{two.name}: {found.verdict.outcome.name}: {found.verdict.reason}", pytrace=False)
-        return found
-
-    return judge

@@ -6,37 +6,47 @@ its columns do not hold stands in `extra_info` of its JSON, and in a table below
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
-
-if TYPE_CHECKING:
-    from harness.judge.result import Result
-    from mrsim.stream.stream import Stream
+from harness.console import figure, plain_table
+from harness.judge.result import Result
+from harness.testing.kit import Given, figures, replay_in_real_time
+from mrsim.stream import Stream
 
 COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_max_ms", "misses", "lag_ms")
-REPORTS: pytest.StashKey[list[tuple[str, dict[str, Any]]]] = pytest.StashKey()
 
 
-@pytest.fixture
-def latency_benchmark(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., Result]:
-    """Benchmark a candidate at the scanner's own pace: `latency_benchmark("python:mynet:build", stream)`."""
-    from harness.testing.kit import Given, figures, replay_in_real_time
+def measure(
+    benchmark: Any, given: Given, scan: Stream, options: dict[str, Any]
+) -> tuple[Result, dict[str, Any]]:
+    """Play a scan to a candidate as the one round of a benchmark, and give its statistics a round an image.
 
-    def play(given: Given, stream: Stream | None = None, **options: Any) -> Result:
-        scan = request.getfixturevalue("phantom_stream") if stream is None else stream
-        result: Result = benchmark.pedantic(
-            replay_in_real_time, args=(given, scan), kwargs=options, rounds=1, iterations=1
-        )
-        told = figures(result)
-        benchmark.extra_info.update(told)
-        request.config.stash.setdefault(REPORTS, []).append((request.node.name, told))
-        if benchmark.stats is not None:  # it is None where benchmarks are disabled
-            _one_round_an_image(benchmark.stats.stats, result)
-        return result
+    Parameters
+    ----------
+    benchmark
+        The fixture of pytest-benchmark.
+    given
+        The candidate.
+    scan
+        The scan.
+    options
+        More for `harness.testing.kit.replay_in_real_time`.
 
-    return play
+    Returns
+    -------
+    result
+        What came of the replay.
+    told
+        Its percentiles, misses and lag, which the benchmark's `extra_info` holds, too.
+    """
+    result: Result = benchmark.pedantic(
+        replay_in_real_time, args=(given, scan), kwargs=options, rounds=1, iterations=1
+    )
+    told = figures(result)
+    benchmark.extra_info.update(told)
+    if benchmark.stats is not None:  # it is None where benchmarks are disabled
+        _one_round_an_image(benchmark.stats.stats, result)
+    return result, told
 
 
 def _one_round_an_image(stats: Any, result: Result) -> None:
@@ -49,17 +59,17 @@ def _one_round_an_image(stats: Any, result: Result) -> None:
             stats.update(response_ns / 1e9)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print what the benchmark's own columns do not hold."""
-    reports = config.stash.get(REPORTS, [])
-    if not reports:
-        return
-    from harness.console import figure, plain_table
+def table(reports: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return what the benchmark's own columns do not hold.
 
+    Parameters
+    ----------
+    reports
+        Name of a test, and its figures.
+    """
     rows = []
     for name, told in reports:
         cells = [figure(told[key], 2) for key in COLUMNS[:4]]
         rows.append([name, *cells, f"{told['misses']}/{told['images']}", figure(told["lag_ms"], 0)])
     heads = ["", "p50", "p95", "p99", "max", "missed", "lag"]
-    terminalreporter.write_line("")
-    terminalreporter.write_line(plain_table("response and lag, ms (mrsim)", heads, rows))
+    return plain_table("response and lag, ms (mrsim)", heads, rows)

@@ -6,18 +6,14 @@ however long the scan. Only where they fail is the course itself followed, in st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.polygon import Polygon
 from mrsim.anatomy.region import STATIC, Region
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
-
-if TYPE_CHECKING:
-    from mrsim.anatomy.anatomy import Anatomy
 
 Array = NDArray[np.float64]
 
@@ -31,12 +27,23 @@ _KEYS = {"ellipse": "center_mm, semi_axes_mm", "polygon": "points_mm"}
 
 
 def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
-    """Check a course of motion; see `Anatomy.check_fits`.
+    """Raise an error if a region leaves its parent or the field of view, or is stretched to nothing.
+
+    Parameters
+    ----------
+    anatomy
+        The phantom and the course of its motions.
+    fov_m
+        Field of view along y and x, metres.
+    stop_ns
+        End of the scan, nanoseconds.
+    where
+        How the error names the phantom.
 
     Raises
     ------
     InputError
-        It names the region, the key, and the instant.
+        It names the region, the key, and the instant of the scan.
     """
     regions = anatomy.phantom.regions
     limits = {name: drive.bounds(stop_ns) for name, drive in anatomy.drives.items()}

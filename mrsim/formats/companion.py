@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from mrsim.errors import InputError
 from mrsim.files.reading import parse_json
 from mrsim.formats.hdf5 import OWN_GROUP, blocks, dataset, guarded, member
+from mrsim.stream import Header, Provenance, Stream
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.layout import expected_truth
 from mrsim.stream.storage import MAX_HEADER_BYTES, MAX_REGIONS, StreamWriter
-from mrsim.stream.stream import Header, Provenance, Stream, expected_truth, typed_fields
 
 VERSION = 1
 _PER_LINE, _PER_FRAME = ("displacement", "centroid"), ("image", "mask")

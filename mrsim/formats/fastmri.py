@@ -28,8 +28,9 @@ from mrsim.formats.mrd_import import Given, Imported, complete_header
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
+from mrsim.stream import Header, Stream
+from mrsim.stream.header import MAX_COILS, MAX_MATRIX, ky_range
 from mrsim.stream.storage import StreamWriter, check_new_stream
-from mrsim.stream.stream import MAX_COILS, MAX_MATRIX, Header, Stream, ky_range
 
 MAX_FRAMES = 1 << 16
 MAX_FRAME_BYTES = 256 << 20

@@ -24,7 +24,7 @@ from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling, oversample
 from mrsim.formats.raw_hdf5 import PLACE, Heap, places, raw_rows, read_text
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 GROUP = "dataset"  # the name that every tool falls back to
 MAX_READOUTS = 1 << 21

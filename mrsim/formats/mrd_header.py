@@ -20,7 +20,8 @@ from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_xml import PURPOSE, parsed_header
 from mrsim.formats.oversampling import Oversampling
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
-from mrsim.stream.stream import MAX_COILS, MAX_MATRIX, Header
+from mrsim.stream import Header
+from mrsim.stream.header import MAX_COILS, MAX_MATRIX
 
 NOMINAL_SLICE_MM = 5.0  # a stream knows no thickness, and the schema asks for one
 _OWN = "mrsim_"

@@ -25,8 +25,8 @@ from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
+from mrsim.stream import Header
 from mrsim.stream.storage import StreamWriter, check_new_stream
-from mrsim.stream.stream import Header
 
 ASSUMED_FLIP_RAD = math.radians(20.0)
 

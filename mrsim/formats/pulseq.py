@@ -23,7 +23,8 @@ from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import whole_file
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
-from mrsim.stream.stream import Header, ky_range
+from mrsim.stream import Header
+from mrsim.stream.header import ky_range
 
 MAX_LINES = 1 << 16
 TICK_NS = 10_000  # raster of gradients and blocks

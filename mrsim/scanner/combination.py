@@ -12,7 +12,7 @@ from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.receiver import Reception
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 
 
 def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str) -> Stream:

@@ -9,7 +9,7 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scene import Scene
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.stream import Header, Stream, Truth
 
 
 class Oracle:
@@ -32,9 +32,9 @@ class Oracle:
 
     def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
         self.header = header
-        self.anatomy: Anatomy = phantom.animate(seed)
+        self.anatomy: Anatomy = Anatomy(phantom, seed)
         self._scene = Scene(self.anatomy, header)
-        self.target_signal = self._scene.target_signal
+        self.target_signal = self._scene.contrast.target_signal
         ny = header.matrix[0]
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from mrsim.errors import InputError
 from mrsim.reception.coils import MAX_LOOPS
-from mrsim.scanner.sampling import Sampler
-from mrsim.stream.stream import Header
+from mrsim.sampling import Sampler
+from mrsim.stream import Header
 
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")
@@ -34,7 +34,7 @@ class ScanProtocol:
     acceleration
         Undersampling factor; a frame has ceil(rows / acceleration) lines.
     sampler, order
-        Pattern, and order within a frame; see `mrsim.scanner.sampling`.
+        Pattern, and order within a frame; see `mrsim.sampling`.
     target_snr
         Signal of the target over the noise of a fully sampled image, infinite for none; see
         `mrsim.reception.noise`.

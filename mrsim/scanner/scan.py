@@ -12,19 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
+from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.motion.courses import MAX_TIME_NS
 from mrsim.reception.noise import LineNoise, noise_std
+from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
 from mrsim.scanner.receiver import Reception
-from mrsim.scanner.sampling import Sampler
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
+from mrsim.stream import Header, Provenance, Stream, Truth
+from mrsim.stream.layout import expected_arrays, expected_truth
 from mrsim.stream.storage import StreamWriter, check_new_stream
-from mrsim.stream.stream import Header, Provenance, Stream, Truth, expected_arrays, expected_truth
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
@@ -70,14 +72,18 @@ class Scanner:
         self.header = protocol.header()
         self.frames = _check_frames(frames, self.header.frame_ns)
         self.oracle = Oracle(phantom, self.header, check_seed(seed))
-        self.oracle.anatomy.check_fits(protocol.fov_m, self.frames * self.header.frame_ns, phantom.name)
+        check_containment(
+            self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
+        )
         self._sampler: Sampler = protocol.sampling(seed)
         self.reception = Reception.around(phantom, protocol)
         fitted = self.reception.fitted
         scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
         self._source: Scene | Raster = scene
         if protocol.rendering == "raster":
-            self._source = Raster(self.oracle.anatomy, self.header, scene, protocol.supersampling, fitted)
+            self._source = Raster(
+                self.oracle.anatomy, self.header, scene.contrast, protocol.supersampling, fitted
+            )
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(self.oracle.target_signal, protocol.target_snr)
         if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):

@@ -14,7 +14,7 @@ from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import Scanner
 from mrsim.spins.body import FieldMap, spins_of
 from mrsim.spins.isochromats import BlochSequence, Isochromats
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 
 ENGINE = "isochromats"
 _CHUNK_LINES = 2048

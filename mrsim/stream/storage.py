@@ -21,16 +21,12 @@ from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.targets import check_folder, kind_of
 from mrsim.files.writing import WholeFolder, allocate, unwritable
-from mrsim.stream.stream import (
-    Header,
-    Provenance,
-    Stream,
-    Truth,
-    check_array,
-    expected_arrays,
-    expected_truth,
-    typed_fields,
-)
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.header import Header
+from mrsim.stream.layout import check_array, expected_arrays, expected_truth
+from mrsim.stream.provenance import Provenance
+from mrsim.stream.stream import Stream
+from mrsim.stream.truth import Truth
 
 FORMAT = "mrsim-stream"
 FORMAT_VERSION = 1

@@ -27,7 +27,8 @@ FORMAT_VERSION = 1
 MAX_BYTES = 256 << 20
 RECORD = "record"
 HALVED = frozenset({"subspace.mean", "subspace.basis"})
-"""Arrays that are stored in half precision; they are learnt rounded to it."""
+"""Arrays that are always stored in half precision; they are learnt rounded to it."""
+HALF = "float16"
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,23 @@ class Checkpoint:
     record: dict[str, Any]
 
 
-def save(path: str | Path, checkpoint: Checkpoint) -> None:
+def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     """Write weights and record, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    checkpoint
+        Weights and record.
+    half
+        Store all arrays in half precision, and say so in the record (`arrays`): half the size, each weight
+        rounded to 11 bits. They are read as single precision.
 
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the folder does not exist, or a weight is too large for half precision.
     """
     check_target(path)
     record = {
@@ -66,7 +77,12 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         **checkpoint.record,
     }
     arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
-    for name in HALVED & arrays.keys():
+    if half:
+        record["arrays"] = HALF
+        large = sorted(n for n, a in arrays.items() if np.abs(a).max(initial=0) > np.finfo(np.float16).max)
+        if large:
+            raise InputError(f"{path}: array {large[0]!r} is too large for half precision; leave --half out")
+    for name in arrays if half else HALVED & arrays.keys():
         arrays[name] = arrays[name].astype(np.float16)
     text = np.array(json.dumps(record, allow_nan=False))
     write_arrays(path, {RECORD: text, **arrays}, compressed=True)
@@ -120,15 +136,15 @@ def load(name: str | Path) -> Checkpoint:
     if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
         raise InputError(f"{path}: its record holds no configuration, or no positive scale")
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
-    _fill(cascade, arrays, path)
+    _fill(cascade, arrays, path, halved=record.get("arrays") == HALF)
     return Checkpoint(cascade.eval(), scale, record)
 
 
-def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path) -> None:
+def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) -> None:
     expected = {name: tuple(value.shape) for name, value in cascade.state_dict().items()}
     for name in sorted({*expected, *arrays}):
         have = tuple(arrays[name].shape) if name in arrays else "missing"
-        kind = np.float16 if name in HALVED else np.float32
+        kind = np.float16 if halved or name in HALVED else np.float32
         if expected.get(name, "unknown") != have or arrays[name].dtype != kind:
             raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():

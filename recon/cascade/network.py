@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import MAX_COILS, typed_fields
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.header import MAX_COILS
 from recon.cascade.data_consistency import weight_of
 from recon.cascade.inputs import Inputs
 from recon.fourier import to_image

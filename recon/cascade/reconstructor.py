@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
 from recon.cascade.engines import accelerated, choose, forget_ranges, warm_up

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.classical.encoding import Encoding
 from recon.coils.sensitivities import Autocalibration
 from recon.line_memory import LineMemory

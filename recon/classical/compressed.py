@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.classical.encoding import Encoding
 from recon.classical.sparsity import FILTERS, TotalVariation, Wavelets, fista
 from recon.coils.sensitivities import Autocalibration

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.classical.zero_filled import combine_coils
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image, to_kspace

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image

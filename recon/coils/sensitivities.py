@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.coils.waves import WAVES, waves
 
 MAX_FRAMES = 48

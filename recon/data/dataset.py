@@ -22,8 +22,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mrsim.errors import InputError
 from mrsim.files.reading import read_json
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
 
 PARTS = ("train", "validation", "test")
 ORDERS = ("frame", "stream")

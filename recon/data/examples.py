@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.cascade.coil_inputs import CoilLines, CoilRecorder, combined_rows
 from recon.cascade.inputs import Inputs
 from recon.coils.sensitivities import Autocalibration

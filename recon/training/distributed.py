@@ -24,8 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mrsim.errors import InputError, MrsimError
 from mrsim.files.targets import check_target
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.checkpoint import save
 from recon.cascade.inputs import Inputs

@@ -11,6 +11,7 @@ from recon.cascade.network import CascadeConfig
 from recon.data.augmentation import Augmentation
 
 MAX_EPOCHS = 100_000
+MAX_UNDERSAMPLE = 1000
 PRECISIONS = ("float32", "bfloat16")
 
 RATES = (2e-3, 4e-4)
@@ -79,6 +80,9 @@ class Plan:
         `cpu`, `cuda` or `cuda:N`.
     seed
         Seed of the first weights, of the order of the frames and of everything drawn.
+    undersample
+        Factor by which fully sampled frames are undersampled, anew in every epoch; the target is the image of
+        all their lines, and the instant the centre. 1 to take scans as they are.
     """
 
     stages: tuple[Stage, ...] = (Stage("coarse", 14, 2e-3), Stage("fine", 6, 4e-4))
@@ -92,6 +96,7 @@ class Plan:
     precision: str = "float32"
     device: str = "cpu"
     seed: int = 0
+    undersample: float = 1.0
 
     def __post_init__(self) -> None:
         if sum(stage.epochs for stage in self.stages) < 1:
@@ -102,6 +107,13 @@ class Plan:
             raise InputError(f"training: validation = {self.validation}: expected a share between 0 and 1")
         if not 0 <= self.patience <= MAX_EPOCHS:
             raise InputError(f"training: patience = {self.patience}: expected 0 to {MAX_EPOCHS} epochs")
+        if not 1 <= self.undersample <= MAX_UNDERSAMPLE:  # false for NaN, too
+            raise InputError(f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}")
+        if self.undersample > 1 and self.instant != "centre":
+            raise InputError(
+                f"training: target instant {self.instant!r}: an image of all lines of a frame shows its "
+                "centre; give --target-instant centre with --undersample"
+            )
         if self.precision not in PRECISIONS:
             raise InputError(f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}")
         kind, colon, number = self.device.partition(":")

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 import mrsim
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
 from recon.data.examples import Examples, examples_of
+from recon.data.undersampled import check_sees, full_examples, undersampled
 from recon.target_instant import offset_ns
 from recon.training.plan import Plan, Progress, Stage
 from recon.training.run import Run
@@ -64,7 +65,7 @@ def train(
         Stages, batch, split and seed.
     targets
         Image to show at the end of every frame of each scan, shape (frames, ny, nx), complex64; None for
-        the true image at the last line.
+        the true image at the last line, or for what the plan's undersampling says.
     redraw
         Returns the scans of an epoch, counted from 0 through all stages: the same anatomy at the same
         times, sampled anew. None for `streams` in every epoch.
@@ -118,14 +119,29 @@ def train(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
                 f"{plan.instant!r}: start the blocks alone from them"
             )
+    if plan.undersample > 1:
+        check_sees(config)
+        if redraw is not None or targets is not None:
+            raise InputError("training: undersampling takes a scan's own lines: leave --redraw out")
     given = targets or [None] * len(streams)
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
-    sets = [examples_of(s, t, waves) for s, t in zip(streams, given, strict=True)]
+    if plan.undersample > 1:
+        sets = [full_examples(s) for s in streams]
+    else:
+        sets = [examples_of(s, t, waves) for s, t in zip(streams, given, strict=True)]
     cuts = [max(1, round(len(s) * (1.0 - plan.validation))) for s in sets]
     learn = [s.part(slice(0, c)) for s, c in zip(sets, cuts, strict=True)]
     check = [s.part(slice(c, None)) for s, c in zip(sets, cuts, strict=True)]
 
+    def thinned(full: list[Examples], *use: str | int) -> list[Examples]:
+        return [undersampled(s, plan.undersample, plan.seed, *use, i) for i, s in enumerate(full)]
+
+    if plan.undersample > 1:
+        check = thinned(check, "validation")
+
     def drawn(epoch: int) -> list[Examples]:
+        if plan.undersample > 1:
+            return thinned(learn, "epoch", epoch)
         if redraw is None:
             return learn
         again = [examples_of(s, t, waves) for s, t in zip(redraw(epoch), given, strict=True)]
@@ -163,6 +179,7 @@ def train(
         "patience": plan.patience,
         "augmentation": dataclasses.asdict(plan.augmentation) if plan.augmentation else None,
         "redrawn": redraw is not None,
+        "undersampled": plan.undersample,
         "balanced": plan.balanced,
         "precision": plan.precision,
         "first": None if first is None else _digest_of(first.cascade),

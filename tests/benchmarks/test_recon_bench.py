@@ -14,7 +14,7 @@ from harness.realtime.sliding import slide
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.scan import scan
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.data_consistency import enforce_image
 from recon.cascade.engines import CALIBRATION, accelerated, can_quantise

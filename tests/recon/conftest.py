@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mrsim.stream.stream import Header, Stream, Truth, ky_range
+from mrsim.stream import Header, Stream, Truth
+from mrsim.stream.header import ky_range
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import Cascade, named_config
 from recon.data.examples import examples_of

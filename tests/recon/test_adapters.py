@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.adapters import from_export, from_module, from_onnx, to_channels
 from recon.fourier import to_image, to_kspace
 from recon.protocol import FrameAdapter, Reconstructor

@@ -15,7 +15,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import make_header, make_stream
 

@@ -15,7 +15,7 @@ for name in {blocked!r}:
 """
 OPTIONAL = ["rich", "matplotlib", "skimage", "scipy", "hypothesis", "pytest", "pytest_benchmark"]
 OPTIONAL += ["ismrmrd", "h5py", "xsdata", "distributed", "onnxruntime", "pypulseq"]
-PLUGIN = ["harness.testing.plugin", "harness.testing.plugin_benchmark", "harness.testing.kit"]
+PLUGIN = ["harness.testing.plugin"]
 """What only pytest loads."""
 
 

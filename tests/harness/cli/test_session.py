@@ -20,8 +20,7 @@ from harness.realtime.replay import replay
 from harness.realtime.samples import read_service, write_samples
 from harness.realtime.service import ConstantService, TableService
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, save
 from tests.harness.synthetic import Blank, make_header, make_stream, moving_stream
 
 MS = 1_000_000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 SMALL = ["--matrix", "32", "32", "--frames", "1", "--acceleration", "1", "--sampler", "full", "--snr", "inf"]
 

@@ -11,13 +11,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from harness.cli.main import main
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
 from mrsim.scanner.oracle import truth_of
-from mrsim.stream.storage import load
+from mrsim.stream import load
 from recon.cascade.checkpoint import load as load_weights
+from recon.cascade.checkpoint import save
 
 SMALL = [
     "--network",
@@ -172,3 +174,37 @@ def test_retrospective_scans_are_not_redrawn(tmp_path):
     assert main([*command, "--timing", "retrospective"]) == 0
     with pytest.raises(InputError, match="prospective"):
         Redraw([load(path)], 1, seed=0)
+
+
+def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_read(tmp_path, capsys):
+    scan = tmp_path / "full.stream"
+    command = ["simulate", "quasar", "-o", str(scan), "--frames", "12", "--matrix", "32", "32"]
+    assert main([*command, "--acceleration", "1", "--sampler", "full"]) == 0
+    capsys.readouterr()
+    options = ["train", str(scan), "--network", "seed", *SMALL[2:], "--epochs", "2", "1", "--columns", "8"]
+    options += ["--undersample", "4", "--precision", "bfloat16"]
+    for name, more in (("whole", []), ("half", ["--half"])):
+        out = ["-o", str(tmp_path / f"{name}.npz"), "--target-instant", "centre"]
+        assert main([*options, *out, *more]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
+    assert len(told) == 4  # two for each training: the last epoch's end is told on standard output
+    whole, half = arrays(tmp_path / "whole.npz"), arrays(tmp_path / "half.npz")
+    assert all(np.array_equal(half[k], whole[k].astype(np.float16)) for k in whole)
+    assert all(half[k].dtype == np.float16 for k in half)
+    read = load_weights(tmp_path / "half.npz")
+    assert read.record["arrays"] == "float16"
+    assert read.record["undersampled"] == 4.0
+    state = read.cascade.state_dict()
+    assert all(np.array_equal(state[k].numpy(), half[k].astype(np.float32)) for k in half)
+    assert main([*options, "-o", str(tmp_path / "w.npz")]) == 2
+    assert "--target-instant centre" in capsys.readouterr().err
+
+
+def test_weights_too_large_for_half_precision_are_refused(scan, tmp_path):
+    assert train(scan, tmp_path / "w.npz", "--epochs", "1", "0") == 0
+    checkpoint = load_weights(tmp_path / "w.npz")
+    with torch.no_grad():
+        checkpoint.cascade.blocks[0].convolutions[0].bias[0] = 1e5
+    with pytest.raises(InputError, match=r"blocks.0.convolutions.0.bias.*half precision"):
+        save(tmp_path / "h.npz", checkpoint, half=True)
+    assert not (tmp_path / "h.npz").exists()

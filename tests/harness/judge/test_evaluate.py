@@ -19,7 +19,7 @@ from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.writing import write_json
-from mrsim.stream.stream import Readout, Stream
+from mrsim.stream import Readout, Stream
 from recon.protocol import Image, Reconstructor
 from tests.harness.synthetic import Blank, Drawn, make_header, make_stream, moving_stream
 

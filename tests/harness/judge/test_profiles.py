@@ -19,7 +19,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from tests.harness.synthetic import Drawn, draw_target, make_header, moving_stream
 
 MS = 1_000_000

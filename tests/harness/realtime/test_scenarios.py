@@ -16,7 +16,7 @@ from harness.realtime.scenarios import Pace, after_burst, burst_schedule, lines_
 from harness.realtime.schedule import Policy
 from harness.realtime.service import ConstantService, MeasuredService, TableService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Readout
+from mrsim.stream import Readout
 from tests.harness.synthetic import Blank, make_header, make_stream
 
 MS = 1_000_000

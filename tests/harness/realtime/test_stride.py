@@ -17,8 +17,7 @@ from harness.realtime.scenarios import Pace
 from harness.realtime.service import ConstantService
 from harness.realtime.sliding import slide
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Header
+from mrsim.stream import Header, save
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.reconstructor import OnlineCascade
 from recon.fourier import to_image

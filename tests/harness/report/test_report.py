@@ -26,8 +26,7 @@ from harness.report.charts import Axis, Chart
 from harness.report.frames import MOST, choose, outline, pictures, reduced
 from harness.report.png import data_uri, error_palette, grey_palette, levels_of, png
 from harness.report.report import render
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, save
 from tests.harness.report.reading import Page
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,14 @@ class Project:
     def __init__(self, python: Path, folder: Path) -> None:
         self.python, self.folder = python, folder
 
-    def pytest(self, *words: str, code: int = 0) -> str:
-        """Run pytest there; return what it printed."""
+    def pytest(self, *words: str, code: int = 0, script: bool = False, below: str = "") -> str:
+        """Run pytest there, by its script or as a module, which puts the folder on the path."""
+        how = [str(self.python.with_name("pytest"))] if script else ["-m", "pytest"]
         env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHON"))}
         done = subprocess.run(
-            [str(self.python), "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *words],
-            cwd=self.folder, env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
-            check=False,
+            [str(self.python), *how, "-W", "error", "-p", "no:cacheprovider", *words],
+            cwd=self.folder / below, env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+            timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -70,7 +70,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", "*.nb*")
     for name in ("mrsim", "recon", "harness", "phantoms"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "pytest_mrsim.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
@@ -81,7 +81,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = ["install", "--no-deps", "--no-index", "--target", str(packages), str(wheel)]
     subprocess.run([*pip, *install], check=True, capture_output=True, timeout=120)
     # As a plain path, so that our own editable install, which hangs on a .pth file of its own, is not seen.
-    (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (packages / "others.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
+    (site / "bin" / "pytest").write_text("import sys, pytest\nsys.exit(pytest.main())\n")
     return site / "bin" / "python"
 
 
@@ -130,6 +131,49 @@ def test_usage_is_told_in_one_line(project: Project) -> None:
     assert "Traceback" not in told
     assert "add --reconstructor" in project.pytest("--baseline", "null", code=4)
     assert "not a stream" in project.pytest("--reconstructor", "null", "--reconstructor-stream", "a", code=4)
+    assert "add --reconstructor" in project.pytest("conformance[null]::causality", code=4)
+    for words, line in (
+        ("--reconstructor-seed abc", "--reconstructor-seed abc: expected a whole number from 0 to"),
+        ("--reconstructor-seed=-1", "--reconstructor-seed -1: expected a whole number from 0 to"),
+        (f"--reconstructor-seed {1 << 63}", "expected a whole number from 0 to 9223372036854775807"),
+        ("--baseline null --guard-factor quick", "--guard-factor quick: expected a number"),
+        ("--baseline null --guard-factor 1", "--guard-factor 1.0: expected a ratio above 1, up to 100"),
+        ("--baseline null --guard-factor nan", "--guard-factor nan: expected a ratio above 1"),
+        ("conformance[null]::nothing", "conformance[null]::nothing: null has no such check"),
+        ("conformance[other]", "conformance[other]: no --reconstructor that is given is called so"),
+    ):
+        told = project.pytest("--reconstructor", "null", *words.split(), code=4)
+        assert line in told
+        assert len(told.strip().splitlines()) == 1 or words.startswith("conformance"), told
+        assert [line for line in told.splitlines() if line.startswith("ERROR: ")]
+        assert "Traceback" not in told
+
+
+def test_checks_are_counted_and_their_ids_can_be_passed_back(project: Project) -> None:
+    one = ("--reconstructor", "python:mynet:build", "--baseline", "python:mynet:build")
+    told = project.pytest(*one, "--collect-only", "-q")
+    ids = [line for line in told.splitlines() if line.startswith("conformance[python:mynet:build]::")]
+    assert len(ids) == 23
+    (project.folder / "test_own.py").write_text("def test_own(): pass\n")
+    assert "collected 24 items" in project.pytest(*one, "--collect-only")
+    back = project.pytest(*one, *ids[5:], "--collect-only", "-q")
+    assert [line for line in back.splitlines() if line in ids] == ids[5:]
+    whole = project.pytest(*one, "conformance[python:mynet:build]", "test_own.py", "--collect-only")
+    assert "collected 24 items" in whole
+    told = project.pytest(*one, ids[1], "test_own.py", ids[0], ids[1], "-v")
+    assert "collected 3 items" in told
+    assert all(f"{identity} PASSED" in told for identity in ids[:2])
+    assert "3 passed" in told
+    (project.folder / "pytest.ini").write_text("[pytest]\n")
+    (project.folder / "below").mkdir()
+    source = ("--reconstructor", "python:../mynet.py:build")
+    (printed,) = [
+        word
+        for line in project.pytest(*source, "-v", "-k", "causality", below="below").splitlines()
+        if (word := line.partition(" ")[0]).endswith("::causality")
+    ]
+    assert printed.startswith("../conformance[")
+    assert "1 passed" in project.pytest(*source, printed, below="below")
 
 
 def test_the_baseline_guards_against_slower_code(project: Project) -> None:
@@ -143,15 +187,72 @@ def test_the_baseline_guards_against_slower_code(project: Project) -> None:
 OTHERS = """
 import sys
 def test_nothing_of_the_bench_is_loaded():
-    heavy = {"torch", "numba", "numpy", "harness.testing.kit", "harness.candidates.registry"}
-    heavy |= {"mrsim", "recon"}
-    assert not heavy & set(sys.modules)
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    assert not loaded & {"torch", "numba", "numpy", "harness", "mrsim", "recon", "phantoms"}
 """
 
 
 def test_those_who_do_not_use_it_pay_nothing(project: Project) -> None:
     (project.folder / "test_own.py").write_text(OTHERS)
     assert "1 passed" in project.pytest()
+
+
+THEIRS = {
+    "harness.py": {"harness.py": "VALUE = 7\n", "test_own.py": ""},
+    "harness": {"harness/__init__.py": "VALUE = 7\n", "test_own.py": ""},
+    "recon": {"recon/__init__.py": "VALUE = 7\n", "conftest.py": "import recon\n", "test_own.py": ""},
+    "mrsim.py": {"mrsim.py": "VALUE = 7\n", "test_own.py": ""},
+    "phantoms": {"phantoms/__init__.py": "VALUE = 7\n", "test_own.py": ""},
+    "below": {"tests/recon.py": "VALUE = 7\n", "tests/test_own.py": ""},
+}
+"""Projects with a name of ours, by what they call it."""
+
+
+def hides(project: Project, case: str, asks: str = "") -> str:
+    """Write a project whose own test needs its own module; return the file that bears a name of ours."""
+    mine = next(iter(THEIRS[case]))
+    name = "recon" if case == "below" else case.removesuffix(".py")
+    for path, text in THEIRS[case].items():
+        (project.folder / path).parent.mkdir(exist_ok=True)
+        own = f"from {name} import VALUE\ndef test_own({asks}): assert VALUE == 7\n"
+        (project.folder / path).write_text(text or own)
+    return str(project.folder / mine)
+
+
+@pytest.mark.parametrize("script", [False, True], ids=["python -m pytest", "pytest"])
+@pytest.mark.parametrize("case", THEIRS)
+def test_a_project_with_a_name_of_ours_runs_its_tests_and_is_told_of_it_where_it_uses_the_plugin(
+    project: Project, case: str, script: bool
+) -> None:
+    file = hides(project, case)
+    assert "1 passed" in project.pytest(script=script)
+    told = project.pytest("--reconstructor", "python:mynet:build", script=script, code=4)
+    (line,) = [line for line in told.splitlines() if line.startswith("ERROR: ")]
+    assert f"{file} is in the way of mrsim's package " in line
+    assert "rename it" in line
+    assert "Traceback" not in told
+    assert "INTERNALERROR" not in told
+
+
+def test_a_name_of_ours_that_is_not_on_the_path_is_not_in_the_way(project: Project) -> None:
+    hides(project, "harness.py")
+    one = ("--reconstructor", "python:mynet:build", "conformance[python:mynet:build]::causality")
+    assert "1 passed" in project.pytest(*one, script=True)
+
+
+@pytest.mark.parametrize("case", THEIRS)
+def test_a_fixture_is_refused_in_one_line_where_a_name_of_ours_is_taken(project: Project, case: str) -> None:
+    file = hides(project, case, asks="make_phantom_stream")
+    told = project.pytest(code=1)
+    assert [line for line in told.splitlines() if line.startswith(f"{file} is in the way of mrsim's package")]
+    assert "1 error" in told
+    assert "Error: " not in told
+
+
+def test_a_folder_that_is_no_package_is_not_in_the_way_of_an_installed_one(project: Project) -> None:
+    (project.folder / "phantoms").mkdir()
+    (project.folder / "phantoms" / "mine.toml").write_text("")
+    assert "1 passed" in project.pytest("--reconstructor", "python:mynet:build", "-k", "causality")
 
 
 USER = """

@@ -6,7 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from mrsim.anatomy.containment import _course
+from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.containment import _course, check_containment
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.errors import InputError
@@ -23,13 +24,13 @@ STOP_NS = 650 * 128 * 2_200_000
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_stays_inside_its_parent_for_a_whole_scan(name: str) -> None:
     for seed in (0, 1, 2):
-        load_phantom(name).animate(seed).check_fits((0.4, 0.4), STOP_NS, name)
+        check_containment(Anatomy(load_phantom(name), seed), (0.4, 0.4), STOP_NS, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_region_ever_enters_its_neighbour(name: str) -> None:
     phantom = load_phantom(name)
-    anatomy = phantom.animate(1)
+    anatomy = Anatomy(phantom, 1)
     used = tuple({f.motion for r in phantom.regions for f in r.follows} - {"static"})
     state, times = _course(anatomy, used, 0, 40 * 10**9)
     for i, a in enumerate(phantom.regions):
@@ -51,7 +52,7 @@ def test_the_tumours_differ_as_they_say() -> None:
         tumour = phantom.regions[phantom.index("tumour")]
         edge = tumour.shape.boundary(180)
         sizes.append(1e3 * max(np.linalg.norm(edge - p, axis=1).max() for p in edge))
-        away = phantom.animate(1).displacement(t_ns)[:, phantom.index("tumour")]
+        away = Anatomy(phantom, 1).displacement(t_ns)[:, phantom.index("tumour")]
         ways.append(1e3 * np.percentile(np.abs(away[:, 1]), 95))
         signals.add(tumour.tissue)
     assert min(sizes) == pytest.approx(20, abs=1)
@@ -125,7 +126,7 @@ def test_noise_has_the_covariance_that_is_stated() -> None:
 
 def test_the_liver_follows_the_lung_s_base_and_the_apex_rests() -> None:
     phantom = load_phantom("patient1")
-    anatomy, i = phantom.animate(1), phantom.index("right-lung")
+    anatomy, i = Anatomy(phantom, 1), phantom.index("right-lung")
     corners = anatomy.vertices(i, np.array([0, 2_100_000_000]))
     moved = corners[1] - corners[0]
     assert np.abs(moved[:, 0]).max() == 0
@@ -173,5 +174,5 @@ def test_a_child_that_stays_until_later_is_refused_at_that_time_alone() -> None:
     with pytest.raises(InputError, match=r"at t = (\d+\.\d\d) s it leaves its parent") as error:
         scan(phantom, seed=1, seconds=40)
     instant = float(str(error.value).split("at t = ")[1].split(" ")[0])
-    edge = phantom.animate(1).centers([int(instant * 1e9)])[0, 1, 1] + 0.009
+    edge = Anatomy(phantom, 1).centers([int(instant * 1e9)])[0, 1, 1] + 0.009
     assert edge == pytest.approx(0.0595, abs=0.001)

@@ -16,8 +16,7 @@ from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given
 from mrsim.formats.oversampling import Oversampling, oversample
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Header
+from mrsim.stream import Header, load
 from recon.fourier import to_image
 from tests.harness.synthetic import make_header, make_stream
 from tests.mrsim.formats.scans import assert_identical, sampled

@@ -23,8 +23,8 @@ from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
-from mrsim.stream.storage import StreamWriter, load, save
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream, load, save
+from mrsim.stream.storage import StreamWriter
 from recon.fourier import to_image
 from tests.mrsim.formats.scans import assert_identical, complex_noise, leftovers, sampled, streams
 

@@ -13,8 +13,8 @@ import pytest
 
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.formats.pulseq import write_seq
-from mrsim.scanner.sampling import Sampler
-from mrsim.stream.stream import Header
+from mrsim.sampling import Sampler
+from mrsim.stream import Header
 
 HEADER = Header(
     (128, 128),

@@ -8,8 +8,8 @@ import math
 import pytest
 
 from mrsim.errors import InputError
+from mrsim.sampling import ORDERS, SAMPLERS
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.sampling import ORDERS, SAMPLERS
 
 
 def test_the_defaults_are_those_of_the_main_job() -> None:

@@ -18,8 +18,8 @@ import pytest
 import mrsim
 from mrsim.errors import InputError
 from mrsim.scanner.scan import scan, scan_to
-from mrsim.stream.storage import MAX_HEADER_BYTES, StreamWriter, load, save
-from mrsim.stream.stream import Stream, Truth
+from mrsim.stream import Stream, Truth, load, save
+from mrsim.stream.storage import MAX_HEADER_BYTES, StreamWriter
 from recon.classical.zero_filled import ViewSharing
 from tests.mrsim.bodies import chest, small
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
+from mrsim.stream import load, save
 from recon.data.dataset import MAX_OPEN, FrameDataset, ShuffledFrames, Undersampling
 from tests.harness.synthetic import make_header, make_stream
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from recon.cascade.checkpoint import load
 from tests.harness.synthetic import make_header, make_stream
 

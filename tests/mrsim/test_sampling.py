@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from mrsim.scanner.sampling import ORDERS, SAMPLERS, Sampler
-from mrsim.stream.stream import ky_range
+from mrsim.sampling import ORDERS, SAMPLERS, Sampler
+from mrsim.stream.header import ky_range
 
 
 @st.composite

@@ -1,0 +1,178 @@
+"""`mrsim check`: one exit code to build on. Only a candidate that passed everything ends in 0.
+
+The judgement runs in a child process. This one counts the answers that come through a pipe of its own, and
+believes neither an exit code nor the absence of an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.candidates.isolation import MAX_LIMIT_S
+from harness.judge.verdict import Outcome, Verdict
+from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
+
+SCHEMA = "mrsim-check/1"
+PASSED, NOT_PASSED = 0, 1
+PARTS = ("replay", "audit")
+POLL_S = 0.5  # how often a child is looked at whose pipe somebody else keeps open
+END_S = 30.0  # how long a child may take to end once it has answered
+MAX_TEXT = 64 << 20
+_CHILD = """
+import sys, json
+sys.path[:] = json.loads(sys.argv.pop(1))
+from harness.cli.check_child import main
+sys.exit(main())
+"""
+
+
+@dataclass
+class _Judgement:
+    """Hold what a child has handed over, and how it ended."""
+
+    parts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    lost: str | None = None
+
+    def verdict(self, streams: list[str]) -> Verdict:
+        answers = [(i, *a) for (i, _), part in self.parts.items() for a in part["answers"]]
+        bad = [(Outcome[word], f"{streams[i]}: {what}: {why}") for i, what, word, why in answers]
+        bad = [found for found in bad if found[0] is not Outcome.PASS]
+        if self.lost is not None:
+            return Verdict(Outcome.FAIL, self.lost)
+        if bad:
+            bad.sort(
+                key=lambda found: found[0] is not Outcome.FAIL
+            )  # what failed comes before what cannot be told
+            return Verdict(bad[0][0], f"{len(bad)} of {len(answers)} questions, the first {bad[0][1]}")
+        wanted = {(number, part) for number in range(len(streams)) for part in PARTS}
+        if set(self.parts) != wanted or not all(part["answers"] for part in self.parts.values()):
+            return Verdict(Outcome.FAIL, "the candidate's process ended before every question had an answer")
+        scans = f"{len(streams)} stream{'s' if len(streams) > 1 else ''}"
+        return Verdict(Outcome.PASS, f"all {len(answers)} questions on {scans}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge a candidate on every stream, a line for each question, and return 0 only if it passed all.
+
+    Returns
+    -------
+    code
+        0 passed, 1 anything else that can be said of the candidate.
+
+    Raises
+    ------
+    InputError
+        If the candidate, a stream or an option is wrong.
+    """
+    check_target(args.json)
+    if not 0 < args.limit_s <= MAX_LIMIT_S:
+        raise InputError(f"--limit-s {args.limit_s}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
+    found = _Judgement()
+    with _child(args.argv) as (process, answers):
+        found.lost = _listen(process, answers, args, found)
+    verdict = found.verdict(args.stream)
+    if args.json:
+        parts = [
+            {"stream": args.stream[number], "part": part, "result": found.parts[number, part]["told"]}
+            for number, part in found.parts
+        ]
+        told = {"verdict": verdict.outcome.name, "reason": verdict.reason, "candidate": args.candidate}
+        write_json(args.json, {"schema": SCHEMA, **told, "parts": parts})
+    print(f"{verdict.outcome.name}: {verdict.reason}")
+    return PASSED if verdict.outcome is Outcome.PASS else NOT_PASSED
+
+
+@contextlib.contextmanager
+def _child(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start the judging process in a group of its own, and end all of that group in every case."""
+    answers, theirs = os.pipe()
+    lifeline, ours = os.pipe()
+    try:
+        # -P: no module of the folder that we stand in is to be taken for one of ours.
+        words = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), str(theirs), str(lifeline), *argv]
+        process = subprocess.Popen(words, pass_fds=(theirs, lifeline), start_new_session=True)
+        os.close(theirs)
+        try:
+            yield process, answers
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    finally:
+        for number in (answers, lifeline, ours):
+            os.close(number)
+
+
+def _listen(
+    process: subprocess.Popen[bytes], pipe: int, args: argparse.Namespace, found: _Judgement
+) -> str | None:
+    """Take answers until the child has ended; return how it was lost, if it was.
+
+    Raises
+    ------
+    InputError
+        If the child says that what it was given is wrong.
+    """
+    deadline = time.monotonic() + args.limit_s
+    text, open_still = b"", True
+    while open_still:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return f"it did not end within {args.limit_s:g} s (--limit-s) and was killed"
+        ended = process.poll() is not None
+        if not select.select([pipe], [], [], 0 if ended else min(left, POLL_S))[0]:
+            open_still = not ended
+            continue
+        chunk = os.read(pipe, 1 << 16)
+        open_still = bool(chunk)
+        *lines, text = (text + chunk).split(b"\n")
+        if len(text) > MAX_TEXT:
+            return f"an answer of its process is longer than {MAX_TEXT} bytes"
+        for line in lines:
+            try:
+                _take(json.loads(line), args.stream, found)
+            except (ValueError, LookupError, TypeError) as error:
+                if isinstance(error, InputError):
+                    raise
+                return "an answer of its process cannot be read"
+    return found.lost or _ending(process, max(0.0, min(END_S, deadline - time.monotonic())))
+
+
+def _take(answer: dict[str, Any], streams: list[str], found: _Judgement) -> None:
+    if "error" in answer:
+        raise InputError(answer["error"])
+    if "crash" in answer:
+        found.lost = f"the judgement broke off: {answer['crash']}"
+        return
+    which = answer["stream"], answer["part"]
+    if which in found.parts:
+        found.lost = "its process answered twice, as a copy of it (os.fork) does"
+    found.parts[which] = answer
+    for what, outcome, why in answer["answers"]:
+        print(f"{streams[answer['stream']]}: {what}: {outcome}: {why}", flush=True)
+
+
+def _ending(process: subprocess.Popen[bytes], limit_s: float) -> str | None:
+    try:
+        code = process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return f"its process did not end within {limit_s:.0f} s of its last answer and was killed"
+    if code < 0:
+        name = next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
+        return f"the candidate's process was killed by {name}"
+    if code > 0:
+        return f"the candidate's process ended with exit code {code}"
+    return None

@@ -1,0 +1,171 @@
+"""How a command of ours meets its process: closed streams, output that cannot be written, an exit code.
+
+A shell may start a process with closed streams (`>&-`), on a full disk, or with a reader that leaves. None of
+that may change a verdict or end in a traceback. The module imports next to nothing, so that Ctrl-C while the
+rest is imported is told like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO, cast
+
+from mrsim.errors import MrsimError
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def conclude(command: Callable[[], int]) -> int:
+    """Run a command with standard streams that can be written to, and say in one line why it ended early.
+
+    Parameters
+    ----------
+    command
+        What to run; it returns an exit code.
+
+    Returns
+    -------
+    code
+        The command's; 2 if its input was wrong or its output could not be written, 130 if it was
+        interrupted, 141 if whoever read its output left.
+    """
+    open_closed()
+    before = sys.stdout, sys.stderr
+    out, err = _Output(sys.stdout), _Errors(sys.stderr)
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
+    try:
+        return _concluded(command, out, err)
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
+    code, message, leaving = USAGE, None, None
+    try:
+        code = command()
+    except SystemExit as error:  # argparse has answered --help
+        leaving = error
+    except KeyboardInterrupt:
+        code, message = INTERRUPTED, "interrupted"
+    except Exception as error:
+        told = complaint(error)
+        if told is None:
+            raise
+        message = f"error: {told}"
+    with contextlib.suppress(OSError):
+        out.flush()  # here, so that what cannot be written is noticed here
+    if out.failed is not None:
+        out.let_go()
+        if code != INTERRUPTED:
+            leaving = None
+            code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
+            why = f"error: could not write the output: {out.failed.strerror or out.failed}"
+            message = None if code == BROKEN_PIPE else why
+    if message is not None:
+        err.write(f"mrsim: {message}\n")
+    err.flush()
+    if err.failed is not None:
+        err.let_go()
+    if leaving is not None:
+        raise leaving
+    return code
+
+
+def complaint(error: BaseException) -> str | None:
+    """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
+    if isinstance(error, MrsimError):
+        told = str(error)
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        told = f"{where}{error.strerror or error}"
+    elif isinstance(error, MemoryError):
+        told = f"not enough memory: {error}; take fewer frames or a smaller matrix"
+    else:
+        return None
+    return " ".join(told.split())
+
+
+def open_closed() -> None:
+    """Open the null device wherever standard input, output or error is closed.
+
+    Else the next file to be opened would get the number of a standard stream, and what is printed would go
+    into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)  # a child process is to find it open, too
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            made = open(  # noqa: SIM115
+                number, mode, encoding="utf-8", errors="backslashreplace", closefd=False
+            )
+            setattr(sys, name, made)
+            setattr(sys, f"__{name}__", made)
+
+
+class _Output:
+    """Pass everything on to a text stream, and keep the first error of writing to it.
+
+    An error may be swallowed on its way up (argparse does so), and a stream without a buffer forgets it.
+    """
+
+    def __init__(self, inner: TextIO) -> None:
+        self.inner = inner
+        self.failed: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self.inner.write(text)
+        except OSError as error:
+            self.failed = self.failed or error
+            raise
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        try:
+            self.inner.flush()
+        except OSError as error:
+            self.failed = self.failed or error
+            raise
+
+    def close(self) -> None:
+        """Leave the stream open: a candidate that closes it must not silence the verdict."""
+
+    def let_go(self) -> None:
+        """Send what is left to the null device: Python flushes once more at the end, and would complain."""
+        with contextlib.suppress(OSError, io.UnsupportedOperation):
+            number = self.inner.fileno()
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            os.close(null)
+
+
+class _Errors(_Output):
+    """Pass on what can be written, and carry on without the rest: nothing is left to say it on."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()

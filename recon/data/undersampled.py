@@ -1,0 +1,112 @@
+"""Fully sampled frames, of which rows are left out afterwards: what the seed's network was trained on.
+
+The input is a frame's own lines, each of its own instant, without the rows that a pattern leaves out; the
+target is the image of all of them, noise and motion within the frame included, as a scanner would give it
+without any simulator. Every frame has a new pattern in every epoch. (Dietz 2019, ISMRM 4784.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mrsim.errors import InputError
+from mrsim.sampling import Sampler
+from mrsim.seeds import child
+from mrsim.stream import Stream
+from recon.cascade.network import CascadeConfig
+from recon.data.examples import MIN_FRAMES, Examples
+from recon.fourier import to_image
+from recon.line_memory import LineMemory
+
+PATTERN = "variable-density"
+SEES = ("zero-filled", "")
+"""Start and memory of a network that sees the present lines alone."""
+
+
+def full_examples(stream: Stream) -> Examples:
+    """Return the frames of a fully sampled scan with the images that they give.
+
+    Parameters
+    ----------
+    stream
+        A scan of one coil that reads every row in every frame; its truth is not looked at.
+
+    Raises
+    ------
+    InputError
+        If some frame lacks a row, or there are several coils or too few frames.
+    """
+    where, header = str(stream.path or "the training stream"), stream.header
+    ny = header.matrix[0]
+    if header.coils != 1:
+        raise InputError(f"{where}: {header.coils} coils: only scans of one coil are undersampled afterwards")
+    if stream.frames < MIN_FRAMES:
+        raise InputError(
+            f"{where}: {stream.frames} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
+        )
+    memory = LineMemory(header, mean=False)
+    ages, lines = [], []
+    for number in range(stream.frames * header.lines_per_frame):
+        readout = stream.readout(number)
+        if not memory.push(readout):
+            continue
+        if not memory.mask.all():
+            raise InputError(
+                f"{where}: frame {readout.frame} holds {int(memory.mask.sum())} of {ny} rows; only fully "
+                "sampled scans (simulate --acceleration 1 --sampler full) are undersampled afterwards"
+            )
+        ages.append(memory.ages(readout.index))
+        lines.append(memory.shared[0].copy())
+    rows = np.stack(lines)
+    image = to_image(rows, (-2,))
+    return Examples(np.ones((len(rows), ny), np.bool_), np.stack(ages), rows, np.zeros_like(rows), image)
+
+
+def undersampled(full: Examples, acceleration: float, seed: int, *use: str | int) -> Examples:
+    """Leave rows out of fully sampled frames.
+
+    Parameters
+    ----------
+    full
+        What `full_examples` returns, or a part of it.
+    acceleration
+        Undersampling factor R; the dynamic incoherent sampler keeps ceil(ny / R) rows of each frame.
+    seed
+        Draws the patterns.
+    use
+        What they are for, such as the scan and the epoch; another use draws others.
+
+    Returns
+    -------
+    examples
+        The same targets; rows that are left out are zero, as there is no memory of earlier frames.
+
+    Raises
+    ------
+    InputError
+        If the sampler cannot give this acceleration.
+    """
+    frames, ny = full.mask.shape
+    drawn = int(child(seed, "undersample", *use).generate_state(1, np.uint64)[0] >> 1)
+    sampler = Sampler(PATTERN, ny, acceleration, seed=drawn)
+    mask = np.zeros_like(full.mask)
+    for frame in range(frames):
+        mask[frame, sampler.frame(frame) + ny // 2] = True
+    return dataclasses.replace(full, mask=mask, shared=full.shared * mask[..., None])
+
+
+def check_sees(config: CascadeConfig) -> None:
+    """Refuse a network that remembers earlier frames: fully sampled ones leave it another memory.
+
+    Raises
+    ------
+    InputError
+        If it starts from anything but the zero-filled image, or has a memory.
+    """
+    if (config.start, config.memory) != SEES:
+        raise InputError(
+            f"undersample: a network with start = {config.start!r}, memory = {config.memory!r} remembers "
+            "other lines than those that are left; take --network seed"
+        )
