@@ -16,14 +16,14 @@ import pytest
 
 from harness.cli.main import main
 from mrsim.stream import save
-from tests.harness.synthetic import small_stream
+from tests.harness.synthetic import make_stream
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(small_stream(frames=12), tmp_path_factory.mktemp("outside") / "a.stream")
+    return save(make_stream(40), tmp_path_factory.mktemp("outside") / "a.stream")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     shutil.copytree(stored, "zero.stream")
     Path("zero.stream/t_ns.npy").unlink()
     Path("zero.stream/t_ns.npy").symlink_to("/dev/zero")
-    Path("dots.toml").write_text("a" + ".a" * 100_000 + " = 1\n")
+    Path("dots.toml").write_text("a" + ".a" * 30_000 + " = 1\n")
     Path("deep.toml").write_text("x = " + "[" * 20_000)
     for kind in ("pipe", "zero"):
         traced = f"[motion.m]\nkind = 'trace'\nfile = '{kind}.csv'\ndirection = [1, 0]\n"
