@@ -51,6 +51,16 @@ def map_array(path: str | Path, *, missing: str = "no such file") -> NDArray[Any
     return array
 
 
+def map_bytes(path: str | Path) -> NDArray[np.uint8]:
+    """Map a whole file, read-only, shape (bytes,); errors as for `open_file`, and for a file of no bytes."""
+    with open_file(path) as file:
+        try:
+            found: NDArray[np.uint8] = np.memmap(file, np.uint8, "r")
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be mapped: {error}") from None
+    return found
+
+
 def read_arrays(
     path: str | Path,
     most: int,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import map_bytes
 from mrsim.files.reading import open_file
 from mrsim.formats.hdf5 import BLOCK_BYTES, guarded
 
@@ -112,7 +113,7 @@ class Heap:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._bytes = np.memmap(path, np.uint8, "r")
+        self._bytes = map_bytes(path)
         self._collections: dict[int, dict[int, tuple[int, int]]] = {}
 
     def read(self, place: Any, size: int) -> NDArray[np.uint8]:
