@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from mrsim.scanner.oracle import Oracle, truth_of
     from mrsim.scanner.protocol import ScanProtocol
     from mrsim.simulation import simulate
-    from mrsim.spins.body import FieldMap
-    from mrsim.stream.storage import load, save
-    from mrsim.stream.stream import Header, Provenance, Readout, Stream, Truth
+    from mrsim.spins.off_resonance import FieldMap
+    from mrsim.stream import Header, Provenance, Readout, Stream, Truth, load, save
 
 __version__ = "0.1.0"
 
@@ -53,22 +52,22 @@ __all__ = [
 ]
 
 _WHERE = {
-    "FieldMap": "spins.body",
-    "Header": "stream.stream",
+    "FieldMap": "spins.off_resonance",
+    "Header": "stream",
     "InputError": "errors",
     "MissingExtraError": "errors",
     "MrsimError": "errors",
     "Oracle": "scanner.oracle",
     "Phantom": "anatomy.phantom",
-    "Provenance": "stream.stream",
-    "Readout": "stream.stream",
+    "Provenance": "stream",
+    "Readout": "stream",
     "ScanProtocol": "scanner.protocol",
-    "Stream": "stream.stream",
-    "Truth": "stream.stream",
-    "load": "stream.storage",
+    "Stream": "stream",
+    "Truth": "stream",
+    "load": "stream",
     "load_phantom": "anatomy.phantom",
     "phantom_names": "anatomy.phantom_file",
-    "save": "stream.storage",
+    "save": "stream",
     "simulate": "simulation",
     "truth_of": "scanner.oracle",
     "write_seq": "formats.pulseq",

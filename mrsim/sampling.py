@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.seeds import check_seed, child
-from mrsim.stream.stream import MAX_MATRIX, ky_range
+from mrsim.stream.header import MAX_MATRIX, ky_range
 
 SAMPLERS = ("variable-density", "uniform", "low-resolution", "full")
 ORDERS = ("random", "ascending", "centre-first", "centre-last")

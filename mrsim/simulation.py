@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
+from mrsim.files.writing import scratch_folder
+from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
-from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import frames_of, scan, scan_to
-from mrsim.spins.body import FieldMap
-from mrsim.spins.scan import scan_isochromats
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
-
-ENGINES = ("analytic", "isochromats")
-COMBINATIONS = ("none", "prewhiten", "sense")
-SPINS = 256
-CATALYSATION = "alpha/2"
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
+from mrsim.spins.isochromat_scan import scan_isochromats
+from mrsim.spins.off_resonance import FieldMap
+from mrsim.stream import Stream, load, save
+from mrsim.stream.storage import check_new_stream
 
 
 def simulate(
@@ -44,13 +39,14 @@ def simulate(
     rendering: str = ScanProtocol.rendering,
     supersampling: int = ScanProtocol.supersampling,
     overrides: Mapping[str, Any] | None = None,
-    combine: str = "none",
-    engine: str = "analytic",
+    combine: str = COMBINATIONS[0],
+    engine: str = ENGINES[0],
     spins: int | None = None,
     catalysation: str | int | None = None,
     field: FieldMap | None = None,
     t2_prime_s: float | None = None,
     output: str | Path | None = None,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Stream:
     """Scan a phantom and return the stream with its truth.
@@ -78,6 +74,8 @@ def simulate(
         T2' of all tissues, seconds.
     output
         Folder to write, for scans that do not fit into memory; the stream that is returned is then mapped.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
     progress
         Called with the frames that are done and their total.
 
@@ -105,6 +103,8 @@ def simulate(
         raise InputError(f"{given[0]}: for engine = 'isochromats' alone")
     if engine == "isochromats" and (timing != "prospective" or rendering != "exact"):
         raise InputError("engine = 'isochromats': it is prospective and exact; leave timing and rendering")
+    if output is not None:
+        check_new_stream(output, overwrite=overwrite)
     protocol = ScanProtocol(
         matrix=matrix, fov_m=fov_m, tr_ns=tr_ns, te_ns=te_ns, flip_rad=flip_rad, field_t=field_t,
         acceleration=acceleration, sampler=sampler, order=order, target_snr=target_snr, coils=coils,
@@ -124,20 +124,23 @@ def simulate(
             protocol,
             seed=seed,
             frames=frames_of(protocol.header(), seconds, frames),
-            spins=SPINS if spins is None else spins,
+            spins=SPINS_PER_SIDE if spins is None else spins,
             catalysation=CATALYSATION if catalysation is None else catalysation,
             field=field,
             t2_prime_s=t2_prime_s,
         )
         if combine != "none":
             stream = combined(stream, body, protocol, combine)
-        return stream if output is None else load(save(stream, output))
+        return stream if output is None else load(save(stream, output, overwrite=overwrite))
     length: dict[str, Any] = {"seconds": seconds, "frames": frames}
     if output is None:
         stream = scan(body, protocol, seed=seed, progress=progress, **length)
         return stream if combine == "none" else combined(stream, body, protocol, combine)
     if combine == "none":
-        return load(scan_to(output, body, protocol, seed=seed, progress=progress, **length))
-    with tempfile.TemporaryDirectory(dir=Path(output).absolute().parent, prefix=".mrsim-") as room:
-        whole = scan_to(Path(room) / "all.stream", body, protocol, seed=seed, progress=progress, **length)
-        return load(save(combined(load(whole), body, protocol, combine), output))
+        return load(
+            scan_to(output, body, protocol, seed=seed, progress=progress, overwrite=overwrite, **length)
+        )
+    with scratch_folder(beside=output) as room:
+        whole = scan_to(room / "all.stream", body, protocol, seed=seed, progress=progress, **length)
+        stream = combined(load(whole), body, protocol, combine)
+        return load(save(stream, output, overwrite=overwrite))

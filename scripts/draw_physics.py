@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.anatomy.shapes import Ellipse
@@ -26,14 +27,16 @@ from mrsim.motion.courses import Breathing
 from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
 from mrsim.physics.steady_state import FlipResponse, bssfp
 from mrsim.physics.tissue import tissue
+from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
 from mrsim.sampling import Sampler
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
-from mrsim.spins.body import lorentz_offsets
+from mrsim.spins.isochromat_scan import scan_isochromats
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
-from mrsim.spins.scan import scan_isochromats
-from mrsim.stream.stream import Stream
+from mrsim.spins.off_resonance import lorentz_offsets
+from mrsim.stream import Stream
+from mrsim.stream.fourier import to_image
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]
@@ -354,7 +357,7 @@ def coils(figure: Any) -> Numbers:
     array = CoilArray.ring(8)
     at = np.linspace(-0.5, 0.5, 96) * FOV
     x, y = np.meshgrid(at, at)
-    fitted = array.fit((FOV, FOV), taps=7)
+    fitted = fit_coils(array, (FOV, FOV), taps=7)
     maps, true = fitted.sensitivity(x, y), array.sensitivity(x, y)
     pictures = (
         (np.abs(maps[2]), "magnitude of coil 2", "magma", None),
@@ -376,7 +379,7 @@ def coils(figure: Any) -> Numbers:
 
     numbers: Numbers = {}
     for inside, colour, name in ((None, RED, "whole FOV"), (body, BLUE, "within a body")):
-        fits = [array.fit((FOV, FOV), taps=n, inside=inside) for n in taps.tolist()]
+        fits = [fit_coils(array, (FOV, FOV), taps=n, inside=inside) for n in taps.tolist()]
         errors.semilogy(taps, [f.error_rms for f in fits], "o-", color=colour, label=f"{name}, rms")
         errors.semilogy(taps, [f.error_max for f in fits], "o:", ms=3, color=colour, label=f"{name}, largest")
         numbers[f"rms error of 7 x 7 taps, {name}"] = fits[2].error_rms
@@ -402,14 +405,14 @@ def drives(figure: Any) -> Numbers:
     differ = total = 0
     for row, (number, name, colour, what) in enumerate(shown):
         patient = load_phantom(f"patient{number}")
-        course = patient.animate(SEED).drives
+        course = Anatomy(patient, SEED).drives
         value = course[name].at(t_ns)
         axes = figure.add_subplot(grid[row, 0])
         axes.plot(t, value * 1e3, color=colour, lw=1.1)
         axes.set_title(f"patient {number}: {what}", loc="left", pad=2)
         axes.set(xlim=(0, 40), ylabel="mm")
         axes.tick_params(labelbottom=row == 3)
-        again = patient.animate(SEED).drives[name]
+        again = Anatomy(patient, SEED).drives[name]
         order = np.array_split(np.random.default_rng(SEED).permutation(len(t_ns)), 40)
         for part in order:  # in any order, each piece alone
             differ += int((again.at(t_ns[part]) != value[part]).sum())
@@ -477,18 +480,13 @@ def sampling(figure: Any) -> Numbers:
     return {"title": title} | numbers
 
 
-def image_of(kspace: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Transform centred k-space into an image, unitary."""
-    return np.asarray(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho")), np.complex128)
-
-
 def frame_image(stream: Stream, frame: int) -> Array:
     """Return the magnitude of one frame's image, zero where no row was read."""
     ny, nx = stream.header.matrix
     kspace = np.zeros((ny, nx), complex)
     part = stream.frame == frame
     kspace[stream.ky[part] + ny // 2] = stream.samples[part, 0]
-    return np.asarray(np.abs(image_of(kspace)), np.float64)
+    return np.asarray(np.abs(to_image(kspace)), np.float64)
 
 
 def show(axes: Any, picture: Array, title: str, limits: tuple[float, float], colours: str = "gray") -> None:

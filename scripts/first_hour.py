@@ -1,9 +1,9 @@
-"""A stranger's first hour, as the README tells it: every step in a fresh folder, with its wall time.
+"""A stranger's first hour: the ten minutes of README.md and the page after them, step by step, with times.
 
-    python scripts/first_hour.py            as the README has it: some minutes
+    python scripts/first_hour.py            as the pages have it: some minutes
     python scripts/first_hour.py --short    as the tests run it
 
-The files and the commands are read from README.md itself, so that what is timed is what is written there.
+Files, code and commands are read from the pages themselves, so that what is timed is what is written there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent))
 from blocks import Block, read_blocks
 
-README = Path(__file__).parents[1] / "README.md"
-SECTION = "Your first hour"
+ROOT = Path(__file__).parents[1]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "first-hour.md"
+SECTION = "Ten minutes"
 LIMIT_S = 1800
 # A verdict is an answer, too: what a busy host says of itself is no failure of the hour.
 VERDICTS = {"replay", "compare", "report"}
@@ -28,12 +29,12 @@ ANSWERS = {0, 1, 3, 4}
 
 
 def main() -> int:
-    """Run the hour; return 0 where every command ended as the README has it."""
-    parser = argparse.ArgumentParser(description="Run the README's first hour, and time each step.")
+    """Run the hour; return 0 where every command ended as the pages have it."""
+    parser = argparse.ArgumentParser(description="Run a stranger's first hour, and time each step.")
     parser.add_argument("--short", action="store_true", help="shortened, as the tests run it")
     parser.add_argument("--keep", metavar="DIR", help="folder to work in; default: one that is removed")
     args = parser.parse_args()
-    blocks = [block for block in read_blocks(README) if block.section.startswith(SECTION)]
+    blocks = [block for block in read_blocks(README) if block.section == SECTION] + read_blocks(PAGE)
     with tempfile.TemporaryDirectory(prefix="first-hour-") as fresh:
         folder = Path(args.keep or fresh)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,15 +55,20 @@ def run_block(block: Block, folder: Path, short: bool) -> list[str]:
         print(f"      -    {block.file}: {len(block.text.splitlines())} lines saved", flush=True)
         return []
     wrong = []
-    for words in block.commands(short):
+    if block.language == "python":
+        commands = [[sys.executable, "-c", block.short() if short else block.text]]
+    else:
+        commands = block.commands(short)
+    for words in commands:
         began = time.perf_counter()
         done = run(words, folder)
         told = done.stdout.strip().splitlines()
-        print(f"{time.perf_counter() - began:7.1f} s  {' '.join(words)}", flush=True)
+        shown = "the block of Python" if block.language == "python" else " ".join(words)
+        print(f"{time.perf_counter() - began:7.1f} s  {shown}", flush=True)
         print(f"           exit {done.returncode}: {told[-1] if told else ''}", flush=True)
         allowed = ANSWERS if len(words) > 1 and words[1] in VERDICTS else {0, *block.exits}
         if done.returncode not in allowed:
-            wrong.append(f"{block}: {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            wrong.append(f"{block}: {shown}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return wrong
 
 

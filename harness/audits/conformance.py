@@ -24,7 +24,7 @@ from harness.realtime.run import Run
 from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MrsimError
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Image
 
 # Long enough for every row of a 4x scan to be taken anew after the fault.

@@ -11,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 
 from harness.candidates.isolation import Isolated
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Reconstructor
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.realtime.faults import CANDIDATE_KINDS, Fault
 from mrsim.seeds import child
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image, Reconstructor
 
 # Lines whose troubles are drawn at once.

@@ -21,8 +21,9 @@ from typing import Any
 
 from harness.candidates.isolation import MAX_LIMIT_S
 from harness.judge.verdict import Outcome, Verdict
-from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
 
 SCHEMA = "mrsim-check/1"
 PASSED, NOT_PASSED = 0, 1

@@ -7,9 +7,10 @@ import importlib
 from pathlib import Path
 
 from harness.console import print_table
-from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
+from mrsim.stream import load
 
 
 def phantoms(args: argparse.Namespace) -> int:
@@ -19,7 +20,7 @@ def phantoms(args: argparse.Namespace) -> int:
     if args.name is not None:
         from harness.report.drawing import draw_phantom
 
-        check_target(args.png)
+        check_target(args.png, ".png")
         draw_phantom(Path(args.png), args.name, seed=args.seed)
         print(f"{args.png}: {args.name} drawn")
         return 0
@@ -134,4 +135,4 @@ def table(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Run the demonstration."""
     demonstration = importlib.import_module("harness.cli.demo")
-    return int(demonstration.run(Path(args.output), seed=args.seed))
+    return int(demonstration.run(Path(args.output), seed=args.seed, overwrite=args.overwrite))

@@ -14,17 +14,18 @@ import numpy as np
 from harness.candidates.registry import builder
 from harness.console import print_table, progress
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result, quality_json
+from harness.judge.result import RunResult, quality_json
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.report.picture import draw_frames
-from harness.strict_json import write_json
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
+from mrsim.stream import Stream, load
+from mrsim.stream.storage import check_new_stream
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"
@@ -59,10 +60,10 @@ class Row:
     name: str
     quality: Quality
     pixels: np.ndarray[Any, np.dtype[np.complex64]]
-    result: Result | None
+    result: RunResult | None
 
 
-def run(output: Path, seed: int = 0) -> int:
+def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:
     """Run the demonstration and write its report and its picture.
 
     Parameters
@@ -71,6 +72,8 @@ def run(output: Path, seed: int = 0) -> int:
         Folder for the streams, `report.json` and `frames.png`; made where it is missing.
     seed
         Seed of the scan and of the intervals.
+    overwrite
+        Whether the streams of an earlier demonstration are replaced.
 
     Returns
     -------
@@ -85,14 +88,21 @@ def run(output: Path, seed: int = 0) -> int:
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: it is not a folder; choose another with -o")
     output.mkdir(parents=True, exist_ok=True)
+    for name in ("training.stream", "quasar.stream"):
+        check_new_stream(output / name, overwrite=overwrite)
+    for name in ("report.json", "frames.png"):
+        check_target(output / name)
     trained = load_weights(WEIGHTS).record["data"][0]
     memory = _scan(
         output / "training.stream",
         Phantom.from_text(trained["phantom_text"]),
         trained["seed"],
         "training scan",
+        overwrite,
     )
-    stream = _scan(output / "quasar.stream", load_phantom("quasar", BREATHING), seed, "60 s of the phantom")
+    stream = _scan(
+        output / "quasar.stream", load_phantom("quasar", BREATHING), seed, "60 s of the phantom", overwrite
+    )
     if seed == trained["seed"]:
         raise InputError(f"--seed {seed}: the weights were trained on this seed; choose another")
     candidates = {
@@ -111,9 +121,11 @@ def run(output: Path, seed: int = 0) -> int:
     return 0
 
 
-def _scan(path: Path, phantom: Phantom, seed: int, what: str) -> Stream:
+def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -> Stream:
     with progress(f"scanning: {what}") as report:
-        scan_to(path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report)
+        scan_to(
+            path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report, overwrite=overwrite
+        )
     return load(path)
 
 

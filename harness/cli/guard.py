@@ -11,8 +11,9 @@ from harness.candidates.build import candidate_builder
 from harness.comparison.guard import SITTING, WARMUP, Guarded, guard, refuse_shared_helpers
 from harness.console import print_table, progress
 from harness.measure.exact_statistics import nearest_rank
-from harness.strict_json import check_target, write_json
-from mrsim.stream.storage import load
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
+from mrsim.stream import load
 
 
 def run(args: argparse.Namespace) -> int:

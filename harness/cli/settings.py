@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 from mrsim.errors import InputError
+from mrsim.files.toml import parse_toml
 
 
 def settings(pairs: list[str]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def settings(pairs: list[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: expected key=value, such as motion.breathing.amplitude_mm=20")
         try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            values[key.strip()] = parse_toml(f"value = {text}", "--set")["value"]
+        except InputError:
             values[key.strip()] = text
     return values

@@ -21,8 +21,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.scenarios import Pace
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from harness.measure.bootstrap import Interval, breath_blocks, breath_starts
 from harness.measure.image_quality import Quality, judge_frames
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 MIN_CANDIDATES, MAX_CANDIDATES, MAX_STREAMS, MAX_ROUNDS = 2, 16, 256, 100
 SEGMENT_RANGE_S = (0.5, 600.0)

@@ -25,7 +25,7 @@ from harness.measure.bootstrap import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.seeds import child
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"

@@ -16,8 +16,9 @@ from harness.console import figure, print_table, progress, significant
 from harness.judge.result import quality_json
 from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
 from harness.realtime import environment
-from harness.strict_json import check_target, write_json
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
 
 SCHEMA = "mrsim-compare/1"
 SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only

@@ -26,7 +26,7 @@ from harness.realtime.clock import Clock, RealClock
 from harness.realtime.replay import replay
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Builder
 
 TRIES = 3  # of a block that the host spoiled

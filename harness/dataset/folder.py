@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,11 @@ from typing import IO, Any
 from harness.dataset.items import Item, Record
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
-from harness.strict_json import write_json
 from mrsim.errors import InputError
+from mrsim.files.partials import MARK, remove
+from mrsim.files.reading import open_file, parse_json, read_json
+from mrsim.files.targets import check_folder
+from mrsim.files.writing import write_json, write_text
 
 try:
     import fcntl
@@ -33,7 +35,7 @@ except ImportError:  # not on this system: two runs into one folder are not told
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = "mrsim-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 spelt the keys of [scan] otherwise: TR_ms, field_T
 MAX_JOURNAL_BYTES = 4 << 30
 MAX_MANIFEST_BYTES = 4 << 30
 HASHED = ("format", "version", "name", "items")
@@ -72,7 +74,7 @@ class Journal:
         """
         good = self._read()
         if good == 0:
-            self.path.write_text(json.dumps({"head": dict(self.head)}) + "\n", encoding="utf-8")
+            write_text(self.path, json.dumps({"head": dict(self.head)}) + "\n")
         else:
             os.truncate(self.path, good)
         self._file = self.path.open("a", encoding="utf-8")
@@ -95,14 +97,12 @@ class Journal:
         """Return the bytes of all whole lines."""
         if not self.path.is_file():
             return 0
-        if self.path.stat().st_size > MAX_JOURNAL_BYTES:
-            raise InputError(f"{self.path}: larger than {MAX_JOURNAL_BYTES} bytes: not a dataset's journal")
         good = 0
-        with self.path.open("rb") as file:
+        with open_file(self.path, MAX_JOURNAL_BYTES, "a dataset's journal") as file:
             for number, line in enumerate(file):
                 try:
-                    entry = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
+                    entry = parse_json(line, "journal") if line.endswith(b"\n") else None
+                except InputError:
                     entry = None
                 if not isinstance(entry, dict):
                     break
@@ -154,13 +154,10 @@ def opened(
     InputError
         If something else stands there, another run is writing, or the specification is another one.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: it is a file; name a folder")
+    check_folder(folder)
     strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
     if strange and not (folder / ".lock").is_file():
         raise InputError(f"{folder}: exists and is not a dataset; choose another name")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"{folder.absolute().parent}: no such folder; make it first")
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         if fcntl is not None:
@@ -183,12 +180,12 @@ def _prepare(folder: Path, spec: DatasetSpec, subjects: Sequence[Subject]) -> No
             (folder / part).mkdir(exist_ok=True)
         if (folder / part).is_dir():
             for entry in (folder / part).iterdir():
-                if ".partial-" in entry.name or ".old-" in entry.name:
-                    shutil.rmtree(entry, ignore_errors=True)
-    (folder / "spec.toml").write_text(spec.text, encoding="utf-8")
+                if MARK in entry.name:
+                    remove(entry)
+    write_text(folder / "spec.toml", spec.text)
     (folder / "subjects").mkdir(exist_ok=True)
     for subject in subjects:
-        (folder / "subjects" / f"{subject.name}.toml").write_text(subject.text, encoding="utf-8")
+        write_text(folder / "subjects" / f"{subject.name}.toml", subject.text)
 
 
 def head_of(spec: DatasetSpec, subjects: Sequence[Subject], versions: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,12 +246,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder}: not a whole dataset: it has no manifest.json; finish it with `mrsim dataset`"
         )
-    if file.stat().st_size > MAX_MANIFEST_BYTES:
-        raise InputError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a dataset's manifest")
+    manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
-            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}")
+            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}; make the dataset again")
         if manifest_hash(manifest) != manifest["hash"]:
             raise InputError(
                 f"{file}: its items do not give its hash: it was changed; make the dataset again"
@@ -263,7 +258,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             part, _, rest = str(item["path"]).partition("/")
             if part not in PARTS or rest != f"{item['name']}.stream" or "/" in rest or "\\" in rest:
                 raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None

@@ -25,13 +25,17 @@ from harness.dataset.draws import Draw, Each, Plain, draw_all, seed_of
 from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
 from harness.dataset.subjects import MAX_ATTEMPTS, Subject
 from harness.realtime.environment import cpu_name, version_of
+from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
 from mrsim.errors import InputError
+from mrsim.files.reading import open_file, read_json
+from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream, Truth, expected_arrays, expected_truth
+from mrsim.stream import Stream, Truth, load
+from mrsim.stream.layout import expected_arrays, expected_truth
+from mrsim.stream.storage import MAX_HEADER_BYTES
 
 MAX_ITEMS = 1_000_000
 ARRAYS = (*Stream.COLUMNS, *Truth.ARRAYS)
@@ -234,9 +238,9 @@ def content_sha256(folder: Path) -> str:
     """
     whole = hashlib.sha256()
     for name in sorted(ARRAYS):
-        with (folder / f"{name}.npy").open("rb") as file:
+        with open_file(folder / f"{name}.npy") as file:
             whole.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    meta = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    meta = read_json(folder / "header.json", MAX_HEADER_BYTES, "a stream's header")
     meta["provenance"].pop("version")
     whole.update(json.dumps(meta, sort_keys=True).encode())
     return whole.hexdigest()
@@ -266,7 +270,7 @@ def _drawn(order: Order) -> Record:
             protocol = protocol_of(scan)
             phantom = _phantom(item.subject.text, breathing, item.subject.name)
             stop_ns = round(order.seconds * 1e9) + protocol.header().frame_ns
-            phantom.animate(seed).check_fits(protocol.fov_m, stop_ns, phantom.name)
+            check_containment(Anatomy(phantom, seed), protocol.fov_m, stop_ns, phantom.name)
         except InputError as error:
             last = error
             continue

@@ -40,11 +40,13 @@ from harness.realtime.environment import cpu_name
 from harness.workers.executors import Engine, Outcome, run_all
 from harness.workers.remote import check_seen
 from mrsim.errors import InputError
+from mrsim.files.reading import read_text
 from mrsim.physics.tissue import tissue
 
 SPARE_BYTES = 64 << 20
 """Room that is left free on the disk."""
 MAX_TOLD = 5
+MAX_SUBJECT_BYTES = 64 << 20  # the tables of a recorded trace are written into it
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _made_again(folder: Path, record: Record) -> str:
         raise InputError(f"{subject}: missing; the dataset is incomplete, make it again")
     with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as place:
         target = Path(place) / "again.stream"
-        scan_item(record, subject.read_text(encoding="utf-8"), target)
+        scan_item(record, read_text(subject, MAX_SUBJECT_BYTES, "a phantom"), target)
         return content_sha256(target)
 
 
@@ -256,7 +258,7 @@ def _largest(spec: DatasetSpec, items: Sequence[Item]) -> Iterator[int]:
 
 def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
     """Refuse a field at which a tissue has no values."""
-    fields = spec.scan["field_T"].ends() if "field_T" in spec.scan else (SCAN_DEFAULTS["field_T"],)
+    fields = spec.scan["field_t"].ends() if "field_t" in spec.scan else (SCAN_DEFAULTS["field_t"],)
     for subject in subjects:
         for name in sorted(subject.tissues):
             for field in fields:
@@ -264,7 +266,7 @@ def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
                 try:
                     tissue(name, field)
                 except InputError as error:
-                    raise InputError(f"{spec.where}: [scan]: field_T: {subject.name}: {error}") from None
+                    raise InputError(f"{spec.where}: [scan]: field_t: {subject.name}: {error}") from None
 
 
 def _extent(value: Any) -> float:

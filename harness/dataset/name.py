@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from mrsim.files.reading import read_json
 
 MAX_MANIFEST_BYTES = 256 << 20
 
@@ -26,13 +27,11 @@ def dataset_of(stream: Path | None) -> dict[str, str] | None:
     path = stream.absolute()
     file = path.parent.parent / "manifest.json"
     try:
-        if file.stat().st_size > MAX_MANIFEST_BYTES:
-            return None
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file, MAX_MANIFEST_BYTES)
         where = f"{path.parent.name}/{path.name}"
         item = next((i["name"] for i in manifest["items"] if i["path"] == where), None)
         if manifest["format"] != "mrsim-dataset" or item is None:
             return None
         return {"name": str(manifest["name"]), "hash": str(manifest["hash"]), "item": str(item)}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):  # InputError, too
         return None

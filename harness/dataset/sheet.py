@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
-from mrsim.stream.storage import load
+from mrsim.files.writing import whole_file, write_text
+from mrsim.stream import load
 
 MAX_PICTURES = 36
 _COLUMNS = 6
@@ -87,12 +87,7 @@ On another type of processor the last bits, and so the hashes, may differ.
 A stream's SHA-256 in the manifest is that of its arrays' files and its header, without the
 software's version.
 """
-    partial = folder / f"README.md.partial-{uuid.uuid4().hex[:8]}"
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / "README.md")
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(folder / "README.md", text)
 
 
 def _draw(path: Path, folder: Path, manifest: Mapping[str, Any]) -> int:
@@ -126,10 +121,6 @@ def _draw(path: Path, folder: Path, manifest: Mapping[str, Any]) -> int:
     figure.suptitle(
         f"{manifest['name']}: the true image amid each scan, and the target's outline", fontsize=10
     )
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=100)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return len(chosen)

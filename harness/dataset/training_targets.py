@@ -17,7 +17,7 @@ from mrsim.reception.noise import LineNoise
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.target_instant import offset_ns
 
 MAX_REDRAWS = 64

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import os
-import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,16 +23,18 @@ from harness.experiment.measures import COLUMNS, Measures, measure_cell
 from harness.experiment.plan import NEAREST, Cell, Options
 from harness.experiment.scans import Scan, Scans, fingerprint, part_of
 from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
-from harness.strict_json import write_json
 from mrsim.errors import InputError, MissingExtraError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.reading import open_file, read_json
+from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
-from mrsim.stream.storage import save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, save
 from recon.cascade import checkpoint
 from recon.classical.zero_filled import NearestFrame
 from recon.protocol import Builder
 
 WEIGHTS = "cascade:"
+MAX_CELL_BYTES = 1 << 30
 _SERIES = tuple(field.name for field in dataclasses.fields(Series))
 
 
@@ -130,11 +128,11 @@ class Cells:
         described = self.describe(cell)
         file = self._folder / "cells" / cell.file(described)
         try:
-            found = json.loads(_beside(file, ".json").read_text(encoding="utf-8"))
+            found = read_json(_beside(file, ".json"), MAX_CELL_BYTES)
             if found["cell"] != described or not _beside(file, ".npz").is_file():
                 return None
             measures = _measures(found["measures"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None  # damaged by whatever else: it is made again
         return Row(cell, measures, "", bool(found["causal"]), file)
 
@@ -221,14 +219,18 @@ class Cells:
     def _training(self, scan: Scan, report: Report | None) -> Path:
         described = scan.describe() | {"train_s": self._options.line.train_s}
         path = self._folder / "streams" / f"{scan.name}-training-{fingerprint(described)}.stream"
-        return path if path.is_dir() else save(self._known(scan, report), path)
+        if path.is_dir():
+            return path
+        # Another process may have made it meanwhile, of the same bytes.
+        return save(self._known(scan, report), path, overwrite=True)
 
     def _weights_hash(self, cell: Cell) -> str:
         """Return the hash of a cell's weights; empty where there are none."""
         name = cell.candidate.removeprefix(WEIGHTS)
         if name not in self._hashes:
             try:
-                self._hashes[name] = hashlib.sha256(checkpoint.find(name).read_bytes()).hexdigest()
+                with open_file(checkpoint.find(name)) as file:
+                    self._hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
             except InputError:
                 self._hashes[name] = ""
         return self._hashes[name]
@@ -240,26 +242,18 @@ def _beside(file: Path, ending: str) -> Path:
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     path = _beside(file, ".npz")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in (*_SERIES, "picture")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged: {error}; remove it and its .json, and call again") from None
+    names, remedy = (*_SERIES, "picture"), "remove it and its .json, and call again"
+    arrays = read_arrays(path, MAX_CELL_BYTES, "a cell of the table", names=names, remedy=remedy)
+    if missing := [name for name in names if name not in arrays]:
+        raise InputError(f"{path}: damaged: it has no {missing[0]}; {remedy}")
+    return arrays
 
 
 def _write_arrays(path: Path, passed: Passed) -> None:
     arrays: dict[str, NDArray[Any]] = {name: getattr(passed.series, name) for name in _SERIES}
     picture = passed.picture
     arrays["picture"] = np.empty((0, 0), np.float32) if picture is None else picture
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_arrays(path, arrays)
 
 
 def _told(measures: Measures) -> dict[str, Any]:

@@ -5,9 +5,6 @@ Dietz 2019, ISMRM 4784. Needs matplotlib, the extra `[report]`.
 
 from __future__ import annotations
 
-import io
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.experiment.cells import Row
-from mrsim.errors import InputError, MissingExtraError
+from mrsim.errors import MissingExtraError
+from mrsim.files.writing import whole_file
+from mrsim.scanner.protocol import ScanProtocol
 
 SUBJECT = "cascade"
 COLOURS = {5.0: "#0072b2", 10.0: "#d55e00", 4.0: "#009e73"}
 """Of each acceleration: apart for colour-blind eyes, too (Okabe and Ito)."""
 OTHER = "#cc79a7"
 OPPONENT = "#8a8f94"
-FOV_MM = 400.0
 
 
 def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
@@ -71,17 +69,9 @@ def _new(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: Path) -> list[str]:
-    held = io.BytesIO()
-    # Without the date of writing, so that the same cells give the same bytes.
-    figure.savefig(held, format="png", dpi=110, metadata={"Software": None})
-    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        partial.write_bytes(held.getvalue())
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        # Without the date of writing, so that the same cells give the same bytes.
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     return [path.name]
 
 
@@ -101,7 +91,7 @@ def _picture(axes: Any, row: Row, title: str, white: float, arrow: bool) -> None
     if picture is None:
         axes.set_axis_off()
         return
-    half = FOV_MM / 2
+    half = 1e3 * ScanProtocol.fov_m[0] / 2
     axes.imshow(
         picture, cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half), interpolation="nearest"
     )

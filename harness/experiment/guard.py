@@ -6,7 +6,7 @@ from typing import Any
 
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 
 TOLERANCE_S = 1e-6
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.scanner.oracle import Oracle
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 
 def looking_ahead(part: Stream, oracle: Oracle, start_ns: int, first: int, ahead_ns: int) -> Stream:

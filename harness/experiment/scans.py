@@ -20,9 +20,8 @@ from harness.console import Report
 from harness.experiment.variants import changed
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan_to
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Stream, Truth
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
+from mrsim.stream import Stream, Truth, load
 
 TRUTH_SNR = 20.0
 """Target SNR of the scans that store the truth."""
@@ -58,7 +57,7 @@ class Scan:
     snr: float = TRUTH_SNR
     seed: int = 0
     seconds: float = 183.0
-    matrix: tuple[int, int] = (128, 128)
+    matrix: tuple[int, int] = ScanProtocol.matrix
     variant: str = ""
 
     @property
@@ -151,6 +150,7 @@ class Scans:
             scan_to(
                 path, scan.phantom, scan.protocol, seed=scan.seed, seconds=scan.seconds, truth=truth,
                 progress=None if report is None else lambda done, total: report(done, total, told),
+                overwrite=True,  # another process may have made it meanwhile, of the same bytes
             )  # fmt: skip
         return load(path)
 

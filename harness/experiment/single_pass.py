@@ -21,7 +21,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService, MeasuredService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout, Stream, Truth
+from mrsim.stream import Header, Readout, Stream, Truth
 from recon.protocol import Emit, Image, Reconstructor
 
 UNTIMED = -1.0

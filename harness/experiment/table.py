@@ -7,11 +7,8 @@ same options only writes the pages again.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import shlex
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +21,9 @@ from harness.experiment.markdown import to_markdown
 from harness.experiment.plan import Cell, Entry, Options, plan, read_patients
 from harness.experiment.scans import TimeLine, fingerprint
 from harness.measure.segmentation import eval_library
-from harness.strict_json import write_json
 from harness.workers.remote import UNTIMED
 from mrsim.errors import InputError
+from mrsim.files.writing import write_json, write_text
 
 SHARE = 1000
 """Steps of the progress bar that one cell takes."""
@@ -160,8 +157,8 @@ def write(folder: Path, rows: Sequence[Row], options: Options, kept: Cells, comm
     values = to_json(rows, compared, claims(rows, compared), config, fingerprint({"cells": described}))
     names = _draw(folder, rows)
     write_json(folder / "table.json", values)
-    _write_text(folder / "table.csv", to_csv(values))
-    _write_text(folder / "table.md", to_markdown(values, names))
+    write_text(folder / "table.csv", to_csv(values))
+    write_text(folder / "table.md", to_markdown(values, names))
     return values
 
 
@@ -178,15 +175,3 @@ def _share(cells: Sequence[Cell], text: str) -> list[Cell]:
         raise InputError(f"--share {text!r}: expected K/N, such as 1/2, with N up to 64")
     names = list(dict.fromkeys(cell.scan.name for cell in cells))
     return [cell for cell in cells if names.index(cell.scan.name) % int(count) == int(number) - 1]
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from typing import Any
 
 from mrsim.anatomy.phantom import Phantom
-from mrsim.anatomy.phantom_file import emit
+from mrsim.anatomy.phantom_file import emit, parse
 from mrsim.errors import InputError
 
 AMPLITUDE_FACTOR = 1.5
@@ -68,7 +67,7 @@ def changed(phantom: Phantom, variant: str) -> Phantom:
         return phantom
     if variant not in CHANGES:
         raise InputError(f"variant {variant!r}: expected one of {', '.join(CHANGES)}")
-    table = tomllib.loads(phantom.text)
+    table = parse(phantom.text, phantom.name)
     motions = table.get("motion", {})
     if DRIVE not in motions or {"calm", "added"} & set(motions):
         raise InputError(

@@ -8,15 +8,15 @@ moved on meanwhile counts too: the apparent lag and the delay downstream are tak
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.lag import Lag
-from mrsim.errors import InputError
-from mrsim.stream.stream import Header
+from mrsim.errors import InputError, Option, OptionError
+from mrsim.files.toml import read_toml
+from mrsim.stream import Header
 
 MAX_FILE_BYTES = 1 << 16
 MAX_MS = 1e6
@@ -107,17 +107,7 @@ def load_profile(name: str) -> Profile:
     path = Path(name)
     if path.suffix != ".toml":
         raise InputError(f"profile {name[:80]!r}: expected one of {', '.join(SHIPPED)}, or a .toml file")
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: larger than {MAX_FILE_BYTES} bytes: not a profile")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
-    return _profile_of(values, str(path))
+    return _profile_of(read_toml(path, MAX_FILE_BYTES, "a profile"), str(path))
 
 
 _KEYS: dict[str, tuple[type, ...]] = {
@@ -175,13 +165,17 @@ class Bar:
         """
         stated = profile.downstream_ms if downstream_ms is None else downstream_ms
         if stated is None:
-            raise InputError(
-                f"profile {profile.name}: state what the beam takes after the image: --downstream-ms 150"
+            raise OptionError(
+                "profile {}: state what the beam takes after the image: {}",
+                profile.name,
+                Option("downstream_ms", 150),
             )
         if not 0 <= stated <= MAX_MS:
-            raise InputError(f"--downstream-ms {stated}: expected 0 to {MAX_MS:g}")
+            raise OptionError("{}: expected 0 to {:g}", Option("downstream_ms", stated), MAX_MS)
         if downstream_ms is not None and profile.measure == "response":
-            raise InputError(f"profile {profile.name} limits the response alone: leave out --downstream-ms")
+            raise OptionError(
+                "profile {} limits the response alone: leave out {}", profile.name, Option("downstream_ms")
+            )
         return cls(profile, stated)
 
     def deadline_ns(self, header: Header, cadence_ns: int, lag: Lag | None) -> int | Verdict:

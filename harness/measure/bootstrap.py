@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.stream.stream import Header, Truth
+from mrsim.stream import Header, Truth
 
 COVERAGE = 0.95
 RESAMPLES = 1000

@@ -11,7 +11,7 @@ from harness.measure.exact_statistics import Summary, summarise
 from harness.measure.timing import Timing
 from harness.realtime.collector import MISSING
 from harness.realtime.run import Run
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.measure.image_quality import FrameJudge, Quality, judge_frames
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image, to_kspace
 

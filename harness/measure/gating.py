@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.image_quality import Quality
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 PLAN_POINTS = 200
 

@@ -21,7 +21,7 @@ from harness.measure.segmentation import TargetFinder, eval_library
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.stream import Header, Stream, Truth
 
 SSIM_WINDOW = 7
 

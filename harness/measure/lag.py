@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.bootstrap import MIN_BREATHS, Interval, draw_blocks, interval_of
-from mrsim.stream.stream import Header, Truth
+from mrsim.stream import Header, Truth
 
 GRID_NS = 1_000_000
 BOOTSTRAP_STEP = 5

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.stream.stream import Header, Truth
+from mrsim.stream import Header, Truth
 
 MARGIN_M = 0.02
 # An outline whose area differs from the planned one by more than this factor is not the target.

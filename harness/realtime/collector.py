@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from recon.protocol import Image
 
 MAX_IMAGE_BYTES = 8 << 30

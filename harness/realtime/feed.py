@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.realtime.schedule import Schedule
-from mrsim.stream.stream import Header, Readout, Stream, ky_range
+from mrsim.stream import Header, Readout, Stream
+from mrsim.stream.header import ky_range
 
 # Lines whose numbers are turned into Python integers at once: one by one costs several times as much.
 CHUNK = 4096

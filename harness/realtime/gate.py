@@ -14,7 +14,7 @@ from harness.realtime.run import Failure, Fate
 from harness.realtime.schedule import Policy
 from harness.realtime.service import PushTimer
 from mrsim.errors import MrsimError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Reconstructor
 
 # Between the end of `open` and the scan's start, so that the first line is not late by our own doing.

@@ -19,7 +19,7 @@ from harness.realtime.run import Failure, Fate, Pauses, Run
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import MeasuredService, PushTimer, ServiceModel
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from recon.protocol import Reconstructor
 
 __all__ = [

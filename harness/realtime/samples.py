@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +11,8 @@ from numpy.typing import NDArray
 from harness.realtime.run import Run
 from harness.realtime.service import TableService
 from mrsim.errors import InputError
+from mrsim.files.arrays import read_arrays
+from mrsim.files.writing import write_arrays
 
 MAX_BYTES = 1 << 30
 STAMPS = ("due_ns", "arrived_ns", "delivered_ns", "started_ns", "finished_ns", "service_ns", "fate")
@@ -30,7 +29,6 @@ def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
     InputError
         If the file cannot be written.
     """
-    path = Path(path)
     arrays: dict[str, NDArray[np.int64]] = {}
     for name in STAMPS:
         arrays[name] = np.stack([_from_start(run, name) for run in runs])
@@ -38,15 +36,7 @@ def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
     arrays["completed_ns"] = np.stack(completed)
     arrays["completing"] = np.stack([run.schedule.completing for run in runs])
     arrays["tr_ns"] = np.array([run.tr_ns for run in runs])
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_arrays(path, arrays)
 
 
 def _from_start(run: Run, name: str) -> NDArray[np.int64]:
@@ -73,7 +63,13 @@ def read_service(path: str | Path, lines: int) -> list[TableService]:
     InputError
         If it is not such a file, holds too few lines, or is too large.
     """
-    table = _service_array(Path(path))
+    made = "make one with mrsim replay --samples"
+    arrays = read_arrays(
+        path, MAX_BYTES, "a file of samples", names=("service_ns",), missing=f"there is no such file; {made}"
+    )
+    if "service_ns" not in arrays:
+        raise InputError(f"{path}: it has no service_ns; {made}")
+    table = arrays["service_ns"]
     if table.dtype != np.int64 or table.ndim != 2 or not len(table) or len(table) > 1000:
         raise InputError(f"{path}: service_ns is {table.dtype} {table.shape}: expected int64 (runs, lines)")
     if table.shape[1] < lines:
@@ -81,38 +77,3 @@ def read_service(path: str | Path, lines: int) -> list[TableService]:
     if not (table >= 0).any(axis=1).all():
         raise InputError(f"{path}: a run in it handed out no line at all; record it again")
     return [TableService(np.maximum(row, 0)) for row in table]
-
-
-def _service_array(path: Path) -> NDArray[np.int64]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo("service_ns.npy")
-            if info.file_size > MAX_BYTES:
-                raise InputError(f"{path}: service_ns has {info.file_size} bytes, the limit is {MAX_BYTES}")
-            with archive.open(info) as file:
-                _check_header(file, path, info.file_size)
-            with archive.open(info) as file:
-                array: NDArray[np.int64] = np.lib.format.read_array(file, allow_pickle=False)
-                return array
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; make one with mrsim replay --samples") from None
-    except KeyError:
-        raise InputError(f"{path}: it has no service_ns; make one with mrsim replay --samples") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: not a file of samples: {' '.join(str(error).split())[:200]}") from None
-    except Exception as error:  # zlib.error and what a damaged archive raises otherwise
-        raise InputError(f"{path}: not a file of samples: {type(error).__name__}") from None
-
-
-def _check_header(file: object, path: Path, size: int) -> None:
-    """Refuse an array whose header asks for more than the file has, before any of it is allocated."""
-    version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)  # type: ignore[arg-type]
-    count = 1
-    for side in shape:
-        count *= side
-    if dtype.hasobject or count < 0 or count * dtype.itemsize > size:
-        raise InputError(f"{path}: service_ns: its header says {dtype} {shape}, the file has {size} bytes")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 MAX_WAITING = 1 << 20
 MAX_WARMUP = 8

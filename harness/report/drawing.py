@@ -5,9 +5,6 @@ Needs matplotlib, the extra `[report]`.
 
 from __future__ import annotations
 
-import io
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.picture import COLOURS
-from mrsim.errors import InputError, MissingExtraError
+from mrsim.errors import MissingExtraError
+from mrsim.files.writing import whole_file
 
 SECONDS = 30.0
 _FRAMES = 24
@@ -44,8 +42,8 @@ def draw_phantom(path: Path, name: str, *, seed: int = 0, coils: int = 8) -> Non
         If matplotlib is not installed.
     """
     from mrsim.anatomy.phantom import load_phantom
+    from mrsim.scanner.acquisition import Scanner
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.scan import Scanner
 
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -148,7 +146,7 @@ def _draw_sampling(axes: Any, scanner: Any) -> None:
 def _draw_coils(axes: Any, scanner: Any) -> None:
     from mrsim.kernels.grid import Grid
 
-    fitted = scanner.reception.fitted
+    fitted = scanner.receiver.fitted
     x, y = Grid((64, 64), scanner.header.fov_m).pixels()
     if fitted is None:
         maps = np.ones((1, 64, 64))
@@ -172,13 +170,5 @@ def _draw_coils(axes: Any, scanner: Any) -> None:
 
 
 def _write(figure: Any, path: Path) -> None:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=110)
-    part = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        part.write_bytes(held.getvalue())
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

@@ -6,7 +6,6 @@ a still image cannot show: when. Needs matplotlib, the extra `[report]`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from harness.console import significant
 from harness.measure.image_quality import Quality
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.files.writing import whole_file
+from mrsim.stream import Header, Stream, Truth
 
 COLOURS = ("#9aa0a6", "#e69f00", "#0072b2", "#d55e00")
 """Zero-filled, view sharing, nearest frame, cascade: apart for colour-blind eyes, too (Okabe and Ito)."""
@@ -68,12 +68,8 @@ def draw_frames(
         f": frame {frame}, where the target moves fastest",
         fontsize=13,
     )
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _fastest(truth: Truth, header: Header, frames: NDArray[np.int64]) -> int:

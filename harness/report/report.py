@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.report.charts import Chart
 from harness.report.frames import pictures
 from harness.report.page import page
 from harness.report.series import distribution, time_line, traces
-from mrsim.errors import InputError
+from mrsim.files.writing import write_text
 
 
-def render(told: dict[str, Any], result: Result) -> str:
+def render(told: dict[str, Any], result: RunResult) -> str:
     """Return the page of a run.
 
     Parameters
@@ -36,7 +34,7 @@ def render(told: dict[str, Any], result: Result) -> str:
     return page(told, charts, frames)
 
 
-def write_page(path: str | Path, told: dict[str, Any], result: Result) -> None:
+def write_page(path: str | Path, told: dict[str, Any], result: RunResult) -> None:
     """Write the page of a run, whole or not at all.
 
     Parameters
@@ -51,13 +49,4 @@ def write_page(path: str | Path, told: dict[str, Any], result: Result) -> None:
     InputError
         If the file cannot be written.
     """
-    path = Path(path)
-    text = render(told, result)
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, render(told, result))

@@ -17,7 +17,7 @@ from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
 from mrsim.errors import InputError, MrsimError
 from mrsim.seeds import MAX_SEED, check_seed
-from mrsim.stream.storage import load
+from mrsim.stream import load
 from pytest_mrsim import shadowed
 
 Find = Callable[[Candidate], None]

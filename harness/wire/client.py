@@ -26,7 +26,7 @@ from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_acquisition import noise_acquisition, to_acquisition
 from mrsim.formats.mrd_header import header_to_xml
 from mrsim.seeds import child
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image
 
 MOTION_WAVEFORM = 1024  # the first number that is free for others
@@ -315,7 +315,7 @@ class WireClient:
 
 def _true_motion(options: WireOptions) -> NDArray[np.float32]:
     """Return the target's centroid at every line of a stream, shape (lines, 2), float32, millimetres."""
-    from mrsim.stream.storage import load
+    from mrsim.stream import load
 
     assert options.motion is not None
     stream = load(options.motion)

@@ -15,7 +15,7 @@ import numpy as np
 from harness.wire.limits import PURPOSE, WireError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_acquisition import REPETITIONS
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from recon.protocol import Image
 
 _OWN = "mrsim_"

@@ -17,7 +17,7 @@ from typing import Any
 from mrsim.errors import InputError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
-from mrsim.stream.stream import MAX_COILS, MAX_MATRIX
+from mrsim.stream.header import MAX_COILS, MAX_MATRIX
 
 PURPOSE = "speaking MRD over a socket"
 CHUNK = 1 << 16

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from harness.wire.images import Match
 from harness.wire.limits import check_seconds
 from mrsim.errors import InputError
+from mrsim.files.reading import parse_json, read_text
 from mrsim.formats.mrd_acquisition import Marks
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import Oversampling
@@ -184,15 +185,9 @@ def _options(candidate: str, host: str, port: int, config: str, said: dict[str, 
 
 def _read(path: str, key: str) -> str:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_XML_BYTES + 1)
-        if len(data) > MAX_XML_BYTES:
-            raise InputError(f"{key} {path}: more than {MAX_XML_BYTES} bytes")
-        return data.decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{key} {path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{key} {path}: it is not UTF-8") from None
+        return read_text(path, MAX_XML_BYTES, "a text for a server")
+    except InputError as error:
+        raise InputError(f"{key} {error}") from None
 
 
 def _parameters(candidate: str, text: str) -> str:
@@ -200,8 +195,8 @@ def _parameters(candidate: str, text: str) -> str:
     if text.startswith("@"):
         text = _read(text[1:], "parameters")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text, "parameters")
+    except InputError:
         value = None
     if not isinstance(value, dict):
         raise InputError(f"candidate {candidate!r}: parameters: expected a JSON object, or @FILE with one")

@@ -20,7 +20,7 @@ from harness.wire.session import Channel, clock_name, printable, word
 from mrsim.errors import InputError, MrsimError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Image, Reconstructor
 
 _CONFIG = frozenset({Kind.CONFIG_FILE, Kind.CONFIG_TEXT, Kind.CLOSE})

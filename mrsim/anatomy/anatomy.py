@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 class Anatomy:
-    """Tell where the regions of a phantom are, exactly and at any instant.
+    """Compute where the regions of a phantom are, exactly and at any instant.
 
     Parameters
     ----------
@@ -186,27 +186,6 @@ class Anatomy:
         return entry.shape.inside(
             cx + (x - cx - shift[0]) / stretch[0], cy + (y - cy - shift[1]) / stretch[1]
         )
-
-    def check_fits(self, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
-        """Raise an error if a region leaves its parent or the field of view, or is stretched to nothing.
-
-        Parameters
-        ----------
-        fov_m
-            Field of view along y and x, metres.
-        stop_ns
-            End of the scan, nanoseconds.
-        where
-            How the error names the phantom.
-
-        Raises
-        ------
-        InputError
-            It names the region, the key, and the instant of the scan.
-        """
-        from mrsim.anatomy.containment import check_containment  # it needs this module
-
-        check_containment(self, fov_m, stop_ns, where)
 
     def _seen(self, number: int, t_ns: int) -> float:
         slice_ = self.phantom.slice_

@@ -1,23 +1,19 @@
-"""Whether every region stays inside its parent, and everything inside the field of view, at every instant.
+"""A check that every region stays inside its parent, and the phantom inside the field of view, at all times.
 
-First the corners of what the motions can reach are tried: if all is well there, nothing else is looked at,
-however long the scan. Only where they fail is the course itself followed, in steps of `STEP_NS`.
+The check tries the extremes that the motions can reach. If all is well there, it ends, however long the scan
+is. If not, it follows the course itself, in steps of `STEP_NS`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.polygon import Polygon
 from mrsim.anatomy.region import STATIC, Region
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
-
-if TYPE_CHECKING:
-    from mrsim.anatomy.anatomy import Anatomy
 
 Array = NDArray[np.float64]
 
@@ -31,12 +27,23 @@ _KEYS = {"ellipse": "center_mm, semi_axes_mm", "polygon": "points_mm"}
 
 
 def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
-    """Check a course of motion; see `Anatomy.check_fits`.
+    """Raise an error if a region leaves its parent or the field of view, or is stretched to nothing.
+
+    Parameters
+    ----------
+    anatomy
+        The phantom and the course of its motions.
+    fov_m
+        Field of view along y and x, metres.
+    stop_ns
+        End of the scan, nanoseconds.
+    where
+        How the error names the phantom.
 
     Raises
     ------
     InputError
-        It names the region, the key, and the instant.
+        It names the region, the key, and the instant of the scan.
     """
     regions = anatomy.phantom.regions
     limits = {name: drive.bounds(stop_ns) for name, drive in anatomy.drives.items()}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from mrsim.errors import InputError
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
 from mrsim.physics.slices import Slice
 from mrsim.toml_tables import Keys, Table
-
-if TYPE_CHECKING:
-    from mrsim.anatomy.anatomy import Anatomy
 
 __all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
 
@@ -101,12 +98,6 @@ class Phantom:
                 f"{self.name}: region {region!r} is not known; known: {', '.join(self.region_names)}"
             )
         return self.region_names.index(region)
-
-    def animate(self, seed: int) -> Anatomy:
-        """Return the course of all motions that belongs to a seed."""
-        from mrsim.anatomy.anatomy import Anatomy  # it needs this module
-
-        return Anatomy(self, seed)
 
 
 def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom:

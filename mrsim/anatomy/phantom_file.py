@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import importlib.resources
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
 from mrsim.errors import InputError
+from mrsim.files import reading
+from mrsim.files.toml import parse_toml
 from mrsim.toml_tables import Table
 
 MAX_TEXT_BYTES = 1 << 20
@@ -60,18 +61,7 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
             )
         where = f"phantoms/{name}.toml"
         return (importlib.resources.files("phantoms") / f"{name}.toml").read_text("utf-8"), where
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TEXT_BYTES + 1)
-        if len(data) > MAX_TEXT_BYTES:
-            raise InputError(f"{path}: larger than {MAX_TEXT_BYTES} bytes: not a phantom")
-        return data.decode("utf-8"), str(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return reading.read_text(path, MAX_TEXT_BYTES, "a phantom"), str(path)
 
 
 def parse(text: str, where: str) -> Table:
@@ -82,21 +72,7 @@ def parse(text: str, where: str) -> Table:
     InputError
         If it is not valid TOML, or nested too deeply.
     """
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from None
-    level: list[Any] = [table]
-    for _ in range(MAX_DEPTH):
-        level = [v for outer in level for v in _children(outer)]
-        if not level:
-            return table
-    raise InputError(f"{where}: tables or lists are nested more than {MAX_DEPTH} deep: not a phantom")
-
-
-def _children(value: Any) -> list[Any]:
-    inner = value.values() if isinstance(value, dict) else value
-    return [v for v in inner if isinstance(v, dict | list)]
+    return parse_toml(text, where, depth=MAX_DEPTH)
 
 
 def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> Table:

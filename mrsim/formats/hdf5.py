@@ -7,14 +7,15 @@ data in other files, and every read names its bounds first. Its errors become on
 from __future__ import annotations
 
 import math
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mrsim.errors import InputError
+from mrsim.files.reading import open_file
+from mrsim.files.targets import check_target
+from mrsim.files.writing import whole_file
 from mrsim.formats import require_h5py
 
 Progress = Callable[[int, int], None]
@@ -49,13 +50,12 @@ def opened(path: Path) -> Iterator[Any]:
         If `h5py` is not installed.
     """
     h5py = require_h5py(_PURPOSE)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    open_file(path).close()  # the library would wait for a pipe without end
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        told = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not an HDF5 file, or truncated: {told}") from None
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
     try:
         yield file
     finally:
@@ -64,7 +64,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Any]:
+def whole_hdf5(path: Path) -> Iterator[Any]:
     """Write a file under a temporary name, and rename it when the context ends without an error.
 
     Raises
@@ -75,20 +75,11 @@ def whole_file(path: Path) -> Iterator[Any]:
         If `h5py` is not installed.
     """
     h5py = require_h5py(_PURPOSE)
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; make it first")
+    check_target(path)
     if path.exists() and not _is_own(path):
         raise InputError(f"{path}: exists and was not written by mrsim; choose another name")
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        with h5py.File(partial, "w") as file:
-            yield file
-        os.replace(partial, path)
-    except OSError as error:
-        told = error.strerror or " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: cannot be written: {told}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, h5py.File(partial, "w-") as file:
+        yield file
 
 
 def _is_own(path: Path) -> bool:
@@ -144,8 +135,8 @@ def dataset(group: Any, name: str, path: Path, shape: tuple[int | None, ...]) ->
         want in (None, size) for want, size in zip(shape, found.shape, strict=True)
     )
     if not fits:
-        told = ", ".join("any" if size is None else str(size) for size in shape)
-        raise InputError(f"{where}: its shape is {found.shape}: expected ({told})")
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{where}: its shape is {found.shape}: expected ({sizes})")
     if found.external or found.is_virtual:
         raise InputError(f"{where}: its data lie in other files, which are not read")
     if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK_BYTES:

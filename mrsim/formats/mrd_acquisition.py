@@ -20,7 +20,8 @@ from mrsim.errors import InputError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.oversampling import Oversampling, crop_oversampling, oversample
-from mrsim.stream.stream import MAX_COILS, MAX_MATRIX, Header, Readout, ky_range
+from mrsim.stream import Header, Readout
+from mrsim.stream.header import MAX_COILS, MAX_MATRIX, ky_range
 
 TICK_NS = 2_500_000  # of `acquisition_time_stamp`: the unit is the vendor's, and 2.5 ms the habit
 REPETITIONS = 1 << 16  # where the counter wraps

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.companion import write_beside
-from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_file
+from mrsim.formats.companion import write_companion
+from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling, oversample
 from mrsim.formats.raw_hdf5 import PLACE, Heap, places, raw_rows, read_text
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 
 GROUP = "dataset"  # the name that every tool falls back to
 MAX_READOUTS = 1 << 21
@@ -83,7 +83,7 @@ def write_mrd(
     if total > MAX_READOUTS:
         raise InputError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
     marks = Marks(lines=len(stream))
-    with whole_file(target) as file:
+    with whole_hdf5(target) as file:
         group = file.create_group(GROUP)
         xml = group.create_dataset("xml", (1,), require_h5py(_PURPOSE).string_dtype("ascii"))
         xml[0] = header_to_xml(header, oversampling, -(-len(stream) // header.lines_per_frame))
@@ -101,7 +101,7 @@ def write_mrd(
             table[scans + start : scans + stop] = _records(dtype, heads, samples)
             if progress is not None:
                 progress(stop, len(stream))
-        write_beside(file, stream)
+        write_companion(file, stream)
     return target
 
 
@@ -160,8 +160,8 @@ class MrdSource:
         for row, readout in enumerate(readouts):
             place = self.places[readout]
             if place["length"] != width:
-                told = f"{int(place['length'])} numbers, and its head says {width}"
-                raise InputError(f"{self.path}: readout {int(readout)}: {told}")
+                mismatch = f"{int(place['length'])} numbers, and its head says {width}"
+                raise InputError(f"{self.path}: readout {int(readout)}: {mismatch}")
             if width:
                 rows[row] = self.heap.read(place, 4 * width).view("<f4")
         return out

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.stream.header import MAX_COILS
+from mrsim.stream.layout import check_array
 from mrsim.stream.storage import StreamWriter, attached
-from mrsim.stream.stream import MAX_COILS, check_array
 
 MAX_SAMPLES = (1 << 16) - 1  # of one readout, in MRD
 MAX_NOISE_BYTES = 1 << 30

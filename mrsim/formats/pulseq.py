@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError, MissingExtraError
+from mrsim.files.targets import check_target
+from mrsim.files.writing import whole_file
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
-from mrsim.stream.stream import Header, ky_range
+from mrsim.stream import Header
+from mrsim.stream.header import ky_range
 
 MAX_LINES = 1 << 16
 TICK_NS = 10_000  # raster of gradients and blocks
@@ -113,21 +114,14 @@ def write_seq(
     except ImportError:
         raise MissingExtraError("pypulseq", "pulseq", "writing .seq files") from None
     sequence = _Writer(pypulseq, header, plan, slice_m).build(rows, half_flip, dummies)
-    part = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:8]}.seq")
-    try:
-        sequence.write(str(part))
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(target, keep_suffix=True) as partial:
+        sequence.write(str(partial))
     return target
 
 
 def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float, dummies: int) -> None:
     low, high = ky_range(header.matrix[0])
-    if target.suffix != ".seq":
-        raise InputError(f"{target}: expected a name that ends in .seq")
+    check_target(target, ".seq")
     if not (rows.ndim == 1 and 1 <= len(rows) <= MAX_LINES and 0 <= dummies <= MAX_LINES):
         raise InputError(f"{target}: {rows.shape} lines after {dummies} dummies: expected 1 to {MAX_LINES}")
     if rows.min() < low or rows.max() > high:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mrsim.errors import InputError
+from mrsim.files.reading import read_bytes
 from mrsim.kernels.compilation import kernel
 from mrsim.motion.courses import Array, Drive, Times
 
@@ -164,12 +165,7 @@ def read_csv(data: bytes, where: str) -> tuple[list[float], list[float]]:
 
 def read_csv_file(path: Path) -> tuple[list[float], list[float]]:
     """Read a recorded trace from a file; see `read_csv`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CSV_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    return read_csv(data, str(path))
+    return read_csv(read_bytes(path, MAX_CSV_BYTES, "a recorded trace"), str(path))
 
 
 def _slopes(t: Array, value: Array) -> Array:

@@ -231,3 +231,10 @@ def filter_into(coefficients: Complex, fine: Complex, out: Complex) -> None:
                     total_im[j] = fma(c_re, f_im[j], fma(c_im, f_re[j], total_im[j]))
         for j in range(nx):
             out[coil, j] = complex(total_re[j], total_im[j])
+
+
+@kernel(nogil=True)
+def filter_lines(coefficients: Complex, fine: Complex, out: Complex) -> None:
+    """Filter lines: `fine` (lines, taps, fine columns) into `out` (lines, coils, nx)."""
+    for line in range(len(out)):
+        filter_into(coefficients, fine[line], out[line])

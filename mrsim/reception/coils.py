@@ -9,17 +9,12 @@ holds what couples the channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mrsim.errors import InputError
-
-if TYPE_CHECKING:
-    from mrsim.reception.coil_fit import FittedCoils
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -227,19 +222,6 @@ class CoilArray:
         first, second = _TRANSVERSE[self.b0]
         fields = np.stack([loop.field(points) for loop in self.loops])
         return np.asarray(fields[..., first] - 1j * fields[..., second], np.complex128)
-
-    def fit(
-        self,
-        fov_m: tuple[float, float],
-        *,
-        taps: int = 7,
-        z_m: float = 0.0,
-        inside: Callable[[Array, Array], NDArray[np.bool_]] | None = None,
-    ) -> FittedCoils:
-        """Fit the sensitivities by a small Fourier basis; see `mrsim.reception.coil_fit.fit_coils`."""
-        from mrsim.reception.coil_fit import fit_coils  # it needs this module
-
-        return fit_coils(self, fov_m, taps=taps, z_m=z_m, inside=inside)
 
 
 def _elliptic(m: Array) -> tuple[Array, Array]:

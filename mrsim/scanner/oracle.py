@@ -9,11 +9,12 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scene import Scene
-from mrsim.stream.stream import Header, Stream, Truth
+from mrsim.stream import Header, Stream, Truth
+from mrsim.stream.fourier import to_image
 
 
 class Oracle:
-    """Know what a scan would see without noise and at one instant.
+    """Compute what a scan would see without noise and at one instant.
 
     Parameters
     ----------
@@ -32,9 +33,9 @@ class Oracle:
 
     def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
         self.header = header
-        self.anatomy: Anatomy = phantom.animate(seed)
+        self.anatomy: Anatomy = Anatomy(phantom, seed)
         self._scene = Scene(self.anatomy, header)
-        self.target_signal = self._scene.target_signal
+        self.target_signal = self._scene.contrast.target_signal
         ny = header.matrix[0]
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
 
@@ -82,8 +83,7 @@ class Oracle:
         """
         # All rows share one state, so that it is found once.
         kspace = self._scene.lines(self._all_rows, np.array([t_ns], np.int64), one_instant=True)[:, 0]
-        image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho"))
-        return image.astype(np.complex64)
+        return to_image(kspace).astype(np.complex64)
 
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""

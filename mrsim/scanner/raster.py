@@ -14,8 +14,9 @@ from mrsim.anatomy.polygon import Polygon, centroids
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
-from mrsim.scanner.scene import Scene
-from mrsim.stream.stream import Header
+from mrsim.scanner.contrast import Contrast
+from mrsim.stream import Header
+from mrsim.stream.fourier import to_kspace
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -30,8 +31,8 @@ class Raster:
         Where everything is.
     header
         The protocol.
-    scene
-        The exact rendering of the same; the regions' signals are taken from it.
+    contrast
+        Signals of the regions.
     supersampling
         Points a side in each pixel.
     fitted
@@ -42,11 +43,11 @@ class Raster:
         self,
         anatomy: Anatomy,
         header: Header,
-        scene: Scene,
+        contrast: Contrast,
         supersampling: int = 1,
         fitted: FittedCoils | None = None,
     ) -> None:
-        self._anatomy, self._header, self._scene = anatomy, header, scene
+        self._anatomy, self._header, self._contrast = anatomy, header, contrast
         self._points = supersampling
         x, y = Grid(header.matrix, header.fov_m).pixels()
         (ny, nx), (fy, fx) = header.matrix, header.fov_m
@@ -64,7 +65,7 @@ class Raster:
         centers, stretch = anatomy.centers(at)[0], anatomy.stretch(at)[0]
         for i, region in enumerate(anatomy.phantom.regions):
             shape = region.shape
-            for scale, weight in self._scene.cuts(i, at):
+            for scale, weight in self._contrast.cuts(i, at):
                 if weight == 0:
                     continue
                 if isinstance(shape, Polygon):
@@ -90,6 +91,5 @@ class Raster:
                 image, drawn_at = self.image(t), t
             turn = np.exp(-2j * np.pi * row * y / ny)
             hybrid = (self._coils * image * turn[:, None]).sum(axis=1)
-            spectrum = np.fft.fft(np.fft.ifftshift(hybrid, axes=-1), axis=-1)
-            out[n] = np.fft.fftshift(spectrum, axes=-1) / np.sqrt(ny * nx)
+            out[n] = to_kspace(hybrid, (-1,), unitary=False) / np.sqrt(ny * nx)
         return out

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.reception.channels import body_noise_covariance
-from mrsim.reception.coil_fit import FittedCoils
+from mrsim.reception.coil_fit import FittedCoils, fit_coils
 from mrsim.reception.coils import CoilArray
 from mrsim.scanner.protocol import ScanProtocol
 
@@ -19,7 +19,7 @@ Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
-class Reception:
+class Receiver:
     """Hold how a scan is received.
 
     Parameters
@@ -39,7 +39,7 @@ class Reception:
     psi: Complex
 
     @classmethod
-    def around(cls, phantom: Phantom, protocol: ScanProtocol) -> Reception:
+    def around(cls, phantom: Phantom, protocol: ScanProtocol) -> Receiver:
         """Lay the coils of a protocol around a phantom; the fit holds within its outermost regions.
 
         Raises
@@ -60,11 +60,11 @@ class Reception:
 
         still = not any(r.moves or r.deforms for r in roots)
         try:
-            fitted = array.fit(protocol.fov_m, inside=inside if still else None)
+            fitted = fit_coils(array, protocol.fov_m, inside=inside if still else None)
         except InputError:
             if not still:
                 raise
-            fitted = array.fit(protocol.fov_m)  # the body is too small to hold enough points
+            fitted = fit_coils(array, protocol.fov_m)  # the body is too small to hold enough points
         target = phantom.regions[phantom.index(phantom.target)]
         seen = fitted.sensitivity(*(np.array([v]) for v in target.shape.center))[:, 0]
         psi = body_noise_covariance(array)

@@ -18,8 +18,9 @@ from mrsim.anatomy.shapes import Shape
 from mrsim.errors import InputError
 from mrsim.kernels.bessel import sincos
 from mrsim.kernels.compilation import kernel
+from mrsim.kernels.fma import fma
 from mrsim.kernels.grid import Grid
-from mrsim.kernels.rows import add_one, add_pair, form_row, start_and_step, write_turns
+from mrsim.kernels.rows import add_one, add_pair, form_row, phase_row, start_and_step, write_turns
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -175,3 +176,27 @@ def render_lines(
             add_one(form_a, one, re_a, im_a, total_re, total_im)
         for i in range(columns):
             out[line, i] = complex(total_re[i], total_im[i])
+
+
+@kernel(nogil=True)
+def add_tables(
+    ky: NDArray[np.int32], tables: Complex, centers: Array, scale: float, dky: float, dkx: float, out: Complex
+) -> None:
+    """Add regions that only shift: `tables` (regions, rows, nx), `centers` (lines, regions, 2)."""
+    rows, columns = tables.shape[1], out.shape[1]
+    re, im = np.empty(columns), np.empty(columns)
+    total_re, total_im = np.empty(columns), np.empty(columns)
+    k_first = -(columns // 2) * dkx
+    for line in range(ky.size):
+        total_re[:] = 0.0
+        total_im[:] = 0.0
+        for n in range(tables.shape[0]):
+            x, y = centers[line, n, 0], centers[line, n, 1]
+            phase_row(complex(scale, 0.0), x, y, k_first, ky[line] * dky, dkx, re, im)
+            table = tables[n, ky[line] + rows // 2]
+            for i in range(columns):
+                a, b = table[i].real, table[i].imag
+                total_re[i] = fma(a, re[i], fma(-b, im[i], total_re[i]))
+                total_im[i] = fma(a, im[i], fma(b, re[i], total_im[i]))
+        for i in range(columns):
+            out[line, i] += complex(total_re[i], total_im[i])

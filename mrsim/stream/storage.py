@@ -9,10 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import shutil
-import tokenize
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.stream.stream import (
-    Header,
-    Provenance,
-    Stream,
-    Truth,
-    check_array,
-    expected_arrays,
-    expected_truth,
-    typed_fields,
-)
+from mrsim.files.arrays import map_array
+from mrsim.files.reading import read_json
+from mrsim.files.targets import check_folder, kind_of
+from mrsim.files.writing import WholeFolder, allocate, new_file, unwritable, write_text
+from mrsim.stream.fields import typed_fields
+from mrsim.stream.header import Header
+from mrsim.stream.layout import check_array, expected_arrays, expected_truth
+from mrsim.stream.provenance import Provenance
+from mrsim.stream.stream import Stream
+from mrsim.stream.truth import Truth
 
 FORMAT = "mrsim-stream"
 FORMAT_VERSION = 1
 MAX_LINES = 1 << 31
 MAX_REGIONS = 4096
 MAX_HEADER_BYTES = 8 << 20
+_MISSING = "missing: the stream is incomplete; make it again"
 
 
-def save(stream: Stream, path: str | Path) -> Path:
+def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write the stream as a folder, whole or not at all.
 
     Parameters
@@ -46,7 +44,9 @@ def save(stream: Stream, path: str | Path) -> Path:
     stream
         The scan.
     path
-        Folder to make; it must not exist, or hold an earlier stream, which is then replaced.
+        Folder to make; it must not exist.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Returns
     -------
@@ -56,11 +56,13 @@ def save(stream: Stream, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If something that is not a stream stands there.
+        If something stands there that may not be replaced, or the folder cannot be made.
     """
     truth = stream.truth
     layout = None if truth is None else (truth.regions, truth.target)
-    with StreamWriter(path, stream.header, len(stream), stream.provenance, layout) as writer:
+    with StreamWriter(
+        path, stream.header, len(stream), stream.provenance, layout, overwrite=overwrite
+    ) as writer:
         writer.append(stream.ky, stream.frame, stream.t_ns, stream.samples)
         if truth is not None:
             writer.append_truth(truth.displacement, truth.centroid, truth.image, truth.mask)
@@ -106,7 +108,7 @@ def attached(path: str | Path, name: str) -> NDArray[Any] | None:
         If it is truncated, or not a `.npy` array.
     """
     file = Path(path) / f"{name}.npy"
-    return _open_array(file) if file.exists() else None
+    return map_array(file, missing=_MISSING) if file.exists() else None
 
 
 class StreamWriter:
@@ -127,11 +129,13 @@ class StreamWriter:
         How it is made.
     truth
         Names of the regions and of the target, if truth is to be stored.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Raises
     ------
     InputError
-        If something that is not a stream stands at `path`, or its parent is missing.
+        If something stands at `path` that may not be replaced, or the folder cannot be made.
     """
 
     def __init__(
@@ -141,13 +145,13 @@ class StreamWriter:
         lines: int,
         provenance: Provenance | None,
         truth: tuple[tuple[str, ...], str] | None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
-        if self._path.exists() and not _is_stream(self._path):
-            raise InputError(f"{self._path}: exists and is not a stream; choose another name")
-        if not self._path.parent.is_dir():
-            raise InputError(f"{self._path.parent}: no such folder; make it first")
-        self._partial = self._path.with_name(f"{self._path.name}.partial-{uuid.uuid4().hex[:8]}")
+        check_new_stream(self._path, overwrite=overwrite)
+        self._folder = WholeFolder(self._path, replace=overwrite)
+        self._partial = self._folder.partial
         self._header, self._lines, self._provenance, self._truth = header, lines, provenance, truth
         self._arrays: dict[str, np.memmap[Any, Any]] = {}
         self._line = self._truth_line = self._truth_frame = 0
@@ -161,16 +165,18 @@ class StreamWriter:
         free = shutil.disk_usage(self._partial.parent).free
         if size > free:
             raise InputError(f"{self._path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        self._folder.__enter__()
         try:
-            self._partial.mkdir()
             for name, (shape, dtype) in layout.items():
-                self._arrays[name] = np.lib.format.open_memmap(
-                    self._partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
-                )
-        except OSError as error:
+                file = self._partial / f"{name}.npy"
+                self._arrays[name] = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+                allocate(file, file.stat().st_size)
+        except BaseException as error:
             self._arrays.clear()
-            shutil.rmtree(self._partial, ignore_errors=True)
-            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from None
+            self._folder.discard()
+            if isinstance(error, OSError):
+                raise unwritable(self._path, error) from None
+            raise
         return self
 
     def append(
@@ -188,7 +194,8 @@ class StreamWriter:
 
     def attach(self, name: str, array: NDArray[Any]) -> None:
         """Write an array beside the columns, such as noise scans; `attached` reads it."""
-        np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
+        with new_file(self._partial / f"{name}.npy") as file:
+            np.save(file, array, allow_pickle=False)
 
     def append_truth(
         self,
@@ -209,10 +216,11 @@ class StreamWriter:
         try:
             if kind is None:
                 self._finish()
+        except OSError as error:
+            raise unwritable(self._path, error) from None
         finally:
             self._arrays.clear()
-            if self._partial.exists():
-                shutil.rmtree(self._partial)
+            self._folder.discard()
 
     def _finish(self) -> None:
         if self._line != self._lines:
@@ -230,16 +238,8 @@ class StreamWriter:
             "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
             "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
         }
-        (self._partial / "header.json").write_text(
-            json.dumps(meta, indent=1, allow_nan=False), encoding="utf-8"
-        )
-        if self._path.exists():
-            old = self._path.with_name(f"{self._path.name}.old-{uuid.uuid4().hex[:8]}")
-            os.rename(self._path, old)
-            os.rename(self._partial, self._path)
-            shutil.rmtree(old)
-        else:
-            os.rename(self._partial, self._path)
+        write_text(self._partial / "header.json", json.dumps(meta, indent=1, allow_nan=False))
+        self._folder.put()
 
 
 def _strict(provenance: dict[str, Any]) -> dict[str, Any]:
@@ -261,17 +261,37 @@ def _read_header(folder: Path) -> dict[str, Any]:
     file = folder / "header.json"
     if not file.is_file():
         raise InputError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
-    if file.stat().st_size > MAX_HEADER_BYTES:
-        raise InputError(f"{file}: larger than {MAX_HEADER_BYTES} bytes: not a stream's header")
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not valid JSON: {error}") from None
+    meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f"{file}: not a stream's header: format is not {FORMAT!r}")
     if meta.get("version") != FORMAT_VERSION:
         raise InputError(f"{file}: version = {meta.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
     return meta
+
+
+def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a place where a stream may not be written, before the work and not after it.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    overwrite
+        Whether an earlier stream that stands there may be replaced.
+
+    Raises
+    ------
+    InputError
+        If something else stands there, or a stream that may not be replaced, or the folder cannot be made.
+    """
+    found = kind_of(path)
+    if found == "a file" or (found == "a folder" and not _is_stream(Path(path))):
+        raise InputError(f"{path}: exists and is not a stream; choose another name")
+    check_folder(path)
+    if found and not overwrite:
+        raise InputError(
+            f"{path}: a stream is there already; choose another name, or give --overwrite (overwrite=True)"
+        )
 
 
 def _is_stream(folder: Path) -> bool:
@@ -290,17 +310,6 @@ def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
 
 
 def _map_array(file: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    array = _open_array(file)
+    array = map_array(file, missing=_MISSING)
     check_array(array, shape, dtype, str(file))
-    return array
-
-
-def _open_array(file: Path) -> NDArray[Any]:
-    try:
-        # Not `np.load`, which would open an archive under this name, too.
-        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing: the stream is incomplete; make it again") from None
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        raise InputError(f"{file}: truncated or not a .npy array: {error}") from None
     return array

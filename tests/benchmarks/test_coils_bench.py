@@ -7,6 +7,7 @@ import pytest
 
 from harness.measure.exact_statistics import samples_needed, summarise
 from mrsim.anatomy.shapes import Ellipse
+from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
 from mrsim.scanner.render import Renderer
 
@@ -17,7 +18,7 @@ MATRIX = (128, 128)
 @pytest.mark.benchmark(group="coils")
 @pytest.mark.parametrize("count", [1, 8, 32])
 def test_line_of_deforming_ellipses(count: int, benchmark) -> None:
-    fitted = CoilArray.ring(count).fit((0.4, 0.4))
+    fitted = fit_coils(CoilArray.ring(count), (0.4, 0.4))
     every = np.ones(15, bool)
     contrast = np.full(15, fitted.gain(MATRIX), np.complex128)
     renderer = Renderer(fitted.fine_grid(MATRIX), SHAPES, contrast, every, every)

@@ -9,8 +9,8 @@ import pytest
 
 from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import mrd_to_stream
-from mrsim.stream.storage import StreamWriter, load
-from mrsim.stream.stream import Header
+from mrsim.stream import Header, load
+from mrsim.stream.storage import StreamWriter
 from tests.harness.synthetic import private_bytes
 
 DYNAMICS, MEMORY_BYTES = 650, 128 << 20

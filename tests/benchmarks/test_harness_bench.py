@@ -20,7 +20,7 @@ from harness.measure.image_quality import FrameJudge
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.replay import Schedule, replay
 from harness.realtime.service import ConstantService
-from mrsim.stream.stream import Readout, Stream
+from mrsim.stream import Readout, Stream
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import (
     draw_target,

@@ -19,7 +19,7 @@ from harness.candidates.registry import builder
 from harness.realtime.clock import RealClock
 from harness.realtime.replay import replay
 from harness.wire.client import WireClient
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 from tests.harness.synthetic import make_stream
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import j1
 
-from mrsim.stream.stream import Header, Provenance, Readout, Stream, Truth
+from mrsim.stream import Header, Provenance, Readout, Stream, Truth
 from recon.protocol import Emit, Image
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mrsim.errors import InputError
 from mrsim.sampling import ORDERS, SAMPLERS, Sampler
-from mrsim.stream.stream import ky_range
+from mrsim.stream.header import ky_range
 
 
 @st.composite

@@ -14,7 +14,7 @@ from harness.candidates.registry import Null
 from harness.realtime.faults import STREAM_KINDS
 from harness.testing.kit import as_candidate, figures, parametrize_with_checks, replay_in_real_time
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ZeroFilled
 from recon.protocol import Emit, FrameAdapter, Image, Reconstructor
 from tests.harness.synthetic import moving_stream

@@ -25,7 +25,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.gate import Gate
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService, TableService
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ViewSharing, ZeroFilled
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image, Reconstructor

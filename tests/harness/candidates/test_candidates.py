@@ -13,7 +13,7 @@ from harness.candidates.registry import Null, builder, known
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from recon.protocol import Reconstructor
 from tests.harness.synthetic import make_header, make_stream, moving_stream
 

@@ -15,7 +15,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import make_header, make_stream
 
@@ -130,7 +130,7 @@ def test_refusals_and_bad_names_are_the_users_to_mend(mine: Path) -> None:
     for candidate, told in (("python:mine.py:Refuses", "128 x 128"), ("view-shering", "did you mean")):
         with pytest.raises(InputError, match=told):
             run_of(candidate)
-    with pytest.raises(InputError, match="--limit-s 0"):
+    with pytest.raises(InputError, match="limit_s = 0"):
         Isolated("null", 0)
     assert multiprocessing.active_children() == []
 

@@ -20,8 +20,7 @@ from harness.cli.main import main
 from harness.cli.settings import settings
 from harness.console import plain_table
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
 from tests.harness.synthetic import moving_stream
 
 SMALL = ["--matrix", "32", "32", "--frames", "12", "--acceleration", "4", "--seed", "1"]

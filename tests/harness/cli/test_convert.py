@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from tests.harness.synthetic import make_header, make_stream
 from tests.mrsim.formats.scans import assert_identical, sampled
 
@@ -35,7 +35,7 @@ def test_a_scan_without_truth_is_converted_and_replayed(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "a"), str(tmp_path / "a.h5"), *layout]) == 0
     assert main(["convert", str(tmp_path / "a.h5"), str(tmp_path / "b")]) == 0
     assert "--no-quality" in capsys.readouterr().out
-    from mrsim.stream.storage import load
+    from mrsim.stream import load
 
     assert_identical(load(tmp_path / "b"), stream)
     replay = ["replay", str(tmp_path / "b"), "zero-filled", "--clock", "virtual", "--no-quality"]

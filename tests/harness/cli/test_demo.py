@@ -12,7 +12,7 @@ from harness.measure.image_quality import FrameJudge, judge_frames
 from harness.report.picture import draw_frames
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan
+from mrsim.scanner.acquisition import ScanProtocol, scan
 from recon.fourier import to_image, to_kspace
 
 
@@ -66,7 +66,7 @@ def test_picture_is_written_whole_or_not_at_all(stream, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Figure, "savefig", half)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"other\.png: cannot be written: disk full"):
         draw_frames(tmp_path / "other.png", stream, methods(stream))
     assert [p.name for p in tmp_path.iterdir()] == ["frames.png"]
 

@@ -29,7 +29,7 @@ from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import MrsimError
-from mrsim.stream.storage import load, save
+from mrsim.stream import load, save
 from recon.cascade.checkpoint import load as load_weights
 from tests.harness.realtime.simulation import Keeper
 from tests.harness.synthetic import make_stream

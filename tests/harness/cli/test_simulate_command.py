@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 SMALL = ["--matrix", "32", "32", "--frames", "1", "--acceleration", "1", "--sampler", "full", "--snr", "inf"]
 
 
 def simulated(tmp_path: Path, *more: str) -> np.ndarray:
     folder = tmp_path / "a.stream"
-    assert main(["simulate", "quasar", "-o", str(folder), *SMALL, *more]) == 0
+    assert main(["simulate", "quasar", "-o", str(folder), "--overwrite", *SMALL, *more]) == 0
     return np.array(load(folder).samples)
 
 

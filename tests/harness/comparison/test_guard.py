@@ -17,7 +17,7 @@ from harness.cli.main import main
 from harness.comparison.guard import BLOCK, MIN_BLOCKS, guard, ratio_of, refuse_shared_helpers
 from harness.judge.verdict import Outcome
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emit, Image
 
 WORK = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)

@@ -25,7 +25,7 @@ from harness.dataset.name import dataset_of
 from harness.dataset.spec import load_spec
 from harness.workers.executors import Engine, LocalProcesses, engine
 from mrsim.errors import InputError
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 SPEC = """
 name = "small"

@@ -28,11 +28,12 @@ from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
+from mrsim.scanner.acquisition import ScanProtocol, scan
 from mrsim.scanner.oracle import truth_of
-from mrsim.scanner.scan import ScanProtocol, scan
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ViewSharing
 from recon.protocol import Emit
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
@@ -246,7 +247,7 @@ def test_changes_move_the_target_as_they_say(patient: str, variant: str) -> None
         assert [drive[k] for k in keys] == [1.5 * before[k] for k in keys]
         return
     t_ns = np.arange(0, 60_000_000_000, 50_000_000)
-    anatomy = other.animate(1)
+    anatomy = Anatomy(other, 1)
     added = anatomy.drives["added"].at(t_ns)
     assert np.allclose(anatomy.drives["breathing"].at(t_ns), anatomy.drives["calm"].at(t_ns) + added)
     if variant == "shift":

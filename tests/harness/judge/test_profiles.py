@@ -19,7 +19,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from tests.harness.synthetic import Drawn, draw_target, make_header, moving_stream
 
 MS = 1_000_000
@@ -164,9 +164,9 @@ def test_a_profile_that_is_wrong_is_told_in_one_line(text: str, message: str, tm
 
 
 def test_what_a_profile_needs() -> None:
-    with pytest.raises(InputError, match="--downstream-ms 150"):
+    with pytest.raises(InputError, match="downstream_ms = 150"):
         Bar.of(SHIPPED["gating"], None)
-    with pytest.raises(InputError, match="leave out --downstream-ms"):
+    with pytest.raises(InputError, match="leave out downstream_ms"):
         Bar.of(SHIPPED["seed"], 3)
     with pytest.raises(InputError, match="expected 0 to"):
         Bar.of(SHIPPED["gating"], float("nan"))

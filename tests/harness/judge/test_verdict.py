@@ -11,7 +11,7 @@ from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import TableService
-from mrsim.stream.stream import Readout
+from mrsim.stream import Readout
 from recon.protocol import Image, Reconstructor
 from tests.harness.synthetic import Blank, make_header, make_stream
 

@@ -11,7 +11,7 @@ import torch
 
 from harness.cli.main import main
 from mrsim.errors import InputError
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from recon.cascade import checkpoint
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import Cascade, CascadeConfig

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.measure.bootstrap import bootstrap, breath_blocks, breath_starts
 from harness.measure.lag import Lag, apparent_lag
-from mrsim.stream.stream import Header, Truth
+from mrsim.stream import Header, Truth
 from tests.harness.synthetic import breathing, make_header
 
 HEADER = make_header(lines_per_frame=16, tr_ns=4_000_000, matrix=(16, 16))

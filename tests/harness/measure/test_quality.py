@@ -13,7 +13,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ServiceModel, TableService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emit, Image
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.measure.segmentation import TargetFinder, otsu_level, polygon_moments
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.stream.stream import Truth
+from mrsim.stream import Truth
 from tests.harness.synthetic import disc_image, make_header
 
 HEADER = make_header(lines_per_frame=32, tr_ns=2_200_000, matrix=(128, 128))

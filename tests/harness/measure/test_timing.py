@@ -12,7 +12,7 @@ from harness.measure.timing import Timing, default_warmup, measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService, TableService
-from mrsim.stream.stream import Readout
+from mrsim.stream import Readout
 from recon.protocol import Image
 from tests.harness.synthetic import Blank, make_header, make_stream
 

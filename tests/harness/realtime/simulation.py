@@ -16,7 +16,7 @@ from harness.realtime.replay import replay
 from harness.realtime.run import Run
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService, TableService
-from mrsim.stream.stream import Header, Readout, Stream
+from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emit, Image
 from tests.harness.synthetic import make_header, make_stream
 

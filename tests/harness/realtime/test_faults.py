@@ -17,7 +17,7 @@ from harness.realtime.run import Run
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Readout
+from mrsim.stream import Readout
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.realtime.simulation import Keeper
 from tests.harness.synthetic import Blank, make_header, make_stream

@@ -21,7 +21,7 @@ from harness.realtime.feed import Feed
 from harness.realtime.replay import Fate, Schedule, replay
 from harness.realtime.service import ConstantService, TableService
 from mrsim.errors import InputError
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image
 from tests.harness.synthetic import Blank, long_stream, make_header, make_stream, private_bytes
 

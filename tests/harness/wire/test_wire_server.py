@@ -33,7 +33,7 @@ from harness.wire.session import Channel  # noqa: E402
 from mrsim.errors import InputError  # noqa: E402
 from mrsim.formats.mrd_acquisition import to_acquisition  # noqa: E402
 from mrsim.formats.mrd_header import header_to_xml  # noqa: E402
-from mrsim.stream.stream import Header  # noqa: E402
+from mrsim.stream import Header  # noqa: E402
 from recon.protocol import Emit, Image  # noqa: E402
 from tests.harness.synthetic import make_header, make_stream  # noqa: E402
 from tests.harness.wire.wire_clients import QUICK, STREAM, encoded, introduction, serving, session  # noqa: E402

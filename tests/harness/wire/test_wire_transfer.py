@@ -18,7 +18,7 @@ from harness.cli.main import main
 from harness.wire.images import Stamps
 from harness.wire.server import Server
 from harness.wire.transfer import Transfer
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from tests.harness.synthetic import make_header, make_stream
 from tests.harness.wire.wire_peer import Peer, Trick
 

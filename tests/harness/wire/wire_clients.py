@@ -19,7 +19,7 @@ from harness.wire.options import parse_wire
 from harness.wire.server import Server
 from harness.wire.serving import ServiceLimits
 from mrsim.formats.mrd_header import header_to_xml
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from tests.harness.synthetic import make_stream
 
 STREAM = make_stream(16)

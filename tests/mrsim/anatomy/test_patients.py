@@ -6,13 +6,14 @@ import numba
 import numpy as np
 import pytest
 
-from mrsim.anatomy.containment import _course
+from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.containment import _course, check_containment
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
+from mrsim.scanner.acquisition import Scanner, scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner, scan
 from tests.mrsim.bodies import definition, region
 
 NAMES = [f"nsclc/patient{n}" for n in range(1, 7)]
@@ -23,13 +24,13 @@ STOP_NS = 650 * 128 * 2_200_000
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_stays_inside_its_parent_for_a_whole_scan(name: str) -> None:
     for seed in (0, 1, 2):
-        load_phantom(name).animate(seed).check_fits((0.4, 0.4), STOP_NS, name)
+        check_containment(Anatomy(load_phantom(name), seed), (0.4, 0.4), STOP_NS, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_region_ever_enters_its_neighbour(name: str) -> None:
     phantom = load_phantom(name)
-    anatomy = phantom.animate(1)
+    anatomy = Anatomy(phantom, 1)
     used = tuple({f.motion for r in phantom.regions for f in r.follows} - {"static"})
     state, times = _course(anatomy, used, 0, 40 * 10**9)
     for i, a in enumerate(phantom.regions):
@@ -51,7 +52,7 @@ def test_the_tumours_differ_as_they_say() -> None:
         tumour = phantom.regions[phantom.index("tumour")]
         edge = tumour.shape.boundary(180)
         sizes.append(1e3 * max(np.linalg.norm(edge - p, axis=1).max() for p in edge))
-        away = phantom.animate(1).displacement(t_ns)[:, phantom.index("tumour")]
+        away = Anatomy(phantom, 1).displacement(t_ns)[:, phantom.index("tumour")]
         ways.append(1e3 * np.percentile(np.abs(away[:, 1]), 95))
         signals.add(tumour.tissue)
     assert min(sizes) == pytest.approx(20, abs=1)
@@ -94,7 +95,7 @@ def test_chunks_and_threads_change_no_bit() -> None:
 def test_every_coil_sees_the_object_through_its_sensitivity() -> None:
     full = ScanProtocol(acceleration=1, sampler="full", order="ascending", coils=5, target_snr=float("inf"))
     scanner = Scanner(load_phantom("patient1"), full, 1, 4)
-    fitted = scanner.reception.fitted
+    fitted = scanner.receiver.fitted
     assert fitted is not None
     rows = np.arange(-64, 64, dtype=np.int32)
     # Brute force at small k: the sum over a finer image of sensitivity times object.
@@ -111,21 +112,21 @@ def test_every_coil_sees_the_object_through_its_sensitivity() -> None:
 
 def test_noise_has_the_covariance_that_is_stated() -> None:
     scanner = Scanner(load_phantom("patient1"), MULTI, 3, 64)
-    noise = scanner.reception.coloured(scanner._noise.lines(0, 1024))
+    noise = scanner.receiver.coloured(scanner._noise.lines(0, 1024))
     flat = np.moveaxis(noise, 1, 0).reshape(6, -1)
     std = scanner.provenance.noise_std
     psi = flat @ flat.conj().T / flat.shape[1] / std**2
-    assert np.abs(psi - scanner.reception.psi).max() < 0.02 * np.abs(psi).max()
+    assert np.abs(psi - scanner.receiver.psi).max() < 0.02 * np.abs(psi).max()
     # The best combination at the target's centre has the SNR of one uniform coil.
     target = scanner.oracle.phantom.regions[scanner.oracle.phantom.index("tumour")].shape.center
-    assert scanner.reception.fitted is not None
-    s = scanner.reception.fitted.sensitivity(*(np.array([v]) for v in target))[:, 0]
-    assert (s.conj() @ np.linalg.solve(scanner.reception.psi, s)).real == pytest.approx(1, rel=1e-9)
+    assert scanner.receiver.fitted is not None
+    s = scanner.receiver.fitted.sensitivity(*(np.array([v]) for v in target))[:, 0]
+    assert (s.conj() @ np.linalg.solve(scanner.receiver.psi, s)).real == pytest.approx(1, rel=1e-9)
 
 
 def test_the_liver_follows_the_lung_s_base_and_the_apex_rests() -> None:
     phantom = load_phantom("patient1")
-    anatomy, i = phantom.animate(1), phantom.index("right-lung")
+    anatomy, i = Anatomy(phantom, 1), phantom.index("right-lung")
     corners = anatomy.vertices(i, np.array([0, 2_100_000_000]))
     moved = corners[1] - corners[0]
     assert np.abs(moved[:, 0]).max() == 0
@@ -173,5 +174,5 @@ def test_a_child_that_stays_until_later_is_refused_at_that_time_alone() -> None:
     with pytest.raises(InputError, match=r"at t = (\d+\.\d\d) s it leaves its parent") as error:
         scan(phantom, seed=1, seconds=40)
     instant = float(str(error.value).split("at t = ")[1].split(" ")[0])
-    edge = phantom.animate(1).centers([int(instant * 1e9)])[0, 1, 1] + 0.009
+    edge = Anatomy(phantom, 1).centers([int(instant * 1e9)])[0, 1, 1] + 0.009
     assert edge == pytest.approx(0.0595, abs=0.001)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import mrsim
+from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import MAX_REGIONS, Phantom, load_phantom
 from mrsim.anatomy.phantom_file import phantom_names
 from mrsim.errors import InputError
@@ -158,7 +160,7 @@ def test_the_number_of_regions_is_bounded() -> None:
 def test_every_shipped_phantom_loads_and_fits_the_default_scan() -> None:
     for name in phantom_names():
         phantom = load_phantom(name)
-        phantom.animate(1).check_fits((0.4, 0.4), 300 * 10**9, name)
+        check_containment(Anatomy(phantom, 1), (0.4, 0.4), 300 * 10**9, name)
         assert len(phantom.title) > 20
 
 
@@ -175,7 +177,7 @@ def test_the_target_of_the_motion_phantom_stays_in_its_insert(baseline_mm: float
     shapes = {r.name: r.shape for r in phantom.regions}
     rest = shapes["target"].boundary(180)
     t_ns = np.arange(0, 180, 0.05) * 1e9
-    anatomy = phantom.animate(3)
+    anatomy = Anatomy(phantom, 3)
     moved = anatomy.displacement(t_ns.astype(np.int64))[:, phantom.index("target")]
     assert np.ptp(moved[:, 1]) > 0.025
     assert not moved[:, 0].any()

@@ -100,10 +100,10 @@ def test_files_that_are_none_are_refused(tmp_path) -> None:
     pipe = tmp_path / "pipe.toml"  # opening it would wait for ever
     os.mkfifo(pipe)
     for path, message in (
-        (folder, "no such file"),
+        (folder, "it is a folder"),
         (tmp_path / "missing.toml", "no such file"),
-        ("nul\0.toml", "no such file"),
-        (pipe, "no such file"),
+        ("nul\0.toml", "not a name of a file: embedded null byte"),
+        (pipe, "it is a pipe, not a file"),
         (large, "larger than"),
         (latin, "not UTF-8 at byte 9"),
     ):

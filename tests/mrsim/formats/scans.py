@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from mrsim.stream.stream import Header, Provenance, Stream, Truth, ky_range
+from mrsim.stream import Header, Provenance, Stream, Truth
+from mrsim.stream.header import ky_range
 
 TEXTS = st.text(max_size=12)
 

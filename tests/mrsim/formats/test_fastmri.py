@@ -16,8 +16,7 @@ from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given
 from mrsim.formats.oversampling import Oversampling, oversample
-from mrsim.stream.storage import load
-from mrsim.stream.stream import Header
+from mrsim.stream import Header, load
 from recon.fourier import to_image
 from tests.harness.synthetic import make_header, make_stream
 from tests.mrsim.formats.scans import assert_identical, sampled
@@ -28,7 +27,7 @@ HEADER = Header((6, 9), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 6, 1.0, 
 def test_a_scan_comes_back_bit_for_bit_with_its_truth(tmp_path):
     for stream in (sampled(HEADER, 4), make_stream(24, header=make_header(8, coils=2))):
         write_fastmri(stream, tmp_path / "a.h5")
-        assert fastmri_to_stream(tmp_path / "a.h5", tmp_path / "a").notes == ()
+        assert fastmri_to_stream(tmp_path / "a.h5", tmp_path / "a", overwrite=True).notes == ()
         assert_identical(load(tmp_path / "a"), stream)
 
 

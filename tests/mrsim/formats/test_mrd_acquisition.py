@@ -24,7 +24,7 @@ from mrsim.formats.mrd_acquisition import (
 )
 from mrsim.formats.mrd_header import header_to_xml, xml_to_encoding
 from mrsim.formats.oversampling import Oversampling, crop_oversampling, oversample
-from mrsim.stream.stream import Header, Readout
+from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 from tests.mrsim.formats.scans import complex_noise, streams
 

@@ -23,8 +23,8 @@ from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
-from mrsim.stream.storage import StreamWriter, load, save
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream, load, save
+from mrsim.stream.storage import StreamWriter
 from recon.fourier import to_image
 from tests.mrsim.formats.scans import assert_identical, complex_noise, leftovers, sampled, streams
 
@@ -414,7 +414,7 @@ def test_noise_beside_a_stream_is_looked_at_before_it_is_used(tmp_path, array, t
     stream = sampled(HEADER, 1)
     save(stream, tmp_path / "a")
     assert NoiseScans.of(tmp_path / "a") is None
-    with StreamWriter(tmp_path / "a", stream.header, len(stream), None, None) as writer:
+    with StreamWriter(tmp_path / "a", stream.header, len(stream), None, None, overwrite=True) as writer:
         writer.append(stream.ky, stream.frame, stream.t_ns, stream.samples)
         writer.attach("noise", array)
         writer.attach("noise_dwell_us", np.zeros(len(array), np.float32))

@@ -15,7 +15,7 @@ from mrsim.errors import InputError, MissingExtraError, MrsimError
 from mrsim.formats.mrd_header import header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import Oversampling
-from mrsim.stream.stream import Header
+from mrsim.stream import Header
 from tests.mrsim.formats.scans import headers
 
 HEADER = Header((96, 128), (0.3, 0.4), 2_200_000, 1_100_000, 0.35, 1.5, 8, 24, 4.0, "uniform", "random")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.motion.courses import Breathing, Drive
@@ -80,7 +81,7 @@ def test_hysteresis_makes_the_path_a_loop() -> None:
             '[motion.late]\nkind = "delayed"\nof = "breathing"\ndelay_ms = 400\n'
         ),
     )
-    path = Phantom.from_text(text).animate(0).displacement(np.arange(0, 3 * 10**9, 10**7))[:, 0]
+    path = Anatomy(Phantom.from_text(text), 0).displacement(np.arange(0, 3 * 10**9, 10**7))[:, 0]
     x, y = path.T
     area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
     assert area > 10e-6  # without the delay it is a line, of no area
@@ -135,7 +136,7 @@ def test_a_phantom_carries_its_trace_in_its_text() -> None:
     phantom = load_phantom("quasar-recorded")
     again = Phantom.from_text(phantom.text)
     at = np.arange(0, 10**10, 10**8)
-    assert again.animate(1).displacement(at).tobytes() == phantom.animate(2).displacement(at).tobytes()
+    assert Anatomy(again, 1).displacement(at).tobytes() == Anatomy(phantom, 2).displacement(at).tobytes()
 
 
 def test_the_shipped_trace_is_what_its_script_makes() -> None:

@@ -11,10 +11,11 @@ from mrsim.errors import InputError
 from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
 from mrsim.physics.steady_state import FlipResponse, tissue_signal
 from mrsim.physics.tissue import tissue, tissue_names
+from mrsim.scanner.acquisition import Scanner, scan
+from mrsim.scanner.contrast import MAX_SECTIONS
 from mrsim.scanner.oracle import Oracle
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner, scan
-from mrsim.scanner.scene import MAX_SECTIONS, Scene
+from mrsim.scanner.scene import Scene
 from tests.mrsim.bodies import definition, region
 
 PROTOCOL = ScanProtocol(acceleration=1, sampler="full", target_snr=float("inf"))
@@ -95,14 +96,14 @@ def test_a_weak_flip_is_not_a_share_of_the_signal() -> None:
 def test_the_slice_integral_has_converged(profile: str, z: float) -> None:
     oracle = Oracle(solid(profile, z=z), PROTOCOL.header(), 1)
     scene = oracle.scene
-    assert 4 <= scene.sections[1] <= 30
+    assert 4 <= scene.contrast.section_counts[1] <= 30
     t_ns = np.linspace(0, 3e9, 128).astype(np.int64)
     few = scene.lines(ROWS, t_ns)
-    scene.sections[1] = MAX_SECTIONS
+    scene.contrast.section_counts[1] = MAX_SECTIONS
     many = scene.lines(ROWS, t_ns)
     alone = np.abs(many - Oracle(solid(profile, z=500.0), PROTOCOL.header(), 1).scene.lines(ROWS, t_ns)).max()
     assert np.abs(few - many).max() < 1e-6 * alone
-    scene.sections[1] = 2  # the test can fail
+    scene.contrast.section_counts[1] = 2  # the test can fail
     assert np.abs(scene.lines(ROWS, t_ns) - many).max() > 1e-3 * alone
 
 
@@ -118,7 +119,7 @@ def test_a_solid_that_shifts_is_the_one_that_is_cut_anew() -> None:
 def test_lines_of_many_coils_interpolate_the_sections_closely_enough() -> None:
     phantom = solid(direction="[0, 0.5, 0.8]")
     scanner = Scanner(phantom, ScanProtocol(acceleration=1, sampler="full", coils=4), 1, 8)
-    fitted, anatomy = scanner.reception.fitted, scanner.oracle.anatomy
+    fitted, anatomy = scanner.receiver.fitted, scanner.oracle.anatomy
     assert fitted is not None
     grid = fitted.fine_grid((128, 128))
     t_ns = np.array([10**9], np.int64)
@@ -135,7 +136,7 @@ def test_lines_of_many_coils_interpolate_the_sections_closely_enough() -> None:
     for i, entry in enumerate(phantom.regions):
         x, y = centers[i]
         phase = np.exp(-2j * np.pi * (kx * x + ky[rows] * y))
-        for s, w in scene.cuts(i, t_ns):
+        for s, w in scene.contrast.cuts(i, t_ns):
             fine += unit * w * s * s * entry.shape.form_factor(s * kx, s * ky[rows]) * phase
     expected = np.empty_like(got)
     fitted.filter_line(fine, expected)

@@ -12,7 +12,7 @@ from mrsim.physics.tissue import tissue, tissue_names
 
 FIELDS = (0.5, 1.5, 3.0)
 TABLE = tomllib.loads((resources.files("phantoms") / "tissues.toml").read_text(encoding="utf-8"))
-SIGNAL = [name for name in tissue_names() if TABLE[name]["PD"] > 0]
+SIGNAL = [name for name in tissue_names() if TABLE[name]["pd"] > 0]
 
 BAZELAIRE, STANISZ = "10.1148/radiol.2303021331", "10.1002/mrm.20605"
 PUBLISHED = {
@@ -72,10 +72,10 @@ def test_every_tissue_is_whole_at_every_field(name: str) -> None:
         assert 0 < at.t2_s <= at.t1_s < 10
         assert 0 < at.pd <= 1
         assert at.source
-    entries = {e["field_T"]: e for e in TABLE[name]["at"]}
+    entries = {e["field_t"]: e for e in TABLE[name]["at"]}
     assert sorted(entries) == list(FIELDS)
     for entry in entries.values():
-        for key in ("T1_ms", "T2_ms"):
+        for key in ("t1_ms", "t2_ms"):
             low, high = entry[f"range_{key}"]
             assert low <= entry[key] <= high
         # A value is a measurement with its DOI, or it says that it is none.

@@ -10,10 +10,9 @@ import pytest
 
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.oracle import Oracle, truth_of
-from mrsim.scanner.scan import scan
-from mrsim.stream.storage import load, save
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream, load, save
 from tests.mrsim.bodies import chest, image_of, line_by_hand, lujan_m, pixel_centres, small
 
 SEED, FRAMES = 6, 90  # 1.6 s: half a breath

@@ -17,9 +17,9 @@ import pytest
 
 import mrsim
 from mrsim.errors import InputError
-from mrsim.scanner.scan import scan, scan_to
-from mrsim.stream.storage import MAX_HEADER_BYTES, StreamWriter, load, save
-from mrsim.stream.stream import Stream, Truth
+from mrsim.scanner.acquisition import scan, scan_to
+from mrsim.stream import Stream, Truth, load, save
+from mrsim.stream.storage import MAX_HEADER_BYTES, StreamWriter
 from recon.classical.zero_filled import ViewSharing
 from tests.mrsim.bodies import chest, small
 
@@ -101,10 +101,20 @@ def test_a_scan_that_is_stored_twice_is_the_same_bytes(tmp_path):
     assert all((paths[0] / n).read_bytes() == (paths[1] / n).read_bytes() for n in names)
 
 
-def test_a_stream_may_replace_one_even_the_one_it_is_mapped_from(stream, folder):
-    assert_same(load(save(load(folder), folder)), stream)
+def test_a_stream_is_replaced_only_where_that_is_asked_for(stream, folder):
     shorter = stream.first_frames(2)
-    assert_same(load(save(shorter, folder)), shorter)
+    with pytest.raises(InputError, match=r"a\.stream: a stream is there already; .* --overwrite"):
+        save(shorter, folder)
+    with pytest.raises(InputError, match="a stream is there already"):
+        scan_to(folder, chest(), small(), seed=SEED, frames=1)
+    assert_same(load(folder), stream)
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_stream_may_replace_one_even_the_one_it_is_mapped_from(stream, folder):
+    assert_same(load(save(load(folder), folder, overwrite=True)), stream)
+    shorter = stream.first_frames(2)
+    assert_same(load(save(shorter, folder, overwrite=True)), shorter)
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
@@ -180,7 +190,7 @@ def test_a_folder_in_the_place_of_an_array_is_refused(folder):
     [
         (b"", "not valid JSON"),
         (b'{"format": "mrsim-stream"', "not valid JSON"),
-        (b"\xff\xfe", "not valid JSON"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
         (b"[" * 200_000, "not valid JSON"),
         (b'{"lines": ' + b"1" * 5000 + b"}", "not valid JSON"),
         (b"[]", "format is not 'mrsim-stream'"),
@@ -253,7 +263,12 @@ def test_a_sample_that_is_no_number_is_named_with_its_file_line_and_frame(folder
 def writer(stream: Stream, path: Path) -> StreamWriter:
     assert stream.truth is not None
     return StreamWriter(
-        path, stream.header, len(stream), stream.provenance, (stream.truth.regions, stream.truth.target)
+        path,
+        stream.header,
+        len(stream),
+        stream.provenance,
+        (stream.truth.regions, stream.truth.target),
+        overwrite=True,
     )
 
 

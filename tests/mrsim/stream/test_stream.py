@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from mrsim.scanner.scan import scan
-from mrsim.stream.stream import Header, Readout, Stream, ky_range
+from mrsim.scanner.acquisition import scan
+from mrsim.stream import Header, Readout, Stream
+from mrsim.stream.header import ky_range
 from tests.mrsim.bodies import chest, small
 
 GOOD = Header((32, 40), (0.3, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 8, 4.0, "uniform", "random")

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from mrsim.stream.stream import Header, Stream
+from mrsim.stream import Header, Stream
 from recon.fourier import to_kspace
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from mrsim.errors import InputError
-from mrsim.stream.storage import load, save
+from mrsim.stream import load, save
 from recon.data.dataset import MAX_OPEN, FrameDataset, ShuffledFrames, Undersampling
 from tests.harness.synthetic import make_header, make_stream
 
@@ -87,6 +87,24 @@ def test_frames_that_lack_rows_cannot_be_undersampled_again(tmp_path: Path) -> N
     made = write(tmp_path / "set", {"train-a": 4}, lines_per_frame=4)
     with pytest.raises(InputError, match="train-a holds 4 of 8 rows"):
         FrameDataset(made, undersampling=Undersampling(2))
+
+
+def test_the_patterns_are_the_scanners(folder: Path) -> None:
+    """Rows are dealt from a deck: within an item none waits longer than the sampler promises."""
+    undersampling = Undersampling(2, seed=4)
+    frames = FrameDataset(folder, "train", undersampling=undersampling)
+    pattern = undersampling.pattern(8, 0, 1)
+    for frame in range(FRAMES + 2):
+        example = frames[FRAMES + frame]
+        assert (example["item"], example["frame"]) == (1, frame)
+        assert set(np.flatnonzero(example["mask"].numpy()) - 4) == set(pattern.frame(frame).tolist())
+    assert undersampling.pattern(8, 0, 0) != pattern != undersampling.pattern(8, 1, 1)
+
+
+@pytest.mark.parametrize("acceleration", [0.5, float("nan"), 20.0])
+def test_an_acceleration_that_no_frame_allows_is_refused(folder: Path, acceleration: float) -> None:
+    with pytest.raises(InputError, match="variable-density sampling of 8 rows gives 1 to 7"):
+        FrameDataset(folder, "train", undersampling=Undersampling(acceleration))
 
 
 def test_workers_give_what_one_process_gives(folder: Path) -> None:
@@ -173,6 +191,6 @@ def test_what_cannot_be_read_is_told(folder: Path, tmp_path: Path) -> None:
 
 def test_items_of_several_shapes_are_not_mixed(folder: Path) -> None:
     other = dataclasses.replace(make_header(8), coils=2)
-    save(make_stream(32, 9, other), folder / "train" / "train-d.stream")
+    save(make_stream(32, 9, other), folder / "train" / "train-d.stream", overwrite=True)
     with pytest.raises(InputError, match="train-d has 2 coils"):
         FrameDataset(folder, "train")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
+from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.motion.courses import MAX_TIME_NS
@@ -20,11 +21,12 @@ from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
-from mrsim.scanner.receiver import Reception
+from mrsim.scanner.receiver import Receiver
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
-from mrsim.stream.storage import StreamWriter
-from mrsim.stream.stream import Header, Provenance, Stream, Truth, expected_arrays, expected_truth
+from mrsim.stream import Header, Provenance, Stream, Truth
+from mrsim.stream.layout import expected_arrays, expected_truth
+from mrsim.stream.storage import StreamWriter, check_new_stream
 
 __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
@@ -70,14 +72,18 @@ class Scanner:
         self.header = protocol.header()
         self.frames = _check_frames(frames, self.header.frame_ns)
         self.oracle = Oracle(phantom, self.header, check_seed(seed))
-        self.oracle.anatomy.check_fits(protocol.fov_m, self.frames * self.header.frame_ns, phantom.name)
+        check_containment(
+            self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
+        )
         self._sampler: Sampler = protocol.sampling(seed)
-        self.reception = Reception.around(phantom, protocol)
-        fitted = self.reception.fitted
+        self.receiver = Receiver.around(phantom, protocol)
+        fitted = self.receiver.fitted
         scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
         self._source: Scene | Raster = scene
         if protocol.rendering == "raster":
-            self._source = Raster(self.oracle.anatomy, self.header, scene, protocol.supersampling, fitted)
+            self._source = Raster(
+                self.oracle.anatomy, self.header, scene.contrast, protocol.supersampling, fitted
+            )
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(self.oracle.target_signal, protocol.target_snr)
         if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
@@ -119,7 +125,7 @@ class Scanner:
         seen = t_ns
         if self._retrospective:  # the last echo of each line's frame
             seen = t_ns + (per_frame - 1 - line % per_frame) * header.tr_ns
-        samples = self._source.lines(ky, seen) + self.reception.coloured(self._noise.lines(first, count))
+        samples = self._source.lines(ky, seen) + self.receiver.coloured(self._noise.lines(first, count))
         return Chunk(
             ky,
             (line // per_frame).astype(np.int32),
@@ -202,10 +208,10 @@ def scan(
                 arrays[name][at] = getattr(chunk.truth, name)
         line, frame = stop, stop_frame
     columns: dict[str, Any] = {name: arrays[name] for name in Stream.COLUMNS}
-    told = None
+    stored = None
     if truth:
-        told = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
-    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=told)
+        stored = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
+    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=stored)
 
 
 def scan_to(
@@ -219,8 +225,16 @@ def scan_to(
     truth: bool = True,
     progress: Progress | None = None,
     chunk_frames: int | None = None,
+    overwrite: bool = False,
 ) -> Path:
-    """Scan a phantom into a folder, in bounded memory; parameters as for `scan`.
+    """Scan a phantom into a folder, in bounded memory; other parameters as for `scan`.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    overwrite
+        Whether an earlier stream that stands there is replaced.
 
     Returns
     -------
@@ -232,15 +246,16 @@ def scan_to(
     InputError
         If something does not fit together, or the folder cannot be made.
     """
+    check_new_stream(path, overwrite=overwrite)
     scanner = _set_up(phantom, protocol, seed, seconds, frames)
     layout = (phantom.region_names, phantom.target) if truth else None
-    with StreamWriter(path, scanner.header, scanner.lines, scanner.provenance, layout) as writer:
+    with StreamWriter(
+        path, scanner.header, scanner.lines, scanner.provenance, layout, overwrite=overwrite
+    ) as writer:
         for chunk in scanner.chunks(truth, progress, chunk_frames):
             writer.append(chunk.ky, chunk.frame, chunk.t_ns, chunk.samples)
             if chunk.truth is not None:
-                told = chunk.truth
-                writer.append_truth(told.displacement, told.centroid, told.image, told.mask)
-                del told
+                writer.append_truth(*(getattr(chunk.truth, name) for name in Truth.ARRAYS))
             del chunk  # or it is held while the next one is made
     return Path(path)
 

@@ -1,0 +1,146 @@
+"""The one reader of files that come from outside: regular files alone, of bounded size and depth.
+
+A pipe would be waited for without end, a device read until memory ends. So a file is looked at before it is
+opened and again once it is open; a link is followed, and what it leads to is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from mrsim.errors import InputError
+from mrsim.files.targets import kind
+
+MAX_DEPTH = 64  # of nested lists and tables
+_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_file(
+    path: str | Path, most: int | None = None, what: str = "such a file", *, missing: str = "no such file"
+) -> BufferedReader:
+    """Open a file that came from outside; the caller closes it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Bytes that it may have; None for any number, where it is read in pieces or mapped.
+    what
+        What it is to be, as an error says: "not a phantom".
+    missing
+        What an error says where there is none.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is no regular file, cannot be read or is larger.
+    """
+    try:
+        _check_regular(os.stat(path).st_mode, path)
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _FLAGS))  # noqa: SIM115
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a null byte in its name
+        raise InputError(f"{str(path)!r}: not a name of a file: {error}") from None
+    try:
+        state = os.fstat(file.fileno())
+        _check_regular(state.st_mode, path)
+        if most is not None and state.st_size > most:
+            raise InputError(f"{path}: larger than {most} bytes: not {what}")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(
+    path: str | Path, most: int, what: str = "such a file", *, missing: str = "no such file"
+) -> bytes:
+    """Read a file; parameters and errors as for `open_file`."""
+    with open_file(path, most, what, missing=missing) as file:
+        try:
+            data = file.read(most + 1)  # it may grow meanwhile, or not tell its size
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(data) > most:
+        raise InputError(f"{path}: larger than {most} bytes: not {what}")
+    return data
+
+
+def read_text(
+    path: str | Path, most: int, what: str = "such a file", *, missing: str = "no such file"
+) -> str:
+    """Read a file of UTF-8, line ends as they are; parameters and errors as for `open_file`."""
+    try:
+        return read_bytes(path, most, what, missing=missing).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
+def read_json(
+    path: str | Path, most: int, what: str = "such a file", *, missing: str = "no such file"
+) -> Any:
+    """Read a file of JSON; parameters and errors as for `open_file` and `parse_json`."""
+    return parse_json(read_text(path, most, what, missing=missing), str(path))
+
+
+def parse_json(text: str | bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
+    """Parse JSON that came from outside.
+
+    Parameters
+    ----------
+    text
+        The text; its size is the caller's to bound.
+    where
+        How errors name it.
+    depth
+        How deep lists and tables may be nested; the outermost is one.
+
+    Raises
+    ------
+    InputError
+        If it is not JSON, or nested deeper.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON: {' '.join(str(error).split())[:200]}") from None
+    check_depth(value, where, depth)
+    return value
+
+
+def check_depth(value: Any, where: str, depth: int = MAX_DEPTH) -> None:
+    """Refuse a value whose lists and tables are nested too deep for what walks through them.
+
+    Raises
+    ------
+    InputError
+        If they are nested deeper.
+    """
+    level = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise InputError(f"{where}: tables or lists are nested more than {depth} deep")
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _check_regular(mode: int, path: str | Path) -> None:
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: it is {kind(mode)}, not a file; name a regular file")

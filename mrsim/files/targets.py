@@ -1,0 +1,107 @@
+"""Where something may be written: looked at before the work starts, and again before it is put in place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from mrsim.errors import InputError
+
+STREAM_SUFFIX = ".stream"
+_STREAM_MARK = b'"mrsim-stream"'
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def check_target(path: str | Path | None, *ends: str) -> None:
+    """Refuse a file that may not be written, before the work and not after it.
+
+    Parameters
+    ----------
+    path
+        The file, which may exist; None for no file at all.
+    ends
+        What its name must end in, one of these; any name if there is none.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing, closed or part of a stream, it is no regular file, or its ending is wrong.
+    """
+    if path is None:
+        return
+    _check_place(Path(path))
+    found = kind_of(path)
+    if found not in ("", "a file"):
+        raise InputError(f"{path}: it is {found}; name a file")
+    if ends and Path(path).suffix.lower() not in ends:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(ends)}")
+
+
+def check_folder(path: str | Path) -> None:
+    """Refuse a folder that may not be made; whether one may stand there already is the caller's to say.
+
+    Raises
+    ------
+    InputError
+        If its parent is missing, closed or part of a stream, or something else stands there.
+    """
+    _check_place(Path(path))
+    found = kind_of(path)
+    if found not in ("", "a folder"):
+        raise InputError(f"{path}: it is {found}; name a folder")
+
+
+def kind_of(path: str | Path) -> str:
+    """Return what stands at a path, such as "a file" or "a link"; empty where nothing does.
+
+    Raises
+    ------
+    InputError
+        If it cannot be looked at.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be looked at: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    return kind(mode)
+
+
+def kind(mode: int) -> str:
+    """Return what a mode of `os.stat` stands for."""
+    return next((name for holds, name in _KINDS if holds(mode)), "a file")
+
+
+def _check_place(path: Path) -> None:
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r}: not a name of a file: embedded null byte")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"{path}: no such folder; make it first")
+    inside = Path(os.path.realpath(parent))
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
+    if inside.suffix == STREAM_SUFFIX or any(_is_stream(folder) for folder in (inside, *inside.parents)):
+        raise InputError(f"{path}: it lies inside a stream, which would be damaged; choose another folder")
+
+
+def _is_stream(folder: Path) -> bool:
+    header = folder / "header.json"
+    try:
+        if not stat.S_ISREG(header.stat().st_mode):
+            return False
+        with header.open("rb") as file:
+            return _STREAM_MARK in file.read(4096)
+    except OSError:
+        return False

@@ -1,0 +1,77 @@
+"""TOML from outside, parsed in a time that grows with its size alone.
+
+The parser of the library takes the square of the parts of a dotted key, 40 s for one of 100,000 dots, and a
+call for each level of nesting. Both are bounded: keys before it parses, nesting by what it says.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mrsim.errors import InputError
+from mrsim.files.reading import MAX_DEPTH, check_depth, read_text
+
+MAX_KEY_PARTS = 32
+
+# Between quotes and comments a key is words and dots. Every pattern is possessive, so that none goes back.
+_PIECE = re.compile(r"[\w+-]++|[ \t]++|\.|\"\"\"|'''|\"|'|#[^\n]*+|.", re.DOTALL)
+_REST = {
+    '"': re.compile(r'(?:[^"\\\n]|\\[^\n])*+"'),
+    "'": re.compile(r"[^'\n]*+'"),
+    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*+"""(?:"{0,2})', re.DOTALL),
+    "'''": re.compile(r"(?:[^']|'(?!''))*+'''(?:'{0,2})"),
+}
+
+
+def read_toml(
+    path: str | Path, most: int, what: str = "such a file", *, missing: str = "no such file"
+) -> dict[str, Any]:
+    """Read a file of TOML; parameters and errors as for `open_file` and `parse_toml`."""
+    return parse_toml(read_text(path, most, what, missing=missing), str(path))
+
+
+def parse_toml(text: str, where: str, *, depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Parse TOML that came from outside.
+
+    Parameters
+    ----------
+    text
+        The text; its size is the caller's to bound.
+    where
+        How errors name it.
+    depth
+        How deep lists and tables may be nested; the outermost is one.
+
+    Raises
+    ------
+    InputError
+        If it is not TOML, nested deeper, or has a key of more than 32 parts.
+    """
+    _check_keys(text, where)
+    try:
+        value = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
+    check_depth(value, where, depth)
+    return value
+
+
+def _check_keys(text: str, where: str) -> None:
+    at = dots = 0
+    while piece := _PIECE.match(text, at):
+        at, found = piece.end(), piece[0]
+        if found in _REST:
+            rest = _REST[found].match(text, at)
+            if rest is None:
+                return  # it does not end, which the parser says of this place, too
+            at = rest.end()
+        elif found == ".":
+            dots += 1
+            if dots >= MAX_KEY_PARTS:
+                line = text.count("\n", 0, at) + 1
+                raise InputError(f"{where}: line {line}: a key of more than {MAX_KEY_PARTS} parts")
+        elif not (found[0].isalnum() or found[0] in "_+- \t"):
+            dots = 0

@@ -1,0 +1,41 @@
+"""The shape and dtype of every array of a stream, which follow from its header."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsim.errors import InputError
+from mrsim.stream.header import Header
+
+Layout = dict[str, tuple[tuple[int, ...], type]]
+
+
+def expected_arrays(header: Header, lines: int) -> Layout:
+    """Return the shape and dtype of every column of a stream with so many lines."""
+    return {
+        "ky": ((lines,), np.int32),
+        "frame": ((lines,), np.int32),
+        "t_ns": ((lines,), np.int64),
+        "samples": ((lines, header.coils, header.matrix[1]), np.complex64),
+    }
+
+
+def expected_truth(header: Header, lines: int, regions: int) -> Layout:
+    """Return the shape and dtype of every array of the truth of a stream with so many lines."""
+    frames = lines // header.lines_per_frame
+    return {
+        "displacement": ((lines, regions, 2), np.float64),
+        "centroid": ((lines, 2), np.float64),
+        "image": ((frames, *header.matrix), np.complex64),
+        "mask": ((frames, *header.matrix), np.bool_),
+    }
+
+
+def check_array(array: NDArray[Any], shape: tuple[int, ...], dtype: type, where: str) -> None:
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise InputError(
+            f"{where}: it is {array.dtype} {array.shape}, the header says {np.dtype(dtype)} {shape}"
+        )
