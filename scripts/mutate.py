@@ -344,6 +344,7 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--slow", action="store_true", help="run tests that are marked slow, too")
     parser.add_argument("--log", type=Path, default=root / "build" / "mutants.jsonl", help="(%(default)s)")
     args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy and running tests go, too
     files = sorted(
         {path.relative_to(root).as_posix() for pattern in args.files for path in root.glob(pattern)}
     )
