@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError, InputError
 from mrsim.files.partials import discard, forget, partial_path, register
 from mrsim.files.targets import check_folder, check_target, kind_of
 
@@ -43,7 +43,7 @@ def whole_file(path: str | Path, *, keep_suffix: bool = False) -> Iterator[Path]
 
     Raises
     ------
-    InputError
+    FileError
         If the file may not be written (`check_target`), or cannot be.
     """
     path = Path(path)
@@ -67,7 +67,7 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
 
     Raises
     ------
-    InputError
+    FileError
         If the file may not be written (`check_target`), or cannot be.
     """
     with whole_file(path) as partial, partial.open("xb") as file:
@@ -119,7 +119,7 @@ class WholeFolder:
 
     Raises
     ------
-    InputError
+    FileError
         If it may not be made (`check_folder`), or a folder stands there that is not to be replaced.
     """
 
@@ -150,7 +150,7 @@ class WholeFolder:
 
         Raises
         ------
-        InputError
+        FileError
             If something stands there by now, or it cannot be put there.
         """
         self._check()
@@ -166,7 +166,7 @@ class WholeFolder:
     def _check(self) -> None:
         check_folder(self.path)
         if not self._replace and kind_of(self.path):
-            raise InputError(f"{self.path}: exists; choose another name")
+            raise FileError(f"{self.path}: exists; choose another name")
 
     def _exchange(self) -> None:
         if not kind_of(self.path):
@@ -190,7 +190,7 @@ def scratch_folder(beside: str | Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    FileError
         If it cannot be made.
     """
     partial = partial_path(Path(beside))
