@@ -30,11 +30,11 @@ from mrsim.physics.tissue import tissue
 from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
 from mrsim.sampling import Sampler
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
-from mrsim.spins.body import lorentz_offsets
+from mrsim.spins.isochromat_scan import scan_isochromats
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
-from mrsim.spins.scan import scan_isochromats
+from mrsim.spins.off_resonance import lorentz_offsets
 from mrsim.stream import Stream
 from mrsim.stream.fourier import to_image
 

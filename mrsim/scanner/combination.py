@@ -11,7 +11,7 @@ from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.receiver import Reception
+from mrsim.scanner.receiver import Receiver
 from mrsim.stream import Header, Stream
 from mrsim.stream.fourier import to_image, to_kspace
 
@@ -44,7 +44,7 @@ def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str)
     """
     header = stream.header
     check_combination(header, how)
-    reception = Reception.around(phantom, protocol)
+    reception = Receiver.around(phantom, protocol)
     assert reception.fitted is not None
     provenance = stream.provenance
     if provenance is not None:

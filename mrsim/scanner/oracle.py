@@ -14,7 +14,7 @@ from mrsim.stream.fourier import to_image
 
 
 class Oracle:
-    """Know what a scan would see without noise and at one instant.
+    """Compute what a scan would see without noise and at one instant.
 
     Parameters
     ----------
