@@ -52,6 +52,13 @@ class Beside:
     path: Path
 
 
+def beside_bytes(stream: Stream) -> int:
+    """Return about how many bytes `write_beside` takes."""
+    truth = stream.truth
+    arrays = () if truth is None else (truth.displacement, truth.centroid, truth.image, truth.mask)
+    return sum(array.nbytes for array in arrays)
+
+
 def write_beside(file: Any, stream: Stream) -> Any:
     """Write provenance and truth into a group of their own, and return it."""
     group = file.create_group(OWN_GROUP)
