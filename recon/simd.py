@@ -1,8 +1,8 @@
-"""Sixteen numbers at once, for kernels: what the compiler cannot prove safe it does one by one.
+"""Vectors of sixteen float32 for compiled kernels, with their arithmetic written out (SIMD).
 
-A loop that reads and writes eight rows of one array is vectorized only where the compiler can tell that the
-rows do not overlap, which in a transform it cannot. Here the width is written out: one register of AVX-512,
-two of AVX, four elsewhere; the bits are the same on all of them.
+The compiler vectorizes a loop over rows of one array only if it can prove that the rows do not overlap. In a
+transform it cannot. Here the width is fixed: one register of AVX-512, two of AVX, four elsewhere. The bits
+are the same on all of them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _INDEX = ir.IntType(32)
 
 
-class Lanes(types.Type):  # type: ignore[misc]  # numba has no types of its own
+class Vector(types.Type):  # type: ignore[misc]  # numba has no types of its own
     """Type of sixteen float32 within a kernel."""
 
     def __init__(self) -> None:
-        super().__init__(name="Lanes")
+        super().__init__(name="Vector")
 
 
-_lanes = Lanes()
+_vector = Vector()
 
 
-@register_model(Lanes)
+@register_model(Vector)
 class _Model(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)
@@ -44,18 +44,18 @@ def load(typing: Any, values: Any, start: Any) -> Any:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return builder.load(_address(context, builder, signature, arguments), align=4)
 
-    return _lanes(values, types.intp), emit
+    return _vector(values, types.intp), emit
 
 
 @intrinsic
-def store(typing: Any, values: Any, start: Any, lanes: Any) -> Any:
+def store(typing: Any, values: Any, start: Any, vector: Any) -> Any:
     """Write sixteen neighbours of a contiguous array of float32, or of pairs of them, unchecked."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[2], _address(context, builder, signature, arguments), align=4)
         return context.get_dummy_value()
 
-    return types.void(values, types.intp, _lanes), emit
+    return types.void(values, types.intp, _vector), emit
 
 
 @intrinsic
@@ -67,7 +67,7 @@ def spread(typing: Any, value: Any) -> Any:
         first = builder.insert_element(nothing, arguments[0], ir.Constant(_INDEX, 0))
         return builder.shuffle_vector(first, nothing, _order([0] * WIDTH))
 
-    return _lanes(types.float32), emit
+    return _vector(types.float32), emit
 
 
 def _arithmetic(instruction: str, what: str) -> Callable[..., Any]:
@@ -75,7 +75,7 @@ def _arithmetic(instruction: str, what: str) -> Callable[..., Any]:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             return getattr(builder, instruction)(*arguments)
 
-        return _lanes(_lanes, _lanes), emit
+        return _vector(_vector, _vector), emit
 
     operate.__doc__ = what
     made: Callable[..., Any] = intrinsic(operate)
@@ -94,7 +94,7 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return _fused(builder, *arguments)
 
-    return _lanes(_lanes, _lanes, _lanes), emit
+    return _vector(_vector, _vector, _vector), emit
 
 
 @intrinsic
@@ -105,7 +105,7 @@ def multiply_subtract(typing: Any, a: Any, b: Any, c: Any) -> Any:
         a, b, c = arguments
         return _fused(builder, a, b, builder.fneg(c))
 
-    return _lanes(_lanes, _lanes, _lanes), emit
+    return _vector(_vector, _vector, _vector), emit
 
 
 def _shuffle(order: list[int], what: str) -> Callable[..., Any]:
@@ -113,7 +113,7 @@ def _shuffle(order: list[int], what: str) -> Callable[..., Any]:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             return builder.shuffle_vector(*arguments, _order(order))
 
-        return _lanes(_lanes, _lanes), emit
+        return _vector(_vector, _vector), emit
 
     shuffle.__doc__ = what
     made: Callable[..., Any] = intrinsic(shuffle)

@@ -19,7 +19,7 @@ from harness.cli.process_streams import complaint, conclude
 from harness.cli.session import Options, audited, replayed
 from harness.judge.repetitions import Repetitions
 from harness.realtime.gate import one_line
-from mrsim.stream.storage import load
+from mrsim.stream import load
 
 
 def main() -> int:

@@ -15,12 +15,19 @@ from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 from harness.cli.signals import Ended, ended_by_signals
-from mrsim.errors import MrsimError
+from mrsim.errors import MrsimError, OptionError
 
 USAGE = 2
 INTERRUPTED = 130
 SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
+SPELLING = {
+    "target_snr": "--snr",
+    "overrides": "--set",
+    "t2_prime_s": "--t2-prime-ms",
+    "field": "--field-hz or --breathing-field-hz-per-m",
+}
+"""Keywords whose option on the command line has another name."""
 
 
 def conclude(command: Callable[[], int]) -> int:
@@ -85,7 +92,9 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
 
 def complaint(error: BaseException) -> str | None:
     """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
-    if isinstance(error, MrsimError):
+    if isinstance(error, OptionError):
+        told = error.typed(SPELLING)
+    elif isinstance(error, MrsimError):
         told = str(error)
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.experiment.choices import CANDIDATES, HORIZON, PATIENTS, SLOW, STAGES
+from mrsim.scanner.protocol import ScanProtocol
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -58,7 +59,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="seen before the first judged (%(default)s)",
     )
     add("--scan-seconds", type=float, default=183.0, metavar="S", help="length of every scan (%(default)s)")
-    add("--matrix", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="128 128")
+    add(
+        "--matrix", type=int, nargs=2, default=ScanProtocol.matrix, metavar=("NY", "NX"),
+        help="rows and columns ({} {})".format(*ScanProtocol.matrix),
+    )  # fmt: skip
     add(
         "--horizon-weights", default=HORIZON, metavar="CANDIDATE",
         help="weights that aim {horizon} milliseconds ahead (%(default)s)",

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from harness.experiment.cells import Row
 from mrsim.errors import MissingExtraError
 from mrsim.files.writing import whole_file
+from mrsim.scanner.protocol import ScanProtocol
 
 SUBJECT = "cascade"
 COLOURS = {5.0: "#0072b2", 10.0: "#d55e00", 4.0: "#009e73"}
 """Of each acceleration: apart for colour-blind eyes, too (Okabe and Ito)."""
 OTHER = "#cc79a7"
 OPPONENT = "#8a8f94"
-FOV_MM = 400.0
 
 
 def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
@@ -91,7 +91,7 @@ def _picture(axes: Any, row: Row, title: str, white: float, arrow: bool) -> None
     if picture is None:
         axes.set_axis_off()
         return
-    half = FOV_MM / 2
+    half = 1e3 * ScanProtocol.fov_m[0] / 2
     axes.imshow(
         picture, cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half), interpolation="nearest"
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.companion import beside_bytes, write_beside
+from mrsim.formats.companion import companion_bytes, write_companion
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
@@ -84,7 +84,7 @@ def write_mrd(
     if total > MAX_READOUTS:
         raise InputError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
     marks = Marks(lines=len(stream))
-    size = oversampling.factor * stream.samples.nbytes + total * ROW_BYTES + beside_bytes(stream)
+    size = oversampling.factor * stream.samples.nbytes + total * ROW_BYTES + companion_bytes(stream)
     with whole_hdf5(target, size) as file:
         group = file.create_group(GROUP)
         xml = group.create_dataset("xml", (1,), require_h5py(_PURPOSE).string_dtype("ascii"))
@@ -103,7 +103,7 @@ def write_mrd(
             table[scans + start : scans + stop] = _records(dtype, heads, samples)
             if progress is not None:
                 progress(stop, len(stream))
-        write_beside(file, stream)
+        write_companion(file, stream)
     return target
 
 
@@ -162,8 +162,8 @@ class MrdSource:
         for row, readout in enumerate(readouts):
             place = self.places[readout]
             if place["length"] != width:
-                told = f"{int(place['length'])} numbers, and its head says {width}"
-                raise InputError(f"{self.path}: readout {int(readout)}: {told}")
+                mismatch = f"{int(place['length'])} numbers, and its head says {width}"
+                raise InputError(f"{self.path}: readout {int(readout)}: {mismatch}")
             if width:
                 rows[row] = self.heap.read(place, 4 * width).view("<f4")
         return out

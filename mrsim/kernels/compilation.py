@@ -142,7 +142,7 @@ class _Place:
         return None if self._key is None else _folder(self._key)
 
     def is_fresh(self) -> bool:
-        """Tell whether the sources are still those that were imported, whose kernel may be kept as theirs."""
+        """Return whether the sources are still those that were imported, so that a kernel is theirs."""
         return key_of(self._package) == self._key
 
     def ensure_cache_path(self) -> None:
@@ -183,8 +183,8 @@ class _KernelFiles:
 
     def _path(self, key: Any) -> Path | None:
         folder = self._place.folder()
-        told = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        return None if folder is None else folder / f"{self._name}-{told}.nbc"
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return None if folder is None else folder / f"{self._name}-{digest}.nbc"
 
 
 def key_of(package: Path) -> str | None:
@@ -197,8 +197,8 @@ def key_of(package: Path) -> str | None:
     """
     hasher = hashlib.sha256()
     svml = getattr(config, "USING_SVML", None)
-    for told in (sys.version, platform.machine(), np, numba, llvmlite, svml):
-        hasher.update(f"{getattr(told, '__version__', told)}\n".encode())
+    for part in (sys.version, platform.machine(), np, numba, llvmlite, svml):
+        hasher.update(f"{getattr(part, '__version__', part)}\n".encode())
     try:
         for folder in (_PACKAGE, package)[: 1 + (package != _PACKAGE)]:
             sources = _sources(folder)

@@ -7,6 +7,7 @@ the command that makes them again.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mrsim.errors import InputError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_arrays
+from mrsim.summary import Summarised, counted
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -29,10 +32,22 @@ RECORD = "record"
 HALVED = frozenset({"subspace.mean", "subspace.basis"})
 """Arrays that are always stored in half precision; they are learnt rounded to it."""
 HALF = "float16"
+STORED_ARRAYS = {
+    "subspace.prior_root": "subspace.root",
+    "subspace.prediction": "subspace.predict",
+    "subspace.noise_variance": "subspace.noise",
+    "subspace.knot_spacing_s": "subspace.spacing",
+    "subspace.positions": "subspace.states",
+    "subspace.kernel_root": "subspace.near",
+    "subspace.prediction_covariance": "subspace.doubt",
+}
+"""Names in a file of format version 1 where they differ from those of the module."""
+STORED_KEYS = {"positions": "states"}
+"""The same of the configuration's keys."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Summarised):
     """Hold a trained cascade and what made it.
 
     Parameters
@@ -48,6 +63,20 @@ class Checkpoint:
     cascade: Cascade
     scale: float
     record: dict[str, Any]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        config = self.cascade.config
+        weights = sum(value.numel() for value in self.cascade.parameters())
+        facts = [
+            ("made for", f"{counted(config.rows, 'row')}, {counted(config.coils, 'coil')}"),
+            ("blocks", f"{config.blocks}, {counted(weights, 'weight')}"),
+            ("scale", f"{self.scale:.4g}"),
+        ]
+        scans = self.record.get("data")
+        if isinstance(scans, list):
+            named = [str(scan.get("phantom")) for scan in scans if isinstance(scan, dict)]
+            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {', '.join(named)[:80]}"))
+        return "Checkpoint: weights of a cascade", facts
 
 
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
@@ -72,11 +101,12 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     record = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
-        "config": checkpoint.cascade.config.to_dict(),
+        "config": stored_config(checkpoint.cascade.config),
         "scale": checkpoint.scale,
         **checkpoint.record,
     }
-    arrays = {name: value.detach().cpu().numpy() for name, value in checkpoint.cascade.state_dict().items()}
+    state = stored_arrays(checkpoint.cascade.state_dict())
+    arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
     if half:
         record["arrays"] = HALF
         large = sorted(n for n, a in arrays.items() if np.abs(a).max(initial=0) > np.finfo(np.float16).max)
@@ -86,6 +116,22 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
         arrays[name] = arrays[name].astype(np.float16)
     text = np.array(json.dumps(record, allow_nan=False))
     write_arrays(path, {RECORD: text, **arrays}, compressed=True)
+
+
+def stored_arrays(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the arrays of a cascade under their names in a file."""
+    return {STORED_ARRAYS.get(name, name): value for name, value in state.items()}
+
+
+def loaded_arrays(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the arrays of a file under their names in a cascade."""
+    names = {name: own for own, name in STORED_ARRAYS.items()}
+    return {names.get(name, name): value for name, value in stored.items()}
+
+
+def stored_config(config: CascadeConfig) -> dict[str, Any]:
+    """Return a configuration as JSON values under their keys in a file."""
+    return {STORED_KEYS.get(key, key): value for key, value in config.to_dict().items()}
 
 
 def shipped() -> list[str]:
@@ -135,13 +181,15 @@ def load(name: str | Path) -> Checkpoint:
     config, scale = record.get("config"), record.get("scale")
     if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
         raise InputError(f"{path}: its record holds no configuration, or no positive scale")
+    keys = {key: own for own, key in STORED_KEYS.items()}
+    config = {keys.get(key, key): value for key, value in config.items()}
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
     _fill(cascade, arrays, path, halved=record.get("arrays") == HALF)
     return Checkpoint(cascade.eval(), scale, record)
 
 
 def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) -> None:
-    expected = {name: tuple(value.shape) for name, value in cascade.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in stored_arrays(cascade.state_dict()).items()}
     for name in sorted({*expected, *arrays}):
         have = tuple(arrays[name].shape) if name in arrays else "missing"
         kind = np.float16 if halved or name in HALVED else np.float32
@@ -149,6 +197,5 @@ def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) ->
             raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: array {name!r}: a weight is not finite")
-    cascade.load_state_dict(
-        {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
-    )
+    stored = {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
+    cascade.load_state_dict(loaded_arrays(stored))

@@ -1,11 +1,11 @@
 """The cascade on a GPU, as one graph between buffers that stay where they are.
 
-A GPU computes a layer faster than a CPU asks for it, so the hundreds of kernels of an image are recorded once
-and asked for together from then on. What is recorded reads and writes fixed addresses: an image's inputs are
-copied into pinned memory, from which the graph fetches them, and its pixels are copied out of the pinned
-memory to which the graph brings them. So nothing that was handed out is ever written to again.
+A GPU computes a layer faster than a CPU launches it. So the hundreds of kernels of an image are recorded
+once, and launched together from then on. A recorded kernel reads and writes fixed addresses. So an image's
+inputs are copied into pinned memory, from which the graph reads them, and its pixels are copied out of the
+pinned memory to which the graph writes them. An image that was returned is never written to again.
 
-On the CPU the same buffers serve without a graph, which is how the copies are held to that without a GPU.
+On the CPU the same buffers work without a graph, so that tests check the copies without a GPU.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade
 
 MAX_SHAPES = 4
 """Shapes of input whose buffers are kept: the whole image, a band of it, and two more."""
 
 WARM_RUNS = 3
-"""Runs before the recording, in which libraries choose their kernels and take their workspaces."""
+"""Runs before the recording, in which libraries choose kernels and allocate workspaces."""
 
 
 class GraphedCascade(Cascade):
@@ -49,15 +49,15 @@ class GraphedCascade(Cascade):
         moved.subspace = None
         self._device = torch.device(device)
         self._moved = (moved.to(self._device).eval(),)  # in a tuple, so that it is no part of this module
-        self._runs: dict[tuple[object, ...], _Run] = {}
+        self._graphs: dict[tuple[object, ...], _GraphBuffers] = {}
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: CascadeInputs) -> Tensor:
         """Reconstruct a batch of frames, in host memory; the first of every shape is recorded.
 
         Parameters
         ----------
         inputs
-            What was acquired and what is remembered, in host memory.
+            Lines and memory, in host memory.
 
         Returns
         -------
@@ -68,16 +68,16 @@ class GraphedCascade(Cascade):
             None if values is None else (tuple(values.shape), values.dtype)
             for values in (getattr(inputs, field.name) for field in dataclasses.fields(inputs))
         )
-        run = self._runs.get(shape)
-        if run is None:
-            if len(self._runs) == MAX_SHAPES:
-                del self._runs[next(iter(self._runs))]
-            run = self._runs[shape] = _Run(self._moved[0], inputs, self._device)
-        return run(inputs)
+        buffers = self._graphs.get(shape)
+        if buffers is None:
+            if len(self._graphs) == MAX_SHAPES:
+                del self._graphs[next(iter(self._graphs))]
+            buffers = self._graphs[shape] = _GraphBuffers(self._moved[0], inputs, self._device)
+        return buffers(inputs)
 
 
-class _Run:
-    """The buffers of one shape of input, and the graph between them.
+class _GraphBuffers:
+    """Hold the buffers of one shape of input, and the graph between them.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class _Run:
     """
 
     @torch.inference_mode()
-    def __init__(self, cascade: Cascade, like: Inputs, device: torch.device) -> None:
+    def __init__(self, cascade: Cascade, like: CascadeInputs, device: torch.device) -> None:
         self._cascade, self._device = cascade, device
         pinned = device.type == "cuda"
         self._host = like.map(lambda v: torch.empty(v.shape, dtype=v.dtype, pin_memory=pinned))
@@ -103,7 +103,7 @@ class _Run:
             self._record()
 
     @torch.inference_mode()
-    def __call__(self, inputs: Inputs) -> Tensor:
+    def __call__(self, inputs: CascadeInputs) -> Tensor:
         """Return the images of inputs."""
         self._fill(inputs)
         if self._graph is None:
@@ -126,7 +126,7 @@ class _Run:
             self._step()
         self._graph = graph
 
-    def _fill(self, inputs: Inputs) -> None:
+    def _fill(self, inputs: CascadeInputs) -> None:
         for field in dataclasses.fields(inputs):
             held, values = getattr(self._host, field.name), getattr(inputs, field.name)
             if held is not None:

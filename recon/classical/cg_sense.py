@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout
-from recon.classical.encoding import Encoding
+from recon.classical.encoding import EncodingOperator
 from recon.coils.sensitivities import Autocalibration
 from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image
@@ -109,7 +109,9 @@ class CgSense:
             return
         memory = self._memory
         with torch.inference_mode():
-            encoding = Encoding(torch.from_numpy(memory.mask.astype(np.float32)), self._coils.maps(memory))
+            encoding = EncodingOperator(
+                torch.from_numpy(memory.mask.astype(np.float32)), self._coils.maps(memory)
+            )
             data = encoding.adjoint(torch.from_numpy(memory.acquired))
             image = conjugate_gradients(
                 lambda x: encoding.normal(x) + self._damping * x, data, self._iterations

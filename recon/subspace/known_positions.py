@@ -1,14 +1,17 @@
-"""Where the anatomy has been: the training time's positions as a prior on where it is.
+"""A mixture prior: the anatomy is near a position that it took in the training time.
 
 A Gaussian prior allows every mixture of components that is not too large. A breathing body takes few of
-them: its positions lie close to a thin, bent sheet. Here the prior is a mixture of small Gaussians about each
-position of the training time, of two sizes, since no breath is quite as far from the next as the others are,
-and, by a small share, of the wide Gaussian that takes it anywhere in the subspace. The lines decide between
-them by how well each foretells them, so that what was never shown is not drawn to what was.
+them: its positions lie close to a thin, bent sheet. The mixture has three parts about these positions:
+
+- a narrow Gaussian kernel about each position of the training time;
+- a kernel three times as wide about each, because no breath is quite like the one before;
+- with a small share, the wide Gaussian prior of the whole subspace.
+
+The likelihood of the lines decides between them. So anatomy that was never shown is not drawn to what was.
 
 A mixture of Gaussians about samples is a kernel density: Parzen 1962, 10.1214/aoms/1177704472. The posterior
-mean under a mixture of Gaussians is that of each, weighted by its evidence: Alspach and Sorenson 1972,
-10.1109/TAC.1972.1100034.
+mean under a mixture of Gaussians is the mean of the components' posterior means, weighted by their evidence:
+Alspach and Sorenson 1972, 10.1109/TAC.1972.1100034.
 """
 
 from __future__ import annotations
@@ -21,73 +24,81 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-MAX_STATES = 8192
+MAX_POSITIONS = 8192
 
-SIZES = (1.0, 3.0)
-"""Standard deviations of the small Gaussians, over that of the steps from breath to breath."""
+KERNEL_SCALES = (1.0, 3.0)
+"""Standard deviations of the kernels, relative to that of the steps from breath to breath."""
 
-STRANGE = 1e-3
-"""Share of the wide Gaussian before anything is known of a frame."""
+WIDE_SHARE = 1e-3
+"""Prior probability of the wide Gaussian."""
 
 
-class KnownStates:
-    """Correct an estimate under the wide Gaussian prior to what it is under the mixture.
+class KnownPositions:
+    """Correct an estimate under the wide Gaussian prior to the estimate under the mixture prior.
 
     Parameters
     ----------
     positions
-        Of the training time, shape (states, components).
-    near
-        Root L of the covariance L L^T of the small Gaussians, shape (components, components).
-    doubt
-        Covariance that the estimates lack, of the prediction to the instant that is shown, shape
-        (components, components).
-    middle, wide
-        Mean and covariance of the wide Gaussian, without `doubt`, shape (components,) and
-        (components, components).
+        Of the training time, shape (positions, components).
+    kernel_root
+        Root L of the kernels' covariance L L^T, shape (components, components).
+    prediction_covariance
+        Covariance that the prediction to the shown instant adds to an estimate, shape (components,
+        components).
+    prior_mean, prior_covariance
+        Of the wide Gaussian, without the prediction covariance, shape (components,) and (components,
+        components).
 
     Attributes
     ----------
-    far
-        L^-1: from a position less the middle to the units in which the small Gaussians are of covariance 1.
-    at
-        Known positions in these units, shape (components, states), float32.
-    doubt, surely
-        In these units the covariance that the estimates lack, and the inverse of the wide Gaussian's with it,
-        shape (components, components).
-    odds
-        Of the logarithm of the wide Gaussian's evidence over that of a small one, what is the same always.
+    whitening
+        L^-1, which takes a deviation from the prior mean to whitened units: there a kernel has covariance 1.
+    whitened_positions
+        Known positions in whitened units, shape (components, positions), float32.
+    prediction_covariance
+        In whitened units, shape (components, components).
+    prior_precision
+        Inverse of the wide Gaussian's covariance with the prediction covariance, in whitened units, shape
+        (components, components).
+    log_prior_odds
+        Constant part of the logarithm of the wide Gaussian's posterior odds over one kernel.
     """
 
     def __init__(
-        self, positions: Doubles, near: Doubles, doubt: Doubles, middle: Doubles, wide: Doubles
+        self,
+        positions: Doubles,
+        kernel_root: Doubles,
+        prediction_covariance: Doubles,
+        prior_mean: Doubles,
+        prior_covariance: Doubles,
     ) -> None:
-        self._middle, self._near, self.far = middle, near, np.linalg.inv(near)
-        self.doubt = self.far @ doubt @ self.far.T
-        # Single precision: an evidence's logarithm is then right to a hundredth, where thousands differ.
-        at = np.ascontiguousarray(self.far @ (positions - middle).T, np.float32)
-        # Large products are torch's, which keeps to the threads that it is told to use; numpy's does not.
-        self.at = torch.from_numpy(at)
-        self._squares = np.square(np.array(SIZES))[:, None]
-        wide = self.far @ wide @ self.far.T + self.doubt
-        self.surely: Doubles = np.asarray(np.linalg.inv(wide), np.float64)
-        share = STRANGE / (1 - STRANGE) * len(positions) * len(SIZES)
-        self.odds = math.log(share) - 0.5 * _logdet(wide)
+        self._prior_mean, self._kernel_root = prior_mean, kernel_root
+        self.whitening = np.linalg.inv(kernel_root)
+        self.prediction_covariance = self.whitening @ prediction_covariance @ self.whitening.T
+        # Single precision gives log-likelihoods to a hundredth, where they differ by thousands.
+        whitened = np.ascontiguousarray(self.whitening @ (positions - prior_mean).T, np.float32)
+        # Torch computes the large products, because it keeps to its number of threads; numpy does not.
+        self.whitened_positions = torch.from_numpy(whitened)
+        self._variances = np.square(np.array(KERNEL_SCALES))[:, None]
+        covariance = self.whitening @ prior_covariance @ self.whitening.T + self.prediction_covariance
+        self.prior_precision: Doubles = np.asarray(np.linalg.inv(covariance), np.float64)
+        odds = WIDE_SHARE / (1 - WIDE_SHARE) * len(positions) * len(KERNEL_SCALES)
+        self.log_prior_odds = math.log(odds) - 0.5 * _logdet(covariance)
 
-    def told(self, covariance: Doubles) -> Doubles:
-        """Return what the lines alone tell: the estimates' precision without the wide prior's.
+    def data_precision(self, covariance: Doubles) -> Doubles:
+        """Return the posterior precision minus the prior precision, shape (components, components).
 
         Parameters
         ----------
         covariance
-            Of an estimate under the wide prior, shape (components, components).
+            Posterior covariance under the wide prior, shape (components, components).
         """
-        precision = np.linalg.inv(self.far @ covariance @ self.far.T + self.doubt)
-        told: Doubles = self.far.T @ (precision - self.surely) @ self.far
-        return told
+        precision = self._posterior_precision(covariance)
+        found: Doubles = self.whitening.T @ (precision - self.prior_precision) @ self.whitening
+        return found
 
-    def correct(self, estimate: Doubles, covariance: Doubles) -> Doubles:
-        """Return the posterior mean under the mixture.
+    def posterior_mean(self, estimate: Doubles, covariance: Doubles) -> Doubles:
+        """Return the posterior mean under the mixture prior.
 
         Parameters
         ----------
@@ -100,62 +111,73 @@ class KnownStates:
         position
             Shape (components,).
         """
-        off = self.far @ (estimate - self._middle)
-        precision = np.linalg.inv(self.far @ covariance @ self.far.T + self.doubt)
-        said = precision @ off
-        wide = 0.5 * (float(said @ off) - _logdet(precision)) + self.odds
-        # Along the axes of what the lines tell, every component meets them by itself, whatever the size.
-        told, axes = np.linalg.eigh(precision - self.surely)
-        told, said = np.maximum(told, 0), axes.T @ said
-        loose = 1 + self._squares * told
-        at = torch.mm(torch.from_numpy(axes.T.astype(np.float32)), self.at)
-        slopes = np.concatenate((said / loose, -0.5 * told / loose), 1).astype(np.float32)
-        logs = torch.mm(torch.from_numpy(slopes), torch.cat((at, at * at))).numpy()
-        same = 0.5 * (self._squares * said**2 / loose - np.log(loose)).sum(1)
-        most = max(wide, float((logs.max(1) + same).max()))
-        logs += (same - most).astype(np.float32)[:, None]
-        shares = np.exp(logs, out=logs)
-        strange, share = math.exp(wide - most), shares.sum(1).astype(np.float64)
-        about = torch.mm(torch.from_numpy(shares), at.T).numpy()
-        moved = ((about + self._squares * share[:, None] * said) / loose).sum(0)
-        near = (axes @ moved + strange * off) / (strange + share.sum())
-        found: Doubles = self._near @ near + self._middle
+        deviation = self.whitening @ (estimate - self._prior_mean)
+        precision = self._posterior_precision(covariance)
+        information = precision @ deviation
+        log_wide = 0.5 * (float(information @ deviation) - _logdet(precision)) + self.log_prior_odds
+        # Along the eigenvectors of the data precision every component is independent, whatever the kernel.
+        data_precision, axes = np.linalg.eigh(precision - self.prior_precision)
+        data_precision, information = np.maximum(data_precision, 0), axes.T @ information
+        ratio = 1 + self._variances * data_precision  # prior over posterior variance within a kernel
+        positions = torch.mm(torch.from_numpy(axes.T.astype(np.float32)), self.whitened_positions)
+        coefficients = np.concatenate((information / ratio, -0.5 * data_precision / ratio), 1)
+        features = torch.cat((positions, positions * positions))
+        logs = torch.mm(torch.from_numpy(coefficients.astype(np.float32)), features).numpy()
+        constant = 0.5 * (self._variances * information**2 / ratio - np.log(ratio)).sum(1)
+        largest = max(log_wide, float((logs.max(1) + constant).max()))
+        logs += (constant - largest).astype(np.float32)[:, None]
+        weights = np.exp(logs, out=logs)
+        wide_weight, kernel_weights = math.exp(log_wide - largest), weights.sum(1).astype(np.float64)
+        sums = torch.mm(torch.from_numpy(weights), positions.T).numpy()
+        kernel_sum = ((sums + self._variances * kernel_weights[:, None] * information) / ratio).sum(0)
+        mean = (axes @ kernel_sum + wide_weight * deviation) / (wide_weight + kernel_weights.sum())
+        found: Doubles = self._kernel_root @ mean + self._prior_mean
         return found
+
+    def _posterior_precision(self, covariance: Doubles) -> Doubles:
+        """Return the precision of the predicted position under the wide prior, in whitened units."""
+        whitened = self.whitening @ covariance @ self.whitening.T + self.prediction_covariance
+        return np.asarray(np.linalg.inv(whitened), np.float64)
 
 
 def _logdet(matrix: Doubles) -> float:
     return float(np.linalg.slogdet(matrix)[1])
 
 
-def learn_near(
-    positions: Doubles, scans: NDArray[np.int64], times_s: Doubles, told: Doubles, apart_s: float
+def learn_kernel_root(
+    positions: Doubles,
+    scans: NDArray[np.int64],
+    times_s: Doubles,
+    data_precision: Doubles,
+    breath_s: float,
 ) -> Doubles:
-    """Learn how far from a known position the anatomy may be: as far as from one breath to the next.
+    """Learn the kernels' covariance from the distance between one breath and the nearest other one.
 
     Parameters
     ----------
     positions
-        Of the training time, shape (states, components).
+        Of the training time, shape (positions, components).
     scans, times_s
-        Scan that each is of, and its time in it, shape (states,), seconds.
-    told
-        What the lines of a frame tell on average, as `KnownStates.told` returns it, shape (components,
-        components): in its measure the nearest other position is found.
-    apart_s
-        Time that two positions of a scan are apart at least, to be of different breaths, seconds.
+        Scan of each position, and its time in that scan, shape (positions,), seconds.
+    data_precision
+        Mean of `KnownPositions.data_precision` over some frames, shape (components, components): the metric
+        in which the nearest other position is found.
+    breath_s
+        Two positions of one scan belong to different breaths if they are at least so far apart, seconds.
 
     Returns
     -------
-    near
-        As for `KnownStates`.
+    kernel_root
+        As for `KnownPositions`.
     """
-    values, vectors = np.linalg.eigh(told)
-    seen = positions @ (vectors * np.sqrt(np.maximum(values, 0)))
-    size = np.square(seen).sum(1)
-    away = size[:, None] + size - 2 * seen @ seen.T
-    away[(scans[:, None] == scans) & (np.abs(times_s[:, None] - times_s) < apart_s)] = np.inf
-    steps = positions - positions[away.argmin(1)]
+    values, vectors = np.linalg.eigh(data_precision)
+    scaled = positions @ (vectors * np.sqrt(np.maximum(values, 0)))
+    squares = np.square(scaled).sum(1)
+    distances = squares[:, None] + squares - 2 * scaled @ scaled.T
+    same_breath = np.abs(times_s[:, None] - times_s) < breath_s
+    distances[(scans[:, None] == scans) & same_breath] = np.inf
+    steps = positions - positions[distances.argmin(1)]
     covariance = steps.T @ steps / len(steps)
     floor = max(1e-5 * float(np.trace(covariance)) / len(covariance), 1e-12)
-    near: Doubles = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
-    return near
+    root: Doubles = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
+    return root

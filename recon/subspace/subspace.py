@@ -1,12 +1,17 @@
-"""The subspace of one patient's anatomy: few numbers say where everything is, and few lines give them.
+"""The subspace of one patient's anatomy, and the Bayesian estimate of the anatomy's position in it.
 
 Breathing moves a body along few degrees of freedom, so the images of its training time span a subspace of
-about twenty dimensions. In it, the newest lines (thousands of samples) determine the path of the anatomy
-with little noise, each line at its own instant: the path is interpolated between a few knots in time, under
-a Gaussian prior on all of them together from the training time, and a linear map learned there takes the
-knots to the instant that is to be shown. There the positions of the training time say more than a Gaussian
-can (`recon.subspace.known_positions`). What has never been seen is not in the subspace; the cascade that
-starts from it sees what the lines say beyond it, and mends it.
+about twenty dimensions. A position is a weight for each dimension. The newest lines are thousands of samples,
+each at its own instant, and determine the path of the position with little noise:
+
+- the state is the position at a few knots in time, and the path between the knots is interpolated;
+- the prior of the state is a Gaussian, learned from the training time;
+- the posterior mean of the state is the solution of a small linear system;
+- a linear prediction, learned from the training time, takes the state to the instant that is shown;
+- there a mixture prior over the known positions replaces the Gaussian (`recon.subspace.known_positions`).
+
+The subspace cannot show what the training time never showed. The cascade that starts from the estimate sees
+the innovation of the lines, and corrects the image.
 
 Principal components of anatomy as a model of breathing: Zhang 2007, 10.1118/1.2824007; Stemkens 2016,
 10.1088/0031-9155/61/14/5335. Cubic convolution between knots: Keys 1981, 10.1109/TASSP.1981.1163711.
@@ -23,26 +28,26 @@ from torch import Tensor, nn
 from recon.coils.combination import expand
 from recon.coils.waves import WAVES, maps_of, unit_maps
 from recon.fourier import to_kspace
-from recon.subspace.known_positions import KnownStates
+from recon.subspace.known_positions import KnownPositions
 
 MAX_COMPONENTS = 64
 MAX_KNOTS = 16
 
-LEAST_AIR = 50
-"""Samples of nothing but noise that are needed to tell its variance."""
+MIN_AIR_SAMPLES = 50
+"""Samples in air that an estimate of the noise needs."""
 
-NOISE_DIFFERS = 0.15
-"""Share by which the air's variance must differ from the learned one, to be believed instead ..."""
+NOISE_TOLERANCE = 0.15
+"""The variance in air replaces the learned noise variance where they differ by more than this share ..."""
 
-SURE = 3.5
-"""... and by how many of its own standard deviations, 1 / sqrt(samples) of it."""
+NOISE_DEVIATIONS = 3.5
+"""... and by more than so many standard deviations of the former, each 1 / sqrt(samples) of it."""
 
-EXPLAINED = 1.05
+EXPLAINED_MISFIT = 1.05
 """Misfit below which the subspace explains the lines to within their noise, some 5 standard deviations above
-1: what is left is chance, and there is nothing for a network to mend."""
+1. What is left is then chance, and no network can improve on the estimate."""
 
-TOLERANCE = 1.0
-"""Misfit, above 1, at which the estimate and the newest lines each make half of what is started from."""
+HALF_TRUST_MISFIT = 1.0
+"""Misfit, above 1, at which the cascade starts from the mean of the estimate and the newest lines."""
 
 
 class Subspace(nn.Module):
@@ -56,10 +61,10 @@ class Subspace(nn.Module):
         Dimensions of the subspace.
     knots
         Instants at which the path of the anatomy is estimated, the newest at the last line.
-    states
-        Positions of the training time that are kept; 0 for none.
+    positions
+        Known positions of the training time; 0 for none.
     coils
-        Coils of the scans. Of several, a row is that of every coil, one beside the other, and the images are
+        Coils of the scans. With several, a row holds the lines of all coils side by side, and the images are
         those of the coils' combination.
 
     Attributes
@@ -68,48 +73,48 @@ class Subspace(nn.Module):
         Mean image, shape (ny, nx, 2), and components of energy 1, shape (components, ny, nx, 2), float32:
         real and imaginary parts.
     waves
-        Of several coils the weights of their sensitivities' waves, shape (coils, waves, waves, 2), float32.
-    root
-        Root L of the prior covariance L L^T of the positions at all knots, the newest first, shape
-        (knots components, knots components), float32.
-    predict
-        Map from their estimate, 1 behind it, to the position that is shown, shape (components,
+        With several coils the weights of their sensitivities' waves, shape (coils, waves, waves, 2), float32.
+    prior_root
+        Root L of the prior covariance L L^T of the state, which is the position at all knots, the newest
+        first, shape (knots components, knots components), float32.
+    prediction
+        Linear map from the state, followed by a 1, to the position that is shown, shape (components,
         knots components + 1), float32.
-    spacing
+    knot_spacing_s
         Time between two knots, shape (1,), float32, seconds.
-    noise
+    noise_variance
         Variance of the real (or imaginary) part of a sample, shape (1,), float32.
-    states, near, doubt
-        As for `KnownStates`, float32.
+    positions, kernel_root, prediction_covariance
+        As for `KnownPositions`, float32.
     """
 
     def __init__(
-        self, matrix: tuple[int, int], components: int, knots: int, states: int = 0, coils: int = 1
+        self, matrix: tuple[int, int], components: int, knots: int, positions: int = 0, coils: int = 1
     ) -> None:
         super().__init__()
         (ny, nx), n = matrix, components
         self.register_buffer("mean", torch.zeros(ny, nx, 2))
         self.register_buffer("basis", torch.zeros(n, ny, nx, 2))
-        self.register_buffer("root", torch.eye(knots * n))
-        self.register_buffer("predict", torch.eye(n, knots * n + 1))
-        self.register_buffer("noise", torch.ones(1))
-        self.register_buffer("spacing", torch.ones(1))
-        if states:
-            self.register_buffer("states", torch.zeros(states, n))
-            self.register_buffer("near", torch.eye(n))
-            self.register_buffer("doubt", torch.zeros(n, n))
+        self.register_buffer("prior_root", torch.eye(knots * n))
+        self.register_buffer("prediction", torch.eye(n, knots * n + 1))
+        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("knot_spacing_s", torch.ones(1))
+        if positions:
+            self.register_buffer("positions", torch.zeros(positions, n))
+            self.register_buffer("kernel_root", torch.eye(n))
+            self.register_buffer("prediction_covariance", torch.zeros(n, n))
         if coils > 1:
             self.register_buffer("waves", torch.zeros(coils, WAVES, WAVES, 2))
-        self.knots, self.kept, self.coils = knots, states, coils
+        self.knots, self.position_count, self.coils = knots, positions, coils
         self.mean: Tensor
         self.basis: Tensor
-        self.root: Tensor
-        self.predict: Tensor
-        self.noise: Tensor
-        self.spacing: Tensor
-        self.states: Tensor
-        self.near: Tensor
-        self.doubt: Tensor
+        self.prior_root: Tensor
+        self.prediction: Tensor
+        self.noise_variance: Tensor
+        self.knot_spacing_s: Tensor
+        self.positions: Tensor
+        self.kernel_root: Tensor
+        self.prediction_covariance: Tensor
         self.waves: Tensor
         self.forget()
 
@@ -123,11 +128,11 @@ class Subspace(nn.Module):
         return super()._load_from_state_dict(*args, **kwargs)
 
     def forget(self) -> None:
-        """Forget what was made of the arrays, once they have changed."""
-        self._known: KnownStates | None = None
+        """Drop every cached result; call it after a change of the arrays."""
+        self._known: KnownPositions | None = None
         self._tables: tuple[Tensor, Tensor, Tensor] | None = None
-        self._quiet: Tensor | None = None
-        self._seen_by: tuple[Tensor, Tensor] | None = None
+        self._air: Tensor | None = None
+        self._unit_maps: tuple[Tensor, Tensor] | None = None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.forget()
@@ -141,10 +146,10 @@ class Subspace(nn.Module):
         ages_s
             Time from each row's newest echo to the last one, shape (batch, ny), float32, seconds.
         shared
-            Newest lines after the transform along x, shape (batch, ny, nx), complex64; of several coils those
-            of their combination.
+            Newest lines after the transform along x, shape (batch, ny, nx), complex64; with several coils
+            those of their combination.
         lines
-            Of several coils those of each, shape (batch, coils, ny, nx), complex64.
+            With several coils the lines of each, shape (batch, coils, ny, nx), complex64.
 
         Returns
         -------
@@ -155,83 +160,88 @@ class Subspace(nn.Module):
         """
         state, covariance, misfit = self.fit(ages_s, shared if lines is None else side_by_side(lines))
         ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
-        shown = torch.cat([state, ones], 1) @ self.predict.double().T
-        known = self.known()
+        shown = torch.cat([state, ones], 1) @ self.prediction.double().T
+        known = self.known_positions()
         if known is not None:
             pairs = zip(shown.cpu().numpy(), covariance.cpu().numpy(), strict=True)
-            shown = torch.from_numpy(np.stack([known.correct(*pair) for pair in pairs])).to(shown.device)
+            means = np.stack([known.posterior_mean(*pair) for pair in pairs])
+            shown = torch.from_numpy(means).to(shown.device)
         values = shown.float() @ self.basis.reshape(self.components, -1) + self.mean.reshape(-1)
         image = torch.view_as_complex(values.reshape(len(shown), *self.mean.shape))
-        return believed(to_kspace(image, (-2,)), shared, misfit), misfit
+        return blend(to_kspace(image, (-2,)), shared, misfit), misfit
 
     def fit(self, ages_s: Tensor, shared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Find where the anatomy is, within the subspace, and how well that explains the lines.
+        """Estimate the state of the anatomy, and how well it explains the lines.
 
         Parameters
         ----------
         ages_s
             As for `forward`.
         shared
-            Newest lines, of several coils `side_by_side`, shape (batch, ny, coils nx), complex64.
+            Newest lines, with several coils `side_by_side`, shape (batch, ny, coils nx), complex64.
 
         Returns
         -------
         state
-            Position at every knot, the newest first, shape (batch, knots components), float64.
+            Posterior mean of the position at every knot, the newest first, shape (batch, knots components),
+            float64.
         covariance
-            Of the position that `predict` makes of it, shape (batch, components, components), float64.
+            Posterior covariance of the predicted position, shape (batch, components, components), float64.
         misfit
-            Variance that the fit leaves over that of the noise, shape (batch,), float64: about 1 where the
-            anatomy is in the subspace.
+            Residual variance over noise variance, shape (batch,), float64: about 1 where the anatomy is in
+            the subspace.
         """
         mean, basis, gram = self.hybrid()
         (count, ny), n = ages_s.shape, self.components
         innovation = torch.view_as_real(shared) - mean
-        rows = torch.bmm(  # what each row says of each component
+        projections = torch.bmm(  # of each row's innovation onto each component
             innovation.reshape(count, ny, -1).transpose(0, 1), basis.reshape(n, ny, -1).permute(1, 2, 0)
         )
-        used, terms = self.terms(ages_s)
-        said = torch.einsum("pbr,rbk->bpk", terms, rows.double()).reshape(count, -1)
-        pairs = terms[:, None] * terms[None]
-        normal = torch.einsum("pqbr,rkj->bpkqj", pairs, gram).reshape(count, len(self.root), -1)
+        used, weights = self.knot_weights(ages_s)
+        right_side = torch.einsum("pbr,rbk->bpk", weights, projections.double()).reshape(count, -1)
+        pairs = weights[:, None] * weights[None]
+        normal = torch.einsum("pqbr,rkj->bpkqj", pairs, gram).reshape(count, len(self.prior_root), -1)
         energy = (innovation.square().sum((2, 3)).double() * used).sum(1)
         samples = used.sum(1) * 2 * shared.shape[-1]
         noise = self._noise_in(used, shared)
-        state, covariance = self._solve(normal, said, noise)
-        left = energy - 2 * (state * said).sum(1) + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
-        left = left / samples.clamp(min=1)
-        # Anatomy that is not in the subspace leaves more than noise: then the lines are believed less.
-        again, wider = self._solve(normal, said, torch.maximum(noise, left))
-        strange = left > EXPLAINED * noise
-        state = torch.where(strange[:, None], again, state)
-        return state, torch.where(strange[:, None, None], wider, covariance), left / noise
+        state, covariance = self._solve(normal, right_side, noise)
+        residual = energy - 2 * (state * right_side).sum(1)
+        residual = residual + (state * (normal @ state[:, :, None])[:, :, 0]).sum(1)
+        residual = residual / samples.clamp(min=1)
+        # Anatomy outside the subspace leaves a residual above the noise. Its variance then counts as noise,
+        # so that the lines weigh less against the prior.
+        cautious, wider = self._solve(normal, right_side, torch.maximum(noise, residual))
+        outside = residual > EXPLAINED_MISFIT * noise
+        state = torch.where(outside[:, None], cautious, state)
+        return state, torch.where(outside[:, None, None], wider, covariance), residual / noise
 
     def _noise_in(self, used: Tensor, shared: Tensor) -> Tensor:
-        """Return the variance of a sample's part, shape (batch,), as the air beside the body shows it.
+        """Return the noise variance of a sample's part, shape (batch,), as the air beside the body shows it.
 
-        A scan may have more noise than the one that was trained on. Where there is no air, or no more
-        difference than so few samples can tell, it counts as equal.
+        A scan may have more noise than the training scan. The learned variance stays where there is no air,
+        and where the difference is within what so few samples can show.
         """
-        seen = self.air * used.float()[:, :, None]
-        count = seen.sum((1, 2))
-        found = (seen * (shared.real.square() + shared.imag.square())).sum((1, 2)) / (2 * count).clamp(min=1)
-        least = (SURE / count.clamp(min=1).sqrt()).clamp(min=NOISE_DIFFERS)
-        differs = (count >= LEAST_AIR) & ((found / self.noise - 1).abs() > least)
-        return torch.where(differs, found.clamp(min=1e-12), self.noise).double()
+        weights = self.air * used.float()[:, :, None]
+        count = weights.sum((1, 2))
+        power = (weights * (shared.real.square() + shared.imag.square())).sum((1, 2))
+        found = power / (2 * count).clamp(min=1)
+        least = (NOISE_DEVIATIONS / count.clamp(min=1).sqrt()).clamp(min=NOISE_TOLERANCE)
+        differs = (count >= MIN_AIR_SAMPLES) & ((found / self.noise_variance - 1).abs() > least)
+        return torch.where(differs, found.clamp(min=1e-12), self.noise_variance).double()
 
     @property
     def air(self) -> Tensor:
-        """Return where the anatomy gives no signal beside the noise, shape (ny, coils nx): 1.0 or 0.0."""
-        if self._quiet is None:
+        """Return where the anatomy gives no signal above the noise, shape (ny, coils nx): 1.0 or 0.0."""
+        if self._air is None:
             mean, basis, _ = self.hybrid()
-            spread = self.root.square().sum(1)[: self.components]
-            signal = mean.square().sum(-1) + torch.einsum("k,krxc->rx", spread, basis.square())
-            silent = signal < 0.05 * self.noise
-            self._quiet = (silent & (silent.float().mean(0) > 0.5)).float()
-        return self._quiet
+            variances = self.prior_root.square().sum(1)[: self.components]
+            signal = mean.square().sum(-1) + torch.einsum("k,krxc->rx", variances, basis.square())
+            silent = signal < 0.05 * self.noise_variance
+            self._air = (silent & (silent.float().mean(0) > 0.5)).float()
+        return self._air
 
-    def terms(self, ages_s: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which rows are used, and how much of each knot's position every row sees.
+    def knot_weights(self, ages_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows are used, and the weight of each knot in every row's position.
 
         Parameters
         ----------
@@ -242,46 +252,51 @@ class Subspace(nn.Module):
         -------
         used
             1 or 0, shape (batch, ny), float64.
-        terms
+        weights
             Shape (knots, batch, ny), float64; their sum over the knots is 1 where a row is used.
         """
         last = self.knots - 1
-        at = ages_s.double() / self.spacing.double()
+        at = ages_s.double() / self.knot_spacing_s.double()
         used = (at <= last + 1e-6).double()
         knot = torch.arange(-1, self.knots + 1, dtype=at.dtype, device=at.device)
-        away = (at.clamp(max=last) - knot[:, None, None]).abs()
-        near = 1.5 * away**3 - 2.5 * away**2 + 1
-        far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
-        weight = torch.where(away <= 1, near, torch.where(away < 2, far, 0.0))
-        terms = weight[1:-1].clone()
+        distance = (at.clamp(max=last) - knot[:, None, None]).abs()
+        near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+        far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+        cubic = torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
+        weights = cubic[1:-1].clone()
         for n, factor in enumerate((3.0, -3.0, 1.0)):  # beyond either end the path goes on as a parabola
-            terms[n] += factor * weight[0]
-            terms[last - n] += factor * weight[-1]
-        return used, terms * used
+            weights[n] += factor * cubic[0]
+            weights[last - n] += factor * cubic[-1]
+        return used, weights * used
 
-    def _solve(self, normal: Tensor, said: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        # In units of the prior: the system is the identity plus what the lines add to it.
-        root = self.root.double()
-        known = root.T @ normal @ root / noise[:, None, None]
-        lower = torch.linalg.cholesky(known + torch.eye(len(root), dtype=known.dtype, device=known.device))
-        solved = torch.cholesky_solve((said @ root / noise[:, None])[:, :, None], lower)[:, :, 0]
-        half = torch.linalg.solve_triangular(lower, self.to_shown().T.expand(len(lower), -1, -1), upper=False)
-        return solved @ root.T, half.mT @ half
+    def _solve(self, normal: Tensor, right_side: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean of the state, and the posterior covariance of the predicted position."""
+        # In units of the prior the posterior precision is the identity plus the data precision.
+        root = self.prior_root.double()
+        data_precision = root.T @ normal @ root / noise[:, None, None]
+        identity = torch.eye(len(root), dtype=data_precision.dtype, device=data_precision.device)
+        lower = torch.linalg.cholesky(data_precision + identity)
+        information = (right_side @ root / noise[:, None])[:, :, None]
+        mean = torch.cholesky_solve(information, lower)[:, :, 0]
+        prediction = self.whitened_prediction().T.expand(len(lower), -1, -1)
+        half = torch.linalg.solve_triangular(lower, prediction, upper=False)
+        return mean @ root.T, half.mT @ half
 
-    def to_shown(self) -> Tensor:
+    def whitened_prediction(self) -> Tensor:
         """Return the map from a state in units of the prior to the position that is shown, float64."""
-        return self.predict[:, :-1].double() @ self.root.double()
+        return self.prediction[:, :-1].double() @ self.prior_root.double()
 
-    def known(self) -> KnownStates | None:
-        """Return the prior of the training time's positions, or None where none were kept."""
-        if self.kept and self._known is None:
-            shown, middle = self.to_shown(), self.predict[:, -1]
-            arrays = (self.states, self.near, self.doubt, middle, shown @ shown.T)
-            self._known = KnownStates(*(a.double().cpu().numpy() for a in arrays))
+    def known_positions(self) -> KnownPositions | None:
+        """Return the mixture prior over the known positions, or None where none were kept."""
+        if self.position_count and self._known is None:
+            prediction, prior_mean = self.whitened_prediction(), self.prediction[:, -1]
+            covariance = prediction @ prediction.T
+            arrays = (self.positions, self.kernel_root, self.prediction_covariance, prior_mean, covariance)
+            self._known = KnownPositions(*(a.double().cpu().numpy() for a in arrays))
         return self._known
 
     def hybrid(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean and components as the lines show them, in the hybrid space, and each row's Gram matrix.
+        """Return mean and components in the hybrid space (ky, x) of the lines, and each row's Gram matrix.
 
         Of shape (ny, coils nx, 2), (components, ny, coils nx, 2) and (ny, components, components).
         """
@@ -299,21 +314,21 @@ class Subspace(nn.Module):
 
     @property
     def maps(self) -> Tensor:
-        """Return what several coils are combined with, shape (coils, ny, nx), complex64; see `unit_maps`."""
+        """Return the maps that combine several coils, shape (coils, ny, nx), complex64; see `unit_maps`."""
         return self._sensitivities()[0]
 
     @property
     def shading(self) -> Tensor:
-        """Return what their combination multiplies a uniform coil's image by, shape (ny, nx), float32."""
+        """Return what the combination multiplies a uniform coil's image by, shape (ny, nx), float32."""
         return self._sensitivities()[1]
 
     def _sensitivities(self) -> tuple[Tensor, Tensor]:
-        if self._seen_by is None:
+        if self._unit_maps is None:
             weights = torch.view_as_complex(self.waves).cpu().numpy()
             found = unit_maps(maps_of(weights, (self.mean.shape[0], self.mean.shape[1])))
             maps, shading = (torch.from_numpy(values).to(self.waves.device) for values in found)
-            self._seen_by = maps, shading
-        return self._seen_by
+            self._unit_maps = maps, shading
+        return self._unit_maps
 
 
 def side_by_side(lines: Tensor) -> Tensor:
@@ -321,8 +336,8 @@ def side_by_side(lines: Tensor) -> Tensor:
     return lines.transpose(-3, -2).flatten(-2).contiguous()
 
 
-def believed(estimate: Tensor, shared: Tensor, misfit: Tensor) -> Tensor:
-    """Return the estimate, or where the lines say that the anatomy is elsewhere rather the newest lines.
+def blend(estimate: Tensor, shared: Tensor, misfit: Tensor) -> Tensor:
+    """Return the mean of estimate and newest lines; the larger the misfit, the more the lines weigh.
 
     Parameters
     ----------
@@ -331,5 +346,6 @@ def believed(estimate: Tensor, shared: Tensor, misfit: Tensor) -> Tensor:
     misfit
         Shape (batch,).
     """
-    share = (1 / (1 + ((misfit - 1).clamp(min=0) / TOLERANCE) ** 2)).float()[:, None, None]
+    excess = (misfit - 1).clamp(min=0) / HALF_TRUST_MISFIT
+    share = (1 / (1 + excess**2)).float()[:, None, None]
     return share * estimate + (1 - share) * shared

@@ -1,8 +1,8 @@
 """Estimate the anatomy while lines arrive: `Subspace`, with its work done line by line.
 
-What a line says of the subspace depends on its row and samples alone, so it is worked out when the line
-comes. What is left for a frame's last line is a small linear system over all rows, each with its age, and one
-sum of components: the image itself, with no transform after it.
+The projection of a line onto the subspace depends on its row and samples alone, so it is computed when the
+line comes. A frame's last line then costs a small linear system over all rows, each with its age, and one sum
+of components. That sum is the image itself, with no transform after it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from recon.fourier import to_kspace
 from recon.line_memory import LineMemory
 from recon.subspace.subspace import Subspace
-from recon.subspace.tracker_arrays import model_of, room_for, rows_of
+from recon.subspace.tracker_arrays import model_of, rows_of, workspace_for
 from recon.subspace.tracker_kernels import locate, take_lines
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Hold where the anatomy is at the instant that is shown.
+    """Hold the estimated position at the instant that is shown.
 
     Parameters
     ----------
     position
-        Weight of every component, shape (components,), float32.
+        Posterior mean of the weight of every component, shape (components,), float32.
     misfit
-        Variance that the fit leaves over that of the noise: about 1 where the subspace explains the lines.
+        Residual variance over noise variance: about 1 where the subspace explains the lines.
     """
 
     position: torch.Tensor
@@ -44,7 +44,7 @@ class Tracker:
     subspace
         The subspace, on the scale of the network.
     scale
-        What the network's images are multiplied by, to be those of the scan.
+        Factor from the network's images to the scan's.
     tr_s
         Time from line to line, seconds.
     columns
@@ -67,26 +67,26 @@ class Tracker:
             self._band_basis = (subspace.basis[:, :, start:stop].reshape(n, -1) * scale).contiguous()
             self._band_mean = (subspace.mean[:, start:stop].reshape(-1) * scale).contiguous()
         coils = subspace.coils
-        self._room, self._line = room_for(self._model, self._rows), np.zeros(2 * coils * nx, np.float32)
+        self._work, self._line = workspace_for(self._model, self._rows), np.zeros(2 * coils * nx, np.float32)
         self._take(np.full(ny, -1, np.int64), np.zeros((coils, ny, nx), np.complex64))
 
     def follow(self, memory: LineMemory) -> None:
-        """Take what the memory has learnt since the last call."""
+        """Take the lines that came into the memory since the last call."""
         self._take(memory.newest, memory.shared)
 
     def _take(self, newest: NDArray[np.int64], lines: NDArray[np.complex64]) -> None:
         take_lines(newest, lines.view(np.float32), self._inverse_scale, self._rows, self._line)
 
     def estimate(self, line: int) -> Estimate:
-        """Find where the anatomy is at a line, as `Subspace.forward` does.
+        """Estimate the position at a line, as `Subspace.forward` does.
 
         Parameters
         ----------
         line
             Index of the newest line.
         """
-        position = np.empty(len(self._model.middle), np.float32)
-        misfit = locate(line, self._rows, self._model, self._room, position)
+        position = np.empty(len(self._model.prior_mean), np.float32)
+        misfit = locate(line, self._rows, self._model, self._work, position)
         return Estimate(torch.from_numpy(position), misfit)
 
     def image(self, estimate: Estimate) -> NDArray[np.complex64]:
@@ -100,5 +100,5 @@ class Tracker:
         return np.asarray(pixels.numpy().view(np.complex64).reshape(self._band_shape))
 
     def hybrid(self, estimate: Estimate) -> torch.Tensor:
-        """Return the estimate as the cascade takes it: (ky, x), shape (1, ny, nx), on the network's scale."""
+        """Return the estimate in the hybrid space (ky, x), shape (1, ny, nx), on the network's scale."""
         return to_kspace(torch.from_numpy(self.image(estimate)), (-2,))[None] * self._inverse_scale

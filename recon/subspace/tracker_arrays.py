@@ -1,6 +1,6 @@
-"""The arrays of the tracker: what of a subspace is worked out before any line comes, and room for the rest.
+"""The arrays of the tracker: what a subspace gives before any line comes, and the kernels' workspace.
 
-As named tuples of arrays, which compiled kernels take as they are.
+They are named tuples of arrays, which compiled kernels take as they are.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.subspace.known_positions import SIZES
-from recon.subspace.subspace import EXPLAINED, LEAST_AIR, NOISE_DIFFERS, SURE, Subspace
+from recon.subspace.known_positions import KERNEL_SCALES
+from recon.subspace.subspace import (
+    EXPLAINED_MISFIT,
+    MIN_AIR_SAMPLES,
+    NOISE_DEVIATIONS,
+    NOISE_TOLERANCE,
+    Subspace,
+)
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 CHUNK = 256
-"""Known positions that are compared at a time, so that their sums stay in the nearest cache."""
+"""Known positions whose quadratic forms are computed together, so that their sums stay in the first cache."""
 
 
 class Rows(NamedTuple):
-    """Hold what is known of each row.
+    """Hold the sums of each row over its newest line.
 
     Parameters
     ----------
@@ -35,11 +41,11 @@ class Rows(NamedTuple):
     gram
         Gram matrix of the components, its upper triangle in turn, shape (ny,
         components (components + 1) / 2).
-    seen
-        Line that it was last taken from, shape (ny,).
-    said, energy, power
-        Products of that line, without the mean, with the components, its energy, and its energy in air with
-        the mean, shape (ny, components), (ny,) and (ny,).
+    newest
+        Index of the line that the sums were computed from, shape (ny,).
+    projections, energy, air_power
+        Products of that line's innovation with the components, the innovation's energy, and the line's energy
+        in air, shape (ny, components), (ny,) and (ny,).
     """
 
     mean: Floats
@@ -47,10 +53,10 @@ class Rows(NamedTuple):
     air: Floats
     air_samples: Doubles
     gram: Doubles
-    seen: Indices
-    said: Doubles
+    newest: Indices
+    projections: Doubles
     energy: Doubles
-    power: Doubles
+    air_power: Doubles
 
 
 class Model(NamedTuple):
@@ -58,67 +64,68 @@ class Model(NamedTuple):
 
     Parameters
     ----------
-    noise
+    noise_variance
         Variance of the real (or imaginary) part of a sample, as it was learned.
-    least_air, differs, sure, explained
+    min_air_samples, noise_tolerance, noise_deviations, explained_misfit
         Constants of `recon.subspace.subspace`.
-    used, terms
-        By age in lines: whether a row is used, shape (ages,), and its shares in the knots, shape (ages,
-        knots).
-    prior
-        Inverse of the prior covariance of the state, shape (knots components, knots components).
-    ask
-        Transposed map from the state to the position that is shown, in units of the small Gaussians and less
-        `middle`, shape (knots components, components).
-    near, middle
-        From those units to the position: product and summand, shape (components, components), (components,).
-    at, doubt, surely, sizes, odds
-        As `KnownStates` has them; without any position the estimate stays as it is.
+    used, knot_weights
+        By age in lines: whether a row is used, shape (ages,), and the weight of each knot in its position,
+        shape (ages, knots).
+    state_precision
+        Prior precision of the state, shape (knots components, knots components).
+    prediction
+        Transposed map from the state to the position that is shown, in whitened units and without
+        `prior_mean`, shape (knots components, components).
+    kernel_root, prior_mean
+        From whitened units to the position: product and summand, shape (components, components),
+        (components,).
+    positions, prediction_covariance, prior_precision, kernel_scales, log_prior_odds
+        As `KnownPositions` has them, in whitened units; without any position the estimate stays as it is.
     """
 
-    noise: float
-    least_air: float
-    differs: float
-    sure: float
-    explained: float
+    noise_variance: float
+    min_air_samples: float
+    noise_tolerance: float
+    noise_deviations: float
+    explained_misfit: float
     used: Doubles
-    terms: Doubles
-    prior: Doubles
-    ask: Doubles
-    near: Doubles
-    middle: Doubles
-    at: Floats
-    doubt: Doubles
-    surely: Doubles
-    sizes: Doubles
-    odds: float
+    knot_weights: Doubles
+    state_precision: Doubles
+    prediction: Doubles
+    kernel_root: Doubles
+    prior_mean: Doubles
+    positions: Floats
+    prediction_covariance: Doubles
+    prior_precision: Doubles
+    kernel_scales: Doubles
+    log_prior_odds: float
 
 
-class Room(NamedTuple):
-    """Hold room to work in, so that nothing is allocated after a frame's last line."""
+class Workspace(NamedTuple):
+    """Hold the arrays that the kernels work in, so that a frame's last line allocates nothing."""
 
     ages: Indices
     blocks: Doubles
     normal: Doubles
     system: Doubles
-    told: Doubles
+    right_side: Doubles
     state: Doubles
-    off: Doubles
-    spread: Doubles
+    deviation: Doubles
+    covariance: Doubles
     precision: Doubles
     matrix: Doubles
-    beside: Doubles
-    steps: Doubles
-    said: Doubles
+    augmented: Doubles
+    inverses: Doubles
+    information: Doubles
     sums: Doubles
-    curve: Floats
-    slope: Floats
+    quadratic: Floats
+    linear: Floats
     partial: Floats
     logs: Floats
 
 
 def rows_of(subspace: Subspace) -> Rows:
-    """Return what is known of each row before any line has come."""
+    """Return the rows of a subspace before any line has come."""
     mean, basis, gram = subspace.hybrid()
     n, ny = subspace.components, len(mean)
     first, second = np.triu_indices(n)
@@ -128,64 +135,65 @@ def rows_of(subspace: Subspace) -> Rows:
         air=subspace.air.repeat_interleave(2, dim=1).contiguous().numpy(),
         air_samples=subspace.air.sum(1).double().numpy(),
         gram=np.ascontiguousarray(gram.numpy()[:, first, second]),
-        seen=np.full(ny, -2, np.int64),  # so that the first lines that it is shown are new
-        said=np.zeros((ny, n)),
+        newest=np.full(ny, -2, np.int64),  # unlike any line's index, so that the first lines count as new
+        projections=np.zeros((ny, n)),
         energy=np.zeros(ny),
-        power=np.zeros(ny),
+        air_power=np.zeros(ny),
     )
 
 
 def model_of(subspace: Subspace, tr_s: float) -> Model:
     """Return what is the same for all lines."""
-    # A row's share in the knots depends on how many lines ago it came; beyond the last, it is 0.
-    oldest = int((subspace.knots - 1) * float(subspace.spacing) / tr_s) + 2
-    used, terms = subspace.terms(torch.arange(oldest + 1)[None] * tr_s)
+    # The knots' weights in a row depend on the row's age in lines; beyond the last age they are 0.
+    oldest = int((subspace.knots - 1) * float(subspace.knot_spacing_s) / tr_s) + 2
+    used, weights = subspace.knot_weights(torch.arange(oldest + 1)[None] * tr_s)
     assert not used[0, oldest]
-    predict = subspace.predict.double().numpy()
-    middle, root = np.ascontiguousarray(predict[:, -1]), np.linalg.inv(subspace.root.double().numpy())
-    known, n = subspace.known(), subspace.components
-    far = np.eye(n) if known is None else known.far
+    prediction = subspace.prediction.double().numpy()
+    prior_mean = np.ascontiguousarray(prediction[:, -1])
+    inverse_root = np.linalg.inv(subspace.prior_root.double().numpy())
+    known, n = subspace.known_positions(), subspace.components
+    whitening = np.eye(n) if known is None else known.whitening
     return Model(
-        noise=float(subspace.noise),
-        least_air=float(LEAST_AIR),
-        differs=NOISE_DIFFERS,
-        sure=SURE,
-        explained=EXPLAINED,
+        noise_variance=float(subspace.noise_variance),
+        min_air_samples=float(MIN_AIR_SAMPLES),
+        noise_tolerance=NOISE_TOLERANCE,
+        noise_deviations=NOISE_DEVIATIONS,
+        explained_misfit=EXPLAINED_MISFIT,
         used=used[0].numpy(),
-        terms=np.ascontiguousarray(terms[:, 0].numpy().T),
-        prior=root.T @ root,
-        ask=np.ascontiguousarray((far @ predict[:, :-1]).T),
-        near=np.linalg.inv(far),
-        middle=middle,
-        at=np.zeros((n, 0), np.float32) if known is None else known.at.numpy(),
-        doubt=np.zeros((n, n)) if known is None else known.doubt,
-        surely=np.zeros((n, n)) if known is None else known.surely,
-        sizes=np.array(SIZES),
-        odds=0.0 if known is None else known.odds,
+        knot_weights=np.ascontiguousarray(weights[:, 0].numpy().T),
+        state_precision=inverse_root.T @ inverse_root,
+        prediction=np.ascontiguousarray((whitening @ prediction[:, :-1]).T),
+        kernel_root=np.linalg.inv(whitening),
+        prior_mean=prior_mean,
+        positions=np.zeros((n, 0), np.float32) if known is None else known.whitened_positions.numpy(),
+        prediction_covariance=np.zeros((n, n)) if known is None else known.prediction_covariance,
+        prior_precision=np.zeros((n, n)) if known is None else known.prior_precision,
+        kernel_scales=np.array(KERNEL_SCALES),
+        log_prior_odds=0.0 if known is None else known.log_prior_odds,
     )
 
 
-def room_for(model: Model, rows: Rows) -> Room:
-    """Return room to work in for a model and its rows."""
-    (size, n), count, knots = model.ask.shape, len(rows.seen), model.terms.shape[1]
-    sizes = len(model.sizes)
-    return Room(
+def workspace_for(model: Model, rows: Rows) -> Workspace:
+    """Return a workspace for a model and its rows."""
+    (size, n), count, knots = model.prediction.shape, len(rows.newest), model.knot_weights.shape[1]
+    scales = len(model.kernel_scales)
+    return Workspace(
         ages=np.zeros(count, np.int64),
         blocks=np.zeros((knots * (knots + 1) // 2, rows.gram.shape[1])),
         normal=np.zeros((size, size)),
         system=np.zeros((size, size + 1 + n)),
-        told=np.zeros(size),
+        right_side=np.zeros(size),
         state=np.zeros(size),
-        off=np.zeros(n),
-        spread=np.zeros((n, n)),
+        deviation=np.zeros(n),
+        covariance=np.zeros((n, n)),
         precision=np.zeros((n, n)),
         matrix=np.zeros((n, n)),
-        beside=np.zeros((n, 2 * n)),
-        steps=np.zeros((sizes, n, n)),
-        said=np.zeros(n),
+        augmented=np.zeros((n, 2 * n)),
+        inverses=np.zeros((scales, n, n)),
+        information=np.zeros(n),
         sums=np.zeros(n),
-        curve=np.zeros((n, n), np.float32),
-        slope=np.zeros(n, np.float32),
+        quadratic=np.zeros((n, n), np.float32),
+        linear=np.zeros(n, np.float32),
         partial=np.zeros(CHUNK, np.float32),
-        logs=np.zeros((sizes, model.at.shape[1]), np.float32),
+        logs=np.zeros((scales, model.positions.shape[1]), np.float32),
     )

@@ -1,11 +1,11 @@
-"""Kernels of the tracker: what a line says when it comes, and where the anatomy is after a frame's last one.
+"""Kernels of the tracker: the sums of a line when it comes, and the estimate at a frame's last line.
 
-By numpy and torch the estimate is some sixty calls on matrices of at most a hundred rows, and a call costs
-more than its arithmetic, the more so after two milliseconds in which the caches served others. Here it is one
-call. `Subspace.fit` and `KnownStates.correct` say the same in array operations, for many frames at once.
+With numpy and torch the estimate is some sixty calls on matrices of at most a hundred rows, and a call costs
+more than its arithmetic. Here it is one compiled call. `Subspace.fit` and `KnownPositions.posterior_mean`
+compute the same with array operations, for many frames at once.
 
-Every sum is formed along contiguous rows, so that the compiler vectorizes it. Only what is called from
-without is cached, its helpers within it: so the bits do not depend on what was compiled before.
+Every sum runs along contiguous rows, so that the compiler vectorizes it. Only the two kernels that other
+modules call are cached, with their helpers inside. So the bits do not depend on what was compiled before.
 """
 
 from __future__ import annotations
@@ -16,142 +16,144 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.kernels.compilation import kernel
-from recon.subspace.tracker_arrays import CHUNK, Model, Room, Rows
+from recon.subspace.tracker_arrays import CHUNK, Model, Rows, Workspace
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 FAST = {"reassoc", "contract", "nsz"}
-FORGOTTEN = -40.0
-"""Logarithm of the share below which a known position counts for nothing."""
+NEGLIGIBLE = -40.0
+"""Logarithm of the relative weight below which a known position is left out of the mean."""
 
 
 @kernel(fastmath=FAST)
 def take_lines(newest: Indices, shared: Floats, inverse_scale: float, rows: Rows, line: Floats) -> None:
-    """Work out what each row that has changed says of the subspace.
+    """Compute the sums of each row whose line has changed.
 
     Parameters
     ----------
     newest
-        Line that each row was last taken from, shape (ny,).
+        Index of the line that each row was last taken from, shape (ny,).
     shared
         Those lines, real and imaginary parts in turn, shape (coils, ny, 2 nx).
     inverse_scale
         To the scale of the network.
     rows
-        Of them `seen`, `said`, `energy` and `power` are brought up to date.
+        `newest`, `projections`, `energy` and `air_power` are brought up to date.
     line
-        Room for one of them in all coils, shape (coils 2 nx,).
+        Workspace for one line in all coils, shape (coils 2 nx,).
     """
     scale = np.float32(inverse_scale)
     for row in range(newest.size):
-        if newest[row] == rows.seen[row]:
+        if newest[row] == rows.newest[row]:
             continue
-        rows.seen[row] = newest[row]
+        rows.newest[row] = newest[row]
         energy, power = np.float32(0), np.float32(0)
         for coil in range(shared.shape[0]):
             own = slice(coil * shared.shape[2], (coil + 1) * shared.shape[2])
-            came, off, mean, air = shared[coil, row], line[own], rows.mean[row, own], rows.air[row, own]
-            for i in range(came.size):
-                value = came[i] * scale
-                off[i] = value - mean[i]
-                energy += off[i] * off[i]
+            samples, innovation = shared[coil, row], line[own]
+            mean, air = rows.mean[row, own], rows.air[row, own]
+            for i in range(samples.size):
+                value = samples[i] * scale
+                innovation[i] = value - mean[i]
+                energy += innovation[i] * innovation[i]
                 power += air[i] * value * value
-        rows.energy[row], rows.power[row] = energy, power
+        rows.energy[row], rows.air_power[row] = energy, power
         for k in range(rows.basis.shape[1]):
-            said = np.float32(0)
+            projection = np.float32(0)
             for i in range(line.size):
-                said += rows.basis[row, k, i] * line[i]
-            rows.said[row, k] = said
+                projection += rows.basis[row, k, i] * line[i]
+            rows.projections[row, k] = projection
 
 
 @kernel(fastmath=FAST)
-def locate(line: int, rows: Rows, model: Model, room: Room, position: Floats) -> float:
-    """Find where the anatomy is at a line.
+def locate(line: int, rows: Rows, model: Model, work: Workspace, position: Floats) -> float:
+    """Estimate the position that is shown at a line.
 
     Parameters
     ----------
     line
         Index of the newest line.
     rows, model
-        What the rows say, and what is known before.
-    room
-        Room to work in.
+        Sums of the rows, and what is the same for all lines.
+    work
+        Workspace.
     position
-        Weight of every component, shape (components,): set.
+        Posterior mean of the weight of every component, shape (components,): set.
 
     Returns
     -------
     misfit
-        Variance that the fit leaves over that of the noise.
+        Residual variance over noise variance.
     """
-    oldest, n, size = model.used.size - 1, rows.said.shape[1], len(model.prior)
+    oldest, n, size = model.used.size - 1, rows.projections.shape[1], len(model.state_precision)
     used, energy, power, air = 0.0, 0.0, 0.0, 0.0
-    for row in range(rows.seen.size):
-        age = min(line - rows.seen[row], oldest) if rows.seen[row] >= 0 else oldest
-        room.ages[row] = age
+    for row in range(rows.newest.size):
+        age = min(line - rows.newest[row], oldest) if rows.newest[row] >= 0 else oldest
+        work.ages[row] = age
         used += model.used[age]
         energy += model.used[age] * rows.energy[row]
-        power += model.used[age] * rows.power[row]
+        power += model.used[age] * rows.air_power[row]
         air += model.used[age] * rows.air_samples[row]
-    noise = model.noise
-    if air >= model.least_air:
-        own = power / (2 * air)
-        if abs(own / noise - 1) > max(model.differs, model.sure / math.sqrt(air)):
-            noise = max(own, 1e-12)
-    _normal_equations(rows, model.terms, room)
-    _solve(model, noise, room)
-    # The lines' energy less what the state x explains of it: N x = told - noise Q x, Q the prior's inverse.
-    left = energy
+    noise = model.noise_variance
+    if air >= model.min_air_samples:
+        in_air = power / (2 * air)
+        if abs(in_air / noise - 1) > max(model.noise_tolerance, model.noise_deviations / math.sqrt(air)):
+            noise = max(in_air, 1e-12)
+    _normal_equations(rows, model.knot_weights, work)
+    _solve(model, noise, work)
+    # The residual energy of the state x is the lines' energy minus x^T (b + noise Q x): b is the right side
+    # and Q the prior precision, and the normal matrix N satisfies N x = b - noise Q x.
+    residual = energy
     for i in range(size):
-        drawn, before = 0.0, model.prior[i]
+        product, precision = 0.0, model.state_precision[i]
         for j in range(size):
-            drawn += before[j] * room.state[j]
-        left -= room.state[i] * (room.told[i] + noise * drawn)
-    left /= rows.mean.shape[1] * max(used, 1.0)
-    if left > model.explained * noise:  # the lines are believed less; see `Subspace.fit`
-        _solve(model, left, room)
+            product += precision[j] * work.state[j]
+        residual -= work.state[i] * (work.right_side[i] + noise * product)
+    residual /= rows.mean.shape[1] * max(used, 1.0)
+    if residual > model.explained_misfit * noise:  # the residual counts as noise; see `Subspace.fit`
+        _solve(model, residual, work)
     for p in range(n):
-        room.off[p] = 0.0
+        work.deviation[p] = 0.0
         for q in range(n):
-            room.spread[p, q] = model.doubt[p, q]
+            work.covariance[p, q] = model.prediction_covariance[p, q]
     for i in range(size):
-        asked, found = room.system[i, size + 1 :], room.system[i, size]
+        half, solved = work.system[i, size + 1 :], work.system[i, size]
         for p in range(n):
-            room.off[p] += asked[p] * found
-            spread, factor = room.spread[p], asked[p]
+            work.deviation[p] += half[p] * solved
+            covariance, factor = work.covariance[p], half[p]
             for q in range(n):
-                spread[q] += factor * asked[q]
-    if model.at.shape[1] > 0:
-        _correct(model, room)
+                covariance[q] += factor * half[q]
+    if model.positions.shape[1] > 0:
+        _posterior_mean(model, work)
     for p in range(n):
-        value = model.middle[p]
+        value = model.prior_mean[p]
         for q in range(n):
-            value += model.near[p, q] * room.off[q]
+            value += model.kernel_root[p, q] * work.deviation[q]
         position[p] = value
-    misfit: float = left / noise
+    misfit: float = residual / noise
     return misfit
 
 
 @kernel(cached=False, fastmath=FAST)
-def _normal_equations(rows: Rows, terms: Doubles, room: Room) -> None:
-    """Sum what the rows tell over their ages: upper triangle of the normal matrix, and right-hand side."""
-    knots, n, packed = terms.shape[1], rows.said.shape[1], rows.gram.shape[1]
-    told, blocks, normal = room.told, room.blocks, room.normal
-    told[:] = 0.0
+def _normal_equations(rows: Rows, knot_weights: Doubles, work: Workspace) -> None:
+    """Sum the rows by their ages: upper triangle of the normal matrix, and right side."""
+    knots, n, packed = knot_weights.shape[1], rows.projections.shape[1], rows.gram.shape[1]
+    right_side, blocks, normal = work.right_side, work.blocks, work.normal
+    right_side[:] = 0.0
     blocks[:] = 0.0
-    for row in range(room.ages.size):
-        pair, age = 0, room.ages[row]
+    for row in range(work.ages.size):
+        pair, age = 0, work.ages[row]
         for a in range(knots):
-            share = terms[age, a]
+            share = knot_weights[age, a]
             if share == 0.0:
                 pair += knots - a
                 continue
             for k in range(n):
-                told[a * n + k] += share * rows.said[row, k]
+                right_side[a * n + k] += share * rows.projections[row, k]
             for b in range(a, knots):
-                weight = share * terms[age, b]
+                weight = share * knot_weights[age, b]
                 if weight != 0.0:
                     for i in range(packed):
                         blocks[pair, i] += weight * rows.gram[row, i]
@@ -169,16 +171,20 @@ def _normal_equations(rows: Rows, terms: Doubles, room: Room) -> None:
 
 
 @kernel(cached=False, fastmath=FAST)
-def _solve(model: Model, noise: float, room: Room) -> None:
-    """Leave the state, and in `system`, beside the root R, R^-T of what is told and of what is asked."""
-    size, inverse = len(model.prior), 1 / noise
-    system, state = room.system, room.state
+def _solve(model: Model, noise: float, work: Workspace) -> None:
+    """Set the state to its posterior mean.
+
+    In `system` the root R of the posterior precision is left, and beside it R^-T times the information vector
+    and R^-T times the transposed prediction.
+    """
+    size, inverse = len(model.state_precision), 1 / noise
+    system, state = work.system, work.state
     for i in range(size):
-        row, known, before = system[i, i:size], room.normal[i, i:size], model.prior[i, i:size]
+        row, normal, prior = system[i, i:size], work.normal[i, i:size], model.state_precision[i, i:size]
         for j in range(row.size):
-            row[j] = known[j] * inverse + before[j]
-        system[i, size] = room.told[i] * inverse
-        system[i, size + 1 :] = model.ask[i]
+            row[j] = normal[j] * inverse + prior[j]
+        system[i, size] = work.right_side[i] * inverse
+        system[i, size + 1 :] = model.prediction[i]
     _factorize(system, size)
     for i in range(size - 1, -1, -1):
         row, later = system[i, i + 1 : size], state[i + 1 : size]
@@ -189,86 +195,88 @@ def _solve(model: Model, noise: float, room: Room) -> None:
 
 
 @kernel(cached=False, fastmath=FAST)
-def _correct(model: Model, room: Room) -> None:
-    """Turn `off` into the posterior mean under the mixture, as `KnownStates.correct` does."""
-    at, sizes, logs = model.at, model.sizes, room.logs
-    n, count = at.shape
-    precision, said, off, sums = room.precision, room.said, room.off, room.sums
-    evidence = _invert(room.spread, room.beside, precision)
+def _posterior_mean(model: Model, work: Workspace) -> None:
+    """Set `deviation` to its mean under the mixture prior, as `KnownPositions.posterior_mean` computes it."""
+    positions, scales, logs = model.positions, model.kernel_scales, work.logs
+    n, count = positions.shape
+    precision, information, deviation, sums = work.precision, work.information, work.deviation, work.sums
+    evidence = _invert(work.covariance, work.augmented, precision)
     for p in range(n):
-        said[p] = 0.0
+        information[p] = 0.0
         for q in range(n):
-            said[p] += precision[p, q] * off[q]
-        evidence += said[p] * off[p]
-    wide = 0.5 * evidence + model.odds
-    most = wide
-    for s in range(sizes.size):
-        square, step = sizes[s] * sizes[s], room.steps[s]
+            information[p] += precision[p, q] * deviation[q]
+        evidence += information[p] * deviation[p]
+    log_wide = 0.5 * evidence + model.log_prior_odds
+    largest = log_wide
+    for s in range(scales.size):
+        variance, inverse = scales[s] * scales[s], work.inverses[s]
         for p in range(n):
             for q in range(n):
-                room.matrix[p, q] = square * (precision[p, q] - model.surely[p, q])
-            room.matrix[p, p] += 1.0
-        evidence = -_invert(room.matrix, room.beside, step)
+                work.matrix[p, q] = variance * (precision[p, q] - model.prior_precision[p, q])
+            work.matrix[p, p] += 1.0
+        evidence = -_invert(work.matrix, work.augmented, inverse)
         for p in range(n):
-            moved = 0.0
+            slope = 0.0
             for q in range(n):
-                moved += step[p, q] * said[q]
-                room.curve[p, q] = step[p, q] / square
-            room.curve[p, p] = 0.5 * (step[p, p] - 1.0) / square
-            room.slope[p] = moved
-            evidence += square * said[p] * moved
-        _compare(at, room.curve, room.slope, room.partial, logs[s])
-        same, largest = np.float32(0.5 * evidence), np.float32(-np.inf)
+                slope += inverse[p, q] * information[q]
+                work.quadratic[p, q] = inverse[p, q] / variance
+            work.quadratic[p, p] = 0.5 * (inverse[p, p] - 1.0) / variance
+            work.linear[p] = slope
+            evidence += variance * information[p] * slope
+        _quadratic_form(positions, work.quadratic, work.linear, work.partial, logs[s])
+        constant, most = np.float32(0.5 * evidence), np.float32(-np.inf)
         for i in range(count):
-            logs[s, i] += same
-            largest = max(largest, logs[s, i])
-        most = max(most, float(largest))
-    strange = math.exp(wide - most)
-    total = strange
+            logs[s, i] += constant
+            most = max(most, logs[s, i])
+        largest = max(largest, float(most))
+    wide_weight = math.exp(log_wide - largest)
+    total = wide_weight
     for p in range(n):
-        off[p] *= strange
-    for s in range(sizes.size):
-        square, step, share = sizes[s] * sizes[s], room.steps[s], 0.0
+        deviation[p] *= wide_weight
+    for s in range(scales.size):
+        variance, inverse, kernel_weight = scales[s] * scales[s], work.inverses[s], 0.0
         sums[:] = 0.0
         for i in range(count):
-            above = logs[s, i] - most
-            if above > FORGOTTEN:
+            above = logs[s, i] - largest
+            if above > NEGLIGIBLE:
                 weight = math.exp(above)
-                share += weight
+                kernel_weight += weight
                 for p in range(n):
-                    sums[p] += weight * at[p, i]
-        total += share
+                    sums[p] += weight * positions[p, i]
+        total += kernel_weight
         for p in range(n):
-            sums[p] += square * share * said[p]
+            sums[p] += variance * kernel_weight * information[p]
         for p in range(n):
             for q in range(n):
-                off[p] += step[p, q] * sums[q]
+                deviation[p] += inverse[p, q] * sums[q]
     for p in range(n):
-        off[p] /= total
+        deviation[p] /= total
 
 
 @kernel(cached=False, fastmath=FAST)
-def _compare(at: Floats, curve: Floats, slope: Floats, partial: Floats, logs: Floats) -> None:
-    """Set slope . a + a^T C a of each known position a; `curve` has C's diagonal and twice its upper half."""
-    n, count = at.shape
+def _quadratic_form(
+    positions: Floats, quadratic: Floats, linear: Floats, partial: Floats, logs: Floats
+) -> None:
+    """Set linear . a + a^T C a of each position a; `quadratic` has C's diagonal and twice its upper half."""
+    n, count = positions.shape
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         size, sums = stop - start, logs[start:stop]
         sums[:] = np.float32(0)
         for k in range(n):
-            own, first, second = at[k, start:stop], slope[k], curve[k, k]
+            own, first, second = positions[k, start:stop], linear[k], quadratic[k, k]
             for i in range(size):
                 partial[i] = first + second * own[i]
             j = k + 1
             while j + 3 < n:
-                a, b, c, d = curve[k, j], curve[k, j + 1], curve[k, j + 2], curve[k, j + 3]
-                w, x = at[j, start:stop], at[j + 1, start:stop]
-                y, z = at[j + 2, start:stop], at[j + 3, start:stop]
+                a, b, c, d = quadratic[k, j], quadratic[k, j + 1], quadratic[k, j + 2], quadratic[k, j + 3]
+                w, x = positions[j, start:stop], positions[j + 1, start:stop]
+                y, z = positions[j + 2, start:stop], positions[j + 3, start:stop]
                 for i in range(size):
                     partial[i] += (a * w[i] + b * x[i]) + (c * y[i] + d * z[i])
                 j += 4
             while j < n:
-                a, w = curve[k, j], at[j, start:stop]
+                a, w = quadratic[k, j], positions[j, start:stop]
                 for i in range(size):
                     partial[i] += a * w[i]
                 j += 1
@@ -278,10 +286,10 @@ def _compare(at: Floats, curve: Floats, slope: Floats, partial: Floats, logs: Fl
 
 @kernel(cached=False, fastmath=FAST)
 def _factorize(matrix: Doubles, size: int) -> float:
-    """Make the upper root R of R^T R of a matrix, and R^-T of the columns beside it; return its log det.
+    """Set the upper root R of a matrix R^T R, and R^-T of the columns beside it; return the log determinant.
 
-    Only what lies on and above the diagonal is read. Rows are finished one by one, each by those above it,
-    four at a time, so that it stays in the nearest cache.
+    It reads only the diagonal and what is above it. Rows are finished one by one, each with the rows above
+    it, four at a time, so that a row stays in the first cache.
     """
     logarithm = 0.0
     for i in range(size):
@@ -306,20 +314,20 @@ def _factorize(matrix: Doubles, size: int) -> float:
 
 
 @kernel(cached=False, fastmath=FAST)
-def _invert(matrix: Doubles, room: Doubles, out: Doubles) -> float:
-    """Invert a symmetric, positive matrix; return its log det. `room` has twice as many columns."""
+def _invert(matrix: Doubles, augmented: Doubles, out: Doubles) -> float:
+    """Invert a symmetric, positive matrix; return its log determinant. `augmented` is twice as wide."""
     n = len(matrix)
     for i in range(n):
         for j in range(n):
-            room[i, j] = matrix[i, j]
-            room[i, n + j] = 1.0 if i == j else 0.0
-    logarithm: float = _factorize(room, n)
+            augmented[i, j] = matrix[i, j]
+            augmented[i, n + j] = 1.0 if i == j else 0.0
+    logarithm: float = _factorize(augmented, n)
     for p in range(n):
         for q in range(n):
             out[p, q] = 0.0
     for i in range(n):  # the columns beside it are now R^-T, whose product with its transpose is the inverse
         for p in range(i + 1):
-            factor = room[i, n + p]
+            factor = augmented[i, n + p]
             for q in range(i + 1):
-                out[p, q] += factor * room[i, n + q]
+                out[p, q] += factor * augmented[i, n + q]
     return logarithm

@@ -1,9 +1,9 @@
 """Training in several processes, on one machine or on many: `torchrun ... -m recon.training.distributed`.
 
-Every process takes its part of each batch; gradients are averaged so that a step is that of one process with
-the whole batch. All draws are those of one process, too, so the loss curves agree within the rounding of
-sums. Where the training stands is kept in one file: when a process dies, `torchrun --max-restarts N` begins
-all of them again, and they go on from there.
+Every process takes its part of each batch. Gradients are averaged, so that a step is that of one process with
+the whole batch. All random numbers are those of one process, too, so the loss curves agree within the
+rounding of sums. The state of the training is in one file: when a process dies, `torchrun --max-restarts N`
+starts all of them again, and they resume from it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from mrsim.files.targets import check_target
 from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.checkpoint import save
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import named_config
 from recon.data.dataset import FrameDataset
 from recon.data.examples import whole
-from recon.training.plan import Plan, Progress, Stage, usual_rates
-from recon.training.rendezvous import meet
-from recon.training.run import Run, squared_error
-from recon.training.train import train
+from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
+from recon.training.rendezvous import join_group
+from recon.training.run import TrainingRun, squared_error
+from recon.training.train import train_cascade
 
 MAX_WAIT_S = 86_400.0
 
 
-class SharedRun(Run):
+class DistributedRun(TrainingRun):
     """Train as one process does, on this process's part of every batch."""
 
     _parallel: DistributedDataParallel | None = None
@@ -53,7 +53,7 @@ class SharedRun(Run):
             )
         super().stage(progress if dist.get_rank() == 0 else None)
 
-    def _step(self, optimiser: torch.optim.Adam, inputs: Inputs, target: Tensor) -> float:
+    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, target: Tensor) -> float:
         processes, count = dist.get_world_size(), len(target)
         mine = torch.from_numpy(np.array_split(np.arange(count), processes)[dist.get_rank()])
         part = inputs.map(lambda values: values[mine.to(values.device)])
@@ -64,10 +64,10 @@ class SharedRun(Run):
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self._parallel(part)
         error = squared_error(shown, wanted)
-        learnt = error / self._hardness(part, wanted) if self._plan.balanced else error
+        objective = error / self._hardness(part, wanted) if self._plan.balanced else error
         optimiser.zero_grad()
         # The gradients are averaged over the processes: times their number, it is the mean over the batch.
-        torch.autograd.backward(learnt.sum() * (processes / count))
+        torch.autograd.backward(objective.sum() * (processes / count))
         optimiser.step()
         loss = error.detach().sum()
         dist.all_reduce(loss)
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("data", nargs="+", help="streams, or folders of datasets, of which `train` is taken")
     parser.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
-    parser.add_argument("--network", default="compact", help="compact or seed (%(default)s)")
+    parser.add_argument("--network", default="compact", help="compact, population or dietz2019 (%(default)s)")
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 6), metavar=("COARSE", "FINE"))
     parser.add_argument("--rates", type=float, nargs=2, metavar=("COARSE", "FINE"))
     parser.add_argument("--batch", type=int, default=4, help="frames in a step, of all processes together")
@@ -149,25 +149,25 @@ def _train(args: argparse.Namespace) -> None:
     header = streams[0].header
     config = first.cascade.config if first else named_config(args.network, *header.matrix, header.coils)
     stages = tuple(map(Stage, ("coarse", "fine"), args.epochs, args.rates or usual_rates(config)))
-    plan = Plan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
+    plan = TrainingPlan(stages, batch=args.batch, columns=args.columns, device=device, seed=args.seed)
     if together:
-        meet("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
+        join_group("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
     try:
-        checkpoint = train(
+        checkpoint = train_cascade(
             streams,
             config,
             plan,
             first=first,
             state=state,
             command=f"python -m recon.training.distributed {shlex.join(sys.argv[1:])}",
-            runner=SharedRun if together else None,
+            runner=DistributedRun if together else None,
         )
         if not together or dist.get_rank() == 0:
             save(output, checkpoint)
             last = checkpoint.record["losses"][-1]
             print(f"{output}: relative error {last['train']:.2e}, on validation {last['validation']:.2e}")
         if together:
-            dist.barrier()  # the state stays until the weights are there
+            dist.barrier()  # the state is kept until the weights are written
         if not together or dist.get_rank() == 0:
             state.unlink(missing_ok=True)
     finally:

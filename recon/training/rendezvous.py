@@ -1,9 +1,9 @@
-"""How the processes of a training find one another, also after some of them were begun again.
+"""The rendezvous of a training's processes, which also works after some of them were started again.
 
-`torchrun` hands the processes that it begins again the store of those before them, and a store keeps what
-the dead have written: whoever reads the address of a dead process waits for it until the time is over. So the
-first process names each start anew, and gives the name to the living alone: every other one writes a word of
-its own that nobody wrote before, and takes the answer to that word.
+`torchrun` gives restarted processes the store of the processes before them. A store keeps what dead processes
+wrote, and a process that reads a dead one's address waits for it until the time is over. So the first process
+gives each start a new name, and only living processes learn it: each of the others writes a word that nobody
+wrote before, and takes the answer to that word.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch.distributed.rendezvous import rendezvous
 from mrsim.errors import InputError
 
 LOOK_S = 0.02
-"""Pause between two looks of the first process at who is there."""
+"""Pause between two checks of the store by the first process."""
 
 
 class Store(Protocol):
-    """What all processes read and write: a `torch.distributed.Store`."""
+    """Hold values that all processes read and write: a `torch.distributed.Store`."""
 
     def set(self, key: str, value: str, /) -> Any:
         """Write a value."""
@@ -38,8 +38,8 @@ class Store(Protocol):
         """Wait until they are there; a `RuntimeError` if that takes too long."""
 
 
-def meet(backend: str, wait: datetime.timedelta) -> None:
-    """Join the processes that `torchrun` has begun, in a group that no earlier start has a part in.
+def join_group(backend: str, wait: datetime.timedelta) -> None:
+    """Join the process group of this start of `torchrun`, which no process of an earlier start is part of.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ def meet(backend: str, wait: datetime.timedelta) -> None:
         If some do not come within that time.
     """
     store, rank, world = next(rendezvous("env://", timeout=wait))
-    own = dist.PrefixStore(name_of_start(store, rank, world, wait), store)  # type: ignore[attr-defined]
+    own = dist.PrefixStore(agree_on_name(store, rank, world, wait), store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=wait)
 
 
-def name_of_start(store: Store, rank: int, world: int, wait: datetime.timedelta) -> str:
-    """Return a name on which the living processes agree, whatever dead ones have left in the store.
+def agree_on_name(store: Store, rank: int, world: int, wait: datetime.timedelta) -> str:
+    """Return a name that all living processes agree on, whatever dead ones left in the store.
 
     Parameters
     ----------
     store
-        What all of them read and write.
+        Store that all of them share.
     rank, world
         Number of this process, and of all.
     wait
@@ -77,22 +77,22 @@ def name_of_start(store: Store, rank: int, world: int, wait: datetime.timedelta)
     """
     mine = uuid.uuid4().hex
     if rank == 0:
-        _welcome(store, mine, set(range(1, world)), wait)
+        _answer_all(store, mine, set(range(1, world)), wait)
         return mine
     store.set(f"mrsim/hello/{rank}", mine)
     try:
         store.wait([f"mrsim/welcome/{mine}"], wait)
     except RuntimeError:
         raise InputError(
-            f"process {rank} of {world}: the first did not answer within {_told(wait)}; is it started?"
+            f"process {rank} of {world}: the first did not answer within {_seconds(wait)}; is it started?"
         ) from None
     name = store.get(f"mrsim/welcome/{mine}").decode()
     store.set(f"mrsim/here/{name}/{rank}", "")
     return name
 
 
-def _welcome(store: Store, name: str, missing: set[int], wait: datetime.timedelta) -> None:
-    """Answer every hello with the name, those of the dead, too, until all have taken it."""
+def _answer_all(store: Store, name: str, missing: set[int], wait: datetime.timedelta) -> None:
+    """Answer every hello with the name, dead processes' too, until all living ones have taken it."""
     until = time.monotonic() + wait.total_seconds()
     while missing:
         for rank in sorted(missing):
@@ -101,10 +101,10 @@ def _welcome(store: Store, name: str, missing: set[int], wait: datetime.timedelt
             if store.check([f"mrsim/here/{name}/{rank}"]):
                 missing.discard(rank)
         if missing and time.monotonic() > until:
-            told = ", ".join(map(str, sorted(missing)))
-            raise InputError(f"process 0: {told} did not come within {_told(wait)}; are they started?")
+            absent = ", ".join(map(str, sorted(missing)))
+            raise InputError(f"process 0: {absent} did not come within {_seconds(wait)}; are they started?")
         time.sleep(LOOK_S)
 
 
-def _told(wait: datetime.timedelta) -> str:
+def _seconds(wait: datetime.timedelta) -> str:
     return f"{wait.total_seconds():g} s"

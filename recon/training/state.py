@@ -1,8 +1,8 @@
-"""Where a training stands, on disk, so that it goes on after a kill as if nothing had happened.
+"""The state of a training on disk, from which a killed training resumes with the same result.
 
-Arrays and a JSON text in one `.npz`, never a pickle, written under a temporary name and renamed: whatever
-the moment of a kill, the file is whole. It names the training that it belongs to by a digest of everything
-that decides the result; another training refuses it.
+It is arrays and a JSON text in one `.npz`, never a pickle, written under a temporary name and renamed. So the
+file is whole whenever the training is killed. A digest of all that decides the result names the training, and
+another training refuses the file.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mrsim.errors import InputError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.writing import write_arrays
+from recon.cascade.checkpoint import loaded_arrays, stored_arrays
 from recon.cascade.network import Cascade
 
 FORMAT = "mrsim-training-state"
@@ -29,8 +30,8 @@ RECORD = "record"
 
 
 @dataclass
-class Position:
-    """Say how far a training is.
+class TrainingPosition:
+    """Hold how far a training is.
 
     Parameters
     ----------
@@ -61,12 +62,12 @@ class Position:
 def save_state(
     path: Path,
     digest: str,
-    position: Position,
+    position: TrainingPosition,
     cascade: Cascade,
     best: dict[str, Tensor],
     optimiser: torch.optim.Adam,
 ) -> None:
-    """Write where a training stands, whole or not at all.
+    """Write the state of a training, whole or not at all.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def save_state(
         "digest": digest,
         "position": vars(position) | {"best": None if np.isinf(position.best) else position.best},
     }
-    arrays = {f"now/{k}": v for k, v in cascade.state_dict().items()}
-    arrays |= {f"best/{k}": v for k, v in best.items()}
+    arrays = {f"now/{k}": v for k, v in stored_arrays(cascade.state_dict()).items()}
+    arrays |= {f"best/{k}": v for k, v in stored_arrays(best).items()}
     for number, state in optimiser.state_dict()["state"].items():
         arrays |= {f"adam/{number}/{key}": value for key, value in state.items()}
     text = np.array(json.dumps(record, allow_nan=False))
@@ -95,8 +96,8 @@ def save_state(
 
 def load_state(
     path: Path, digest: str, cascade: Cascade
-) -> tuple[Position, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
-    """Read where a training stands, and give the cascade its weights.
+) -> tuple[TrainingPosition, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+    """Read the state of a training, and set the cascade's weights.
 
     Parameters
     ----------
@@ -127,8 +128,10 @@ def load_state(
             raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
         arrays = {key: torch.from_numpy(array) for key, array in found.items()}
         values = record["position"]
-        position = Position(**values | {"best": float("inf") if values["best"] is None else values["best"]})
-        cascade.load_state_dict(_under("now/", arrays))
+        position = TrainingPosition(
+            **values | {"best": float("inf") if values["best"] is None else values["best"]}
+        )
+        cascade.load_state_dict(loaded_arrays(_under("now/", arrays)))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -138,7 +141,7 @@ def load_state(
     for key, value in _under("adam/", arrays).items():
         number, _, name = key.partition("/")
         moments.setdefault(int(number), {})[name] = value
-    return position, _under("best/", arrays), moments
+    return position, loaded_arrays(_under("best/", arrays)), moments
 
 
 def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:

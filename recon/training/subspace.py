@@ -9,23 +9,23 @@ from torch import Tensor
 
 from mrsim.errors import InputError
 from recon.data.examples import Examples
-from recon.subspace.known_positions import learn_near
+from recon.subspace.known_positions import learn_kernel_root
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace, side_by_side
 
-KNOTS_S = 0.055
-"""About the time between two knots: a few frames' lines, in which even a heart hardly turns."""
+KNOT_SPACING_S = 0.055
+"""Time between two knots, to the nearest frame: so short that even a heart moves little in it."""
 
-FAINT = 2e-4
-"""Share of a component's largest value below which it is set to zero: most of the body does not move."""
+NEGLIGIBLE = 2e-4
+"""Share of a component's largest value below which a pixel is set to zero: most of the body is still."""
 
 UNEXPLAINED = 1e-6
-"""Share of the images' energy that may be left out of the subspace."""
+"""Share of the images' energy that the subspace may leave out."""
 
-ROUNDS = 2
-"""Times that the noise is estimated from what the fit leaves."""
+NOISE_ROUNDS = 2
+"""Rounds in which the noise variance is estimated from the residual of the fit."""
 
 BREATH_S = 1.5
-"""Time after which the anatomy comes by again rather than still being there; a quarter of a shorter scan."""
+"""Time after which two positions belong to different breaths; at most a quarter of the longest scan."""
 
 
 def learn_subspace(
@@ -34,7 +34,7 @@ def learn_subspace(
     knots: int,
     frame_s: float,
     scale: float,
-    states: int = 0,
+    positions: int = 0,
     waves: NDArray[np.complex64] | None = None,
 ) -> Subspace:
     """Learn the subspace of some scans' training time.
@@ -44,17 +44,17 @@ def learn_subspace(
     sets
         Frames of each scan, in their order.
     components
-        Dimensions at most; fewer where they leave no more than `UNEXPLAINED`.
+        Dimensions at most; fewer where fewer leave no more than `UNEXPLAINED`.
     knots
         Instants at which the path is estimated, at least 3.
     frame_s
         Time of a frame, seconds.
     scale
         Value by which samples and images are divided.
-    states
+    positions
         Positions of the training time that are kept at most, evenly chosen; 0 for none.
     waves
-        Of several coils the weights of their sensitivities' waves, with which the examples were made.
+        With several coils the weights of their sensitivities' waves, with which the examples were made.
 
     Returns
     -------
@@ -89,87 +89,90 @@ def learn_subspace(
     order = np.argsort(values)[::-1][:components]
     mixed = (vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-12 * values[order[0]]))).T
     basis = mixed.astype(np.float32) @ images
-    at = (images @ basis.conj().T).real.astype(np.float64)
+    path = (images @ basis.conj().T).real.astype(np.float64)
     ends = np.cumsum([len(s) for s in sets])[:-1]
-    step = max(1, round(KNOTS_S / frame_s))
-    paths = np.concatenate([_windows(p, knots, step) for p in np.split(at, ends)])
-    covariance = paths.T @ paths / len(paths)
-    spread = np.sqrt(np.maximum(np.diag(covariance), 1e-12 * np.diag(covariance).max()))
-    # A part in a thousand keeps directions open that the training time hardly took.
-    related = covariance / np.outer(spread, spread) + 1e-3 * np.eye(len(spread))
-    kept = np.linspace(0, frames - 1, min(states, frames)).round().astype(np.int64)
+    step = max(1, round(KNOT_SPACING_S / frame_s))
+    states = np.concatenate([_windows(p, knots, step) for p in np.split(path, ends)])
+    covariance = states.T @ states / len(states)
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-12 * np.diag(covariance).max()))
+    # A part in a thousand leaves some variance to directions that the training time hardly took.
+    correlation = covariance / np.outer(deviation, deviation) + 1e-3 * np.eye(len(deviation))
+    kept = np.linspace(0, frames - 1, min(positions, frames)).round().astype(np.int64)
     found = Subspace(matrix, components, knots, len(kept), 1 if waves is None else len(waves))
     if waves is not None:
         found.waves.copy_(torch.view_as_real(torch.from_numpy(waves)))
-    found.spacing.fill_(step * frame_s)
-    # Rounded as they are stored, so that a checkpoint gives the same images as what it was made of.
+    found.knot_spacing_s.fill_(step * frame_s)
+    # Rounded as they are stored, so that a checkpoint gives the same images as the training does.
     found.mean.copy_(_parts(mean, matrix)[0].half())
     parts = _parts(basis, matrix)
     largest = parts.abs().amax(dim=(1, 2, 3), keepdim=True)
-    found.basis.copy_(parts.where(parts.abs() > FAINT * largest, 0.0).half())
-    found.root.copy_(torch.from_numpy(spread[:, None] * np.linalg.cholesky(related)).float())
-    found.noise.fill_(1e-4)
-    for _ in range(ROUNDS):
-        found.noise.fill_(_fitted(found, sets, frame_s, scale)[1])
+    found.basis.copy_(parts.where(parts.abs() > NEGLIGIBLE * largest, 0.0).half())
+    root = deviation[:, None] * np.linalg.cholesky(correlation)
+    found.prior_root.copy_(torch.from_numpy(root).float())
+    found.noise_variance.fill_(1e-4)
+    for _ in range(NOISE_ROUNDS):
+        found.noise_variance.fill_(_fitted(found, sets, frame_s, scale)[1])
     fitted, _ = _fitted(found, sets, frame_s, scale)
-    known = np.hstack([fitted, np.ones((len(fitted), 1))])
-    # Scaled, so that one small ridge suits position, speed and offset alike.
-    unit = known.std(0) + (np.arange(known.shape[1]) == knots * components)
-    scaled = known / unit
+    # Linear regression of the position on the estimated state and a 1, each scaled to a deviation of 1, so
+    # that one small ridge suits position, speed and offset alike.
+    regressors = np.hstack([fitted, np.ones((len(fitted), 1))])
+    unit = regressors.std(0) + (np.arange(regressors.shape[1]) == knots * components)
+    scaled = regressors / unit
     ridge = 1e-4 * len(scaled) * np.eye(len(unit))
-    mapped = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T @ at).T / unit
-    found.predict.copy_(torch.from_numpy(mapped).float())
+    prediction = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T @ path).T / unit
+    found.prediction.copy_(torch.from_numpy(prediction).float())
     found.forget()
     if len(kept):
-        _keep(found, kept, at, at - known @ mapped.T, sets, frame_s, scale)
+        _keep_positions(found, kept, path, path - regressors @ prediction.T, sets, frame_s, scale)
     return found
 
 
-def _keep(
+def _keep_positions(
     found: Subspace,
     kept: NDArray[np.int64],
-    at: NDArray[np.float64],
+    path: NDArray[np.float64],
     errors: NDArray[np.float64],
     sets: list[Examples],
     frame_s: float,
     scale: float,
 ) -> None:
-    """Keep some of the training time's positions, and learn how they are to be taken."""
-    found.states.copy_(torch.from_numpy(at[kept]).float())
+    """Keep some positions of the training time, and learn prediction covariance and kernels for them."""
+    found.positions.copy_(torch.from_numpy(path[kept]).float())
     parts = [
         s.part(slice(start, start + 1)) for s in sets for start in range(0, len(s), max(1, len(s) // 64))
     ]
     covariance = torch.cat(
         [found.fit(torch.from_numpy(p.ages) * frame_s, _lines(p) / scale)[1] for p in parts]
     )
-    # What errors there are beyond those that the fit knows of come from the prediction.
-    beyond = torch.from_numpy(errors.T @ errors / len(errors)) - covariance.mean(0)
-    values, vectors = torch.linalg.eigh(beyond)
-    found.doubt.copy_((vectors * values.clamp(min=0)) @ vectors.T)
+    # The errors' covariance beyond the posterior covariance comes from the prediction.
+    excess = torch.from_numpy(errors.T @ errors / len(errors)) - covariance.mean(0)
+    values, vectors = torch.linalg.eigh(excess)
+    found.prediction_covariance.copy_((vectors * values.clamp(min=0)) @ vectors.T)
     found.forget()
-    known = found.known()
+    known = found.known_positions()
     assert known is not None
     scans = np.repeat(np.arange(len(sets)), [len(s) for s in sets])[kept]
     times_s = np.concatenate([np.arange(len(s)) * frame_s for s in sets])[kept]
-    told = np.mean([known.told(one) for one in covariance.numpy()], axis=0)
-    apart_s = min(BREATH_S, 0.25 * float(times_s.max()))
-    found.near.copy_(torch.from_numpy(learn_near(at[kept], scans, times_s, told, apart_s)))
+    data_precision = np.mean([known.data_precision(one) for one in covariance.numpy()], axis=0)
+    breath_s = min(BREATH_S, 0.25 * float(times_s.max()))
+    root = learn_kernel_root(path[kept], scans, times_s, data_precision, breath_s)
+    found.kernel_root.copy_(torch.from_numpy(root))
     found.forget()
 
 
-def _windows(at: NDArray[np.float64], knots: int, step: int) -> NDArray[np.float64]:
-    """Return the positions at the knots of every frame that has so much past, the newest first."""
+def _windows(path: NDArray[np.float64], knots: int, step: int) -> NDArray[np.float64]:
+    """Return the states of all frames that have so long a past: positions at the knots, the newest first."""
     first = (knots - 1) * step
-    return np.hstack([at[first - k * step : len(at) - k * step] for k in range(knots)])
+    return np.hstack([path[first - k * step : len(path) - k * step] for k in range(knots)])
 
 
 def _fitted(
     found: Subspace, sets: list[Examples], frame_s: float, scale: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the state of every frame, and the variance that is left in a sample's part."""
+    """Return the estimated state of every frame, and the residual variance of a sample's part."""
     found.forget()
     states: list[NDArray[np.float64]] = []
-    left, samples = 0.0, 0
+    energy, samples = 0.0, 0
     n = found.components
     for s in sets:
         for start in range(0, len(s), 32):
@@ -179,14 +182,14 @@ def _fitted(
             state, _, _ = found.fit(ages_s, lines)
             states.append(state.numpy())
             mean, basis, _ = found.hybrid()
-            used, terms = found.terms(ages_s)
+            used, weights = found.knot_weights(ages_s)
             knots = state.reshape(len(state), found.knots, n)
-            path = torch.einsum("pbr,bpk->brk", terms, knots).float()
-            off = torch.view_as_real(lines) - mean - torch.einsum("brk,krxc->brxc", path, basis)
-            seen = off[used > 0]
-            left += float(seen.square().sum())
-            samples += seen.numel()
-    return np.concatenate(states), left / max(samples, 1)
+            path = torch.einsum("pbr,bpk->brk", weights, knots).float()
+            residual = torch.view_as_real(lines) - mean - torch.einsum("brk,krxc->brxc", path, basis)
+            residual = residual[used > 0]
+            energy += float(residual.square().sum())
+            samples += residual.numel()
+    return np.concatenate(states), energy / max(samples, 1)
 
 
 def _lines(part: Examples) -> Tensor:

@@ -1,8 +1,7 @@
 """Training: the pixel-wise squared error, at a coarse and then at a fine learning rate.
 
-What a network is to show is a choice: the true image at the echo of a frame's last line, at its centre (as
-the seed), or some time ahead. A simulator knows all of them and a scanner none: the network learns to show
-the present, not the middle of what it was given.
+The target instant is a choice: the true image at the echo of a frame's last line, at the frame's centre (as
+in Dietz 2019), or some time ahead. A simulator knows the true image at all of them, a scanner at none.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.errors import InputError
 from mrsim.stream import Stream
-from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
 from recon.data.examples import Examples, examples_of
 from recon.data.undersampled import check_sees, full_examples, undersampled
 from recon.target_instant import offset_ns
-from recon.training.plan import Plan, Progress, Stage
-from recon.training.run import Run
+from recon.training.plan import Progress, Stage, TrainingPlan
+from recon.training.run import TrainingRun
 from recon.training.subspace import learn_subspace
 
 COILS_DIFFER = 0.1
-"""Relative difference from which on the sensitivities of two scans are not those of the same coils."""
+"""Relative difference above which the sensitivities of two scans are not those of the same coils."""
 
 
-def train(
+def train_cascade(
     streams: Sequence[Stream],
     config: CascadeConfig,
-    plan: Plan | None = None,
+    plan: TrainingPlan | None = None,
     *,
     targets: Sequence[NDArray[np.complex64] | None] | None = None,
     redraw: Callable[[int], Sequence[Stream]] | None = None,
@@ -51,7 +50,7 @@ def train(
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stage_end: Callable[[Stage, Checkpoint], None] | None = None,
-    runner: type[Run] | None = None,
+    runner: type[TrainingRun] | None = None,
 ) -> Checkpoint:
     """Train a cascade on some scans.
 
@@ -72,18 +71,18 @@ def train(
     first
         Weights to start from; None for random ones.
     blocks
-        Weights of which the blocks alone are started from, of another patient or of many, say: the subspace
-        is learnt from these scans. None for random ones.
+        Weights for the start of the blocks alone, for example of another patient; the subspace is learnt from
+        these scans. None for random ones.
     state
-        File that keeps where the training stands; one that exists is gone on from. None for none.
+        File of the training's state; the training resumes from it if it exists. None for none.
     command
         The command that makes the weights again, for the record.
     progress
         Called after every step.
     stage_end
-        Called with every stage that has ended and its weights.
+        Called at the end of every stage, with the stage and its weights.
     runner
-        Takes the steps; None for this process alone. See `recon.training.distributed`.
+        Class that takes the steps; None for this process alone. See `recon.training.distributed`.
 
     Returns
     -------
@@ -95,9 +94,9 @@ def train(
     InputError
         If the scans differ in protocol or cannot be trained on, or the state is another training's.
     """
-    plan = plan or Plan()
+    plan = plan or TrainingPlan()
     header = streams[0].header
-    offset_ns(plan.instant, header)
+    offset_ns(plan.target_instant, header)
     for stream in streams[1:]:
         if stream.header != header:
             raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
@@ -114,10 +113,10 @@ def train(
         )
     if first is not None and first.cascade.subspace is not None:
         aims = str(first.record.get("target_instant", "last"))
-        if aims != plan.instant:  # where the subspace's image is taken to is learnt with it
+        if aims != plan.target_instant:  # its prediction was learnt for that instant
             raise InputError(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
-                f"{plan.instant!r}: start the blocks alone from them"
+                f"{plan.target_instant!r}: start the blocks alone from them"
             )
     if plan.undersample > 1:
         check_sees(config)
@@ -148,15 +147,17 @@ def train(
         return [s.part(slice(0, c)) for s, c in zip(again, cuts, strict=True)]
 
     power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
-    # Signal fills a part of the view: three times the root mean square is about the brightest tissue.
+    # Signal fills part of the view, so three times the root mean square is about the brightest tissue.
     scale = 3.0 * power**0.5 if first is None else first.scale
     frame_s = header.frame_ns / 1e9
     learnt = None
     if config.components and first is None:
         if header.matrix[1] != config.columns:
             raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
-        learnt = learn_subspace(learn, config.components, config.knots, frame_s, scale, config.states, waves)
-        config = dataclasses.replace(config, components=learnt.components, states=learnt.kept)
+        learnt = learn_subspace(
+            learn, config.components, config.knots, frame_s, scale, config.positions, waves
+        )
+        config = dataclasses.replace(config, components=learnt.components, positions=learnt.position_count)
     torch.manual_seed(plan.seed)
     cascade = Cascade(config)
     if first is not None:
@@ -169,7 +170,7 @@ def train(
     record = {
         "matrix": list(header.matrix),
         "header": header.to_dict(),
-        "target_instant": plan.instant,
+        "target_instant": plan.target_instant,
         "data": [_describe(stream) for stream in streams],
         "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
         "seed": plan.seed,
@@ -194,7 +195,7 @@ def train(
     if blocks is not None:
         record["blocks"] = _digest_of(blocks.cascade)
     units = (scale, scale**2 / power, frame_s)
-    run = (runner or Run)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
+    run = (runner or TrainingRun)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
     run.resume(state, _digest(record, config))
 
     def made(**more: Any) -> Checkpoint:
@@ -211,7 +212,7 @@ def train(
 
 
 def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np.complex64]:
-    """Return the sensitivities' waves: those of the weights to start from, else the first scan's own."""
+    """Return the sensitivities' waves: those of the weights to start from, or the first scan's."""
     own = [true_waves(stream) for stream in streams]
     found, whose = own[0], str(streams[0].path)
     if first is not None and first.cascade.subspace is not None:
@@ -219,7 +220,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
         whose = "the weights to start from"
     for stream, waves in zip(streams, own, strict=True):
         assert stream.truth is not None  # or it had no sensitivities
-        body = np.abs(stream.truth.image[0])  # beyond which no line tells them
+        body = np.abs(stream.truth.image[0])  # outside the body no line determines them
         seen, again = (body * maps_of(w, stream.header.matrix) for w in (found, waves))
         off = float(np.linalg.norm(again - seen) / np.linalg.norm(seen))
         if off > COILS_DIFFER:
@@ -232,7 +233,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
 
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
     """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
-    own = {key: getattr(wanted, key) for key in ("components", "knots", "states")}
+    own = {key: getattr(wanted, key) for key in ("components", "knots", "positions")}
     return dataclasses.replace(found, **own) == wanted
 
 
@@ -251,14 +252,14 @@ def _describe(stream: Stream) -> dict[str, Any]:
 
 def _digest_of(cascade: Cascade) -> str:
     found = hashlib.sha256()
-    for name, value in sorted(cascade.state_dict().items()):
+    for name, value in sorted(stored_arrays(cascade.state_dict()).items()):
         found.update(name.encode())
         found.update(value.detach().cpu().numpy().tobytes())
     return found.hexdigest()
 
 
 def _digest(record: dict[str, Any], config: CascadeConfig) -> str:
-    """Return what names a training: everything that decides its result."""
+    """Return the name of a training: a digest of all that decides its result."""
     decides = {k: v for k, v in record.items() if k not in ("command", "versions")}
-    text = json.dumps([decides, config.to_dict()], sort_keys=True)
+    text = json.dumps([decides, stored_config(config)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

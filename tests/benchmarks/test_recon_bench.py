@@ -12,13 +12,13 @@ import torch
 from harness.measure.exact_statistics import samples_needed, summarise
 from harness.realtime.sliding import slide
 from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
 from mrsim.stream import Header, Readout, Stream
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.data_consistency import enforce_image
 from recon.cascade.engines import CALIBRATION, accelerated, can_quantise
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, named_config
 from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
@@ -138,7 +138,7 @@ def last_line_to_image(benchmark, candidate: OnlineCascade, stream: Stream, line
 def seeds_network() -> Cascade:
     """Build 5 x 10 x 64 with weights that keep the size of what goes through it."""
     torch.manual_seed(0)
-    cascade = Cascade(named_config("seed")).eval()
+    cascade = Cascade(named_config("dietz2019")).eval()
     for block in cascade.blocks:
         for layer in block.convolutions:
             torch.nn.init.kaiming_normal_(layer.weight)
@@ -146,11 +146,11 @@ def seeds_network() -> Cascade:
     return cascade
 
 
-def noise(seed: int, columns: int) -> Inputs:
+def noise(seed: int, columns: int) -> CascadeInputs:
     generator = torch.Generator().manual_seed(seed)
     lines = torch.randn(1, 128, columns, dtype=torch.complex64, generator=generator)
     mask = torch.rand(1, 128, generator=generator) < 0.2
-    return Inputs(mask, torch.rand(1, 128, generator=generator), lines, lines)
+    return CascadeInputs(mask, torch.rand(1, 128, generator=generator), lines, lines)
 
 
 @pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit convolutions here")

@@ -66,7 +66,7 @@ def small_stream(
 def small_weights() -> Checkpoint:
     """Return a cascade with the subspace of a scan, and blocks as they are born."""
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5))], 8, 4, 8 * 2.2e-3, 1.0, 100)
-    of_subspace = {"components": learnt.components, "knots": learnt.knots, "states": learnt.kept}
+    of_subspace = {"components": learnt.components, "knots": learnt.knots, "positions": learnt.position_count}
     config = dataclasses.replace(
         named_config("compact", 24, 20), blocks=1, convolutions=2, filters=4, **of_subspace
     )

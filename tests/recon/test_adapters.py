@@ -285,7 +285,7 @@ def _weight_name(values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "edit", "told"),
+    ("entry", "edit", "message"),
     [
         ("data/weights/model_weights_config.json", _pickled, "pickled tensors"),
         ("data/weights/model_weights_config.json", _weight_name, "not a name"),
@@ -299,11 +299,11 @@ def _weight_name(values: Any) -> None:
     ],
 )
 def test_a_program_that_could_run_code_is_refused(
-    entry: str, edit: Callable[[Any], None], told: str, tmp_path: Path
+    entry: str, edit: Callable[[Any], None], message: str, tmp_path: Path
 ) -> None:
     path = export(Smooth(), tmp_path / "net.pt2", (1, 2, NY, NX))
     bad = altered(path, tmp_path / "bad.pt2", in_json(entry, edit))
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         from_export(bad)
     assert str(caught.value).startswith(str(bad))
     assert "\n" not in str(caught.value)

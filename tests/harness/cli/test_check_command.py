@@ -14,7 +14,7 @@ import pytest
 
 import mrsim
 from harness.audits.audits import default_stream
-from mrsim.stream.storage import save
+from mrsim.stream import save
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and process groups")
 OPTIONS = ["--clock", "virtual", "--claim", "0.5", "--no-quality"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mrsim
-from mrsim.stream.storage import save
+from mrsim.stream import save
 from tests.harness.synthetic import moving_stream
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and streams")

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "matrix": [64, 64],
         "data": [{"phantom": "quasar", "phantom_text": "", "seed": 3, "frames": 10, "used_s": [0.0, 6.0]}],
     }
-    config = dataclasses.replace(named_config("seed", 64), blocks=1, convolutions=2, filters=2)
+    config = dataclasses.replace(named_config("dietz2019", 64), blocks=1, convolutions=2, filters=2)
     save(path / "net.npz", Checkpoint(Cascade(config).eval(), 1.0, record))
     late = {**record["data"][0], "used_s": [0.0, 9.0]}
     save(path / "late.npz", Checkpoint(Cascade(config).eval(), 1.0, {**record, "data": [late]}))

@@ -26,12 +26,7 @@ from harness.wire.client import WireClient  # noqa: E402
 from harness.wire.limits import WireError  # noqa: E402
 from harness.wire.options import parse_wire  # noqa: E402
 from mrsim.errors import InputError  # noqa: E402
-from mrsim.stream import (  # noqa: E402
-    Header,
-    Readout,
-    Stream,
-    save,
-)
+from mrsim.stream import Header, Readout, Stream, save  # noqa: E402
 from recon.protocol import Image  # noqa: E402
 from tests.harness.synthetic import make_header, make_stream  # noqa: E402
 from tests.harness.wire.wire_peer import Peer, Trick, blank_image  # noqa: E402

@@ -25,7 +25,7 @@ from harness.workers.executors import Engine, LocalProcesses
 from harness.workers.remote import Place, check_seen, send
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.network import Cascade, named_config
 
@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "matrix": [64, 64],
         "data": [{"phantom": "quasar", "phantom_text": "", "seed": 3, "frames": 10, "used_s": [0.0, 4.0]}],
     }
-    config = dataclasses.replace(named_config("seed", 64), blocks=2, convolutions=3, filters=8)
+    config = dataclasses.replace(named_config("dietz2019", 64), blocks=2, convolutions=3, filters=8)
     save(place / "net.npz", Checkpoint(Cascade(config).eval(), 1.0, record))
     phantom = load_phantom("quasar", {"motion.breathing.period_s": 1.0})
     scan_to(place / "a.stream", phantom, ScanProtocol(matrix=(64, 64)), seed=2, seconds=6.0)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.cascade.network import Cascade, CascadeConfig, ConvolutionBlock, Inputs, named_config
+from recon.cascade.network import Cascade, CascadeConfig, CascadeInputs, ConvolutionBlock, named_config
 from recon.fourier import to_image, to_kspace
 
 MEMORY = "zero-filled+view-shared+mean"
 
 
-def random_inputs(seed: int, batch: int, ny: int, nx: int) -> Inputs:
+def random_inputs(seed: int, batch: int, ny: int, nx: int) -> CascadeInputs:
     rng = np.random.default_rng(seed)
     shared, mean = (
         torch.from_numpy(
@@ -28,7 +28,7 @@ def random_inputs(seed: int, batch: int, ny: int, nx: int) -> Inputs:
     )
     mask = torch.from_numpy(rng.random((batch, ny)) < 0.4)
     ages = torch.from_numpy((rng.random((batch, ny)) * 4).astype(np.float32))
-    return Inputs(mask, ages, shared, mean)
+    return CascadeInputs(mask, ages, shared, mean)
 
 
 def config(**changes) -> CascadeConfig:
@@ -117,7 +117,7 @@ def test_learned_weight_stays_a_weight_and_may_fall_with_age():
 
 
 def test_seed_configuration_is_the_abstracts():
-    cascade = Cascade(named_config("seed"))
+    cascade = Cascade(named_config("dietz2019"))
     assert len(cascade.blocks) == 5
     for block in cascade.blocks:
         assert [c.in_channels for c in block.convolutions] == [2] + [64] * 9
@@ -169,5 +169,5 @@ def test_fold_and_unfold_keep_every_pixel_in_its_place(fold, rows, columns, coun
 def test_impossible_configurations_are_refused(changes):
     with pytest.raises(InputError, match=next(iter(changes)).replace("lam", "lambda")):
         config(**changes)
-    with pytest.raises(InputError, match="seed"):
-        named_config("sead")
+    with pytest.raises(InputError, match="'seed': expected dietz2019, compact or population"):
+        named_config("seed")

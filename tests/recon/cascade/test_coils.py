@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.cascade.data_consistency import beyond, enforce_coils, enforce_image
-from recon.cascade.inputs import Inputs
+from recon.cascade.data_consistency import enforce_coils, enforce_image, innovation_of
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, CascadeConfig, named_config
 from recon.classical.cg_sense import conjugate_gradients
 from recon.coils.combination import combine, expand
@@ -34,14 +34,16 @@ def random_maps(seed: int, coils: int, ny: int, nx: int, empty: float = 0.2) -> 
     return maps / maps.abs().square().sum(0).sqrt() * seen
 
 
-def random_inputs(seed: int, coils: int, ny: int, nx: int, batch: int = 2, share: float = 0.4) -> Inputs:
+def random_inputs(
+    seed: int, coils: int, ny: int, nx: int, batch: int = 2, share: float = 0.4
+) -> CascadeInputs:
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(batch, ny, generator=generator) < share
     ages = 4 * torch.rand(batch, ny, generator=generator)
     maps = torch.stack([random_maps(seed + b, coils, ny, nx) for b in range(batch)])
     acquired = noise(seed + 7, batch, coils, ny, nx) * mask[:, None, :, None]
     shared, mean = (to_kspace(combine(noise(seed + n, batch, coils, ny, nx), maps), (-2,)) for n in (8, 9))
-    return Inputs(mask, ages, shared, mean, lines=acquired, maps=maps)
+    return CascadeInputs(mask, ages, shared, mean, lines=acquired, maps=maps)
 
 
 def config(**changes) -> CascadeConfig:
@@ -92,7 +94,7 @@ def test_of_lines_that_an_image_explains_no_image_comes_further_from_it(size, se
     every = torch.ones_like(inputs.mask)
     whole = enforce_coils(image, expand(true, inputs.maps), every, inputs.maps)
     assert torch.allclose(whole, true, atol=1e-5)
-    assert energy(beyond(true, acquired, inputs.mask, inputs.maps)) < 1e-9 * (1 + energy(true))
+    assert energy(innovation_of(true, acquired, inputs.mask, inputs.maps)) < 1e-9 * (1 + energy(true))
 
 
 def test_it_is_the_image_that_best_explains_coils_that_keep_their_lines():
@@ -131,10 +133,10 @@ def test_of_one_coil_that_sees_everything_it_is_the_layer_of_one_coil(ny, nx, se
     mask = torch.rand(1, ny, generator=generator) < 0.5
     weight = torch.rand(1, ny, generator=generator) if each_row else 0.7
     maps = torch.ones(1, 1, ny, nx, dtype=torch.complex64)
-    one, told = enforce_image(image, acquired, mask, weight)
+    one, innovation = enforce_image(image, acquired, mask, weight)
     several = enforce_coils(image, acquired[:, None], mask, maps, weight)
     assert torch.allclose(one, several, atol=1e-5)
-    assert torch.allclose(told, beyond(several, acquired[:, None], mask, maps), atol=1e-5)
+    assert torch.allclose(innovation, innovation_of(several, acquired[:, None], mask, maps), atol=1e-5)
 
 
 @settings(max_examples=15)
@@ -158,10 +160,10 @@ def test_no_network_leaves_more_misfit_than_it_made(seed, learned):
     cascade = Cascade(config(learned=learned, innovation=True, memory=MEMORY))
     for parameter in cascade.blocks.parameters():
         parameter.data *= 3
-    said = []
+    outputs = []
 
     def record(_, images, added):
-        said.append(images[0][..., 0] + added)
+        outputs.append(images[0][..., 0] + added)
 
     cascade.blocks[-1].register_forward_hook(record)
     inputs = random_inputs(seed, 3, 12, 10)
@@ -171,7 +173,7 @@ def test_no_network_leaves_more_misfit_than_it_made(seed, learned):
     seen = inputs.maps.abs().sum(1) > 0
     before, after = (
         energy(root * inputs.mask[:, None, :, None] * (inputs.lines - expand(i * seen, inputs.maps)))
-        for i in (said[-1], out)
+        for i in (outputs[-1], out)
     )
     assert after < before
 
@@ -214,7 +216,7 @@ def test_another_number_of_coils_is_refused_with_both_named():
 def test_every_named_network_takes_several_coils():
     with pytest.raises(InputError, match="coils = 0"):
         config(coils=0)
-    assert all(named_config(name, 32, 32, 4).coils == 4 for name in ("population", "seed", "compact"))
+    assert all(named_config(name, 32, 32, 4).coils == 4 for name in ("population", "dietz2019", "compact"))
 
 
 def test_what_would_not_fit_into_memory_is_refused_before_it_is_built():

@@ -22,7 +22,7 @@ from recon.cascade.engines import (
     choose,
     warm_up,
 )
-from recon.cascade.network import Cascade, CascadeConfig, Inputs
+from recon.cascade.network import Cascade, CascadeConfig, CascadeInputs
 from recon.cascade.reconstructor import OnlineCascade
 from tests.recon.conftest import run, small_stream
 
@@ -48,11 +48,11 @@ def network(seed: int, blocks: int = 2, convolutions: int = 4, filters: int = 8,
     return cascade
 
 
-def inputs(seed: int, size: float = 1.0) -> Inputs:
+def inputs(seed: int, size: float = 1.0) -> CascadeInputs:
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(1, 16, generator=generator) < 0.4
     shared, mean = size * torch.randn(2, 1, 16, 12, dtype=torch.complex64, generator=generator)
-    return Inputs(mask, torch.rand(1, 16, generator=generator), shared, mean)
+    return CascadeInputs(mask, torch.rand(1, 16, generator=generator), shared, mean)
 
 
 def image(cascade: Cascade, seed: int, size: float = 1.0) -> torch.Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mrsim.errors import InputError
 from recon.classical.cg_sense import CgSense, conjugate_gradients
-from recon.classical.encoding import Encoding
+from recon.classical.encoding import EncodingOperator
 from recon.classical.grappa import NEIGHBOURS, Tgrappa, calibrate, neighbours
 from recon.classical.zero_filled import ZeroFilled
 from recon.coils.sensitivities import sensitivities
@@ -33,7 +33,7 @@ def test_the_encoding_and_its_adjoint_are_adjoint(ny, nx, coils, seed):
     """<E x, y> = <x, E* y>, for every size, any weights, and with or without sensitivities."""
     weights = torch.rand(ny, generator=torch.Generator().manual_seed(seed)) * (torch.arange(ny) % 3 > 0)
     maps = None if coils == 1 else noise(seed + 1, coils, ny, nx)
-    encoding, x, y = Encoding(weights, maps), noise(seed + 2, ny, nx), noise(seed + 3, coils, ny, nx)
+    encoding, x, y = EncodingOperator(weights, maps), noise(seed + 2, ny, nx), noise(seed + 3, coils, ny, nx)
     left = torch.vdot(y.flatten(), encoding.forward(x).flatten())
     right = torch.vdot(encoding.adjoint(y).flatten(), x.flatten())
     assert abs(left - right) < 1e-4 * (1 + abs(left))
@@ -74,7 +74,7 @@ def test_coils_make_up_for_missing_rows(build):
 
 
 def test_coils_that_shade_shade_the_image_of_cg_sense_as_they_shade_the_sum_of_squares():
-    """What all coils have in common cannot be told: the scale is that of their sum of squares."""
+    """A factor that all coils share is not found: the scale is that of their sum of squares."""
     image = body(NY, NX)
     shading = 1 + 0.5 * np.linspace(-1, 1, NY)[:, None]
     full = still_scan(image, NY, frames=4, maps=coil_maps(8, NY, NX) * shading)

@@ -35,8 +35,8 @@ def test_window_is_the_mean_of_each_rows_visits_within_it_and_nothing_else(windo
 
 
 def test_the_window_is_as_long_as_a_full_image_unless_told(stream):
-    told = run(SlidingWindow(3), stream)  # 24 rows, 8 a frame
-    for ours, other in zip(run(SlidingWindow(), stream), told, strict=True):
+    others = run(SlidingWindow(3), stream)  # 24 rows, 8 a frame
+    for ours, other in zip(run(SlidingWindow(), stream), others, strict=True):
         assert np.array_equal(ours.pixels, other.pixels)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from recon.classical.encoding import Encoding
+from recon.classical.encoding import EncodingOperator
 from recon.classical.sparsity import FILTERS, TotalVariation, Wavelets, fista, total_variation
 
 
@@ -104,7 +104,7 @@ def test_fista_comes_down_to_the_optimum_that_plain_steps_reach(kind):
     y, x = np.mgrid[:16, :12]
     image = torch.from_numpy((np.hypot(y - 8, x - 6) < 4).astype(np.complex64))
     rows = (torch.arange(16) % 3 != 1).to(torch.float32)
-    encoding = Encoding(rows)
+    encoding = EncodingOperator(rows)
     data = encoding.adjoint(encoding.forward(image) + 0.05 * noise(7, 1, *shape))
     proximal = TotalVariation(shape, 10) if kind == "tv" else Wavelets(shape)
     penalty = total_variation if kind == "tv" else proximal.norm

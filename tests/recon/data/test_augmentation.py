@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mrsim.errors import InputError
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.data.augmentation import Augmentation
 from recon.fourier import to_image, to_kspace
 from tests.recon.conftest import blob
@@ -17,7 +17,7 @@ def batch(ny=24, nx=20, count=6):
     target = torch.stack([torch.from_numpy(blob(ny, nx, 2.0))] * count)
     hybrid = to_kspace(target, (-2,))
     mask = torch.rand(count, ny, generator=torch.Generator().manual_seed(1)) < 0.4
-    return Inputs(mask, torch.zeros(count, ny), hybrid, hybrid.clone()), target
+    return CascadeInputs(mask, torch.zeros(count, ny), hybrid, hybrid.clone()), target
 
 
 def test_lines_and_target_are_moved_alike():
@@ -47,7 +47,7 @@ def test_a_shift_by_whole_pixels_is_a_roll_of_the_image():
 
 def test_noise_keeps_its_power_in_every_sample():
     noise = torch.randn(4, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
-    inputs = Inputs(torch.ones(4, 24, dtype=torch.bool), torch.zeros(4, 24), noise, noise)
+    inputs = CascadeInputs(torch.ones(4, 24, dtype=torch.bool), torch.zeros(4, 24), noise, noise)
     moved, _ = Augmentation(2.0, 2.0, 1.0)(inputs, noise, np.random.default_rng(1))
     assert torch.allclose(moved.shared.abs(), noise.abs(), atol=1e-5)
 

@@ -19,9 +19,9 @@ from recon.coils.combination import expand
 from recon.coils.waves import maps_of, unit_maps
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
-from recon.subspace.subspace import EXPLAINED
-from recon.training.plan import Plan, Stage
-from recon.training.train import train
+from recon.subspace.subspace import EXPLAINED_MISFIT
+from recon.training.plan import Stage, TrainingPlan
+from recon.training.train import train_cascade
 from tests.recon.classical.opponents import coil_maps, nmse
 from tests.recon.conftest import run, small_stream
 
@@ -30,7 +30,7 @@ FRAME_S = 8 * 2.2e-3
 CONFIG = dataclasses.replace(
     named_config("compact", NY, NX, COILS), blocks=1, convolutions=2, filters=4, components=8
 )
-PLAN = Plan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
+PLAN = TrainingPlan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
 
 
 def shaded_maps(coils: int = COILS) -> np.ndarray:
@@ -49,7 +49,7 @@ def waves_of(trained):
 
 @pytest.fixture(scope="module")
 def trained():
-    return train([scan(160, 5)], CONFIG, PLAN)
+    return train_cascade([scan(160, 5)], CONFIG, PLAN)
 
 
 def errors(images, stream):
@@ -87,11 +87,13 @@ def test_it_shows_the_image_of_a_uniform_coil_in_a_scan_it_never_saw(trained):
 
 def test_several_coils_place_the_anatomy_better_than_one(trained):
     """Four coils of the same noise, beside one that sees as much as all of them."""
-    one = train([small_stream(160, NY, NX, noise=0.05, seed=5)], dataclasses.replace(CONFIG, coils=1), PLAN)
+    one = train_cascade(
+        [small_stream(160, NY, NX, noise=0.05, seed=5)], dataclasses.replace(CONFIG, coils=1), PLAN
+    )
     test = small_stream(60, NY, NX, noise=0.05, seed=77)
     alone = np.median(errors(run(OnlineCascade(one), test)[8:], test))
     four = 2 * coil_maps(COILS, NY, NX)  # each of them sees about what the one does
-    together = train([scan(160, 5, 0.05, four)], CONFIG, PLAN)
+    together = train_cascade([scan(160, 5, 0.05, four)], CONFIG, PLAN)
     test = scan(60, 77, 0.05, four)
     assert np.median(errors(run(OnlineCascade(together), test)[8:], test)) < 0.6 * alone
 
@@ -128,7 +130,7 @@ def test_in_the_stream_it_shows_what_it_was_trained_to_show(trained, columns, co
         inputs, _ = batch_of([examples], np.array([[0, image.frame - first]]), trained.scale)
         with torch.no_grad():
             inputs = trained.cascade.prepare(inputs, FRAME_S)
-            rested.append(float(inputs.misfit) < EXPLAINED)
+            rested.append(float(inputs.misfit) < EXPLAINED_MISFIT)
             seen = inputs if image.columns is None else inputs.band(slice(*image.columns))
             shown = to_image(seen.subspace, (-2,)) if rested[-1] else trained.cascade(seen)
         wanted = shown[0].numpy() * trained.scale / shading[:, slice(*(image.columns or (None,)))]
@@ -176,7 +178,7 @@ def test_it_survives_its_file_bit_for_bit(trained, tmp_path):
     test = scan(30, 8)
     ours, read = (run(OnlineCascade(r), test) for r in (trained, tmp_path / "w.npz"))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(ours, read, strict=True))
-    again = train([scan(160, 5)], trained.cascade.config, PLAN, first=trained)
+    again = train_cascade([scan(160, 5)], trained.cascade.config, PLAN, first=trained)
     assert torch.equal(again.cascade.subspace.waves, trained.cascade.subspace.waves)
 
 
@@ -192,10 +194,10 @@ def test_other_coils_are_noticed(trained):
 def test_scans_under_different_coils_are_not_trained_on_together(trained):
     other = scan(120, 7, maps=np.roll(shaded_maps(), 1, 0))
     with pytest.raises(InputError, match=r"sensitivities differ by 1?\d\d% from those of .*one patient's"):
-        train([scan(120, 5), scan(120, 6), other], CONFIG, PLAN)
+        train_cascade([scan(120, 5), scan(120, 6), other], CONFIG, PLAN)
     with pytest.raises(InputError, match=r"differ by .* from those of the weights"):
-        train([other], trained.cascade.config, PLAN, first=trained)
-    assert train([scan(120, 5), scan(120, 6)], CONFIG, PLAN).cascade.config.coils == COILS
+        train_cascade([other], trained.cascade.config, PLAN, first=trained)
+    assert train_cascade([scan(120, 5), scan(120, 6)], CONFIG, PLAN).cascade.config.coils == COILS
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=repr)

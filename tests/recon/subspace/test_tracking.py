@@ -23,28 +23,28 @@ def subspace_of(
     matrix: tuple[int, int] = (12, 10),
     components: int = 3,
     knots: int = 5,
-    states: int = 0,
+    positions: int = 0,
     apart: float = 5.0,
     coils: int = 1,
 ) -> Subspace:
     """Return a subspace of random numbers: what holds for it holds for any."""
-    made, rng = Subspace(matrix, components, knots, states, coils), np.random.default_rng(seed)
+    made, rng = Subspace(matrix, components, knots, positions, coils), np.random.default_rng(seed)
 
     def fill(buffer: torch.Tensor, size: float) -> None:
         buffer.copy_(torch.from_numpy(size * rng.normal(size=tuple(buffer.shape))))
 
     fill(made.mean, 1.0)
     fill(made.basis, 0.1)
-    fill(made.root, 1.0)
-    fill(made.predict, 0.5)
-    made.noise.fill_(float(rng.uniform(1e-3, 1e-1)))
-    made.spacing.fill_(8 * 2.2e-3)
+    fill(made.prior_root, 1.0)
+    fill(made.prediction, 0.5)
+    made.noise_variance.fill_(float(rng.uniform(1e-3, 1e-1)))
+    made.knot_spacing_s.fill_(8 * 2.2e-3)
     if coils > 1:
         fill(made.waves, 0.3)
-    if states:
-        fill(made.states, apart)
-        made.near.copy_(torch.eye(components) + 0.3 * torch.ones(components, components).tril(-1))
-        made.doubt.copy_(0.1 * made.near @ made.near.T)
+    if positions:
+        fill(made.positions, apart)
+        made.kernel_root.copy_(torch.eye(components) + 0.3 * torch.ones(components, components).tril(-1))
+        made.prediction_covariance.copy_(0.1 * made.kernel_root @ made.kernel_root.T)
     made.forget()
     return made
 
@@ -69,7 +69,7 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int, coils: int) 
         state, _, misfit = subspace.fit(ages_s, side_by_side(lines[None]))
         assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
         misfits.append(found.misfit)
-        position = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).float()
+        position = (subspace.prediction.double() @ torch.cat([state[0], torch.ones(1).double()])).float()
         assert torch.allclose(found.position, position, rtol=1e-3, atol=1e-3 * float(position.abs().max()))
         image = torch.view_as_complex(torch.einsum("k,kyxc->yxc", position, subspace.basis) + subspace.mean)
         kspace, wanted = to_kspace(image, (-2,)), image.numpy() * SCALE
@@ -81,16 +81,16 @@ def test_line_by_line_it_is_the_fit_of_all_lines_at_once(seed: int, coils: int) 
 
 
 @pytest.mark.parametrize(
-    ("components", "states", "apart"),
+    ("components", "positions", "apart"),
     [(1, 40, 5.0), (5, 600, 5.0), (8, 256, 5.0), (11, 257, 5.0), (3, 9, 5e3)],
 )
 def test_line_by_line_known_positions_correct_as_for_all_lines_at_once(
-    components: int, states: int, apart: float
+    components: int, positions: int, apart: float
 ) -> None:
     """Whatever their number, as many as are compared at a time, fewer and more; and however far they are."""
-    stream = small_stream(frames=14, seed=states, noise=0.3)
+    stream = small_stream(frames=14, seed=positions, noise=0.3)
     header = stream.header
-    subspace = subspace_of(states, header.matrix, components, states=states, apart=apart)
+    subspace = subspace_of(positions, header.matrix, components, positions=positions, apart=apart)
     tr_s = header.tr_ns / 1e9
     memory, tracker = LineMemory(header, mean=False), Tracker(subspace, SCALE, tr_s)
     moved = []
@@ -100,10 +100,10 @@ def test_line_by_line_known_positions_correct_as_for_all_lines_at_once(
         tracker.follow(memory)
         ages_s = torch.from_numpy(memory.ages(readout.index))[None] * (header.lines_per_frame * tr_s)
         state, covariance, misfit = subspace.fit(ages_s, torch.from_numpy(memory.shared / np.float32(SCALE)))
-        wide = (subspace.predict.double() @ torch.cat([state[0], torch.ones(1).double()])).numpy()
-        known = subspace.known()
+        wide = (subspace.prediction.double() @ torch.cat([state[0], torch.ones(1).double()])).numpy()
+        known = subspace.known_positions()
         assert known is not None
-        wanted = known.correct(wide, covariance[0].numpy())
+        wanted = known.posterior_mean(wide, covariance[0].numpy())
         found = tracker.estimate(readout.index)
         assert found.misfit == pytest.approx(float(misfit), rel=1e-3)
         size = np.abs(wanted).max()
@@ -135,7 +135,7 @@ def test_the_first_frames_lines_place_the_anatomy() -> None:
 
 
 @pytest.mark.parametrize("nx", [24, 96])
-def test_it_tells_more_noise_from_other_anatomy_as_the_fit_does(nx: int) -> None:
+def test_more_noise_does_not_count_as_other_anatomy_either(nx: int) -> None:
     stream = small_stream(frames=40, seed=9, noise=0.06, nx=nx)
     header = stream.header
     learnt = learn_subspace([examples_of(small_stream(frames=160, seed=5, nx=nx))], 8, 6, 8 * 2.2e-3, 1.0)

@@ -24,9 +24,9 @@ DEADLY = """
 import os, signal, sys
 from pathlib import Path
 import torch.distributed as dist
-from recon.training.train import distributed
+from recon.training import distributed
 
-step, marker = distributed.SharedRun._step, Path({marker!r})
+step, marker = distributed.DistributedRun._step, Path({marker!r})
 
 def deadly(self, optimiser, inputs, target):
     if dist.get_rank() == 1 and self.position.epoch == 1 and not marker.exists():
@@ -34,7 +34,7 @@ def deadly(self, optimiser, inputs, target):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, optimiser, inputs, target)
 
-distributed.SharedRun._step = deadly
+distributed.DistributedRun._step = deadly
 sys.exit(distributed.main())
 """
 
@@ -51,8 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, weights: str, command: list[str]) -> None:
     streams = [str(folder / "a.stream"), str(folder / "b.stream")]
-    code, told = ended([*command, *streams, "-o", str(folder / weights), *SETTINGS], LIMIT_S)
-    assert code == 0, told
+    code, output = ended([*command, *streams, "-o", str(folder / weights), *SETTINGS], LIMIT_S)
+    assert code == 0, output
 
 
 def ended(command: list[str], limit_s: float) -> tuple[int, str]:
@@ -67,8 +67,8 @@ def ended(command: list[str], limit_s: float) -> tuple[int, str]:
         start_new_session=True,
     )  # fmt: skip
     try:
-        _, told = process.communicate(timeout=limit_s)
-        return process.returncode, told
+        _, output = process.communicate(timeout=limit_s)
+        return process.returncode, output
     except subprocess.TimeoutExpired:
         ranks = descendants(process.pid)
         for pid in [*ranks, process.pid]:
@@ -80,8 +80,8 @@ def ended(command: list[str], limit_s: float) -> tuple[int, str]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.kill()
-        _, told = process.communicate()
-        raise AssertionError(f"{command}: no end within {limit_s} s; where each stood:\n{told}") from None
+        _, output = process.communicate()
+        raise AssertionError(f"{command}: no end within {limit_s} s; where each stood:\n{output}") from None
 
 
 def descendants(pid: int) -> list[int]:

@@ -17,7 +17,7 @@ from mrsim.errors import InputError
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.cuda_graph import MAX_SHAPES, GraphedCascade
 from recon.cascade.engines import HalvedBlock, accelerated
-from recon.cascade.inputs import Inputs
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.cascade.reconstructor import OnlineCascade
 from tests.recon.conftest import run, small_stream
@@ -46,11 +46,11 @@ def network(seed: int, **others) -> Cascade:
     return cascade
 
 
-def inputs(seed: int, columns: int = 12, coils: int = 1) -> Inputs:
+def inputs(seed: int, columns: int = 12, coils: int = 1) -> CascadeInputs:
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(1, 16, generator=generator) < 0.4
     shared, mean = torch.randn(2, 1, 16, columns, dtype=torch.complex64, generator=generator)
-    made = Inputs(mask, torch.rand(1, 16, generator=generator), shared, mean)
+    made = CascadeInputs(mask, torch.rand(1, 16, generator=generator), shared, mean)
     if coils == 1:
         return made
     maps = torch.randn(1, coils, 16, columns, dtype=torch.complex64, generator=generator)
@@ -59,7 +59,7 @@ def inputs(seed: int, columns: int = 12, coils: int = 1) -> Inputs:
     return dataclasses.replace(made, lines=lines, maps=maps)
 
 
-def image(cascade: Cascade, given_inputs: Inputs) -> torch.Tensor:
+def image(cascade: Cascade, given_inputs: CascadeInputs) -> torch.Tensor:
     with torch.inference_mode():
         return cascade(given_inputs)
 
@@ -123,7 +123,7 @@ def test_buffers_are_kept_of_few_shapes_alone(device: str) -> None:
     for columns in [*range(8, 8 + 2 * MAX_SHAPES), 8]:
         one = inputs(columns, columns)
         assert apart(image(reference, one), image(graphed, one)) < 1e-5
-        assert len(graphed._runs) <= MAX_SHAPES
+        assert len(graphed._graphs) <= MAX_SHAPES
 
 
 def test_half_precision_is_finer_than_bfloat16() -> None:
@@ -146,7 +146,7 @@ def test_it_serves_a_stream_and_its_band(device: str) -> None:
     assert [(one.frame, one.columns) for one in came] == [(one.frame, one.columns) for one in expected]
     for one, other in zip(came, expected, strict=True):
         assert apart(torch.from_numpy(other.pixels), torch.from_numpy(one.pixels)) < 1e-5
-    assert len(graphed._runs) == 2
+    assert len(graphed._graphs) == 2
 
 
 @pytest.mark.skipif(HAS_GPU, reason="there is a GPU")

@@ -9,7 +9,7 @@ import pytest
 import torch.distributed as dist
 
 from mrsim.errors import InputError
-from recon.training.rendezvous import name_of_start
+from recon.training.rendezvous import agree_on_name
 
 WAIT = datetime.timedelta(seconds=30)
 SHORT = datetime.timedelta(seconds=0.2)
@@ -18,7 +18,7 @@ SHORT = datetime.timedelta(seconds=0.2)
 def start(store: dist.Store, world: int, order: list[int]) -> set[str]:
     """Start the processes in an order, and return the names that they go by."""
     with ThreadPoolExecutor(world) as pool:
-        return {f.result() for f in [pool.submit(name_of_start, store, r, world, WAIT) for r in order]}
+        return {f.result() for f in [pool.submit(agree_on_name, store, r, world, WAIT) for r in order]}
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
@@ -34,7 +34,7 @@ def test_what_the_dead_have_left_has_no_part() -> None:
     for rank in (1, 2):  # they said hello, and were killed before anyone answered
         store.set(f"mrsim/hello/{rank}", f"dead{rank}")
     with pytest.raises(InputError, match=r"1, 2 did not come within 0\.2 s"):  # the first answers the dead
-        name_of_start(store, 0, 3, SHORT)
+        agree_on_name(store, 0, 3, SHORT)
     assert store.check(["mrsim/welcome/dead1"])
     (name,) = start(store, 3, [1, 2, 0])
     assert name not in (store.get("mrsim/welcome/dead1").decode(), "dead1", "dead2")
@@ -42,5 +42,5 @@ def test_what_the_dead_have_left_has_no_part() -> None:
 
 def test_nobody_waits_for_ever() -> None:
     with pytest.raises(InputError, match=r"process 1 of 2: the first did not answer within 0\.2 s"):
-        name_of_start(dist.HashStore(), 1, 2, SHORT)
-    assert name_of_start(dist.HashStore(), 0, 1, SHORT)
+        agree_on_name(dist.HashStore(), 1, 2, SHORT)
+    assert agree_on_name(dist.HashStore(), 0, 1, SHORT)
