@@ -22,6 +22,7 @@ from mrsim.files.partials import discard, forget, partial_path, register
 from mrsim.files.targets import check_folder, check_target, kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # not every file system can
 _NO_ROOM_BYTES = 1 << 20
 
 
@@ -223,7 +224,31 @@ def allocate(path: Path, size: int) -> None:
     """
     if size and hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in _CANNOT_ALLOCATE:
+                    raise
+
+
+def check_room(path: str | Path, size: int) -> None:
+    """Refuse what will not fit, before the work and not after it.
+
+    Parameters
+    ----------
+    path
+        File or folder to make.
+    size
+        Bytes that it takes.
+
+    Raises
+    ------
+    FileError
+        If fewer are free there.
+    """
+    free = shutil.disk_usage(Path(path).absolute().parent).free
+    if size > free:
+        raise FileError(f"{path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

@@ -52,6 +52,13 @@ class Companion:
     path: Path
 
 
+def companion_bytes(stream: Stream) -> int:
+    """Return about how many bytes `write_companion` takes."""
+    truth = stream.truth
+    arrays = () if truth is None else (truth.displacement, truth.centroid, truth.image, truth.mask)
+    return sum(array.nbytes for array in arrays)
+
+
 def write_companion(file: Any, stream: Stream) -> Any:
     """Write provenance and truth into a group of their own, and return it."""
     group = file.create_group(OWN_GROUP)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats import require_h5py
-from mrsim.formats.companion import Companion, copy_truth, read_companion, write_companion
+from mrsim.formats.companion import Companion, companion_bytes, copy_truth, read_companion, write_companion
 from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_hdf5
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
@@ -73,7 +73,8 @@ def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None
     stream = stream.first_frames(stream.frames)
     h5py = require_h5py(_PURPOSE)
     largest, squares = 0.0, 0.0
-    with whole_hdf5(target) as file:
+    size = stream.samples.nbytes + 4 * stream.frames * nx * ny + companion_bytes(stream)
+    with whole_hdf5(target, size) as file:
         text = header_to_xml(header, frames=stream.frames).decode("ascii")
         file.create_dataset("ismrmrd_header", data=text, dtype=h5py.string_dtype("utf-8"))
         kspace = file.create_dataset("kspace", (stream.frames, header.coils, nx, ny), np.complex64)

@@ -15,12 +15,13 @@ from typing import Any
 from mrsim.errors import FormatError, InputError
 from mrsim.files.reading import open_file
 from mrsim.files.targets import check_target
-from mrsim.files.writing import whole_file
+from mrsim.files.writing import check_room, whole_file
 from mrsim.formats import require_h5py
 
 Progress = Callable[[int, int], None]
 OWN_GROUP = "mrsim"  # what other readers have no use for
 MAX_CHUNK_BYTES = 256 << 20  # the library holds a whole chunk in memory, whatever part of it is asked for
+SPARE_BYTES = 1 << 20  # for the library's own tables
 BLOCK_BYTES = 16 << 20  # read and written at a time
 _PURPOSE = "HDF5 files"
 # What the library raises over what it cannot make sense of.
@@ -64,13 +65,21 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def whole_hdf5(path: Path) -> Iterator[Any]:
+def whole_hdf5(path: Path, size: int) -> Iterator[Any]:
     """Write a file under a temporary name, and rename it when the context ends without an error.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes that will be written, about: the library may crash where the disk fills up under it.
 
     Raises
     ------
     FormatError
-        If its folder is missing, it cannot be written, or a file that mrsim did not write stands there.
+        If its folder is missing, it cannot be written or has no room, or a file that mrsim did not write
+        stands there.
     MissingExtraError
         If `h5py` is not installed.
     """
@@ -78,6 +87,7 @@ def whole_hdf5(path: Path) -> Iterator[Any]:
     check_target(path)
     if path.exists() and not _is_own(path):
         raise FormatError(f"{path}: exists and was not written by mrsim; choose another name")
+    check_room(path, size + SPARE_BYTES)
     with whole_file(path) as partial, h5py.File(partial, "w-") as file:
         yield file
 

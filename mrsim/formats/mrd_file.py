@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.companion import write_companion
+from mrsim.formats.companion import companion_bytes, write_companion
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
@@ -29,6 +29,7 @@ from mrsim.stream import Stream
 GROUP = "dataset"  # the name that every tool falls back to
 MAX_READOUTS = 1 << 21
 CHUNK = 64  # readouts
+ROW_BYTES = 512  # that a readout takes beside its samples, about
 _PURPOSE = "MRD files"
 _KEPT = (
     "flags", "scan_counter", "acquisition_time_stamp", "number_of_samples", "active_channels", "discard_pre",
@@ -83,7 +84,8 @@ def write_mrd(
     if total > MAX_READOUTS:
         raise FormatError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
     marks = Marks(lines=len(stream))
-    with whole_hdf5(target) as file:
+    size = oversampling.factor * stream.samples.nbytes + total * ROW_BYTES + companion_bytes(stream)
+    with whole_hdf5(target, size) as file:
         group = file.create_group(GROUP)
         xml = group.create_dataset("xml", (1,), require_h5py(_PURPOSE).string_dtype("ascii"))
         xml[0] = header_to_xml(header, oversampling, -(-len(stream) // header.lines_per_frame))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from mrsim.errors import InputError, StreamError, files_raise
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.targets import check_folder, kind_of
-from mrsim.files.writing import WholeFolder, allocate, new_file, unwritable, write_text
+from mrsim.files.writing import WholeFolder, allocate, check_room, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import Header
 from mrsim.stream.layout import check_array, expected_arrays, expected_truth
@@ -161,11 +160,10 @@ class StreamWriter:
         layout = expected_arrays(self._header, self._lines)
         if self._truth is not None:
             layout |= expected_truth(self._header, self._lines, len(self._truth[0]))
-        # A full disk under a mapped file kills the process, so the room is looked at first.
-        size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
-        free = shutil.disk_usage(self._partial.parent).free
-        if size > free:
-            raise StreamError(f"{self._path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        # A full disk under a mapped file kills the process, so the room is looked at first, and taken.
+        check_room(
+            self._path, sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
+        )
         self._folder.__enter__()
         try:
             for name, (shape, dtype) in layout.items():

@@ -115,7 +115,7 @@ def test_a_candidate_that_fails_later_is_a_verdict(folder: Path, capsys: pytest.
             "leave out --downstream",
         ),
         (["replay", "a.stream", "null", "--profile", "tracking", "--no-quality"], "leave out --no-quality"),
-        (["replay", "a.stream", "null", "--profile", "nowhere.toml"], "cannot be read"),
+        (["replay", "a.stream", "null", "--profile", "nowhere.toml"], "no such file"),
         (["replay", "a.stream", "null", "--repeat", "0"], "expected 1 to 100"),
         (
             ["replay", "a.stream", "null", "--service", "mine.py", "--clock", "virtual"],
