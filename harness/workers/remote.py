@@ -78,7 +78,7 @@ class Place:
                 "machines share"
             ) from None
         try:
-            with _one_thread():
+            with one_thread():
                 yield
         finally:
             os.chdir(before)
@@ -96,7 +96,8 @@ class Place:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while."""
     import torch
 
     threads = torch.get_num_threads()
