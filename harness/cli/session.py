@@ -19,7 +19,7 @@ from harness.judge.result import RunResult
 from harness.judge.search import ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import RealClock, VirtualClock
-from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.samples import read_service, write_samples
@@ -257,14 +257,14 @@ def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
         **result.to_json(),
         "verdict": verdict.outcome.name,
         "reason": verdict.reason,
-        "faults": told(options.faults),
+        "faults": format_faults(options.faults),
         "touched": {kind: len(lines) for kind, lines in feeds[0].touched.items()},
         "broken": [{"promise": b.promise, "line": b.line, "message": b.message} for b in broken],
     }
     verdict = _publish(args, stream, report, verdict, result)
     if args.samples:
         write_samples(args.samples, [result.run])
-    show(result, f", faults {told(options.faults)}")
+    show(result, f", faults {format_faults(options.faults)}")
     return _end(verdict)
 
 

@@ -17,7 +17,7 @@ from harness.judge.result import RunResult, played, quality_line
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.image_quality import Quality
 from harness.measure.timing import Latency
-from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from harness.realtime.run import Fate
 from harness.realtime.samples import write_samples
 from harness.report.report import write_page
@@ -166,7 +166,7 @@ class Result(Summarised):
         else:
             values = self.first.to_json() | outcome
             values |= {
-                "faults": told(self.faults.faults),
+                "faults": format_faults(self.faults.faults),
                 "touched": self.faults.touched,
                 "broken": [dataclasses.asdict(broken) for broken in self.faults.broken],
             }
@@ -223,7 +223,7 @@ class Result(Summarised):
         if self.images is not None:
             facts.append(("images", f"{self.images.shape} {self.images.dtype}"))
         if self.faults is not None:
-            facts.append(("faults", told(self.faults.faults)))
+            facts.append(("faults", format_faults(self.faults.faults)))
         if self.audit is not None:
             facts.append(("audit", self.audit.verdict.reason))
         return f"Result of {self.candidate}: {verdict.outcome.name}", facts

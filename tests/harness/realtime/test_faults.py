@@ -10,7 +10,7 @@ import pytest
 from harness.audits.invariants import PROMISES, Evidence, check_promises
 from harness.candidates.misbehaving import Troubled
 from harness.realtime.clock import VirtualClock
-from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, parse_faults, told
+from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import Fate, replay
 from harness.realtime.run import Run
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_feed() -> None:
 def test_faults_are_read_and_told() -> None:
     text = "drop:p=0.012345678901,burst=4;late:at=3,ms=2.5;wrap:bits=12;stall:every=7,ms=400"
     faults = parse_faults(text)
-    assert parse_faults(told(faults)) == faults
+    assert parse_faults(format_faults(faults)) == faults
     assert parse_faults(" ; ") == ()
     assert set(PROMISES) == set(STREAM_KINDS)
 
