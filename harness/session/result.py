@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.audits.audits import AuditReport
-from harness.audits.invariants import Broken
+from harness.audits.invariants import Breach
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult, played, quality_line
 from harness.judge.verdict import Outcome, Verdict
@@ -45,7 +45,7 @@ class Faulted:
 
     faults: tuple[Fault, ...]
     touched: dict[str, int]
-    broken: tuple[Broken, ...]
+    broken: tuple[Breach, ...]
     again: str
 
     def verdict(self, result: RunResult) -> Verdict:
@@ -168,7 +168,7 @@ class Result(Summarised):
             values |= {
                 "faults": format_faults(self.faults.faults),
                 "touched": self.faults.touched,
-                "broken": [dataclasses.asdict(broken) for broken in self.faults.broken],
+                "broken": [broken.to_json() for broken in self.faults.broken],
             }
         return values if self.audit is None else values | {"audit": self.audit.to_json()}
 

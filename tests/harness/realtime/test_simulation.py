@@ -70,7 +70,7 @@ def test_a_broken_promise_is_told_with_its_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(simulation, "Keeper", Careless)
     nan = next(s for s in range(1000) if {"nan"} == {f.kind for f in draw(s).faults})
     broken = draw(nan).play()[1]
-    assert {b.promise for b in broken} >= {"finite"}
+    assert {b.invariant for b in broken} >= {"finite"}
     assert f"MRSIM_SIM_FIRST={nan} MRSIM_SIM_SCANS=1 python -m pytest" in command(nan)
 
 
