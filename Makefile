@@ -38,7 +38,7 @@ QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breath
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15
 # Forty of the abstract's 100 epochs, for hosts without a GPU; make weights DIETZ_EPOCHS="70 30" gives all.
 DIETZ_EPOCHS ?= 30 10
-DIETZ := --network seed --config learned=true --target-instant centre --columns 32 --precision bfloat16 \
+DIETZ := --network dietz2019 --config learned=true --target-instant centre --columns 32 --precision bfloat16 \
 	--epochs $(DIETZ_EPOCHS) --rates 1e-3 2e-4 --half --keep-stages --seed 1
 QUASAR_SCANS := build/scans/quasar-100.stream build/scans/quasar-101.stream build/scans/quasar-102.stream
 

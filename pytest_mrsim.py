@@ -19,7 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.comparison.guard import Guarded
-    from harness.judge.result import Result
+    from harness.judge.result import RunResult
     from harness.realtime.clock import VirtualClock
     from harness.realtime.feed import Feed
     from mrsim.stream import Stream
@@ -155,12 +155,12 @@ def faulty_stream(phantom_stream: Stream) -> Callable[..., Feed]:
 
 
 @pytest.fixture
-def realtime_replay(request: pytest.FixtureRequest) -> Callable[..., Result]:
+def realtime_replay(request: pytest.FixtureRequest) -> Callable[..., RunResult]:
     """Play a candidate at the scanner's own pace: `realtime_replay("python:mynet:build").verdict`."""
     _refuse_in_a_test()
     from harness.testing.kit import Given, replay_in_real_time
 
-    def play(given: Given, stream: Stream | None = None, **options: Any) -> Result:
+    def play(given: Given, stream: Stream | None = None, **options: Any) -> RunResult:
         scan = request.getfixturevalue("phantom_stream") if stream is None else stream
         return replay_in_real_time(given, scan, **options)
 
@@ -187,7 +187,7 @@ def latency_guard() -> Callable[..., Guarded]:
 
 
 @pytest.fixture
-def latency_benchmark(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., Result]:
+def latency_benchmark(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., RunResult]:
     """Benchmark a candidate at the scanner's own pace: `latency_benchmark("python:mynet:build", stream)`.
 
     It needs pytest-benchmark, whose fixture `benchmark` is.
@@ -196,7 +196,7 @@ def latency_benchmark(benchmark: Any, request: pytest.FixtureRequest) -> Callabl
     from harness.testing.kit import Given
     from harness.testing.plugin_benchmark import measure
 
-    def play(given: Given, stream: Stream | None = None, **options: Any) -> Result:
+    def play(given: Given, stream: Stream | None = None, **options: Any) -> RunResult:
         scan = request.getfixturevalue("phantom_stream") if stream is None else stream
         result, told = measure(benchmark, given, scan, options)
         request.config.stash.setdefault(REPORTS, []).append((request.node.name, told))

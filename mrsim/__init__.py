@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mrsim.scanner.oracle import Oracle, truth_of
     from mrsim.scanner.protocol import ScanProtocol
     from mrsim.simulation import simulate
-    from mrsim.spins.body import FieldMap
+    from mrsim.spins.off_resonance import FieldMap
     from mrsim.stream import Header, Provenance, Readout, Stream, Truth, load, save
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "FieldMap": "spins.body",
+    "FieldMap": "spins.off_resonance",
     "Header": "stream",
     "InputError": "errors",
     "MissingExtraError": "errors",

@@ -2,6 +2,7 @@
 
     MrsimError
       +-- InputError          a file, key, string or array from outside is wrong
+      |     +-- OptionError   an option of a call, as the keyword or as it was typed
       +-- MissingExtraError   an optional library is not installed
 
 Anything else that escapes is a defect of ours. The command line turns an `MrsimError` into one line
@@ -10,6 +11,8 @@ and exit code 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MrsimError(Exception):
     """Stand at the root of all errors that name what is wrong, where, and what to do."""
@@ -17,6 +20,61 @@ class MrsimError(Exception):
 
 class InputError(MrsimError, ValueError):
     """Reject input from outside: a file, a key, a candidate's string, an array's shape."""
+
+
+class Option:
+    """Name an option within a message: a keyword in Python, and what is typed on the command line.
+
+    Parameters
+    ----------
+    name
+        The keyword, such as "quality".
+    value
+        Its value, if that is to be told: `quality = False` is `--no-quality` there.
+    """
+
+    def __init__(self, name: str, value: object = ...) -> None:
+        self.name, self.value = name, value
+
+    def __str__(self) -> str:
+        return self.name if self.value is ... else f"{self.name} = {self.value!r}"
+
+    def typed(self, spelling: Mapping[str, str]) -> str:
+        """Return it as it is typed on the command line.
+
+        Parameters
+        ----------
+        spelling
+            Options that are not spelt as their keyword, by keyword.
+        """
+        option = spelling.get(self.name, "--" + self.name.replace("_", "-"))
+        if self.value is False:
+            return option.replace("--", "--no-", 1)
+        return option if self.value is ... or self.value is True else f"{option} {self.value}"
+
+
+class OptionError(InputError):
+    """Reject an option of a call, or several that do not go together.
+
+    Parameters
+    ----------
+    message
+        What is wrong and what to do, with `{}` for each piece.
+    pieces
+        What is put in; an `Option` among them reads as the caller wrote it.
+    """
+
+    def __init__(self, message: str, *pieces: object) -> None:
+        super().__init__(message, *pieces)
+
+    def __str__(self) -> str:
+        message, *pieces = self.args
+        return str(message).format(*pieces)
+
+    def typed(self, spelling: Mapping[str, str]) -> str:
+        """Return the message with every option as it is typed on the command line."""
+        message, *pieces = self.args
+        return str(message).format(*(p.typed(spelling) if isinstance(p, Option) else p for p in pieces))
 
 
 class MissingExtraError(MrsimError, ImportError):

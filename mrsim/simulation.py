@@ -9,18 +9,13 @@ from typing import Any
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.files.writing import scratch_folder
+from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
-from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import frames_of, scan, scan_to
-from mrsim.spins.body import FieldMap
-from mrsim.spins.scan import scan_isochromats
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
+from mrsim.spins.isochromat_scan import scan_isochromats
+from mrsim.spins.off_resonance import FieldMap
 from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream
-
-ENGINES = ("analytic", "isochromats")
-COMBINATIONS = ("none", "prewhiten", "sense")
-SPINS = 256
-CATALYSATION = "alpha/2"
 
 
 def simulate(
@@ -44,8 +39,8 @@ def simulate(
     rendering: str = ScanProtocol.rendering,
     supersampling: int = ScanProtocol.supersampling,
     overrides: Mapping[str, Any] | None = None,
-    combine: str = "none",
-    engine: str = "analytic",
+    combine: str = COMBINATIONS[0],
+    engine: str = ENGINES[0],
     spins: int | None = None,
     catalysation: str | int | None = None,
     field: FieldMap | None = None,
@@ -129,7 +124,7 @@ def simulate(
             protocol,
             seed=seed,
             frames=frames_of(protocol.header(), seconds, frames),
-            spins=SPINS if spins is None else spins,
+            spins=SPINS_PER_SIDE if spins is None else spins,
             catalysation=CATALYSATION if catalysation is None else catalysation,
             field=field,
             t2_prime_s=t2_prime_s,

@@ -6,9 +6,9 @@ A network takes one of two forms, and how many tensors it takes says which:
 - two tensors, *kspace*: the frame's k-space, shape (1, 2 coils, ny, nx), zero where nothing was sampled, with
   k = 0 at (ny // 2, nx // 2), and the mask of its rows, shape (1, 1, ny, 1), 1 where a row was sampled.
 
-All are float32, the real and the imaginary part of each coil one after the other. It returns the image, shape
-(1, 2, ny, nx), or its magnitude, shape (1, 1, ny, nx). Scaling, if it needs any, is its own, so that a file
-says it all. What is learnt from frames before needs an object with open, push and close.
+All are float32, with the real and the imaginary part of each coil one after the other. The network returns
+the image, shape (1, 2, ny, nx), or its magnitude, shape (1, 1, ny, nx). It does its own scaling, so that a
+file is complete. A network that uses earlier frames needs an object with open, push and close.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class NetworkAdapter(FrameAdapter):
         return NetworkAdapter(self._network, self._form, self._name)
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan, and run the network once until it is warm.
+        """Prepare for a scan, and run the network once to warm it up.
 
         Raises
         ------
@@ -184,7 +184,7 @@ def from_onnx(path: str | Path) -> NetworkAdapter:
         raise InputError(f"{path}: larger than {MAX_ONNX_BYTES >> 30} GiB")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that spin while they wait would take the cores from everything else between two images.
+    # Threads that spin between two images would take the cores from all else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:

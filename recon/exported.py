@@ -1,8 +1,8 @@
-"""Exported programs (`torch.export`, .pt2) read so that a file can only compute, never run code of its own.
+"""Exported programs (`torch.export`, .pt2), read so that a file can compute but cannot run its own code.
 
-Torch resolves any dotted name under `torch` that a file gives as an operator, unpickles what it marks as
-pickled, and compiles its guards and argument names as Python. So every file is looked through before torch
-sees it, and what is not plain arithmetic on plain tensors is refused.
+Torch resolves any dotted name under `torch` that a file gives as an operator. It unpickles entries that are
+marked as pickled, and compiles guards and argument names as Python. So every file is checked before torch
+reads it, and all but plain arithmetic on plain tensors is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _OPERATOR = re.compile(
 )
 _WORD = re.compile(r"[\w.\-]{0,400}")
 _SPECS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
-# Text that torch only shows to people; and what is checked apart.
-_UNREAD = {"metadata", "torch_version", "in_spec", "out_spec"}
+# Text that torch only prints, and entries with a check of their own.
+_UNCHECKED = {"metadata", "torch_version", "in_spec", "out_spec"}
 
 
 def load_program(path: str | Path) -> tuple[torch.nn.Module, int]:
@@ -57,7 +57,7 @@ def load_program(path: str | Path) -> tuple[torch.nn.Module, int]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
-        _look_through(path)
+        _check_archive(path)
         program = torch.export.load(path)
         module = program.module()
     except InputError:
@@ -67,7 +67,7 @@ def load_program(path: str | Path) -> tuple[torch.nn.Module, int]:
     return module, len(program.graph_signature.user_inputs)
 
 
-def _look_through(path: Path) -> None:
+def _check_archive(path: Path) -> None:
     try:
         with open_file(path) as file, open_archive(file) as archive:
             entries = archive.infolist()
@@ -80,13 +80,13 @@ def _look_through(path: Path) -> None:
             if "archive_format" not in names:
                 raise InputError(f"{path}: not a .pt2 of torch.export.save: it names no archive format")
             for entry, name in zip(entries, names, strict=True):
-                _look_at(path, archive, entry, name)
+                _check_file(path, archive, entry, name)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: not a .pt2 of torch.export.save: {_first_line(error)}") from None
 
 
-def _look_at(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
-    """Refuse an entry that could do more than hold numbers or name arithmetic."""
+def _check_file(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
+    """Refuse an entry that holds more than numbers and names of arithmetic."""
     if name.endswith(".json"):
         if entry.file_size > MAX_TEXT_BYTES:
             raise InputError(f"{path}: {name}: {entry.file_size} bytes of text: no program of ours")
@@ -106,20 +106,20 @@ def _look_at(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name:
 
 
 def _check(value: Any, where: str, depth: int) -> None:
-    """Walk through JSON values and refuse what torch would run or unpickle."""
+    """Refuse JSON values that torch would run or unpickle."""
     if depth > MAX_DEPTH:
         raise InputError(f"{where}: nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
-        _word(value, where)
+        _check_text(value, where)
     elif isinstance(value, list):
         for item in value:
             _check(item, where, depth + 1)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _word(key, where)
+            _check_text(key, where)
             if key in ("in_spec", "out_spec"):
                 _check_spec(json.loads(item)[1], where, depth + 1)
-            elif key not in _UNREAD:
+            elif key not in _UNCHECKED:
                 _check_entry(key, item, where)
                 _check(item, where, depth + 1)
 
@@ -150,7 +150,7 @@ def _check_spec(spec: Any, where: str, depth: int) -> None:
         _check_spec(child, where, depth + 1)
 
 
-def _word(text: str, where: str) -> None:
+def _check_text(text: str, where: str) -> None:
     if not _WORD.fullmatch(text):
         raise InputError(f"{where}: {text[:60]!r}: not a name that torch.export writes")
 

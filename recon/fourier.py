@@ -1,13 +1,14 @@
-"""Centred unitary Fourier transforms, for numpy arrays and torch tensors alike.
+"""Centred unitary Fourier transforms in single precision, for numpy arrays and torch tensors alike.
 
-k = 0 lies at index n // 2 of every transformed axis, forward is exp(-2 pi i k.r), and energy is kept.
+They are those of `mrsim.stream.fourier`: k = 0 at index n // 2 of every transformed axis, forward
+exp(-2 pi i k.r), energy kept. Here they are faster, because a reconstructor transforms while a line waits.
 
-On an axis of even length the two shifts by half its length are the same as two products with
-(-1)^j: exp(-+2 pi i (j - n/2)(m - n/2) / n) = exp(-+2 pi i j m / n) (-1)^(j + m) (-1)^(n/2). They touch no
-memory out of order, which is what a shift costs. Odd lengths are shifted.
+On an axis of even length two products with (-1)^j replace the two shifts by half its length:
+exp(-+2 pi i (j - n/2)(m - n/2) / n) = exp(-+2 pi i j m / n) (-1)^(j + m) (-1)^(n/2). A product reads memory
+in order, a shift does not. Odd lengths are shifted.
 
-The transform along y alone, which every image takes, is compiled where its length is a power of two
-(`recon.fourier_kernels`, which needs numba; without it, and for other lengths, the library's).
+The transform along y alone, which every image needs, is compiled where its length is a power of two
+(`recon.fourier_kernels`, which needs numba). Other lengths, and hosts without numba, use the library's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from mrsim.stream import fourier
 
 Array = TypeVar("Array", torch.Tensor, NDArray[np.complex64])
 Axes = tuple[int, ...]
@@ -67,29 +70,28 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
     lengths = tuple(values.shape[axis] for axis in axes)
     if isinstance(values, torch.Tensor):
         function = torch.fft.ifftn if inverse else torch.fft.fftn
-        # On a GPU a shift costs no more than a product, and what is recorded there must read nothing that a
-        # cache may let go of.
+        # On a GPU a shift costs no more than a product, and a recorded graph must not read from a cache that
+        # may drop its values.
         if values.device.type != "cpu" or any(length % 2 for length in lengths):
             moved = function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho")
             return cast(Array, torch.fft.fftshift(moved, axes))
         signs, turned = _torch_signs(lengths, axes)
         return cast(Array, function(values * signs, dim=axes, norm="ortho") * turned)
-    in_numpy = np.fft.ifftn if inverse else np.fft.fftn
     if any(length % 2 for length in lengths):
-        shifted = in_numpy(np.fft.ifftshift(values, axes), None, axes, "ortho")
-        return cast(Array, np.fft.fftshift(shifted, axes))
+        return fourier.to_image(values, axes) if inverse else fourier.to_kspace(values, axes)
     plus, turned_plus = _signs(lengths, axes)
     if len(axes) == 1:  # the one-dimensional call has half the overhead, which counts for a single line
         one = np.fft.ifft if inverse else np.fft.fft
         out = one(values * plus, None, axes[0], "ortho")
     else:
-        out = in_numpy(values * plus, None, axes, "ortho")
+        several = np.fft.ifftn if inverse else np.fft.fftn
+        out = several(values * plus, None, axes, "ortho")
     out *= turned_plus
     return cast(Array, out)
 
 
 def _compiles(values: Array) -> bool:
-    """Return whether the compiled transform along y serves: lengths, kind, and no gradient to be kept."""
+    """Return whether the compiled transform along y takes these values: lengths, kind, no gradient."""
     if values.ndim < 2:
         return False
     ny, nx = values.shape[-2:]
@@ -113,7 +115,7 @@ def _transform_columns(values: Array, inverse: bool) -> Array:
     ny, nx = values.shape[-2:]
     flat = (values.size // (ny * nx), ny, nx)
     assert kernel is not None
-    kernel(values.reshape(flat), out.reshape(flat), *_turns(ny), inverse)
+    kernel(values.reshape(flat), out.reshape(flat), *_twiddles(ny), inverse)
     return out
 
 
@@ -127,8 +129,8 @@ def _kernel() -> Callable[..., None] | None:
 
 
 @lru_cache(maxsize=64)
-def _turns(length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cosine and sine of every multiple of a turn's part."""
+def _twiddles(length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the twiddle factors: cosine and sine of 2 pi j / length."""
     angles = 2 * np.pi * np.arange(length) / length
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
@@ -149,7 +151,7 @@ def _signs(lengths: tuple[int, ...], axes: Axes) -> tuple[NDArray[np.float32], N
 
 @lru_cache(maxsize=64)
 def _torch_signs(lengths: tuple[int, ...], axes: Axes) -> tuple[torch.Tensor, torch.Tensor]:
-    # Complex: to multiply by what must be converted first takes two to three times as long.
+    # Complex, because a product with a real tensor converts it first and takes two to three times as long.
     signs, turned = (part.astype(np.complex64) for part in _signs(lengths, axes))
-    with torch.inference_mode(False):  # what is kept here must serve training, too
+    with torch.inference_mode(False):  # the cached tensors are used in training, too
         return torch.from_numpy(signs), torch.from_numpy(turned)

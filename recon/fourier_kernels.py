@@ -1,7 +1,7 @@
-"""The centred transform along y, compiled: sixteen columns at a time stay in the first cache from end to end.
+"""The centred transform along y, compiled: sixteen columns at a time stay in the first cache throughout.
 
-A library transforms along an axis that is not contiguous column by column, or copies there and back, and the
-signs of a centred transform are two more passes. Here they are part of the first and the last one.
+A library transforms along an axis that is not contiguous column by column, or copies there and back. The
+signs of a centred transform take it two more passes. Here they are part of the first and the last pass.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def transform_columns(values: Images, out: Images, cosines: Floats, sines: Float
 
 @kernel(cached=False)
 def _quarter(length: int, stride: int, room: Floats, out: Floats, cosines: Floats, sines: Floats) -> None:
-    """Split transforms of one length into four times as many of a quarter of it."""
+    """Take one radix-4 step: each transform becomes four of a quarter of its length."""
     plane, quarter, step = room.size // 2, length // 4, cosines.size // length
     apart, places = stride * quarter * WIDTH, stride * WIDTH
     for p in range(quarter):

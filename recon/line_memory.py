@@ -1,8 +1,8 @@
-"""What a causal reconstructor may remember: lines, transformed along x the moment they arrive.
+"""The memory of a causal reconstructor: lines, transformed along x when they arrive.
 
-One `LineMemory` serves the opponents, the cascade in the stream and the cascade in training, so that
-they all see the same thing. It holds the present frame's lines, the newest value of every row (view
-sharing) and a running mean of every row, in which what stands still has little noise left.
+It holds the present frame's lines, the newest value of every row (view sharing), and a running mean of every
+row, in which still anatomy has little noise. The opponents, the cascade in the stream and the cascade in
+training all use one `LineMemory`, so that their inputs are the same.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 
 MEAN_VISITS = 32
-"""Visits of a row after which its running mean starts to forget."""
+"""Visits of a row after which its running mean becomes an exponential one."""
 
 NEVER = 1e6
-"""Age, in frames, of a row that has not come yet: what it holds says nothing."""
+"""Age, in frames, of a row that has not come yet, whose zeros are no data."""
 
 BATCH = 16
-"""Lines that are transformed along x together: a call costs as much for sixteen of them as for one."""
+"""Lines that are transformed along x together: one call costs as much for sixteen lines as for one."""
 
 
 class LineMemory:
@@ -33,7 +33,7 @@ class LineMemory:
     header
         The scan's protocol.
     mean
-        Whether to keep the running mean, which costs as much again for every line.
+        Whether to keep the running mean, which doubles the cost of a line.
 
     Attributes
     ----------
@@ -64,13 +64,13 @@ class LineMemory:
         self._samples = np.zeros((header.coils, nx, BATCH), np.complex64)
         self._rows, self._indices = np.zeros(BATCH, np.int64), np.zeros(BATCH, np.int64)
         self._waiting = 0
-        to_image(self._samples, (-2,))  # what is compiled at its first use is not compiled while a line waits
+        to_image(self._samples, (-2,))  # compiles the transform now rather than while a line waits
 
     def push(self, readout: Readout) -> bool:
         """Take a line; return true if it is the last of its frame.
 
         A line with a sample that is not finite, or so large that its transform might not be, is left out: one
-        bad line must not live on in the memory.
+        bad line must not stay in the memory.
         """
         if readout.frame != self._frame and not self._slides:
             self._start(readout.frame)
@@ -87,7 +87,7 @@ class LineMemory:
 
     @property
     def settled(self) -> bool:
-        """Return whether the arrays hold every line that has come; some wait for others in between."""
+        """Return whether the arrays hold every line that has come; some may wait for their transform."""
         return not self._waiting
 
     @property
@@ -103,12 +103,12 @@ class LineMemory:
         return ages.astype(np.float32)
 
     def _start(self, frame: int) -> None:
-        self._take()  # of a frame whose last line never came
+        self._take()  # lines of a frame whose last line never came
         self._frame = frame
         self.mask[:] = False
 
     def _take(self) -> None:
-        """Transform the lines that wait, and put them where they belong, in the order of their coming."""
+        """Transform the lines that wait, and write them to their rows, in the order in which they came."""
         count, self._waiting = self._waiting, 0
         if not count:
             return

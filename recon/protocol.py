@@ -1,7 +1,7 @@
-"""What the bench asks of a reconstructor, and the adapter for a plain function.
+"""The protocol of a reconstructor, and the adapter for a plain function.
 
-`Reconstructor` is a protocol, never a base class: anything with `open`, `push` and `close` is one.
-Most people bring a function of `(kspace, mask)`; `FrameAdapter` makes it a reconstructor.
+`Reconstructor` is a protocol, not a base class: anything with `open`, `push` and `close` is one.
+`FrameAdapter` makes a reconstructor of a function of `(kspace, mask)`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ Emit = Callable[[Image], None]
 class Reconstructor(Protocol):
     """Turn readouts into images, as they come.
 
-    The bench calls `open` once, `push` for every line when it is due, and `close` once. `emit` may be
-    called any number of times, from any thread; it takes the time stamp. A reconstructor must not keep
-    state across `open` calls that changes its images.
+    The bench calls `open` once, `push` for every line when it is due, and `close` once. The reconstructor
+    may call `emit` any number of times, from any thread; `emit` takes the time stamp. A reconstructor
+    must not keep state across `open` calls that changes its images.
     """
 
     def open(self, header: Header, emit: Emit) -> None:
@@ -79,9 +79,9 @@ Builder = Callable[[], Reconstructor]
 class FrameAdapter:
     """Make a reconstructor of a function that sees one frame at a time.
 
-    Lines go by their own frame number, so one that was lost costs its own frame and no other; a line with a
-    sample that is not finite is left out. Where the header has a window, the function sees its lines: of a
-    row that came twice, the newest.
+    Each line belongs to its own frame number, so a lost line affects its own frame alone. A line with a
+    sample that is not finite is left out. If the header has a window, the function gets the window's lines,
+    and the newest of a row that came twice.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class FrameAdapter:
         """End the scan."""
 
     def _start(self, frame: int) -> None:
-        # New arrays for every frame: the function may keep or change the ones it was given.
+        # New arrays for every frame, because the function may keep or change its arguments.
         self._kspace = np.zeros((self._header.coils, *self._header.matrix), np.complex64)
         self._newest = np.full(self._header.matrix[0], -1, np.int64)
         self._frame = frame

@@ -33,8 +33,8 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
         import numpy as np
 
         from mrsim.anatomy.phantom import load_phantom
+        from mrsim.scanner.acquisition import Scanner
         from mrsim.scanner.protocol import ScanProtocol
-        from mrsim.scanner.scan import Scanner
 
         scanner = Scanner(load_phantom("patient1"), ScanProtocol(), 1, 64)
         ky, t_ns = np.arange(-16, 16, dtype=np.int32), np.arange(32) * 2_200_000
@@ -51,8 +51,8 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
 
     def scan() -> Any:
         from mrsim.anatomy.phantom import load_phantom
+        from mrsim.scanner.acquisition import scan
         from mrsim.scanner.protocol import ScanProtocol
-        from mrsim.scanner.scan import scan
 
         return scan(load_phantom("patient1"), ScanProtocol(acceleration=5), seed=9, frames=14)
 

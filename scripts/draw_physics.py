@@ -30,12 +30,13 @@ from mrsim.physics.tissue import tissue
 from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
 from mrsim.sampling import Sampler
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
-from mrsim.spins.body import lorentz_offsets
+from mrsim.spins.isochromat_scan import scan_isochromats
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
-from mrsim.spins.scan import scan_isochromats
+from mrsim.spins.off_resonance import lorentz_offsets
 from mrsim.stream import Stream
+from mrsim.stream.fourier import to_image
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]
@@ -479,18 +480,13 @@ def sampling(figure: Any) -> Numbers:
     return {"title": title} | numbers
 
 
-def image_of(kspace: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Transform centred k-space into an image, unitary."""
-    return np.asarray(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho")), np.complex128)
-
-
 def frame_image(stream: Stream, frame: int) -> Array:
     """Return the magnitude of one frame's image, zero where no row was read."""
     ny, nx = stream.header.matrix
     kspace = np.zeros((ny, nx), complex)
     part = stream.frame == frame
     kspace[stream.ky[part] + ny // 2] = stream.samples[part, 0]
-    return np.asarray(np.abs(image_of(kspace)), np.float64)
+    return np.asarray(np.abs(to_image(kspace)), np.float64)
 
 
 def show(axes: Any, picture: Array, title: str, limits: tuple[float, float], colours: str = "gray") -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
+
+import mrsim
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mrsim", "recon", "harness")
@@ -36,3 +39,13 @@ def test_every_room_says_what_it_is_for() -> None:
     for top in PACKAGES:
         for door in (ROOT / top).rglob("__init__.py"):
             assert door.read_text("utf-8").startswith('"""'), f"{door.relative_to(ROOT)}: it has no docstring"
+
+
+def test_the_version_to_cite_is_the_one_that_is_installed() -> None:
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    assert cited is not None
+    assert cited[1] == mrsim.__version__
+
+
+def test_the_first_page_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120

@@ -29,8 +29,10 @@ from harness.realtime.scenarios import burst_schedule
 from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
+from mrsim.scanner.protocol import ScanProtocol
 from mrsim.seeds import child
-from mrsim.stream import Header, Stream
+from mrsim.stream import Stream
+from mrsim.summary import Summarised
 from recon.protocol import Builder, Reconstructor
 
 SCHEMA = "mrsim-audit/1"
@@ -65,8 +67,8 @@ class Finding:
     evidence: str
 
 
-@dataclass(frozen=True)
-class AuditReport:
+@dataclass(frozen=True, repr=False)
+class AuditReport(Summarised):
     """Hold the findings on one candidate.
 
     Parameters
@@ -82,6 +84,10 @@ class AuditReport:
     candidate: str
     seed: int
     findings: tuple[Finding, ...]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [(f.audit, f"{'kept' if f.kept else 'BROKEN'}: {f.evidence}") for f in self.findings]
+        return f"Audit of {self.candidate}: {self.verdict.outcome.name} (seed {self.seed})", facts
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -121,8 +127,11 @@ def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] 
     """
     rng = np.random.default_rng(child(seed, "audit stream"))
     ny, nx = matrix
-    header = Header(
-        matrix, (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, max(1, ny // 4), 4.0, "audit", "random"
+    header = dataclasses.replace(
+        ScanProtocol(acceleration=4.0).header(),
+        matrix=matrix,
+        lines_per_frame=max(1, ny // 4),
+        sampler="audit",
     )
     per_frame = header.lines_per_frame
     rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from harness.candidates.isolation import DEFAULT_LIMIT_S, Isolated
 from harness.candidates.misbehaving import Troubled
+from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from recon.protocol import Builder
 
 
+def as_builder(given: Given, name: str | None = None) -> tuple[str, Builder]:
+    """Return a candidate's name and what gives a reconstructor of it for every run.
+
+    Parameters
+    ----------
+    given
+        A string, a class or factory, an object with open, push and close, a function of (kspace, mask), a
+        `torch.nn.Module`, or trained weights (`recon.cascade.checkpoint.Checkpoint`). An object is opened
+        again for every run; of all else each run has a fresh one.
+    name
+        Its name in results; None for its own.
+
+    Raises
+    ------
+    InputError
+        If it is no candidate.
+    """
+    called = name_of(given) if name is None else name
+    if isinstance(given, str):
+        return called, builder(given)
+    return called, builder_of(given, f"candidate {called}")
+
+
 def candidate_builder(
-    candidate: str, isolate: bool, limit_s: float | None, faults: tuple[Fault, ...], seed: int
+    candidate: Given, isolate: bool, limit_s: float | None, faults: tuple[Fault, ...], seed: int
 ) -> Builder:
     """Return what builds a fresh candidate, with its troubles and in its own process where asked for.
 
@@ -22,9 +46,17 @@ def candidate_builder(
     """
     troubles = tuple(fault for fault in faults if fault.kind in CANDIDATE_KINDS)
     if isolate:
+        if not isinstance(candidate, str):
+            raise InputError(
+                f"candidate {name_of(candidate)}: in a process of its own it is made anew from its string, "
+                "such as 'python:mynet.py:build'; give that"
+            )
         text, limit = told(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
         return lambda: Isolated(candidate, limit, text, seed)
     if any(fault.kind == "hang" for fault in troubles):
-        raise InputError("fault hang: a candidate that hangs can only be ended in its own process: --isolate")
-    build = builder(candidate)
+        raise OptionError(
+            "fault hang: a candidate that hangs can only be ended in its own process: {}",
+            Option("isolate", True),
+        )
+    _, build = as_builder(candidate)
     return (lambda: Troubled(build(), faults, seed)) if troubles else build

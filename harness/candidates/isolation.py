@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.realtime.faults import parse_faults
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image, Reconstructor
 
@@ -58,7 +58,9 @@ class Isolated:
         self, candidate: str, limit_s: float = DEFAULT_LIMIT_S, faults: str = "", seed: int = 0
     ) -> None:
         if not 0 < limit_s <= MAX_LIMIT_S:
-            raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
+            raise OptionError(
+                "{}: expected seconds, above 0 to {:g}", Option("limit_s", limit_s), MAX_LIMIT_S
+            )
         self._candidate, self._limit_s, self._faults, self._seed = candidate, limit_s, faults, seed
         self._memory: list[SharedMemory] = []
         self._process: Any = None

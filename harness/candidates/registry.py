@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.candidates.objects import Factory
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream import Header, Readout
-from recon.protocol import Builder, Emit, FrameAdapter, Image, Reconstructor
+from recon.protocol import Builder, Emit, Image
 
 PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
 
@@ -141,11 +142,11 @@ def _tgrappa(_: str) -> Builder:
 
 
 def _low_rank_sparse(argument: str) -> Builder:
-    from recon.classical.low_rank import LowRankSparse, Separation
+    from recon.classical.low_rank import Decomposition, LowRankSparse
 
     numbers = _numbers("low-rank-sparse", argument, float, float, int)
     given = zip(("low_rank", "sparse", "iterations"), numbers, strict=True)
-    how = Separation(**{key: value for key, value in given if value is not None})
+    how = Decomposition(**{key: value for key, value in given if value is not None})
     return _checked(lambda: LowRankSparse(how))
 
 
@@ -217,38 +218,9 @@ def _python(argument: str) -> Builder:
     factory = getattr(module, name, None)
     if not callable(factory):
         raise InputError(f"{candidate}: {where} has no callable {name!r}")
-    build = _Foreign(factory, candidate)
+    build = Factory(factory, candidate)
     build()  # what it raises is told before the stream is played
     return build
-
-
-class _Foreign:
-    """Call a stranger's factory and make a reconstructor of what it returns."""
-
-    def __init__(self, factory: Callable[[], Any], candidate: str) -> None:
-        self._factory, self._candidate = factory, candidate
-
-    def __call__(self) -> Reconstructor:
-        try:
-            made = self._factory()
-        except MrsimError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise InputError(f"{self._candidate}: the factory raised {one_line(error)}") from None
-        if not isinstance(made, type):
-            if isinstance(made, Reconstructor):
-                return made
-            torch = sys.modules.get("torch")  # where it was never imported, nothing is a module of it
-            if torch is not None and isinstance(made, torch.nn.Module):
-                from recon.adapters import from_module
-
-                return from_module(made, name=self._candidate)
-            if callable(made):
-                return FrameAdapter(made)
-        raise InputError(
-            f"{self._candidate}: the factory returned {type(made).__name__}, expected a reconstructor (open, "
-            "push, close), a torch.nn.Module or a function of (kspace, mask)"
-        )
 
 
 def _import(where: str, candidate: str) -> ModuleType:

@@ -12,6 +12,7 @@ from harness.cli import commands
 from harness.cli import dataset as dataset_command
 from harness.cli import table as table_command
 from mrsim.errors import InputError
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,31 +75,39 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     length = command.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=float, help="length of the scan")
     length.add_argument("--frames", type=int, help="length of the scan in frames")
-    command.add_argument("--acceleration", type=float, default=4.0, help="undersampling (%(default)s)")
-    command.add_argument("--sampler", default="variable-density", help="pattern (%(default)s)")
-    command.add_argument("--order", default="random", help="order of a frame's lines (%(default)s)")
+    default = ScanProtocol().file_values()
+    for option, kind, what in (
+        ("acceleration", float, "undersampling"),
+        ("sampler", str, "pattern"),
+        ("order", str, "order of a frame's lines"),
+        ("snr", float, "SNR of the target, inf for no noise"),
+        ("tr_ms", float, "repetition time"),
+        ("te_ms", float, "echo time"),
+        ("flip_deg", float, "flip angle"),
+        ("field_t", float, "0.5, 1.5 or 3"),
+        ("coils", int, "loops around the body, 1 to 32"),
+        ("timing", str, "or retrospective"),
+        ("rendering", str, "or raster, the inverse crime"),
+    ):
+        name = "--" + option.replace("_", "-")
+        command.add_argument(name, type=kind, default=default[option], help=f"{what} (%(default)s)")
+    for name, kind, pair, metavar in (
+        ("--matrix", int, default["matrix"], ("NY", "NX")),
+        ("--fov-mm", float, default["fov_mm"], ("Y", "X")),
+    ):
+        shown = " ".join(f"{value:g}" for value in pair)
+        command.add_argument(name, type=kind, nargs=2, default=pair, metavar=metavar, help=f"({shown})")
+    command.add_argument("--engine", default=ENGINES[0], help="or isochromats, spin by spin (%(default)s)")
     command.add_argument(
-        "--snr", type=float, default=20.0, help="SNR of the target, inf for no noise (%(default)s)"
+        "--spins",
+        type=int,
+        metavar="N",
+        help=f"isochromats: across the field of view, each way ({SPINS_PER_SIDE})",
     )
     command.add_argument(
-        "--matrix", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="128 128"
-    )
-    command.add_argument(
-        "--fov-mm", type=float, nargs=2, default=(400.0, 400.0), metavar=("Y", "X"), help="400 400"
-    )
-    command.add_argument("--tr-ms", type=float, default=2.2, help="repetition time (%(default)s)")
-    command.add_argument("--te-ms", type=float, default=1.1, help="echo time (%(default)s)")
-    command.add_argument("--flip-deg", type=float, default=20.0, help="flip angle (%(default)s)")
-    command.add_argument("--field-t", type=float, default=3.0, help="0.5, 1.5 or 3 (%(default)s)")
-    command.add_argument("--coils", type=int, default=1, help="loops around the body, 1 to 32 (%(default)s)")
-    command.add_argument("--timing", default="prospective", help="or retrospective (%(default)s)")
-    command.add_argument("--rendering", default="exact", help="or raster, the inverse crime (%(default)s)")
-    command.add_argument("--engine", default="analytic", help="or isochromats, spin by spin (%(default)s)")
-    command.add_argument(
-        "--spins", type=int, metavar="N", help="isochromats: across the field of view, each way (256)"
-    )
-    command.add_argument(
-        "--catalysation", metavar="HOW", help="isochromats, --pulseq: alpha/2, none or dummy TRs (alpha/2)"
+        "--catalysation",
+        metavar="HOW",
+        help=f"isochromats, --pulseq: alpha/2, none or dummy TRs ({CATALYSATION})",
     )
     command.add_argument("--t2-prime-ms", type=float, metavar="MS", help="isochromats: T2' of all tissues")
     command.add_argument(
@@ -110,7 +119,7 @@ def _simulate(command: argparse.ArgumentParser) -> None:
         help="isochromats: the same for each metre that the target moves",
     )  # fmt: skip
     command.add_argument(
-        "--combine", default="none", metavar="HOW",
+        "--combine", default=COMBINATIONS[0], metavar="HOW",
         help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
     )  # fmt: skip
     command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")

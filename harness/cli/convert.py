@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
+from typing import Any
 
 from harness.console import progress
 from mrsim.errors import InputError
@@ -15,6 +15,7 @@ from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
 from mrsim.stream.storage import check_new_stream
+from mrsim.stream.units import SPELLINGS
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
 LAYOUTS = ("mrd", "fastmri")
@@ -93,15 +94,12 @@ def _given(args: argparse.Namespace) -> Given:
             raise InputError(f"--{name.replace('_', '-')} {value}: expected above 0, at most {most:g}")
     if args.slice is not None and args.slice < 0:
         raise InputError(f"--slice {args.slice}: expected 0 or more")
-
-    def nanoseconds(milliseconds: float | None) -> int | None:
-        return None if milliseconds is None else round(milliseconds * 1e6)
-
+    given: dict[str, Any] = {}
+    for key in ("tr_ms", "te_ms", "flip_deg", "field_t"):
+        if getattr(args, key) is not None:
+            given[SPELLINGS[key].name] = SPELLINGS[key].read(getattr(args, key))
     return Given(
-        tr_ns=nanoseconds(args.tr_ms),
-        te_ns=nanoseconds(args.te_ms),
-        flip_rad=None if args.flip_deg is None else math.radians(args.flip_deg),
-        field_t=args.field_t,
+        **given,
         lines_per_frame=args.lines_per_frame,
         slice=args.slice,
         prewhiten=args.prewhiten,

@@ -14,7 +14,7 @@ import numpy as np
 from harness.candidates.registry import builder
 from harness.console import print_table, progress
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result, quality_json
+from harness.judge.result import RunResult, quality_json
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
@@ -23,7 +23,7 @@ from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Stream, load
 from mrsim.stream.storage import check_new_stream
 from recon.cascade.checkpoint import load as load_weights
@@ -60,7 +60,7 @@ class Row:
     name: str
     quality: Quality
     pixels: np.ndarray[Any, np.dtype[np.complex64]]
-    result: Result | None
+    result: RunResult | None
 
 
 def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:

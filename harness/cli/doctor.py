@@ -17,12 +17,16 @@ from harness.realtime import environment
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
 from harness.realtime.host import HostLog, compare, look, probe
 from harness.realtime.replay import replay
-from mrsim.stream import Header, Stream
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.stream import Stream
 
 WAKES = samples_needed(0.99)
 EXTRAS = {"cli": "rich", "report": "matplotlib", "eval": "skimage"}
 # Deadlines that people ask about: (name, nanoseconds).
-DEADLINES = (("4x frames at TR 2.2 ms", 70_400_000), ("10x frames", 28_600_000), ("one TR", 2_200_000))
+DEADLINES = (
+    *((f"{r}x frames", ScanProtocol(acceleration=r).header().frame_ns) for r in (4, 10)),
+    (f"one TR of {ScanProtocol.tr_ns / 1e6:g} ms", ScanProtocol.tr_ns),
+)
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,14 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
 
 def gate_cost(lines: int = 4000) -> NDArray[np.int64]:
     """Return the real time from line to line of a gate that never waits, shape (lines - 1,), nanoseconds."""
-    header = Header(
-        (128, 128), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 32, 4.0, "uniform", "ascending"
-    )
-    line = np.arange(lines)
+    header = ScanProtocol().header()
+    line, (ny, nx) = np.arange(lines), header.matrix
     stream = Stream(
         header,
-        ky=(line % 128 - 64).astype(np.int32),
-        frame=(line // 32).astype(np.int32),
+        ky=(line % ny - ny // 2).astype(np.int32),
+        frame=(line // header.lines_per_frame).astype(np.int32),
         t_ns=line * header.tr_ns + header.te_ns,
-        samples=np.zeros((lines, 1, 128), np.complex64),
+        samples=np.zeros((lines, 1, nx), np.complex64),
     )
     witness = _Witness(lines)
     replay(stream, witness, VirtualClock(), keep_images=False)

@@ -14,11 +14,20 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
-from mrsim.errors import MrsimError
+from harness.cli.signals import Ended, ended_by_signals
+from mrsim.errors import MrsimError, OptionError
 
 USAGE = 2
 INTERRUPTED = 130
+SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
+SPELLING = {
+    "target_snr": "--snr",
+    "overrides": "--set",
+    "t2_prime_s": "--t2-prime-ms",
+    "field": "--field-hz or --breathing-field-hz-per-m",
+}
+"""Keywords whose option on the command line has another name."""
 
 
 def conclude(command: Callable[[], int]) -> int:
@@ -33,7 +42,7 @@ def conclude(command: Callable[[], int]) -> int:
     -------
     code
         The command's; 2 if its input was wrong or its output could not be written, 130 if it was
-        interrupted, 141 if whoever read its output left.
+        interrupted, 128 and its number for another signal, 141 if whoever read its output left.
     """
     open_closed()
     before = sys.stdout, sys.stderr
@@ -47,12 +56,16 @@ def conclude(command: Callable[[], int]) -> int:
 
 def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     code, message, leaving = USAGE, None, None
+    ended = False
     try:
-        code = command()
+        with ended_by_signals():
+            code = command()
     except SystemExit as error:  # argparse has answered --help
         leaving = error
+    except Ended as ending:
+        ended, code, message = True, SIGNALLED + ending.number, f"ended by {ending}"
     except KeyboardInterrupt:
-        code, message = INTERRUPTED, "interrupted"
+        ended, code, message = True, INTERRUPTED, "interrupted"
     except Exception as error:
         told = complaint(error)
         if told is None:
@@ -62,7 +75,7 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
         out.let_go()
-        if code != INTERRUPTED:
+        if not ended:
             leaving = None
             code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
             why = f"error: could not write the output: {out.failed.strerror or out.failed}"
@@ -79,7 +92,9 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
 
 def complaint(error: BaseException) -> str | None:
     """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
-    if isinstance(error, MrsimError):
+    if isinstance(error, OptionError):
+        told = error.typed(SPELLING)
+    elif isinstance(error, MrsimError):
         told = str(error)
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

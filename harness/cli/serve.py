@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import sys
 import threading
@@ -13,15 +12,10 @@ from harness.candidates.registry import builder, known
 from harness.wire.limits import Limits, check_seconds
 from harness.wire.options import DEFAULT_PORT
 from mrsim.errors import InputError
+from mrsim.stream.units import SPELLINGS
 
 MAX_MIB = 1 << 16
-# What a stranger's header may leave out, by option: field of `Header`, and SI units in one of the option's.
-_ASSUMED = {
-    "tr_ms": ("tr_ns", 1e6),
-    "te_ms": ("te_ns", 1e6),
-    "flip_deg": ("flip_rad", math.pi / 180),
-    "field_t": ("field_t", 1.0),
-}
+_ASSUMED = ("tr_ms", "te_ms", "flip_deg", "field_t")  # what a stranger's header may leave out
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -121,11 +115,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _assumed(args: argparse.Namespace) -> dict[str, Any]:
     assumed: dict[str, Any] = {}
-    for option, (name, unit) in _ASSUMED.items():
+    for option in _ASSUMED:
         value = getattr(args, option)
         if value is None:
             continue
         if not 0 <= value < 1e6:
             raise InputError(f"--{option.replace('_', '-')} {value}: expected a number of 0 or more")
-        assumed[name] = round(value * unit) if name.endswith("_ns") else value * unit
+        assumed[SPELLINGS[option].name] = SPELLINGS[option].read(value)
     return assumed

@@ -15,8 +15,8 @@ from harness.console import figure, print_table, significant
 from harness.judge.evaluate import MakeFeed, evaluate
 from harness.judge.profiles import Bar, load_profile
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
-from harness.judge.search import Peak, ShortestStride, find_peak, find_stride
+from harness.judge.result import RunResult
+from harness.judge.search import ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
@@ -133,7 +133,7 @@ def play(args: argparse.Namespace, stream: Stream) -> int:
 
 
 def _publish(
-    args: argparse.Namespace, stream: Stream, told: dict[str, Any], verdict: Verdict, result: Result
+    args: argparse.Namespace, stream: Stream, told: dict[str, Any], verdict: Verdict, result: RunResult
 ) -> Verdict:
     """Audit where that is asked for, write the JSON and the page, and return the verdict on all of it."""
     if args.audit:
@@ -152,7 +152,7 @@ def _publish(
     return verdict
 
 
-def replayed(args: argparse.Namespace, stream: Stream, options: Options) -> list[Result]:
+def replayed(args: argparse.Namespace, stream: Stream, options: Options) -> list[RunResult]:
     """Replay a stream as often as the options say, each time into a fresh candidate."""
     return [_once(args, stream, options, number) for number in range(options.repeat)]
 
@@ -163,7 +163,7 @@ def _once(
     options: Options,
     number: int,
     make_feed: MakeFeed | None = None,
-) -> Result:
+) -> RunResult:
     services = options.services
     return evaluate(
         stream,
@@ -212,11 +212,13 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
         return Pace.of("find-peak", RealClock() if args.clock == "real" else VirtualClock(), service)
 
     if args.over == "stride":
-        return _shortest_stride(args, find_stride(played, options.build, pace, claim, options.policy), played)
-    peak = find_peak(played, options.build, pace, claim, args.warmup, options.policy)
-    verdict = peak.verdict(played, claim)
+        return _shortest_stride(
+            args, find_stride(played, options.build, pace, claim, options.policy, options.candidate)
+        )
+    peak = find_peak(played, options.build, pace, claim, args.warmup, options.policy, options.candidate)
+    verdict = peak.verdict
     if args.json:
-        write_json(args.json, _peak_json(peak, verdict, options.candidate))
+        write_json(args.json, peak.to_json())
     rows = [
         [f"{t.tr_ns / 1e6:.4g}", f"{t.misses} of {t.images}", "holds" if t.holds else "breaks"]
         for t in peak.trials
@@ -225,29 +227,13 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     return _end(verdict)
 
 
-def _shortest_stride(args: argparse.Namespace, found: ShortestStride, stream: Stream) -> int:
-    verdict = found.verdict(stream)
-    trials = [dict(zip(("stride", "misses", "images"), trial, strict=True)) for trial in found.trials]
+def _shortest_stride(args: argparse.Namespace, found: ShortestStride) -> int:
+    verdict = found.verdict
     if args.json:
-        told = {"schema": "mrsim-stride/1", "verdict": verdict.outcome.name, "reason": verdict.reason}
-        write_json(args.json, told | {"candidate": args.candidate, "stride": found.stride, "trials": trials})
-    rows = [[str(t["stride"]), f"{t['misses']} of {t['images']}"] for t in trials]
+        write_json(args.json, found.to_json())
+    rows = [[str(stride), f"{misses} of {images}"] for stride, misses, images in found.trials]
     print_table(f"{args.candidate}: trials", ["lines from image to image", "missed"], rows)
     return _end(verdict)
-
-
-def _peak_json(peak: Peak, verdict: Verdict, candidate: str) -> dict[str, Any]:
-    return {
-        "schema": "mrsim-peak/1",
-        "verdict": verdict.outcome.name,
-        "reason": verdict.reason,
-        "candidate": candidate,
-        "TR_ms": None if peak.tr_ns is None else peak.tr_ns / 1e6,
-        "trials": [
-            {"TR_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
-            for t in peak.trials
-        ],
-    }
 
 
 def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
@@ -282,7 +268,9 @@ def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     return _end(verdict)
 
 
-def _on_promises(args: argparse.Namespace, result: Result, broken: list[Broken], kinds: list[str]) -> Verdict:
+def _on_promises(
+    args: argparse.Namespace, result: RunResult, broken: list[Broken], kinds: list[str]
+) -> Verdict:
     if broken:
         for number, found in enumerate(broken):
             where = f" at line {found.line}" if found.line >= 0 else ""
@@ -297,7 +285,7 @@ def _on_promises(args: argparse.Namespace, result: Result, broken: list[Broken],
     )
 
 
-def _fates(result: Result) -> list[tuple[str, int]]:
+def _fates(result: RunResult) -> list[tuple[str, int]]:
     lines = result.to_json()["lines"]
     return [(name, lines[name.lower()]) for name in ("HANDED", "DROPPED", "REJECTED", "LOST")]
 
@@ -319,7 +307,7 @@ def reproduce(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def show(result: Result, which: str = "") -> None:
+def show(result: RunResult, which: str = "") -> None:
     """Print the figures of one replay."""
     report = result.to_json()
     latency, deadline, quality = report["latency_ms"], report["deadline"], report["quality"]

@@ -12,15 +12,12 @@ from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import scratch_folder
+from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom
-    from mrsim.scanner.protocol import ScanProtocol
-
-ENGINES = ("analytic", "isochromats")
-COMBINATIONS = ("none", "prewhiten", "sense")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +58,7 @@ def _check(args: argparse.Namespace) -> None:
     for option in ("spins", "t2_prime_ms", "field_hz", "breathing_field_hz_per_m"):
         if not spins and getattr(args, option) is not None:
             raise InputError(f"--{option.replace('_', '-')}: for --engine isochromats alone")
-    if not spins and args.catalysation not in (None, "alpha/2") and args.pulseq is None:
+    if not spins and args.catalysation not in (None, CATALYSATION) and args.pulseq is None:
         raise InputError("--catalysation: for --engine isochromats or --pulseq; analytic is the steady state")
     if spins and (args.timing != "prospective" or args.rendering != "exact"):
         raise InputError("--engine isochromats: it is prospective and exact; leave --timing and --rendering")
@@ -72,29 +69,17 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _protocol(args: argparse.Namespace) -> ScanProtocol:
-    from mrsim.scanner.protocol import ScanProtocol
-
-    return ScanProtocol(
-        matrix=tuple(args.matrix),
-        fov_m=(args.fov_mm[0] * 1e-3, args.fov_mm[1] * 1e-3),
-        tr_ns=_nanoseconds(args.tr_ms, "--tr-ms"),
-        te_ns=_nanoseconds(args.te_ms, "--te-ms"),
-        flip_rad=math.radians(args.flip_deg),
-        field_t=args.field_t,
-        acceleration=args.acceleration,
-        sampler=args.sampler,
-        order=args.order,
-        target_snr=args.snr,
-        coils=args.coils,
-        timing=args.timing,
-        rendering=args.rendering,
-    )
+    for option in ("tr_ms", "te_ms"):
+        if not 0 <= getattr(args, option) < 1e6:  # false for NaN, too
+            raise InputError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected milliseconds")
+    given = {key: getattr(args, key, default) for key, default in ScanProtocol().file_values().items()}
+    return ScanProtocol.from_file_values(given)
 
 
 def _scan_exactly(
     args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
 ) -> None:
-    from mrsim.scanner.scan import scan_to
+    from mrsim.scanner.acquisition import scan_to
 
     with progress(f"scanning {phantom.name}") as report:
         scan_to(
@@ -112,8 +97,8 @@ def _scan_exactly(
 def _scan_spins(
     args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
 ) -> None:
-    from mrsim.spins.body import FieldMap
-    from mrsim.spins.scan import scan_isochromats
+    from mrsim.spins.isochromat_scan import scan_isochromats
+    from mrsim.spins.off_resonance import FieldMap
 
     frames = args.frames
     if frames is None:
@@ -129,7 +114,7 @@ def _scan_spins(
         protocol,
         seed=args.seed,
         frames=frames,
-        spins=256 if args.spins is None else args.spins,
+        spins=SPINS_PER_SIDE if args.spins is None else args.spins,
         catalysation=_catalysation(args.catalysation),
         field=field,
         t2_prime_s=None if args.t2_prime_ms is None else args.t2_prime_ms * 1e-3,
@@ -139,7 +124,7 @@ def _scan_spins(
 
 def _catalysation(text: str | None) -> str | int:
     if text is None:
-        return "alpha/2"
+        return CATALYSATION
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
@@ -155,9 +140,3 @@ def _write_sequence(args: argparse.Namespace, phantom: Phantom, stream: Stream) 
         stream.header, stream.ky, Path(args.pulseq), half_flip=how == "alpha/2", dummies=dummies, **extra
     )
     print(f"{path}: the sequence of {len(stream)} lines")
-
-
-def _nanoseconds(milliseconds: float, option: str) -> int:
-    if not 0 <= milliseconds < 1e6:  # false for NaN, too
-        raise InputError(f"{option} {milliseconds}: expected milliseconds")
-    return round(milliseconds * 1e6)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from harness.console import progress
 from harness.experiment.choices import CANDIDATES, HORIZON, PATIENTS, SLOW, STAGES
 from mrsim.errors import InputError
+from mrsim.scanner.protocol import ScanProtocol
 
 if TYPE_CHECKING:
     from harness.experiment.plan import ExperimentPlan
@@ -138,7 +139,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="seen before the first judged (%(default)s)",
     )
     add("--scan-seconds", type=float, default=183.0, metavar="S", help="length of every scan (%(default)s)")
-    add("--matrix", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="128 128")
+    add(
+        "--matrix", type=int, nargs=2, default=ScanProtocol.matrix, metavar=("NY", "NX"),
+        help="rows and columns ({} {})".format(*ScanProtocol.matrix),
+    )  # fmt: skip
     add(
         "--horizon-weights", default=HORIZON, metavar="CANDIDATE",
         help="weights that aim {horizon} milliseconds ahead (%(default)s)",

@@ -14,17 +14,15 @@ from typing import Any
 from harness.cli.settings import settings
 from harness.console import progress
 from harness.dataset.training_targets import Redraw, targets
-from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_text
-from mrsim.stream import Header, Stream, load
+from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.checkpoint import load as load_weights
-from recon.cascade.network import CascadeConfig, named_config
 from recon.data.augmentation import Augmentation
 from recon.target_instant import offset_ns
-from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
-from recon.training.train import train
+from recon.training.plan import Progress, Stage
+from recon.training.recipe import train
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
@@ -36,36 +34,21 @@ def run(args: argparse.Namespace) -> int:
     check_target(output, ".npz")
     check_target(state)
     check_target(args.log)
-    streams = [_until(load(path), args.until_s) for path in args.stream]
-    for stream in streams:
-        stream.check_finite()
+    streams = [load(path) for path in args.stream]
+    if args.until_s is not None:
+        streams = [stream.until(args.until_s) for stream in streams]
     first = None if args.first is None else load_weights(args.first)
     blocks = None if args.blocks is None else load_weights(args.blocks)
-    if first is not None and blocks is not None:
-        raise InputError("--from and --blocks-from: give one of the two")
-    config = _configured(args, streams[0].header, first)
-    plan = TrainingPlan(
-        _stages(args, config),
-        batch=args.batch,
-        columns=args.columns,
-        patience=args.patience,
-        target_instant=args.target_instant,
-        augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
-        balanced=args.balanced,
-        precision=args.precision,
-        device=args.device,
-        seed=args.seed,
-        undersample=args.undersample,
-    )
+    stages = args.stages.split(",")
     if args.restart:
         state.unlink(missing_ok=True)
     resumed = state.is_file()
     redraw = Redraw(streams, args.redraw, args.seed) if args.redraw else None
-    wanted = None if plan.undersample > 1 else _targets(streams, args.target_instant)
+    wanted = None if args.undersample > 1 else _targets(streams, args.target_instant)
     epochs: set[float] = set()
 
     def ended(stage: Stage, checkpoint: Checkpoint) -> None:
-        if args.keep_stages and stage != plan.stages[-1]:
+        if args.keep_stages and stage.name != stages[-1]:
             save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint, args.half)
 
     with progress(f"training {args.network}") as report:
@@ -83,8 +66,21 @@ def run(args: argparse.Namespace) -> int:
 
         checkpoint = train(
             streams,
-            config,
-            plan,
+            args.network,
+            changes=settings(args.config),
+            stages=stages,
+            epochs=tuple(args.epochs),
+            rates=None if args.rates is None else tuple(args.rates),
+            batch=args.batch,
+            columns=args.columns,
+            patience=args.patience,
+            target_instant=args.target_instant,
+            augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
+            balanced=args.balanced,
+            precision=args.precision,
+            device=args.device,
+            seed=args.seed,
+            undersample=args.undersample,
             targets=wanted,
             redraw=redraw,
             first=first,
@@ -111,37 +107,6 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 0
-
-
-def _until(stream: Stream, until_s: float | None) -> Stream:
-    if until_s is None:
-        return stream
-    frames = int(until_s * 1e9 // stream.header.frame_ns) if math.isfinite(until_s) else 0
-    if not 1 <= frames <= stream.frames:
-        length = stream.frames * stream.header.frame_ns / 1e9
-        raise InputError(f"--until-s {until_s}: {stream.path} holds {length:.1f} s; expected a part of it")
-    return stream.first_frames(frames)
-
-
-def _stages(args: argparse.Namespace, config: CascadeConfig) -> tuple[Stage, ...]:
-    names = args.stages.split(",")
-    known = ("coarse", "fine")
-    if not names or [n for n in known if n in names] != names:
-        raise InputError(f"--stages {args.stages!r}: expected coarse, fine or coarse,fine")
-    rates = args.rates or usual_rates(config)
-    return tuple(Stage(n, args.epochs[known.index(n)], rates[known.index(n)]) for n in names)
-
-
-def _configured(args: argparse.Namespace, header: Header, first: Checkpoint | None) -> CascadeConfig:
-    changes: dict[str, Any] = settings(args.config)
-    if first is None:
-        named = named_config(args.network, *header.matrix)
-        return CascadeConfig.from_dict(named.to_dict() | {"coils": header.coils} | changes, "--config")
-    if changes:
-        raise InputError(
-            "--config: the weights of --from have their own configuration; leave one of them out"
-        )
-    return first.cascade.config
 
 
 def _targets(streams: list[Stream], instant: str) -> list[Any] | None:

@@ -35,7 +35,7 @@ except ImportError:  # not on this system: two runs into one folder are not told
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = "mrsim-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 spelt the keys of [scan] otherwise: TR_ms, field_T
 MAX_JOURNAL_BYTES = 4 << 30
 MAX_MANIFEST_BYTES = 4 << 30
 HASHED = ("format", "version", "name", "items")
@@ -249,7 +249,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
     try:
         if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
-            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}")
+            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}; make the dataset again")
         if manifest_hash(manifest) != manifest["hash"]:
             raise InputError(
                 f"{file}: its items do not give its hash: it was changed; make the dataset again"

@@ -31,8 +31,8 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
 from mrsim.errors import InputError
 from mrsim.files.reading import open_file, read_json
+from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan_to
 from mrsim.stream import Stream, Truth, load
 from mrsim.stream.layout import expected_arrays, expected_truth
 from mrsim.stream.storage import MAX_HEADER_BYTES

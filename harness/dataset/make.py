@@ -258,7 +258,7 @@ def _largest(spec: DatasetSpec, items: Sequence[Item]) -> Iterator[int]:
 
 def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
     """Refuse a field at which a tissue has no values."""
-    fields = spec.scan["field_T"].ends() if "field_T" in spec.scan else (SCAN_DEFAULTS["field_T"],)
+    fields = spec.scan["field_t"].ends() if "field_t" in spec.scan else (SCAN_DEFAULTS["field_t"],)
     for subject in subjects:
         for name in sorted(subject.tissues):
             for field in fields:
@@ -266,7 +266,7 @@ def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
                 try:
                     tissue(name, field)
                 except InputError as error:
-                    raise InputError(f"{spec.where}: [scan]: field_T: {subject.name}: {error}") from None
+                    raise InputError(f"{spec.where}: [scan]: field_t: {subject.name}: {error}") from None
 
 
 def _extent(value: Any) -> float:

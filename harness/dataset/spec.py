@@ -24,20 +24,12 @@ MAX_SUBJECTS = 100_000
 MAX_SCANS = 100_000
 MAX_PHANTOMS = 1000
 
-SCAN_DEFAULTS: Mapping[str, Plain] = {
-    "acceleration": 4.0,
-    "sampler": "variable-density",
-    "order": "random",
-    "matrix": [128, 128],
-    "fov_mm": [400.0, 400.0],
-    "TR_ms": 2.2,
-    "TE_ms": 1.1,
-    "flip_deg": 20.0,
-    "field_T": 3.0,
-    "coils": 1,
-    "SNR": 20.0,
-    "timing": "prospective",
-}
+# What [scan] may hold, besides the length.
+SCAN_KEYS = (
+    "acceleration", "sampler", "order", "matrix", "fov_mm", "tr_ms", "te_ms", "flip_deg", "field_t", "coils",
+    "snr", "timing",
+)  # fmt: skip
+SCAN_DEFAULTS: Mapping[str, Plain] = {key: ScanProtocol().file_values()[key] for key in SCAN_KEYS}
 WHOLE = ("coils",)
 TARGET_KEYS = ("target_scale", "target_shift_x_mm", "target_shift_y_mm")
 TARGET_DEFAULTS = dict(zip(TARGET_KEYS, (1.0, 0.0, 0.0), strict=True))
@@ -174,28 +166,7 @@ def protocol_of(values: Mapping[str, Plain]) -> ScanProtocol:
     v = {**SCAN_DEFAULTS, **values}
     for key in v:
         _check_type(key, v[key])
-    matrix, fov = v["matrix"], v["fov_mm"]
-    assert isinstance(matrix, list)
-    assert isinstance(fov, list)
-    return ScanProtocol(
-        matrix=(matrix[0], matrix[1]),
-        fov_m=(fov[0] / 1e3, fov[1] / 1e3),
-        tr_ns=round(_number(v["TR_ms"]) * 1e6),
-        te_ns=round(_number(v["TE_ms"]) * 1e6),
-        flip_rad=math.radians(_number(v["flip_deg"])),
-        field_t=_number(v["field_T"]),
-        acceleration=_number(v["acceleration"]),
-        sampler=str(v["sampler"]),
-        order=str(v["order"]),
-        target_snr=_number(v["SNR"]),
-        coils=int(_number(v["coils"])),
-        timing=str(v["timing"]),
-    )
-
-
-def _number(value: Plain) -> float:
-    assert isinstance(value, int | float)
-    return float(value)
+    return ScanProtocol.from_file_values(v)
 
 
 def _check_type(key: str, value: Plain) -> None:
@@ -211,7 +182,7 @@ def _check_type(key: str, value: Plain) -> None:
         holds, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     else:
         holds = isinstance(value, int | float) and not isinstance(value, bool)
-        holds = holds and (key == "SNR" or abs(value) < 1e6)  # type: ignore[arg-type]
+        holds = holds and (key == "snr" or abs(value) < 1e6)  # type: ignore[arg-type]
         expected = "a number"
     if not holds:
         raise InputError(f"{key} = {short(value)}: expected {expected}")
@@ -277,8 +248,8 @@ def _scan(table: Any, where: str) -> tuple[float, dict[str, Draw | Each]]:
         for key, value in table.items()
         if key != "seconds"
     }
-    if isinstance(scan.get("field_T"), Range):
-        raise InputError(f"{where}: field_T: tissues have values at single fields; write choice or each")
+    if isinstance(scan.get("field_t"), Range):
+        raise InputError(f"{where}: field_t: tissues have values at single fields; write choice or each")
     first = {key: value.ends()[0] for key, value in scan.items()}
     for key, value in scan.items():
         for end in value.ends():

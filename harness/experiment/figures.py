@@ -14,12 +14,12 @@ import numpy as np
 from harness.experiment.cells import Row
 from mrsim.errors import MissingExtraError
 from mrsim.files.writing import whole_file
+from mrsim.scanner.protocol import ScanProtocol
 
 SUBJECT = "cascade"
 COLOURS = {5.0: "#0072b2", 10.0: "#d55e00", 4.0: "#009e73"}
 """Of each acceleration: apart for colour-blind eyes, too (Okabe and Ito)."""
 OTHER = "#cc79a7"
-FOV_MM = 400.0
 
 
 def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
@@ -84,7 +84,7 @@ def _pictures(path: Path, title: str, full: Row, shown: Sequence[tuple[str, Row]
     """Draw pictures side by side, as bright as the fully sampled one; an arrow points at the target."""
     scale = full.picture()
     white = 1.0 if scale is None else float(np.quantile(scale, 0.998))
-    figure, half = _new(4.2 * len(shown), 4.5), FOV_MM / 2
+    figure, half = _new(4.2 * len(shown), 4.5), 1e3 * ScanProtocol.fov_m[0] / 2
     for axes, (name, row) in zip(figure.subplots(1, len(shown)), shown, strict=True):
         axes.imshow(
             row.picture(), cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half),

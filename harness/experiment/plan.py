@@ -15,6 +15,7 @@ from harness.experiment.choices import HORIZON, PARTS, SLOW, STAGES, TIMINGS
 from harness.experiment.scans import Scan, TimeLine, fingerprint
 from harness.experiment.variants import CHANGES
 from mrsim.errors import InputError
+from mrsim.scanner.protocol import ScanProtocol
 
 REFERENCES = {
     "fully-sampled": "every line at one instant, with the scan's noise",
@@ -179,7 +180,7 @@ class ExperimentPlan:
     slow: tuple[str, ...] = SLOW
     horizon_weights: str = HORIZON
     seed: int = 0
-    matrix: tuple[int, int] = (128, 128)
+    matrix: tuple[int, int] = ScanProtocol.matrix
     service_ms: float | None = None
     timed: bool = True
 

@@ -20,7 +20,7 @@ from harness.console import Report
 from harness.experiment.variants import changed
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Stream, load
 
 TRUTH_SNR = 20.0
@@ -57,7 +57,7 @@ class Scan:
     snr: float = TRUTH_SNR
     seed: int = 0
     seconds: float = 183.0
-    matrix: tuple[int, int] = (128, 128)
+    matrix: tuple[int, int] = ScanProtocol.matrix
     variant: str = ""
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.candidates.registry import Null
 from harness.judge.profiles import SHIPPED, Bar
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.judge.verdict import Outcome, Verdict, judge
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.gating import simulate_gating
@@ -21,7 +21,7 @@ from harness.realtime.scenarios import Pace, after_burst, burst_schedule
 from harness.realtime.schedule import Policy
 from harness.realtime.service import MeasuredService, ServiceModel
 from harness.wire.transfer import Transfer
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Stream
 from recon.protocol import Builder
 
@@ -48,7 +48,8 @@ def evaluate(
     bar: Bar | None = None,
     make_feed: MakeFeed | None = None,
     limit_ns: int | None = None,
-) -> Result:
+    keep_images: bool | None = None,
+) -> RunResult:
     """Replay a stream into a fresh reconstructor, measure and judge.
 
     Parameters
@@ -83,6 +84,8 @@ def evaluate(
         Makes what arrives of the stream, with its faults; None for every line when it is due.
     limit_ns
         Real time that the replay may take, nanoseconds.
+    keep_images
+        Whether to keep the images where they are not measured, too; None to keep what is measured alone.
 
     Returns
     -------
@@ -103,19 +106,32 @@ def evaluate(
     played = stream if frames is None else stream.first_frames(frames)
     schedule = Schedule.of(played) if scenario != "burst" else burst_schedule(played)
     if scenario == "burst" and make_feed is not None:
-        raise InputError("--scenario burst plays no faults: nothing is late where nothing is due")
+        raise OptionError(
+            "{} plays no faults: nothing is late where nothing is due", Option("scenario", scenario)
+        )
     feed = None if make_feed is None else make_feed(played, schedule)
     played.check_finite()
     if quality:
         if stream.truth is None:
-            raise InputError(f"{stream.path or 'stream'}: it has no truth: measure time alone (--no-quality)")
-        eval_library("skimage", "measuring the quality of images (or measure time alone: --no-quality)")
+            raise OptionError(
+                "{}: it has no truth: measure time alone ({})",
+                stream.path or "stream",
+                Option("quality", False),
+            )
+        eval_library(
+            "skimage",
+            "measuring the quality of images (or measure time alone: quality = False, --no-quality)",
+        )
     elif bar.profile.needs_quality:
-        raise InputError(f"profile {bar.profile.name}: it needs the images measured: leave out --no-quality")
+        raise OptionError(
+            "profile {}: it needs the images measured: leave out {}",
+            bar.profile.name,
+            Option("quality", False),
+        )
     floor = _null(played, pace.clock)
     reconstructor = build()
     run = replay(
-        played, reconstructor, pace.clock, pace.service, schedule, quality,
+        played, reconstructor, pace.clock, pace.service, schedule, quality or bool(keep_images),
         policy=policy, feed=feed, limit_ns=limit_ns,
     )  # fmt: skip
     refuse_broken(run, candidate)
@@ -132,7 +148,7 @@ def evaluate(
     if bar.profile.window_mm is not None and measured is not None:
         downstream_ns = round(bar.downstream_ms * 1e6)
         gating = simulate_gating(played, measured, bar.profile.window_mm * 1e-3, downstream_ns)
-    return Result(
+    return RunResult(
         candidate=candidate,
         stream=played,
         run=run,

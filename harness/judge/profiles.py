@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.lag import Lag
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.toml import read_toml
 from mrsim.stream import Header
 
@@ -165,13 +165,17 @@ class Bar:
         """
         stated = profile.downstream_ms if downstream_ms is None else downstream_ms
         if stated is None:
-            raise InputError(
-                f"profile {profile.name}: state what the beam takes after the image: --downstream-ms 150"
+            raise OptionError(
+                "profile {}: state what the beam takes after the image: {}",
+                profile.name,
+                Option("downstream_ms", 150),
             )
         if not 0 <= stated <= MAX_MS:
-            raise InputError(f"--downstream-ms {stated}: expected 0 to {MAX_MS:g}")
+            raise OptionError("{}: expected 0 to {:g}", Option("downstream_ms", stated), MAX_MS)
         if downstream_ms is not None and profile.measure == "response":
-            raise InputError(f"profile {profile.name} limits the response alone: leave out --downstream-ms")
+            raise OptionError(
+                "profile {} limits the response alone: leave out {}", profile.name, Option("downstream_ms")
+            )
         return cls(profile, stated)
 
     def deadline_ns(self, header: Header, cadence_ns: int, lag: Lag | None) -> int | Verdict:

@@ -9,17 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.result import Result
+from harness.judge.result import RunResult, played, quality_line
 from harness.judge.verdict import Outcome, Verdict, judge_misses
 from harness.measure.exact_statistics import binomial_interval
+from harness.measure.timing import Latency
+from mrsim.summary import Summarised, counted
 
 # Claims from here on are about a tail.
 TAIL = 0.99
 MIN_RUNS = 3
 
 
-@dataclass(frozen=True)
-class Repetitions:
+@dataclass(frozen=True, repr=False)
+class Repetitions(Summarised):
     """Hold the results of some replays of one stream into one candidate.
 
     Parameters
@@ -30,8 +32,24 @@ class Repetitions:
         Whether the times were modelled, so that another run would be the same.
     """
 
-    results: tuple[Result, ...]
+    results: tuple[RunResult, ...]
     exact: bool
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        verdict, first = self.verdict, self.results[0]
+        facts = [
+            ("verdict", f"{verdict.outcome.name}: {verdict.reason}"),
+            ("played", played(first)),
+            ("latency", str(self.latency)),
+        ]
+        if first.quality is not None:
+            facts.append(("quality", quality_line(first.quality)))
+        return f"{counted(len(self.results), 'run')} of {first.candidate}", facts
+
+    @property
+    def latency(self) -> Latency:
+        """Return the percentiles of the response and the misses of all runs together."""
+        return Latency.of([result.timing for result in self.results])
 
     @property
     def verdict(self) -> Verdict:

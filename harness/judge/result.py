@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
 from harness.judge.profiles import Bar
@@ -16,18 +17,19 @@ from harness.measure.columns import Band, band_of
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
 from harness.measure.gating import Gating
 from harness.measure.image_quality import Centroids, Quality
-from harness.measure.timing import Timing
+from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.run import Fate, Run
 from harness.realtime.scenarios import lines_per_second
 from harness.wire.transfer import Transfer
 from mrsim.stream import Stream
+from mrsim.summary import Summarised
 
 SCHEMA = "mrsim-replay/1"
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class RunResult(Summarised):
     """Hold a replay with its measures and its verdict.
 
     Parameters
@@ -70,6 +72,26 @@ class Result:
     gating: Gating | None
     transfer: Transfer | None = None
     notes: str = ""
+
+    @property
+    def latency(self) -> Latency:
+        """Return the percentiles of the response and the misses."""
+        return Latency.of([self.timing])
+
+    @property
+    def images(self) -> NDArray[np.complex64] | None:
+        """Return the images, shape (images, ny, nx), complex64, zero where none came; None if not kept."""
+        return self.run.images.pixels
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [
+            ("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}"),
+            ("played", played(self)),
+            ("latency", str(self.latency)),
+        ]
+        if self.quality is not None:
+            facts.append(("quality", quality_line(self.quality)))
+        return f"Run of {self.candidate}", facts
 
     @property
     def exit_code(self) -> int:
@@ -131,6 +153,24 @@ class Result:
             "candidate": self.candidate,
             "environment": self.environment,
         }
+
+
+def played(result: RunResult) -> str:
+    """Return in one line what was played, how, and against which deadline."""
+    deadline_ms = result.timing.deadline_ns / 1e6
+    return (
+        f"{result.stream.path or 'a stream'}, {result.stream.frames} frames, {result.run.clock} clock, "
+        f"{result.scenario}, deadline {deadline_ms:.1f} ms"
+    )
+
+
+def quality_line(quality: Quality) -> str:
+    """Return the measures of images in one line."""
+    lag_ms = _ms(quality.lag.claimed_ns)
+    return (
+        f"NMSE {quality.nmse.mean():.2g}, SSIM {quality.ssim.mean():.3f}, Dice {quality.dice.mean():.3f}, "
+        f"lag {'-' if lag_ms is None else f'{lag_ms:.0f} ms'}"
+    )
 
 
 def _ms(ns: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from harness.realtime.replay import replay
 from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy
 from harness.realtime.sliding import slide, warmup_of
-from mrsim.stream import Stream
+from mrsim.stream import Header, Stream
+from mrsim.summary import Summarised
 from recon.protocol import Builder
 
+PEAK_SCHEMA, STRIDE_SCHEMA = "mrsim-peak/1", "mrsim-stride/1"
 MIN_TR_NS, MAX_TR_NS = 1_000, 10**11
 RESOLUTION = 0.02  # of the shortest TR
 TRIES = 3  # of a trial that the host spoiled
@@ -53,12 +56,18 @@ class Trial:
     holds: bool
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Hold the result of a search.
+@dataclass(frozen=True, repr=False)
+class Peak(Summarised):
+    """Hold the result of a search for the shortest TR.
 
     Parameters
     ----------
+    candidate
+        Its name.
+    own_tr_ns
+        TR of the scan, nanoseconds.
+    claim
+        Share of images that had to meet the cadence in a trial.
     tr_ns
         Shortest TR that held, nanoseconds; None where none did, or the search ended in `stopped`.
     trials
@@ -67,21 +76,47 @@ class Peak:
         Why the search ended before its time; None if it did not.
     """
 
+    candidate: str
+    own_tr_ns: int
+    claim: float
     tr_ns: int | None
     trials: tuple[Trial, ...]
     stopped: Verdict | None
 
-    def verdict(self, stream: Stream, claim: float) -> Verdict:
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        held = sum(trial.holds for trial in self.trials)
+        facts = [
+            ("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}"),
+            ("trials", f"{len(self.trials)}, of which {held} held"),
+        ]
+        return f"Shortest TR of {self.candidate}", facts
+
+    @property
+    def verdict(self) -> Verdict:
         """Return PASS where the scan's own TR holds; what is found is observed, not proved."""
         if self.stopped is not None:
             return self.stopped
-        seen = f"in {self.trials[0].images} images a trial, {len(self.trials)} trials, claim {claim:.4g}"
+        seen = f"in {self.trials[0].images} images a trial, {len(self.trials)} trials, claim {self.claim:.4g}"
         if self.tr_ns is None:
             return Verdict(Outcome.FAIL, f"no TR up to {self.trials[-1].tr_ns / 1e6:g} ms holds, {seen}")
-        own_ns = stream.header.tr_ns
+        own_ns = self.own_tr_ns
         outcome = Outcome.PASS if self.tr_ns <= own_ns else Outcome.FAIL
         told = f"the shortest TR that holds is {self.tr_ns / 1e6:.4g} ms, the scan's is {own_ns / 1e6:g} ms"
         return Verdict(outcome, f"{told}; {seen}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, every trial included."""
+        return {
+            "schema": PEAK_SCHEMA,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "candidate": self.candidate,
+            "tr_ms": None if self.tr_ns is None else self.tr_ns / 1e6,
+            "trials": [
+                {"tr_ms": t.tr_ns / 1e6, "misses": t.misses, "images": t.images, "holds": t.holds}
+                for t in self.trials
+            ],
+        }
 
 
 def find_peak(
@@ -91,6 +126,7 @@ def find_peak(
     claim: float = 0.99,
     warmup: int | None = None,
     policy: Policy | None = None,
+    candidate: str = "candidate",
 ) -> Peak:
     """Bisect the TR for the shortest one at which the cadence of images holds.
 
@@ -108,6 +144,8 @@ def find_peak(
         First images of a trial that do not count; None for the default.
     policy
         What becomes of frames that pile up.
+    candidate
+        Its name.
 
     Returns
     -------
@@ -115,6 +153,9 @@ def find_peak(
         To 2 % of the TR. A trial that the host spoils is repeated twice.
     """
     trials: list[Trial] = []
+
+    def found(tr_ns: int | None, stopped: Verdict | None = None) -> Peak:
+        return Peak(candidate, stream.header.tr_ns, claim, tr_ns, tuple(trials), stopped)
 
     def holds(tr_ns: int) -> bool:
         timing = _trial(at_tr(stream, tr_ns), build, make_pace, warmup, policy)
@@ -125,21 +166,25 @@ def find_peak(
     try:
         low, high = _bracket(stream.header.tr_ns, holds)
         if high is None:
-            return Peak(None, tuple(trials), None)
+            return found(None)
         while high - low > max(1, int(RESOLUTION * high)) and len(trials) < MAX_TRIALS:
             middle = (low + high) // 2
             low, high = (low, middle) if holds(middle) else (middle, high)
     except _Spoiled as spoiled:
-        return Peak(None, tuple(trials), spoiled.verdict)
-    return Peak(high, tuple(trials), None)
+        return found(None, spoiled.verdict)
+    return found(high)
 
 
-@dataclass(frozen=True)
-class ShortestStride:
+@dataclass(frozen=True, repr=False)
+class ShortestStride(Summarised):
     """Hold the result of a search for the shortest stride.
 
     Parameters
     ----------
+    candidate
+        Its name.
+    header
+        Protocol of the scan.
     stride
         Fewest lines from image to image at which the cadence held; None where it never did, or the search
         ended in `stopped`.
@@ -149,21 +194,44 @@ class ShortestStride:
         Why the search ended before its time; None if it did not.
     """
 
+    candidate: str
+    header: Header
     stride: int | None
     trials: tuple[tuple[int, int, int], ...]
     stopped: Verdict | None
 
-    def verdict(self, stream: Stream) -> Verdict:
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [
+            ("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}"),
+            ("trials", str(len(self.trials))),
+        ]
+        return f"Shortest stride of {self.candidate}", facts
+
+    @property
+    def verdict(self) -> Verdict:
         """Return PASS where any stride up to a whole frame holds; what is found is observed, not proved."""
         if self.stopped is not None:
             return self.stopped
-        whole = stream.header.lines_per_frame
+        whole = self.header.lines_per_frame
         if self.stride is None:
             return Verdict(Outcome.FAIL, f"not even an image every {whole} lines, a whole frame, holds")
-        every_ms = self.stride * stream.header.tr_ns / 1e6
+        every_ms = self.stride * self.header.tr_ns / 1e6
         lines = "every line" if self.stride == 1 else f"every {self.stride} lines"
         told = f"an image {lines}, {every_ms:.4g} ms, holds; {len(self.trials)} trials"
         return Verdict(Outcome.PASS, told)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, every trial included."""
+        return {
+            "schema": STRIDE_SCHEMA,
+            "verdict": self.verdict.outcome.name,
+            "reason": self.verdict.reason,
+            "candidate": self.candidate,
+            "stride": self.stride,
+            "trials": [
+                dict(zip(("stride", "misses", "images"), trial, strict=True)) for trial in self.trials
+            ],
+        }
 
 
 def find_stride(
@@ -172,6 +240,7 @@ def find_stride(
     make_pace: Callable[[], Pace],
     claim: float = 0.99,
     policy: Policy | None = None,
+    candidate: str = "candidate",
 ) -> ShortestStride:
     """Bisect the lines from image to image for the fewest at which their cadence holds, at the scan's own TR.
 
@@ -179,7 +248,7 @@ def find_stride(
     ----------
     stream
         The scan.
-    build, make_pace, claim, policy
+    build, make_pace, claim, policy, candidate
         As for `find_peak`.
 
     Returns
@@ -188,6 +257,9 @@ def find_stride(
         Every line is tried first, then up to a whole frame.
     """
     trials: list[tuple[int, int, int]] = []
+
+    def found(stride: int | None, stopped: Verdict | None = None) -> ShortestStride:
+        return ShortestStride(candidate, stream.header, stride, tuple(trials), stopped)
 
     def holds(stride: int) -> bool:
         timing = _trial(slide(stream, stride), build, make_pace, warmup_of(stream, stride), policy)
@@ -198,14 +270,14 @@ def find_stride(
         low, high = 0, 1
         while not holds(high):
             if high == stream.header.lines_per_frame:
-                return ShortestStride(None, tuple(trials), None)
+                return found(None)
             low, high = high, min(2 * high, stream.header.lines_per_frame)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if holds(middle) else (middle, high)
     except _Spoiled as spoiled:
-        return ShortestStride(None, tuple(trials), spoiled.verdict)
-    return ShortestStride(high, tuple(trials), None)
+        return found(None, spoiled.verdict)
+    return found(high)
 
 
 class _Spoiled(Exception):

@@ -14,6 +14,7 @@ from harness.judge.validity import why_invalid
 from harness.measure.exact_statistics import CONFIDENCE, lower_bound, samples_needed, upper_bound
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
+from mrsim.summary import Summarised
 
 
 class Outcome(enum.Enum):
@@ -25,8 +26,8 @@ class Outcome(enum.Enum):
     INSUFFICIENT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(Summarised):
     """Hold the outcome and why.
 
     Parameters
@@ -39,6 +40,9 @@ class Verdict:
 
     outcome: Outcome
     reason: str
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        return f"Verdict: {self.outcome.name}", [("reason", self.reason)]
 
 
 def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:

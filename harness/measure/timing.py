@@ -7,6 +7,7 @@ queued, the bench's own fault.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,50 @@ class Timing:
     def longest_run(self) -> int:
         """Return the length of the longest run of misses."""
         return max((length for _, length in self.episodes), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Hold the response of a candidate's steady images: completed minus due of the last line.
+
+    Parameters
+    ----------
+    p50_ms, p95_ms, p99_ms
+        Percentiles of the images that came, milliseconds; None where so few images do not carry them.
+    max_ms
+        The longest, milliseconds; None where no image came.
+    misses, images
+        Images that came later than the deadline or never, of how many that were due.
+    """
+
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    misses: int
+    images: int
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing]) -> Latency:
+        """Return the latency of one run, or of several together.
+
+        Parameters
+        ----------
+        timings
+            Times of each run.
+        """
+        steady = [t.response_ns[t.warmup :][t.shown[t.warmup :]] for t in timings]
+        found = summarise(np.concatenate(steady))
+        p50, p95, p99, longest = (
+            None if ns is None else ns / 1e6 for ns in (found.p50, found.p95, found.p99, found.max)
+        )
+        misses, images = sum(t.misses for t in timings), sum(t.images for t in timings)
+        return cls(p50, p95, p99, longest, misses, images)
+
+    def __str__(self) -> str:
+        told = {"p50": self.p50_ms, "p95": self.p95_ms, "p99": self.p99_ms, "max": self.max_ms}
+        figures = ", ".join(f"{name} {'-' if ms is None else f'{ms:.2f}'}" for name, ms in told.items())
+        return f"{figures} ms; {self.misses} of {self.images} images missed"
 
 
 def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None) -> Timing:

@@ -17,7 +17,7 @@ from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.run import Run
 from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService, MeasuredService, ServiceModel
-from mrsim.errors import InputError
+from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 SCENARIOS = ("constant-stream", "burst", "find-peak", "lockstep")
@@ -50,11 +50,15 @@ class Pace:
         check_scenario(scenario)
         if scenario == "lockstep":
             if service is not None:
-                raise InputError("--scenario lockstep takes no service time: leave out --service")
+                raise OptionError(
+                    "{} takes no service time: leave out {}", Option("scenario", scenario), Option("service")
+                )
             return cls(VirtualClock(), ConstantService(0))
         clock = clock or RealClock()
         if clock.name == "real" and service is not None:
-            raise InputError("service times can be played on the virtual clock only: --clock virtual")
+            raise OptionError(
+                "service times can be played on the virtual clock only: {}", Option("clock", "virtual")
+            )
         return cls(clock, service or (MeasuredService() if clock.name == "virtual" else None))
 
 
@@ -67,7 +71,7 @@ def check_scenario(scenario: str) -> None:
         If it is unknown.
     """
     if scenario not in SCENARIOS:
-        raise InputError(f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)}")
+        raise OptionError("{}: expected one of {}", Option("scenario", scenario), ", ".join(SCENARIOS))
 
 
 def burst_schedule(stream: Stream) -> Schedule:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from harness.realtime.schedule import MAX_WARMUP
-from mrsim.errors import InputError
+from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 
@@ -23,7 +23,9 @@ def slide(stream: Stream, stride: int) -> Stream:
     """
     header = stream.header
     if not 1 <= stride <= header.lines_per_frame:
-        raise InputError(f"--stride {stride}: expected 1 to {header.lines_per_frame}, the lines of a frame")
+        raise OptionError(
+            "{}: expected 1 to {}, the lines of a frame", Option("stride", stride), header.lines_per_frame
+        )
     slid = dataclasses.replace(header, lines_per_frame=stride, window=header.lines_seen)
     frame = (np.arange(len(stream)) // stride).astype(np.int32)
     return dataclasses.replace(stream, header=slid, frame=frame, truth=None, provenance=None)

@@ -42,8 +42,8 @@ def draw_phantom(path: Path, name: str, *, seed: int = 0, coils: int = 8) -> Non
         If matplotlib is not installed.
     """
     from mrsim.anatomy.phantom import load_phantom
+    from mrsim.scanner.acquisition import Scanner
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.scan import Scanner
 
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -146,7 +146,7 @@ def _draw_sampling(axes: Any, scanner: Any) -> None:
 def _draw_coils(axes: Any, scanner: Any) -> None:
     from mrsim.kernels.grid import Grid
 
-    fitted = scanner.reception.fitted
+    fitted = scanner.receiver.fitted
     x, y = Grid((64, 64), scanner.header.fov_m).pixels()
     if fitted is None:
         maps = np.ones((1, 64, 64))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.measure.image_quality import Quality
 from harness.report.png import data_uri, error_palette, grey_palette, levels_of
 from mrsim.stream import Header, Truth
@@ -20,7 +20,7 @@ ERROR_SHARE = 0.1  # of white: the error that the map shows at full colour
 WHITE_QUANTILE = 0.998
 
 
-def choose(result: Result, quality: Quality) -> list[int]:
+def choose(result: RunResult, quality: Quality) -> list[int]:
     """Return rows of the measures whose frames are shown: spread evenly, and the worst ones.
 
     Parameters
@@ -40,7 +40,7 @@ def choose(result: Result, quality: Quality) -> list[int]:
     )
 
 
-def pictures(result: Result, quality: Quality) -> list[dict[str, Any]]:
+def pictures(result: RunResult, quality: Quality) -> list[dict[str, Any]]:
     """Return the frames that are shown, each with its maps and its figures, as JSON values.
 
     Parameters
@@ -84,7 +84,7 @@ def pictures(result: Result, quality: Quality) -> list[dict[str, Any]]:
 
 
 def _figures(
-    result: Result, quality: Quality, row: int, truth: Truth, header: Header
+    result: RunResult, quality: Quality, row: int, truth: Truth, header: Header
 ) -> dict[str, float | None]:
     frame, centroid = int(quality.frames[row]), quality.centroid_m[row]
     true = truth.centroid_at(quality.shown_ns[row], header)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.report.charts import Chart
 from harness.report.frames import pictures
 from harness.report.page import page
@@ -14,7 +14,7 @@ from harness.report.series import distribution, time_line, traces
 from mrsim.files.writing import write_text
 
 
-def render(told: dict[str, Any], result: Result) -> str:
+def render(told: dict[str, Any], result: RunResult) -> str:
     """Return the page of a run.
 
     Parameters
@@ -34,7 +34,7 @@ def render(told: dict[str, Any], result: Result) -> str:
     return page(told, charts, frames)
 
 
-def write_page(path: str | Path, told: dict[str, Any], result: Result) -> None:
+def write_page(path: str | Path, told: dict[str, Any], result: RunResult) -> None:
     """Write the page of a run, whole or not at all.
 
     Parameters

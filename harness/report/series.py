@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.measure.image_quality import Quality
 from harness.report.charts import Axis, Chart, Floats, round_up
 
@@ -15,7 +15,7 @@ TRUE_POINTS = 1500
 MAX_DOTS = 6000
 
 
-def distribution(result: Result) -> Chart | None:
+def distribution(result: RunResult) -> Chart | None:
     """Return how the responses are spread, with the percentiles that the samples carry and the deadline."""
     timing = result.timing
     steady = timing.response_ns[timing.warmup :][timing.shown[timing.warmup :]] / 1e6
@@ -48,7 +48,7 @@ def distribution(result: Result) -> Chart | None:
     return chart
 
 
-def time_line(result: Result) -> Chart:
+def time_line(result: RunResult) -> Chart:
     """Return each image's response over the scan, with the deadline, the misses and the host's stalls."""
     timing, run = result.timing, result.run
     seconds = (timing.due_ns - run.t0_ns) / 1e9
@@ -82,7 +82,7 @@ def time_line(result: Result) -> Chart:
     return chart
 
 
-def traces(result: Result, quality: Quality) -> list[Chart]:
+def traces(result: RunResult, quality: Quality) -> list[Chart]:
     """Return where the target is and where it appears, along its main axis, and the distance of the two."""
     truth, header = result.stream.truth, result.stream.header
     if truth is None:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.audits.conformance import CHECKS, Candidate, Check, NotConforming, conformance
-from harness.candidates.registry import builder
+from harness.candidates import objects
+from harness.candidates.build import as_builder
 from harness.comparison.guard import FACTOR, Guarded, guard
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -29,7 +30,6 @@ from harness.realtime.replay import replay
 from harness.realtime.schedule import Schedule
 from mrsim.errors import MissingExtraError
 from mrsim.stream import Stream
-from recon.protocol import Builder
 
 __all__ = [
     "CHECKS",
@@ -51,8 +51,8 @@ __all__ = [
     "replay_in_real_time",
 ]
 
-Given = str | Builder | Candidate
-"""A candidate's string, what builds a reconstructor (its class, say), or a `Candidate` itself."""
+Given: TypeAlias = "objects.Given | Candidate"
+"""Whatever may stand for a reconstructor (`harness.candidates.objects`), or a `Candidate` itself."""
 
 
 def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
@@ -61,7 +61,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     Parameters
     ----------
     given
-        A candidate's string, what builds a reconstructor, or a candidate, which is returned as it is.
+        Whatever may stand for a reconstructor, or a candidate, which is returned as it is.
     stream
         Scan that it is played by the checks; None for the one that they make.
     seed
@@ -70,13 +70,12 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     Raises
     ------
     InputError
-        If the string names no candidate.
+        If it is no candidate.
     """
     if isinstance(given, Candidate):
         return given
-    if isinstance(given, str):
-        return Candidate(given, builder(given), stream, seed)
-    return Candidate(getattr(given, "__name__", repr(given)), given, stream, seed)
+    name, build = as_builder(given)
+    return Candidate(name, build, stream, seed)
 
 
 def parametrize_with_checks(
@@ -145,8 +144,8 @@ def phantom_stream(
         If there is no such phantom, or a value is out of its range.
     """
     from mrsim.anatomy.phantom import load_phantom
+    from mrsim.scanner.acquisition import scan
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.scan import scan
 
     protocol = ScanProtocol(matrix=matrix, acceleration=acceleration, coils=coils)
     return scan(load_phantom(phantom), protocol, seed=seed, frames=frames)
@@ -172,7 +171,7 @@ def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:
     return apply_faults(Feed.of(stream, Schedule.of(stream)), parse_faults(faults), seed)
 
 
-def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> Result:
+def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> RunResult:
     """Play a scan to a candidate at the scanner's own pace, measure and judge.
 
     Parameters
@@ -195,7 +194,7 @@ def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> Result:
     return evaluate(stream, candidate.name, candidate.build, **options)
 
 
-def figures(result: Result) -> dict[str, Any]:
+def figures(result: RunResult) -> dict[str, Any]:
     """Return a replay's percentiles, misses and lag as one flat record; None where samples carry no figure.
 
     Parameters

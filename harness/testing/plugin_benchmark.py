@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.console import figure, plain_table
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.testing.kit import Given, figures, replay_in_real_time
 from mrsim.stream import Stream
 
@@ -18,7 +18,7 @@ COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_ma
 
 def measure(
     benchmark: Any, given: Given, scan: Stream, options: dict[str, Any]
-) -> tuple[Result, dict[str, Any]]:
+) -> tuple[RunResult, dict[str, Any]]:
     """Play a scan to a candidate as the one round of a benchmark, and give its statistics a round an image.
 
     Parameters
@@ -39,7 +39,7 @@ def measure(
     told
         Its percentiles, misses and lag, which the benchmark's `extra_info` holds, too.
     """
-    result: Result = benchmark.pedantic(
+    result: RunResult = benchmark.pedantic(
         replay_in_real_time, args=(given, scan), kwargs=options, rounds=1, iterations=1
     )
     told = figures(result)
@@ -49,7 +49,7 @@ def measure(
     return result, told
 
 
-def _one_round_an_image(stats: Any, result: Result) -> None:
+def _one_round_an_image(stats: Any, result: RunResult) -> None:
     """Put the response of every steady image in the place of the one round that was the replay."""
     timing = result.timing
     shown = timing.response_ns[timing.warmup :][timing.shown[timing.warmup :]]

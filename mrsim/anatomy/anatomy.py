@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 class Anatomy:
-    """Tell where the regions of a phantom are, exactly and at any instant.
+    """Compute where the regions of a phantom are, exactly and at any instant.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Whether every region stays inside its parent, and everything inside the field of view, at every instant.
+"""A check that every region stays inside its parent, and the phantom inside the field of view, at all times.
 
-First the corners of what the motions can reach are tried: if all is well there, nothing else is looked at,
-however long the scan. Only where they fail is the course itself followed, in steps of `STEP_NS`.
+The check tries the extremes that the motions can reach. If all is well there, it ends, however long the scan
+is. If not, it follows the course itself, in steps of `STEP_NS`.
 """
 
 from __future__ import annotations

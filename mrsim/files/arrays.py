@@ -46,9 +46,19 @@ def map_array(path: str | Path, *, missing: str = "no such file") -> NDArray[Any
                 file, dtype=dtype, mode="r", offset=file.tell(), shape=shape, order=order
             )
         except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError, RecursionError) as error:
-            told = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: truncated or not a .npy array: {told}") from None
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: truncated or not a .npy array: {reason}") from None
     return array
+
+
+def map_bytes(path: str | Path) -> NDArray[np.uint8]:
+    """Map a whole file, read-only, shape (bytes,); errors as for `open_file`, and for a file of no bytes."""
+    with open_file(path) as file:
+        try:
+            found: NDArray[np.uint8] = np.memmap(file, np.uint8, "r")
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be mapped: {error}") from None
+    return found
 
 
 def read_arrays(
@@ -135,8 +145,8 @@ def _told(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # zlib.error, and what else a damaged archive raises
-        told = " ".join(f"{error or type(error).__name__}".split())[:200]
-        raise InputError(f"{path}: damaged, or not {what}: {told}{remedy}") from None
+        reason = " ".join(f"{error or type(error).__name__}".split())[:200]
+        raise InputError(f"{path}: damaged, or not {what}: {reason}{remedy}") from None
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:

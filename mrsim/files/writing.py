@@ -228,11 +228,11 @@ def allocate(path: Path, size: int) -> None:
 
 def unwritable(path: Path, error: OSError) -> InputError:
     """Return an error of the disk as one line that names the file and what to do."""
-    told = " ".join((error.strerror or str(error)).split())[:160]
+    reason = " ".join((error.strerror or str(error)).split())[:160]
     full = error.errno in _FULL or (error.errno is None and _no_room(path))
     if full:
-        told = f"{os.strerror(errno.ENOSPC)}; make room, or write it elsewhere"
-    return InputError(f"{path}: cannot be written: {told}")
+        reason = f"{os.strerror(errno.ENOSPC)}; make room, or write it elsewhere"
+    return InputError(f"{path}: cannot be written: {reason}")
 
 
 def _no_room(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Files of the field beside our own: MRD (ISMRMRD) and the layout of the fastMRI sets."""
+"""File formats of the field: MRD (ISMRMRD) and the layout of the fastMRI sets."""
 
 from __future__ import annotations
 

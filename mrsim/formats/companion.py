@@ -1,6 +1,6 @@
-"""What mrsim knows of a scan and the field's formats have no place for: provenance, truth, and exact columns.
+"""What the field's formats have no place for: provenance, truth, and exact columns.
 
-It stands in a group of its own at the root of the file, where other readers do not look.
+mrsim keeps them in a group of its own at the root of the file, where other readers do not look.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _PER_LINE, _PER_FRAME = ("displacement", "centroid"), ("image", "mask")
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Hold what a file says beside its readouts; the truth itself is copied piece by piece.
+class Companion:
+    """Hold what a file says besides its readouts; the truth itself is copied piece by piece.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Beside:
     path: Path
 
 
-def write_beside(file: Any, stream: Stream) -> Any:
+def write_companion(file: Any, stream: Stream) -> Any:
     """Write provenance and truth into a group of their own, and return it."""
     group = file.create_group(OWN_GROUP)
     truth, made = stream.truth, stream.provenance
@@ -74,7 +74,7 @@ def write_beside(file: Any, stream: Stream) -> Any:
     return group
 
 
-def read_beside(file: Any, path: Path) -> Beside | None:
+def read_companion(file: Any, path: Path) -> Companion | None:
     """Read what stands beside the readouts, None where mrsim did not write the file.
 
     Raises
@@ -99,7 +99,7 @@ def read_beside(file: Any, path: Path) -> Beside | None:
     lines = meta.get("lines")
     if not isinstance(lines, int) or isinstance(lines, bool):
         raise InputError(f"{path}: {OWN_GROUP}/meta: lines = {str(lines)[:40]}: expected a number")
-    return Beside(_provenance(meta, path), _truth(meta, path), lines, group, path)
+    return Companion(_provenance(meta, path), _truth(meta, path), lines, group, path)
 
 
 def _provenance(meta: dict[str, Any], path: Path) -> Provenance | None:
@@ -123,7 +123,7 @@ def _truth(meta: dict[str, Any], path: Path) -> tuple[tuple[str, ...], str] | No
     return tuple(str(region) for region in regions), str(truth["target"])
 
 
-def copy_truth(beside: Beside, header: Header, lines: int, writer: StreamWriter) -> None:
+def copy_truth(companion: Companion, header: Header, lines: int, writer: StreamWriter) -> None:
     """Copy the truth into a stream that is being written, piece by piece.
 
     Raises
@@ -131,22 +131,22 @@ def copy_truth(beside: Beside, header: Header, lines: int, writer: StreamWriter)
     InputError
         If an array of it is missing, or is not of the scan's shape.
     """
-    assert beside.truth is not None
-    layout = expected_truth(header, lines, len(beside.truth[0]))
+    assert companion.truth is not None
+    layout = expected_truth(header, lines, len(companion.truth[0]))
     arrays: dict[str, Any] = {}
-    with guarded(beside.path):
+    with guarded(companion.path):
         for name, (shape, dtype) in layout.items():
-            arrays[name] = dataset(beside.group, name, beside.path, shape)
+            arrays[name] = dataset(companion.group, name, companion.path, shape)
             if arrays[name].dtype != np.dtype(dtype):
                 found = arrays[name].dtype
                 raise InputError(
-                    f"{beside.path}: {OWN_GROUP}/{name}: it is {found}: expected {np.dtype(dtype)}"
+                    f"{companion.path}: {OWN_GROUP}/{name}: it is {found}: expected {np.dtype(dtype)}"
                 )
     none: dict[str, NDArray[Any]] = {
         name: np.empty((0, *shape[1:]), dtype) for name, (shape, dtype) in layout.items()
     }
     for names in (_PER_LINE, _PER_FRAME):
-        for piece in _pieces(arrays, names, beside.path):
+        for piece in _pieces(arrays, names, companion.path):
             writer.append_truth(**{**none, **piece})
 
 

@@ -4,7 +4,7 @@
 masks do, so that a frame of ours is transposed. `reconstruction_rss` is the root of the sum of squares over
 the coils, `max` and `norm` are its largest entry and its Euclidean norm, and `ismrmrd_header` is the XML. In
 the sets an entry is a slice; here it is a frame. The layout has no place for the order of the lines within a
-frame: it is kept beside, and is ascending where it is not.
+frame: it is kept in the companion, and is ascending where it is not.
 
 Knoll et al. 2020, 10.1148/ryai.2020190007.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py
-from mrsim.formats.companion import Beside, copy_truth, read_beside, write_beside
+from mrsim.formats.companion import Companion, copy_truth, read_companion, write_companion
 from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_hdf5
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
@@ -29,6 +29,7 @@ from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.formats.raw_hdf5 import read_text
 from mrsim.stream import Header, Stream
+from mrsim.stream.fourier import to_image
 from mrsim.stream.header import MAX_COILS, MAX_MATRIX, ky_range
 from mrsim.stream.storage import StreamWriter, check_new_stream
 
@@ -87,7 +88,7 @@ def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None
         file.attrs["acquisition"] = _ACQUISITION
         file.attrs["patient_id"] = stream.provenance.phantom if stream.provenance else "unknown"
         file.attrs["max"], file.attrs["norm"] = largest, math.sqrt(squares)
-        group = write_beside(file, stream)
+        group = write_companion(file, stream)
         for name in ("ky", "frame", "t_ns"):
             group.create_dataset(name, data=getattr(stream, name))
     return target
@@ -106,9 +107,7 @@ def _gridded(stream: Stream, frame: int) -> NDArray[np.complex64]:
 
 
 def _combined(grid: NDArray[np.complex64]) -> NDArray[np.float32]:
-    axes = (-2, -1)
-    image = np.fft.ifft2(np.fft.ifftshift(grid.astype(np.complex128), axes=axes), norm="ortho")
-    magnitude = np.sqrt(np.sum(np.abs(np.fft.fftshift(image, axes=axes)) ** 2, axis=0))
+    magnitude = np.sqrt(np.sum(np.abs(to_image(grid.astype(np.complex128))) ** 2, axis=0))
     out: NDArray[np.float32] = magnitude.astype(np.float32)
     return out
 
@@ -139,7 +138,7 @@ def fastmri_to_stream(
     Returns
     -------
     imported
-        The folder, and what is to be told of it.
+        The folder, and notes on what was found or assumed.
 
     Raises
     ------
@@ -161,8 +160,8 @@ def fastmri_to_stream(
             encoding = xml_to_encoding(
                 read_text(dataset(file, "ismrmrd_header", path, ()), path, MAX_XML_BYTES), str(path)
             )
-        beside = read_beside(file, path)
-        return _write(kspace, encoding, beside, path, Path(target), given, progress, overwrite)
+        companion = read_companion(file, path)
+        return _write(kspace, encoding, companion, path, Path(target), given, progress, overwrite)
 
 
 def is_fastmri(path: str | Path) -> bool:
@@ -185,8 +184,8 @@ def _kspace(file: Any, path: Path) -> Any:
     frames, coils, nx, ny = (found.shape[0], 1, *found.shape[1:]) if single else found.shape
     fits = 1 <= frames <= MAX_FRAMES and 1 <= coils <= MAX_COILS
     if not fits or not 1 <= nx <= 2 * MAX_MATRIX or not 1 <= ny <= MAX_MATRIX:
-        told = "expected (frames, coils, readout, rows)"
-        raise InputError(f"{path}: kspace: its shape is {found.shape}: {told}")
+        expected = "expected (frames, coils, readout, rows)"
+        raise InputError(f"{path}: kspace: its shape is {found.shape}: {expected}")
     size = coils * nx * ny * 8
     if size > MAX_FRAME_BYTES:
         raise InputError(
@@ -202,7 +201,7 @@ def _kspace(file: Any, path: Path) -> Any:
 def _write(
     kspace: Any,
     encoding: Encoding,
-    beside: Beside | None,
+    companion: Companion | None,
     path: Path,
     target: Path,
     given: Given,
@@ -222,8 +221,8 @@ def _write(
         encoding = dataclasses.replace(encoding, matrix=(ny, nx))
     header = complete_header(encoding, path, coils, given, ny, notes)
     count = frames * ny
-    ky, frame, t_ns = _columns(header, frames, beside, path)
-    kept = beside if beside is not None and beside.lines == count else None
+    ky, frame, t_ns = _columns(header, frames, companion, path)
+    kept = companion if companion is not None and companion.lines == count else None
     provenance, truth = (None, None) if kept is None else (kept.provenance, kept.truth)
     with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         for number in range(frames):
@@ -240,24 +239,24 @@ def _write(
 
 
 def _columns(
-    header: Header, frames: int, beside: Beside | None, path: Path
+    header: Header, frames: int, companion: Companion | None, path: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Return ky, frame and t_ns of each line: as kept beside, else ascending and at the pace of TR."""
+    """Return ky, frame and t_ns of each line: the companion's, else ascending and at the pace of TR."""
     ny = header.matrix[0]
     low, count = ky_range(ny)[0], frames * ny
     line = np.arange(count, dtype=np.int64)
-    if beside is None or beside.lines != count or "ky" not in beside.group:
+    if companion is None or companion.lines != count or "ky" not in companion.group:
         ky = (line % ny + low).astype(np.int32)
         return ky, (line // ny).astype(np.int32), line * header.tr_ns + header.te_ns
     columns = []
     with guarded(path):
         for name, dtype in (("ky", np.int32), ("frame", np.int32), ("t_ns", np.int64)):
-            found = dataset(beside.group, name, path, (count,))
+            found = dataset(companion.group, name, path, (count,))
             if found.dtype != dtype:
                 raise InputError(f"{path}: {found.name}: it is {found.dtype}: expected {np.dtype(dtype)}")
             columns.append(found[:])
     ky, frame, t_ns = columns
     whole = np.sort(ky.reshape(frames, ny), axis=1) == np.arange(low, low + ny)
     if not whole.all():
-        raise InputError(f"{path}: {beside.group.name}/ky: a frame has not every row")
+        raise InputError(f"{path}: {companion.group.name}/ky: a frame has not every row")
     return ky, frame, t_ns

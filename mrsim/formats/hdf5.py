@@ -54,8 +54,8 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        told = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not an HDF5 file, or truncated: {told}") from None
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
     try:
         yield file
     finally:
@@ -135,8 +135,8 @@ def dataset(group: Any, name: str, path: Path, shape: tuple[int | None, ...]) ->
         want in (None, size) for want, size in zip(shape, found.shape, strict=True)
     )
     if not fits:
-        told = ", ".join("any" if size is None else str(size) for size in shape)
-        raise InputError(f"{where}: its shape is {found.shape}: expected ({told})")
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{where}: its shape is {found.shape}: expected ({sizes})")
     if found.external or found.is_virtual:
         raise InputError(f"{where}: its data lie in other files, which are not read")
     if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK_BYTES:

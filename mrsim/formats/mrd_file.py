@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.companion import write_beside
+from mrsim.formats.companion import write_companion
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
@@ -101,7 +101,7 @@ def write_mrd(
             table[scans + start : scans + stop] = _records(dtype, heads, samples)
             if progress is not None:
                 progress(stop, len(stream))
-        write_beside(file, stream)
+        write_companion(file, stream)
     return target
 
 
@@ -160,8 +160,8 @@ class MrdSource:
         for row, readout in enumerate(readouts):
             place = self.places[readout]
             if place["length"] != width:
-                told = f"{int(place['length'])} numbers, and its head says {width}"
-                raise InputError(f"{self.path}: readout {int(readout)}: {told}")
+                mismatch = f"{int(place['length'])} numbers, and its head says {width}"
+                raise InputError(f"{self.path}: readout {int(readout)}: {mismatch}")
             if width:
                 rows[row] = self.heap.read(place, 4 * width).view("<f4")
         return out

@@ -22,6 +22,7 @@ from mrsim.formats.oversampling import Oversampling
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
 from mrsim.stream import Header
 from mrsim.stream.header import MAX_COILS, MAX_MATRIX
+from mrsim.stream.units import option_of
 
 NOMINAL_SLICE_MM = 5.0  # a stream knows no thickness, and the schema asks for one
 _OWN = "mrsim_"
@@ -111,7 +112,9 @@ class Encoding:
         } | {key: value for key, value in known.items() if value is not None}
         for key, place in _PLACES.items():
             if values[key] is None:
-                raise InputError(f"MRD header: it has no {place}; say it ({key})")
+                option = option_of(key)
+                how = key if option is None else f"{option}, or {key} in Python"
+                raise InputError(f"MRD header: it has no {place}; say it ({how})")
         return Header(**values)
 
 

@@ -1,8 +1,8 @@
 """An MRD file, ours or from elsewhere, as a stream.
 
-Ours comes back bit for bit. From one from elsewhere readout oversampling is taken off, and what the file does
-not say must be said or is assumed aloud. The clock of such a stream is that of its TR: the time stamps of the
-format are too coarse for it.
+A file of ours comes back bit for bit. A file from elsewhere loses its readout oversampling. What it does not
+state must be given, or is assumed and noted. The clock of such a stream is that of its TR: the time stamps of
+the format are too coarse.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from mrsim.formats.companion import Beside, copy_truth, read_beside
+from mrsim.formats.companion import Companion, copy_truth, read_companion
 from mrsim.formats.hdf5 import Progress, blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
 from mrsim.formats.mrd_file import MrdSource, open_mrd, read_noise
@@ -33,7 +33,7 @@ ASSUMED_FLIP_RAD = math.radians(20.0)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Say what a file from elsewhere leaves out, and choose from what it has.
+    """State what a file from elsewhere leaves out, and choose from what it has.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Imported:
-    """Tell what became of a file.
+    """Report what became of a file.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def mrd_to_stream(
     Returns
     -------
     imported
-        The folder, and what is to be told of it.
+        The folder, and notes on what was found or assumed.
 
     Raises
     ------
@@ -129,10 +129,10 @@ def mrd_to_stream(
     path, given = Path(source), given or Given()
     with opened(path) as file:
         found = open_mrd(file, path)
-        beside = read_beside(file, path)
+        companion = read_companion(file, path)
         plan = _plan(found, given)
-        beside = _fitting(beside, plan, found)
-        return _write(found, plan, beside, Path(target), given, progress, overwrite)
+        companion = _fitting(companion, plan, found)
+        return _write(found, plan, companion, Path(target), given, progress, overwrite)
 
 
 def _plan(found: MrdSource, given: Given) -> _Plan:
@@ -145,11 +145,11 @@ def _plan(found: MrdSource, given: Given) -> _Plan:
         samples = samples_of(chosen, encoding)
         header, lines = _lines(found, chosen, given, notes)
     except InputError as error:
-        told = str(error).removeprefix(f"{found.path}: ")
-        raise InputError(f"{found.path}: {told}") from None
+        reason = str(error).removeprefix(f"{found.path}: ")
+        raise InputError(f"{found.path}: {reason}") from None
     if samples != header.matrix[1]:
-        said = "as" if encoding.encoded_nx == samples else "though not"
-        notes.append(f"readouts have 2x oversampling, {said} stated in the header: it was taken off")
+        stated = "as" if encoding.encoded_nx == samples else "though not"
+        notes.append(f"readouts have 2x oversampling, {stated} stated in the header: it was taken off")
     return _Plan(header, readouts, lines, _noise(found, header, notes), notes)
 
 
@@ -189,7 +189,7 @@ def complete_header(
     lines_per_frame
         Lines of a frame; None for what the header says.
     notes
-        Told what was assumed.
+        Gets a line for each value that was assumed.
 
     Raises
     ------
@@ -244,20 +244,20 @@ def _noise(found: MrdSource, header: Header, notes: list[str]) -> NoiseScans | N
     return read_noise(found, scans)
 
 
-def _fitting(beside: Beside | None, plan: _Plan, found: MrdSource) -> Beside | None:
+def _fitting(companion: Companion | None, plan: _Plan, found: MrdSource) -> Companion | None:
     """Drop what stands beside the readouts where it is not of these lines."""
-    if beside is not None and (not found.encoding.exact or beside.lines != len(plan.readouts)):
+    if companion is not None and (not found.encoding.exact or companion.lines != len(plan.readouts)):
         plan.notes.append(
-            f"truth and provenance are of {beside.lines} lines, not of these: they were left out"
+            f"truth and provenance are of {companion.lines} lines, not of these: they were left out"
         )
         return None
-    return beside
+    return companion
 
 
 def _write(
     found: MrdSource,
     plan: _Plan,
-    beside: Beside | None,
+    companion: Companion | None,
     target: Path,
     given: Given,
     progress: Progress | None,
@@ -273,9 +273,9 @@ def _write(
         noise = NoiseScans(matrix @ noise.samples, noise.dwell_us)
         plan.notes.append("the noise of the channels was made white, at its mean variance")
     elif noise is not None:
-        plan.notes.append(f"{len(noise.samples)} noise scans were kept beside the lines")
-    provenance = None if beside is None else beside.provenance
-    truth = None if beside is None else beside.truth
+        plan.notes.append(f"{len(noise.samples)} noise scans were kept with the lines")
+    provenance = None if companion is None else companion.provenance
+    truth = None if companion is None else companion.truth
     _check_narrow(plan.lines, found.path)
     with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         item = header.coils * int(found.heads["number_of_samples"][plan.readouts[0]]) * 8
@@ -288,8 +288,8 @@ def _write(
             writer.append(ky.astype(np.int32), frame.astype(np.int32), t_ns, samples)
             if progress is not None:
                 progress(stop, count)
-        if beside is not None and beside.truth is not None:
-            copy_truth(beside, header, count, writer)
+        if companion is not None and companion.truth is not None:
+            copy_truth(companion, header, count, writer)
         if noise is not None:
             noise.attach(writer)
     return Imported(target, count, tuple(plan.notes))

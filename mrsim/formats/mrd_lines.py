@@ -47,8 +47,8 @@ def imaging_readouts(found: MrdSource, chosen: int | None, notes: list[str]) -> 
     if slices.size == 0:
         raise InputError(f"{found.path}: none of its {len(heads)} readouts is a line of an image")
     if chosen is None and slices.size > 1:
-        told = ", ".join(str(s) for s in slices[:8])
-        raise InputError(f"{found.path}: it has {slices.size} slices ({told}): choose one with --slice")
+        listed = ", ".join(str(s) for s in slices[:8])
+        raise InputError(f"{found.path}: it has {slices.size} slices ({listed}): choose one with --slice")
     if chosen is not None:
         if chosen not in slices:
             raise InputError(f"{found.path}: it has no slice {chosen}: {slices[0]} to {slices[-1]}")

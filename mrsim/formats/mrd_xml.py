@@ -74,8 +74,8 @@ def parsed_header(document: bytes | str, where: str) -> Any:
         AttributeError,
         LookupError,
     ) as error:
-        told = " ".join(str(error).split())[:160]
-        raise InputError(f"{where}: not an MRD header: {told or type(error).__name__}") from None
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{where}: not an MRD header: {reason or type(error).__name__}") from None
 
 
 @functools.cache

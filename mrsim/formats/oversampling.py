@@ -8,10 +8,11 @@ gets what 128 samples would have given it.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mrsim.stream.fourier import to_image, to_kspace
 
 
 class Oversampling(Enum):
@@ -57,8 +58,8 @@ def oversample(samples: NDArray[np.complex64], count: int) -> NDArray[np.complex
         return samples
     image = np.zeros((*samples.shape[:-1], count), np.complex128)
     start = count // 2 - nx // 2
-    image[..., start : start + nx] = _centred(np.fft.ifft, samples)
-    return _centred(np.fft.fft, image).astype(np.complex64)
+    image[..., start : start + nx] = to_image(samples.astype(np.complex128), (-1,))
+    return to_kspace(image, (-1,)).astype(np.complex64)
 
 
 def crop_oversampling(samples: NDArray[np.complex64], nx: int) -> NDArray[np.complex64]:
@@ -80,11 +81,5 @@ def crop_oversampling(samples: NDArray[np.complex64], nx: int) -> NDArray[np.com
     if count == nx:
         return samples
     start = count // 2 - nx // 2
-    image = _centred(np.fft.ifft, samples)[..., start : start + nx]
-    return _centred(np.fft.fft, image).astype(np.complex64)
-
-
-def _centred(transform: Any, values: NDArray[Any]) -> NDArray[np.complex128]:
-    shifted = np.fft.ifftshift(values.astype(np.complex128), axes=-1)
-    out: NDArray[np.complex128] = np.fft.fftshift(transform(shifted, norm="ortho"), axes=-1)
-    return out
+    image = to_image(samples.astype(np.complex128), (-1,))[..., start : start + nx]
+    return to_kspace(image, (-1,)).astype(np.complex64)

@@ -1,9 +1,9 @@
 """Entries of variable length in HDF5, read as they lie on the disk.
 
 An entry is a length (four bytes), the address of a global heap collection (eight) and the number of an
-object in it (four). The library takes room for the length, up to 16 GiB, before it looks whether the
-heap has so much, does so for whole rows even where a fixed part is asked for, and walks a damaged heap
-for ever. So rows and heap are read here, within bounds; the library tells where they are.
+object in it (four). The library allocates the length, up to 16 GiB, before it checks that the heap has so
+much. It does so for whole rows even where a fixed part is asked for. In a damaged heap it can loop for ever.
+So this module reads rows and heap within bounds; the library only finds where they are.
 
 HDF5 File Format Specification 3.0, III.E and IV.A.2.d.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.files.arrays import map_bytes
 from mrsim.files.reading import open_file
 from mrsim.formats.hdf5 import BLOCK_BYTES, guarded
 
@@ -112,7 +113,7 @@ class Heap:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._bytes = np.memmap(path, np.uint8, "r")
+        self._bytes = map_bytes(path)
         self._collections: dict[int, dict[int, tuple[int, int]]] = {}
 
     def read(self, place: Any, size: int) -> NDArray[np.uint8]:
@@ -153,8 +154,8 @@ class Heap:
         objects: dict[int, tuple[int, int]] = {}
         at, end = address + 16, address + size
         while at + 16 <= end and len(objects) < _MOST_OBJECTS:
-            told = self._bytes[at : at + 16].tobytes()
-            index, length = int.from_bytes(told[:2], "little"), int.from_bytes(told[8:], "little")
+            entry = self._bytes[at : at + 16].tobytes()
+            index, length = int.from_bytes(entry[:2], "little"), int.from_bytes(entry[8:], "little")
             if index == 0 or length > end - at - 16:  # the free room at its end
                 break
             objects[index] = (at + 16, length)

@@ -30,7 +30,6 @@ import re
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,8 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
 from mrsim.cache_folder import user_cache_folder
+from mrsim.errors import InputError
+from mrsim.files.writing import write_bytes
 
 Decorator = Callable[[Callable[..., Any]], Any]
 
@@ -122,7 +123,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types of
             return None
         try:
             super().save_overload(sig, data)
-        except OSError:
+        except (OSError, InputError):
             _say_once(self._place)
         return None
 
@@ -141,7 +142,7 @@ class _Place:
         return None if self._key is None else _folder(self._key)
 
     def is_fresh(self) -> bool:
-        """Tell whether the sources are still those that were imported, whose kernel may be kept as theirs."""
+        """Return whether the sources are still those that were imported, so that a kernel is theirs."""
         return key_of(self._package) == self._key
 
     def ensure_cache_path(self) -> None:
@@ -173,14 +174,7 @@ class _KernelFiles:
         path = self._path(key)
         if path is None:
             return
-        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-        try:
-            partial.write_bytes(dumps((key, data)))
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
+        write_bytes(path, dumps((key, data)))
 
     def flush(self) -> None:
         folder = self._place.folder()
@@ -189,8 +183,8 @@ class _KernelFiles:
 
     def _path(self, key: Any) -> Path | None:
         folder = self._place.folder()
-        told = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        return None if folder is None else folder / f"{self._name}-{told}.nbc"
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return None if folder is None else folder / f"{self._name}-{digest}.nbc"
 
 
 def key_of(package: Path) -> str | None:
@@ -203,8 +197,8 @@ def key_of(package: Path) -> str | None:
     """
     hasher = hashlib.sha256()
     svml = getattr(config, "USING_SVML", None)
-    for told in (sys.version, platform.machine(), np, numba, llvmlite, svml):
-        hasher.update(f"{getattr(told, '__version__', told)}\n".encode())
+    for part in (sys.version, platform.machine(), np, numba, llvmlite, svml):
+        hasher.update(f"{getattr(part, '__version__', part)}\n".encode())
     try:
         for folder in (_PACKAGE, package)[: 1 + (package != _PACKAGE)]:
             sources = _sources(folder)

@@ -1,4 +1,4 @@
-"""Motions beside plain breathing: the heart, coughs, and what follows from other motions.
+"""Motions other than plain breathing: the heart, coughs, and what follows from other motions.
 
 A derived motion has no chance of its own: it is made from the realizations of the motions that it names, so
 that a region which follows both moves as one body does.

@@ -1,7 +1,7 @@
 """The excited slice: its profile, and what a tissue gives at each height in it.
 
 The flip angle follows the profile, alpha p(z), and bSSFP is evaluated at each height's own flip angle: half
-the flip angle is not half the signal. What is seen is the integral over the slice divided by its nominal
+the flip angle is not half the signal. The image shows the integral over the slice divided by its nominal
 thickness, so that a uniform object in an ideal slice gives its plain signal.
 """
 

@@ -77,16 +77,16 @@ def tissue(name: str, field_t: float) -> Tissue:
     entry = _table().get(name)
     if entry is None:
         raise InputError(f"tissue {name!r} is not known; known: {', '.join(_table())}")
-    pd, ppm = float(entry["PD"]), float(entry.get("shift_ppm", 0.0))
+    pd, ppm = float(entry["pd"]), float(entry.get("shift_ppm", 0.0))
     if pd == 0:
         return Tissue(name, field_t, 0.0, math.inf, math.inf, ppm, False, str(entry["source"]))
     for at in entry["at"]:
-        if math.isclose(at["field_T"], field_t, rel_tol=1e-6):
+        if math.isclose(at["field_t"], field_t, rel_tol=1e-6):
             assumed = bool(at.get("assumed", False))
             return Tissue(
-                name, field_t, pd, at["T1_ms"] / 1e3, at["T2_ms"] / 1e3, ppm, assumed, str(at["source"])
+                name, field_t, pd, at["t1_ms"] / 1e3, at["t2_ms"] / 1e3, ppm, assumed, str(at["source"])
             )
-    fields = ", ".join(f"{at['field_T']:g}" for at in entry["at"])
+    fields = ", ".join(f"{at['field_t']:g}" for at in entry["at"])
     raise InputError(f"tissue {name!r} has no values at {field_t:g} T; it has them at {fields} T")
 
 

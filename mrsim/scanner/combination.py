@@ -11,8 +11,9 @@ from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.receiver import Reception
+from mrsim.scanner.receiver import Receiver
 from mrsim.stream import Header, Stream
+from mrsim.stream.fourier import to_image, to_kspace
 
 
 def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str) -> Stream:
@@ -43,7 +44,7 @@ def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str)
     """
     header = stream.header
     check_combination(header, how)
-    reception = Reception.around(phantom, protocol)
+    reception = Receiver.around(phantom, protocol)
     assert reception.fitted is not None
     provenance = stream.provenance
     if provenance is not None:
@@ -64,11 +65,8 @@ def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str)
             raise InputError(f"combine = 'sense': frame {frame}: a row is missing")
         kspace = np.empty((header.coils, ny, nx), np.complex128)
         kspace[:, place] = np.moveaxis(stream.samples[part], 0, 1)
-        axes = (-2, -1)
-        images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes), norm="ortho"), axes)
-        image = combine(images, seen, reception.psi)
-        one = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image), norm="ortho"))
-        out[part, 0] = one[place]
+        image = combine(to_image(kspace), seen, reception.psi)
+        out[part, 0] = to_kspace(image)[place]
     header = dataclasses.replace(header, coils=1)
     return dataclasses.replace(stream, header=header, samples=out, provenance=provenance, path=None)
 

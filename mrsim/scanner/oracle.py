@@ -10,10 +10,11 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.scanner.scene import Scene
 from mrsim.stream import Header, Stream, Truth
+from mrsim.stream.fourier import to_image
 
 
 class Oracle:
-    """Know what a scan would see without noise and at one instant.
+    """Compute what a scan would see without noise and at one instant.
 
     Parameters
     ----------
@@ -82,8 +83,7 @@ class Oracle:
         """
         # All rows share one state, so that it is found once.
         kspace = self._scene.lines(self._all_rows, np.array([t_ns], np.int64), one_instant=True)[:, 0]
-        image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace), norm="ortho"))
-        return image.astype(np.complex64)
+        return to_image(kspace).astype(np.complex64)
 
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""

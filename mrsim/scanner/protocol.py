@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mrsim.errors import InputError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
+from mrsim.stream.units import SPELLINGS, in_file_words
 
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")
 MAX_SUPERSAMPLING = 16
+ENGINES = ("analytic", "isochromats")
+COMBINATIONS = ("none", "prewhiten", "sense")
+SPINS_PER_SIDE = 256  # of the isochromat engine, across the field of view
+CATALYSATION = "alpha/2"  # what comes before the first line, where it is not the steady state
 
 
 @dataclass(frozen=True)
 class ScanProtocol:
-    """Set a scan; the defaults are those of a 2-D bSSFP cine on a Linac-MR.
+    """Set a scan; the defaults are those of a 2-D bSSFP cine on a Linac-MR, and stand here alone.
 
     Parameters
     ----------
@@ -85,6 +93,46 @@ class ScanProtocol:
             raise InputError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
         self.header()
 
+    @classmethod
+    def from_file_values(cls, values: Mapping[str, Any]) -> ScanProtocol:
+        """Make a protocol from values as files and options spell them, such as `tr_ms`.
+
+        Parameters
+        ----------
+        values
+            By key, of the kinds that `file_values` returns; what is left out has its default.
+
+        Raises
+        ------
+        InputError
+            If a value is out of range; it names the key as it is in files.
+        """
+        fields: dict[str, Any] = {}
+        for key, value in values.items():
+            spelling = SPELLINGS.get(key)
+            if key in ("tr_ms", "te_ms") and not 0 <= value < 1e6:  # false for NaN, too
+                raise InputError(f"{key} = {value!r}: expected milliseconds, from 0 to below 1e6")
+            if spelling is None:
+                fields[key] = tuple(value) if isinstance(value, list) else value
+            elif isinstance(value, list | tuple):
+                fields[spelling.name] = tuple(spelling.read(v) for v in value)
+            else:
+                fields[spelling.name] = spelling.read(value)
+        try:
+            return cls(**fields)
+        except InputError as error:
+            raise InputError(in_file_words(str(error))) from None
+
+    def file_values(self) -> dict[str, Any]:
+        """Return the fields as files and options spell them, pairs as lists."""
+        keys = {spelling.name: key for key, spelling in SPELLINGS.items()}
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            key, value = keys.get(field.name, field.name), getattr(self, field.name)
+            write = SPELLINGS[key].write if key in SPELLINGS else lambda plain: plain
+            values[key] = [write(v) for v in value] if isinstance(value, tuple) else write(value)
+        return values
+
     def sampling(self, seed: int) -> Sampler:
         """Return the sampler of a scan with this seed."""
         return Sampler(self.sampler, self.matrix[0], self.acceleration, self.order, seed)
@@ -97,7 +145,7 @@ class ScanProtocol:
         return ", ".join(names)
 
     def header(self) -> Header:
-        """Return what a reconstructor is told."""
+        """Return what a reconstructor knows before the first line."""
         return Header(
             matrix=self.matrix,
             fov_m=self.fov_m,

@@ -16,6 +16,7 @@ from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
 from mrsim.scanner.contrast import Contrast
 from mrsim.stream import Header
+from mrsim.stream.fourier import to_kspace
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -90,6 +91,5 @@ class Raster:
                 image, drawn_at = self.image(t), t
             turn = np.exp(-2j * np.pi * row * y / ny)
             hybrid = (self._coils * image * turn[:, None]).sum(axis=1)
-            spectrum = np.fft.fft(np.fft.ifftshift(hybrid, axes=-1), axis=-1)
-            out[n] = np.fft.fftshift(spectrum, axes=-1) / np.sqrt(ny * nx)
+            out[n] = to_kspace(hybrid, (-1,), unitary=False) / np.sqrt(ny * nx)
         return out

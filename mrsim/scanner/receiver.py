@@ -19,7 +19,7 @@ Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
-class Reception:
+class Receiver:
     """Hold how a scan is received.
 
     Parameters
@@ -39,7 +39,7 @@ class Reception:
     psi: Complex
 
     @classmethod
-    def around(cls, phantom: Phantom, protocol: ScanProtocol) -> Reception:
+    def around(cls, phantom: Phantom, protocol: ScanProtocol) -> Receiver:
         """Lay the coils of a protocol around a phantom; the fit holds within its outermost regions.
 
         Raises

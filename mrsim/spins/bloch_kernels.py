@@ -1,7 +1,7 @@
 """Kernels of the Bloch engine: a block of spins through pulse, echo and relaxation, TR after TR.
 
-One concern a loop, over few arrays: so short that the compiler vectorizes every one of them. The pulses turn
-about x, and the frame alternates with their phase, which is in the sign of the decay over a TR.
+Each loop does one thing over few arrays, so that the compiler vectorizes it. The pulses turn about x. The
+frame alternates with their phase, which is in the sign of the decay over a TR.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ MAX_COILS = 256
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """State the protocol of a scan: all that a reconstructor is told before the first line.
+    """State the protocol of a scan: all that a reconstructor knows before the first line.
 
     It has no field for a seed, a phantom or a path, so a candidate cannot make later lines or the
     truth again from it; those live in `Provenance`, which the gate never hands out.
@@ -66,10 +66,10 @@ class Header:
         ny, nx = self.matrix
         checks = (
             (1 <= ny <= MAX_MATRIX and 1 <= nx <= MAX_MATRIX, "matrix", f"1 to {MAX_MATRIX} a side"),
-            (all(math.isfinite(f) and f > 0 for f in self.fov_m), "fov_m", "two positive lengths in metres"),
-            (0 < self.tr_ns < 10**12, "tr_ns", "a positive number of nanoseconds"),
+            (all(math.isfinite(f) and f > 0 for f in self.fov_m), "fov_m", "two positive lengths"),
+            (0 < self.tr_ns < 10**12, "tr_ns", "a positive time, below 1000 s"),
             (0 <= self.te_ns < self.tr_ns, "te_ns", "at least 0 and below tr_ns"),
-            (0 < self.flip_rad <= math.pi, "flip_rad", "in (0, pi]"),
+            (0 < self.flip_rad <= math.pi, "flip_rad", "above 0, at most pi (180 degrees)"),
             (0 < self.field_t < 100, "field_t", "a field in tesla"),
             (1 <= self.coils <= MAX_COILS, "coils", f"1 to {MAX_COILS}"),
             (1 <= self.lines_per_frame <= ny, "lines_per_frame", f"1 to {ny}, the rows of the matrix"),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.summary import Summarised, array_facts
 
-@dataclass(frozen=True, slots=True)
-class Readout:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Readout(Summarised):
     """Carry one acquired k-space line.
 
     Parameters
@@ -31,3 +33,7 @@ class Readout:
     ky: int
     t_ns: int
     samples: NDArray[np.complex64]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Readout: line {self.index} of frame {self.frame}, ky {self.ky}, t {self.t_ns / 1e6:g} ms"
+        return title, array_facts(samples=self.samples)

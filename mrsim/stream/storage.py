@@ -20,7 +20,7 @@ from mrsim.errors import InputError
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.targets import check_folder, kind_of
-from mrsim.files.writing import WholeFolder, allocate, unwritable
+from mrsim.files.writing import WholeFolder, allocate, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import Header
 from mrsim.stream.layout import check_array, expected_arrays, expected_truth
@@ -194,10 +194,8 @@ class StreamWriter:
 
     def attach(self, name: str, array: NDArray[Any]) -> None:
         """Write an array beside the columns, such as noise scans; `attached` reads it."""
-        try:
-            np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
-        except OSError as error:
-            raise unwritable(self._path, error) from None
+        with new_file(self._partial / f"{name}.npy") as file:
+            np.save(file, array, allow_pickle=False)
 
     def append_truth(
         self,
@@ -240,9 +238,7 @@ class StreamWriter:
             "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
             "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
         }
-        (self._partial / "header.json").write_text(
-            json.dumps(meta, indent=1, allow_nan=False), encoding="utf-8"
-        )
+        write_text(self._partial / "header.json", json.dumps(meta, indent=1, allow_nan=False))
         self._folder.put()
 
 

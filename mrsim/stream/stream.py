@@ -6,6 +6,7 @@ Columns, not objects: `Stream` holds one array per quantity, and iterating yield
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,11 @@ from mrsim.stream.layout import check_array, expected_arrays
 from mrsim.stream.provenance import Provenance
 from mrsim.stream.readout import Readout
 from mrsim.stream.truth import Truth
+from mrsim.summary import Summarised, array_facts, counted
 
 
-@dataclass(frozen=True)
-class Stream:
+@dataclass(frozen=True, repr=False)
+class Stream(Summarised):
     """Hold a scan in columns, line after line.
 
     Parameters
@@ -67,6 +69,22 @@ class Stream:
             line = int(np.flatnonzero((self.ky < low) | (self.ky > high))[0])
             raise InputError(f"{where}: line {line}: ky = {int(self.ky[line])} is outside {low} to {high}")
 
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        header, made = self.header, self.provenance
+        (ny, nx), lines = header.matrix, counted(header.lines_per_frame, "line")
+        title = f"Stream: {counted(self.frames, 'frame')} of {lines}, {len(self) * header.tr_ns / 1e9:.1f} s"
+        size = f"{ny} x {nx}, {header.fov_m[0] * 1e3:g} x {header.fov_m[1] * 1e3:g} mm"
+        facts = [
+            ("image", f"{size}, {counted(header.coils, 'coil')}"),
+            ("times", f"TR {header.tr_ns / 1e6:g} ms, TE {header.te_ns / 1e6:g} ms"),
+            ("sampling", f"{header.acceleration:g}x, {header.sampler}, {header.order}"),
+            *array_facts(samples=self.samples),
+            ("truth", "none" if self.truth is None else f"target {self.truth.target}"),
+        ]
+        if made is not None:
+            facts.append(("scan of", f"{made.phantom}, seed {made.seed}, SNR {made.target_snr:g}"))
+        return title, facts if self.path is None else [*facts, ("folder", str(self.path))]
+
     def __len__(self) -> int:
         return len(self.ky)
 
@@ -106,6 +124,27 @@ class Stream:
             )
         cut = {name: getattr(self, name)[:lines] for name in self.COLUMNS}
         return dataclasses.replace(self, truth=truth, **cut)
+
+    def until(self, seconds: float) -> Stream:
+        """Return the whole frames that end before a time, as views.
+
+        Parameters
+        ----------
+        seconds
+            Time from the start of the scan.
+
+        Raises
+        ------
+        InputError
+            If no whole frame ends before it, or the scan is shorter.
+        """
+        frames = int(seconds * 1e9 // self.header.frame_ns) if math.isfinite(seconds) else 0
+        if not 1 <= frames <= self.frames:
+            length = self.frames * self.header.frame_ns / 1e9
+            raise InputError(
+                f"until {seconds} s: {self.path or 'the stream'} holds {length:.1f} s; expected a part of it"
+            )
+        return self.first_frames(frames)
 
     def check_finite(self) -> None:
         """Raise an error that names the first line with a sample that is not a number.

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.stream.header import Header
+from mrsim.summary import Summarised, array_facts, counted
 
 
-@dataclass(frozen=True)
-class Truth:
+@dataclass(frozen=True, repr=False)
+class Truth(Summarised):
     """Hold what was true during a scan; only the harness and the training see it.
 
     Parameters
@@ -38,6 +39,11 @@ class Truth:
     mask: NDArray[np.bool_]
 
     ARRAYS = ("displacement", "centroid", "image", "mask")
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Truth: {counted(len(self.image), 'frame')}, target {self.target}"
+        facts = array_facts(**{name: getattr(self, name) for name in self.ARRAYS})
+        return title, [("regions", f"{len(self.regions)}: {', '.join(self.regions)[:80]}"), *facts]
 
     def centroid_at(self, t_ns: NDArray[np.int64] | int, header: Header) -> NDArray[np.float64]:
         """Interpolate the target's centroid at any instant within the scan.

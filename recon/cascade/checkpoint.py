@@ -22,6 +22,7 @@ from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_arrays
+from mrsim.summary import Summarised, counted
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -45,8 +46,8 @@ STORED_KEYS = {"positions": "states"}
 """The same of the configuration's keys."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Summarised):
     """Hold a trained cascade and what made it.
 
     Parameters
@@ -62,6 +63,20 @@ class Checkpoint:
     cascade: Cascade
     scale: float
     record: dict[str, Any]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        config = self.cascade.config
+        weights = sum(value.numel() for value in self.cascade.parameters())
+        facts = [
+            ("made for", f"{counted(config.rows, 'row')}, {counted(config.coils, 'coil')}"),
+            ("blocks", f"{config.blocks}, {counted(weights, 'weight')}"),
+            ("scale", f"{self.scale:.4g}"),
+        ]
+        scans = self.record.get("data")
+        if isinstance(scans, list):
+            named = [str(scan.get("phantom")) for scan in scans if isinstance(scan, dict)]
+            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {', '.join(named)[:80]}"))
+        return "Checkpoint: weights of a cascade", facts
 
 
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""What a cascade sees of several coils: their combination, and the lines of each.
+"""The inputs of a cascade with several coils: their combination, and the lines of each.
 
-The sensitivities are those that a causal reconstructor has, from the running mean of the lines so far
-(`recon.coils.sensitivities`). In the stream and in training the same function makes the same inputs.
+The sensitivities are causal: they come from the running mean of the lines so far
+(`recon.coils.sensitivities`). One function makes the inputs in the stream and in training.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def combined_rows(rows: NDArray[np.complex64], maps: Tensor) -> Tensor:
 
 
 def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> CascadeInputs:
-    """Return what a cascade sees at the end of a frame, as a batch of one.
+    """Return the inputs of a cascade at the end of a frame, as a batch of one.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def coil_inputs(memory: LineMemory, maps: Tensor, line: int, scale: float) -> Ca
 class CoilLines:
     """Hold the lines of every coil of some frames, and the sensitivities of the time.
 
-    A line serves until its row comes again and sensitivities serve many frames, so both are kept apart, and
-    put together for a batch.
+    A line is used until its row comes again, and sensitivities for many frames. So each is kept once, and a
+    batch puts them together.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class CoilLines:
 
 @dataclass
 class CoilRecorder:
-    """Gather `CoilLines` frame by frame, as a memory shows them at each frame's end."""
+    """Collect `CoilLines` from a memory, at each frame's end."""
 
     _lines: list[NDArray[np.complex64]] = field(default_factory=list)
     _newest: list[NDArray[np.int64]] = field(default_factory=list)

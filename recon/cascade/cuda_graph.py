@@ -1,11 +1,11 @@
 """The cascade on a GPU, as one graph between buffers that stay where they are.
 
-A GPU computes a layer faster than a CPU asks for it, so the hundreds of kernels of an image are recorded once
-and asked for together from then on. What is recorded reads and writes fixed addresses: an image's inputs are
-copied into pinned memory, from which the graph fetches them, and its pixels are copied out of the pinned
-memory to which the graph brings them. So nothing that was handed out is ever written to again.
+A GPU computes a layer faster than a CPU launches it. So the hundreds of kernels of an image are recorded
+once, and launched together from then on. A recorded kernel reads and writes fixed addresses. So an image's
+inputs are copied into pinned memory, from which the graph reads them, and its pixels are copied out of the
+pinned memory to which the graph writes them. An image that was returned is never written to again.
 
-On the CPU the same buffers serve without a graph, which is how the copies are held to that without a GPU.
+On the CPU the same buffers work without a graph, so that tests check the copies without a GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_SHAPES = 4
 """Shapes of input whose buffers are kept: the whole image, a band of it, and two more."""
 
 WARM_RUNS = 3
-"""Runs before the recording, in which libraries choose their kernels and take their workspaces."""
+"""Runs before the recording, in which libraries choose kernels and allocate workspaces."""
 
 
 class GraphedCascade(Cascade):
@@ -57,7 +57,7 @@ class GraphedCascade(Cascade):
         Parameters
         ----------
         inputs
-            What was acquired and what is remembered, in host memory.
+            Lines and memory, in host memory.
 
         Returns
         -------

@@ -1,20 +1,20 @@
-"""The data-consistency layer: what was acquired outweighs what the network believes.
+"""The data-consistency layer: acquired samples replace, or outweigh, those that the network predicts.
 
-On sampled positions the layer returns (k_cnn + lambda k_acquired) / (1 + lambda), elsewhere k_cnn
-untouched (Schlemper 2018, 10.1109/TMI.2017.2760978). It is written with the weight
-w = lambda / (1 + lambda), which is finite for lambda -> infinity: there w = 1, and the acquired value
-is returned exactly. The mask is a mask: a sampled zero is sampled.
+Where k-space was sampled, the layer returns (k_cnn + lambda k_acquired) / (1 + lambda); elsewhere it returns
+k_cnn (Schlemper 2018, 10.1109/TMI.2017.2760978). The code has the weight w = lambda / (1 + lambda), which is
+finite for lambda -> infinity: there w = 1, and the acquired value is returned exactly. A mask says what was
+sampled, so a sampled zero counts.
 
-Along x every line of a Cartesian scan is complete, so the layer needs the transform along y alone: it
-works on the hybrid space (ky, x) and gives the same image as in two dimensions.
+Along x every line of a Cartesian scan is complete. So the layer needs the transform along y alone: it works
+in the hybrid space (ky, x), and gives the same image as in two dimensions.
 
 Several coils
 -------------
 With A the expansion of an image x into the sampled rows of all coils (`recon.coils.combination`), y what they
 acquired and W the weights of the rows, the layer returns x + A* W (y - A x), and zero where no coil sees
-anything: the image is expanded, the acquired lines of every coil are put in with their weight as above, and
-the coils are combined again (a step of POCSENSE, Samsonov 2004, 10.1002/mrm.20285; the gradient step of a
-variational network, Hammernik 2018, 10.1002/mrm.26977).
+anything. It expands the image, puts in the acquired lines of every coil with their weight as above, and
+combines the coils again. This is a step of POCSENSE (Samsonov 2004, 10.1002/mrm.20285) and the gradient step
+of a variational network (Hammernik 2018, 10.1002/mrm.26977).
 As |A| <= 1 and 0 <= W <= 1, for any image whatsoever:
 
 - the misfit never grows: |W^1/2 (y - A x')| <= |W^1/2 (y - A x)|;
@@ -22,12 +22,12 @@ As |A| <= 1 and 0 <= W <= 1, for any image whatsoever:
   itself where all rows are sampled and the weight is 1;
 - of one coil it is the layer above, and applied again and again it converges to the SENSE solution.
 
-With several coils the acquired lines in general contradict each other, by their noise and by the error of the
-sensitivities: no image has all of them. The projection onto the images that fit them best (lambda to infinity
-in the proximal step of Schlemper 2018 and of MoDL, Aggarwal 2019, 10.1109/TMI.2018.2865356) would, wherever
-coils times sampled rows exceed ny, be the SENSE solution with all its amplified noise and leave the network
-nothing to say. The averaging step keeps what the coils agree upon, needs no solver, costs two transforms
-along y, and is repeated by the blocks.
+Lines of several coils contradict each other, by their noise and by the error of the sensitivities, so no
+image has all of them. A projection onto the images that fit them best is the alternative (lambda to infinity
+in the proximal step of Schlemper 2018 and of MoDL, Aggarwal 2019, 10.1109/TMI.2018.2865356). Wherever coils
+times sampled rows exceed ny, it is the SENSE solution with all its amplified noise, whatever the network
+predicts. The gradient step keeps what the coils agree on, needs no solver, and costs two transforms along y.
+Each block repeats it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def enforce_image(
     image
         Shape (..., ny, nx), complex64.
     innovation
-        What the lines say beyond the returned image, as an image: zero where the weight is 1.
+        The acquired lines minus those of the returned image, as an image: zero where the weight is 1.
     """
     rows = weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.ndim else weight
     sampled = mask.unsqueeze(-1)
@@ -109,7 +109,7 @@ def enforce_image(
 
 
 def enforce_alone(image: Tensor, acquired: Tensor, mask: Tensor, weight: Tensor | float = 1.0) -> Tensor:
-    """Return the image of `enforce_image`, for those who need no innovation: a third of its time less."""
+    """Return the image of `enforce_image` without the innovation, in two thirds of the time."""
     rows = weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.ndim else weight
     return to_image(enforce(to_kspace(image, (-2,)), acquired, mask.unsqueeze(-1), rows), (-2,))
 
@@ -141,8 +141,8 @@ def enforce_coils(
     return combine(enforce(expand(image, maps), acquired, mask[..., None, :, None], rows), maps)
 
 
-def beyond(image: Tensor, acquired: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-    """Return what the lines of all coils say beyond an image, as an image, shape (..., ny, nx), complex64.
+def innovation_of(image: Tensor, acquired: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
+    """Return the lines of all coils minus those of an image, as an image, shape (..., ny, nx), complex64.
 
     Parameters
     ----------

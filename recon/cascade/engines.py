@@ -1,13 +1,13 @@
-"""Several ways to run the same weights: what differs is how a block's convolutions are computed.
+"""Engines: several ways to compute the convolutions of a block with the same weights.
 
-Transforms and data consistency stay in single precision in all of them, so an engine may round what the
-network believes, but never what was acquired.
+Transforms and data consistency stay in single precision in all of them. So an engine rounds what the network
+predicts, and never what was acquired.
 
 - `eager`: single precision, channels last. The reference.
 - `bfloat16`: convolutions in bfloat16, where the processor has it.
 - `int8`: activations in 8 bits without a sign (they follow a ReLU) and weights in 8 bits with one scale for
-  each filter, summed in 32 bits; a block's first layer sees single precision and its last returns it. Ranges
-  are those of the scan's own first images, which run in single precision.
+  each filter, summed in 32 bits. The input of a block's first layer and the output of its last are in single
+  precision. The ranges come from the scan's first images, which run in single precision.
 - `cuda`: convolutions in half precision on a GPU, the whole cascade as one CUDA graph (`cuda_graph`).
 - `auto`: the fastest of them on this host, as measured when a scan is opened.
 
@@ -45,7 +45,7 @@ CALIBRATION = 3
 """Images in single precision from which the ranges of activations are taken."""
 
 HEADROOM = 1.25
-"""By how much a range is wider than what was seen in those."""
+"""Factor from the largest activation in those images to the range."""
 
 CODES = 255
 
@@ -89,17 +89,17 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
 
 
 def choose(cascade: Cascade, inputs: CascadeInputs) -> tuple[Cascade, str]:
-    """Return the cascade on the engine that runs fastest here, and a sentence that says which.
+    """Return the cascade on the engine that runs fastest here, and a sentence that names it.
 
-    The choice is kept for each processor and GPU, build of torch, number of threads and size of network and
-    image, in a file in the user's cache; without one that can be read and written it is made anew each time.
+    The choice is kept in a file in the user's cache, for each processor and GPU, build of torch, number of
+    threads, and size of network and image. Without such a file the engines are measured each time.
 
     Parameters
     ----------
     cascade
         The cascade.
     inputs
-        What it is timed on.
+        The inputs of the timed runs.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     host = {"machine": platform.machine(), "processor": _processor(), "gpu": gpu, "torch": torch.__version__}
@@ -109,7 +109,7 @@ def choose(cascade: Cascade, inputs: CascadeInputs) -> tuple[Cascade, str]:
     try:
         if key in known:
             return accelerated(cascade, known[key]), f"engine {known[key]}, as measured here before"
-    except InputError:  # another's file, or an older one: measure anew
+    except InputError:  # the file names an engine that is not here: measure
         pass
     found: dict[str, Cascade] = {}
     for engine in ENGINES[:-1]:
@@ -131,14 +131,14 @@ def choose(cascade: Cascade, inputs: CascadeInputs) -> tuple[Cascade, str]:
 
 
 def warm_up(cascade: Cascade, inputs: CascadeInputs) -> None:
-    """Run a cascade until it runs as it will from then on."""
+    """Run a cascade until its runs take their final form."""
     with torch.inference_mode():
         for _ in range(1 + CALIBRATION * any(isinstance(b, QuantisedBlock) for b in cascade.blocks)):
             cascade(inputs)
 
 
 def forget_ranges(cascade: Cascade) -> None:
-    """Let an engine take the ranges of activations anew, from the next images."""
+    """Let an engine take the ranges of activations from the next images."""
     for block in cascade.blocks:
         if isinstance(block, QuantisedBlock):
             block.forget()
@@ -178,7 +178,7 @@ def _processor() -> str:
 
 
 def can_quantise() -> bool:
-    """Return whether 8-bit convolutions can be had."""
+    """Return whether this build of torch has 8-bit convolutions here."""
     has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return has_library and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
@@ -207,7 +207,7 @@ class HalvedBlock(ConvolutionBlock):
 class QuantisedBlock(ConvolutionBlock):
     """Convolve in 8 bits, but for the first layer's input and the last one's output.
 
-    One layer is looked at in every image, in turn: if its largest code is taken, its range is doubled.
+    Each image checks one layer, in turn. If the layer uses the largest code, its range is doubled.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class QuantisedBlock(ConvolutionBlock):
         self.forget()
 
     def forget(self) -> None:
-        """Take the ranges anew, from the next images."""
+        """Take the ranges from the next images."""
         self._ranges = [0.0] * (len(self.convolutions) - 1)
         self._images = 0
         self._packed: list[Any] = []
@@ -235,8 +235,8 @@ class QuantisedBlock(ConvolutionBlock):
         if not self._packed:
             self._pack()
         weight, bias = self._first
-        # Half a code more, and what is cut off at the next line is rounded. The kernel is named: of so few
-        # channels torch would take one of twice the time, and another pass to limit the range.
+        # The bias has half a code more, so that the conversion below rounds. The kernel is named because
+        # torch would choose one of twice the time for so few channels, and another pass to limit the range.
         first = torch.ops.mkldnn._convolution_pointwise(
             values, weight, bias, [1, 1], [1, 1], [1, 1], 1, "hardtanh", [0.0, float(CODES)], ""
         )
@@ -264,7 +264,7 @@ class QuantisedBlock(ConvolutionBlock):
                 [],
                 "",
             )
-        if full:  # of the present image what lies beyond is cut off
+        if full:  # the present image is clipped; the next one is not
             self._ranges[looked_at] *= 2
             self._packed = []
         return codes
@@ -278,7 +278,7 @@ class QuantisedBlock(ConvolutionBlock):
         return out
 
     def _pack(self) -> None:
-        """Lay the weights out as the kernels want them, for the present ranges."""
+        """Prepare the weights for the kernels, with the present ranges."""
         first, *rest = (cast(nn.Conv2d, module) for module in self.convolutions)
         assert first.bias is not None
         scale = CODES / self._ranges[0]

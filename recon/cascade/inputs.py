@@ -1,4 +1,4 @@
-"""What a batch of frames gives to a cascade."""
+"""The inputs of a cascade: the lines of a batch of frames, and the memory of earlier ones."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.cascade.data_consistency import beyond, enforce_alone, enforce_coils, enforce_image
+from recon.cascade.data_consistency import enforce_alone, enforce_coils, enforce_image, innovation_of
 from recon.coils.combination import combine
 from recon.fourier import to_kspace
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeInputs:
-    """Carry what a batch of frames gives to a cascade, in the hybrid space (ky, x), scaled to about 1.
+    """Hold the lines and the memory of a batch of frames, in the hybrid space (ky, x), scaled to about 1.
 
-    Of several coils, `shared` and `mean` are those of the coils' combination; `recon.cascade.coil_inputs`
+    With several coils, `shared` and `mean` are those of the coils' combination; `recon.cascade.coil_inputs`
     makes them.
 
     Parameters
@@ -31,14 +31,15 @@ class CascadeInputs:
     mean
         Running mean of every row, same shape.
     subspace
-        Estimate within the anatomy's subspace, same shape; None where there is none, or not yet.
+        Estimate within the anatomy's subspace, same shape; None without a subspace, and before
+        `Cascade.prepare`.
     misfit
-        How much more than noise that estimate leaves of the lines, shape (batch,), float64; 1 for nothing.
+        Residual variance of that estimate over the noise variance, shape (batch,), float64.
     lines
         Newest value of every row in every coil, shape (batch, coils, ny, nx), complex64; on the mask's rows
-        it is the frame's own. None of a single coil, where it is `shared`.
+        it is the frame's own. None with a single coil, where it is `shared`.
     maps
-        Sensitivities, same shape; None of a single coil.
+        Sensitivities, same shape; None with a single coil.
     """
 
     mask: Tensor
@@ -73,7 +74,7 @@ class CascadeInputs:
         return CascadeInputs(*mapped)
 
     def band(self, columns: slice) -> CascadeInputs:
-        """Return a band of columns: every line is complete along x, so it is as exact as the whole."""
+        """Return a band of columns, which is as exact as the whole because every line is complete along x."""
 
         def cut(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[..., columns]
@@ -99,7 +100,7 @@ class CascadeInputs:
         weight
             lambda / (1 + lambda) of all rows, or of each, shape (batch, ny), float32.
         innovation
-            Whether to say what the lines tell beyond the returned image.
+            Whether to return the innovation: the lines minus those of the returned image, as an image.
 
         Returns
         -------
@@ -112,4 +113,4 @@ class CascadeInputs:
             return enforce_image(image, self.shared, self.mask, weight)
         ignored = isinstance(weight, float) and weight == 0.0
         kept = image if ignored else enforce_coils(image, self.lines, self.mask, self.maps, weight)
-        return kept, beyond(kept, self.lines, self.mask, self.maps) if innovation else None
+        return kept, innovation_of(kept, self.lines, self.mask, self.maps) if innovation else None

@@ -27,7 +27,7 @@ from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
 
 MAX_SEEN = 1 << 27
-"""Complex values that the components may have as all coils see them: a GiB."""
+"""Complex values of the components in all coils, at most: a GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,17 @@ class CascadeConfig:
     start
         Image that the first block starts from.
     memory
-        Images that every block sees besides, joined by `+`, each of `MEMORIES`; empty for none. Memory enters
-        here and never through data consistency: with a view-shared k-space and a full mask the output
-        would be view sharing itself.
+        Further images that every block sees, joined by `+`, each one of `MEMORIES`; empty for none. Data
+        consistency never uses them: with a view-shared k-space and a full mask its output would be view
+        sharing itself.
     lam
         lambda of data consistency where it is fixed; infinity keeps the acquired values.
     learned
         Learn the weight of a line instead, from its row's distance to the centre and its age within the
-        frame: where the signal is weak or the line is old, the network may know better than the noise.
+        frame. A weak or old line may be worse than the network's prediction.
     innovation
-        Show every block, besides, what the present lines say beyond its image: the residual of data
-        consistency, as an image. Noise fills all of it and motion stands out where it is, so a block
-        can follow a line where something moved and leave its noise elsewhere.
+        Show every block the innovation, too: the acquired lines minus those of its image, as an image. Noise
+        is spread over all of it and motion is not, so a block can use a line where something moved.
     fold
         Pixels along each axis that are folded into channels before a block's convolutions and unfolded after
         them: at 2, four times the channels on a quarter of the pixels, and twice the view of a filter.
@@ -66,9 +65,9 @@ class CascadeConfig:
         Dimensions of the subspace of the patient's anatomy, and instants at which the anatomy's path is
         estimated in it; 0 without one.
     coils
-        Coils of the scans that it is made for. It works on their combination whatever their number, and puts
-        the lines of each into it. With a subspace it knows their sensitivities from its training; without, it
-        takes them from the lines so far.
+        Coils of the scans that it is made for. The blocks work on the coils' combination; data consistency
+        puts in the lines of each coil. With a subspace the sensitivities come from the training; without one
+        they come from the lines so far.
     positions
         Positions of the training time that the subspace keeps at most, as a prior of the anatomy's position;
         0 for none.
@@ -147,7 +146,7 @@ class CascadeConfig:
         InputError
             If a key is missing, unknown or out of range.
         """
-        # Networks of before there was a subspace, or of one coil, do not mention it.
+        # Records of networks without a subspace, or of one coil, may lack these keys.
         values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "positions": 0} | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
@@ -196,14 +195,14 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
 
 
 class LineWeight(nn.Module):
-    """Learn how far a line is to be trusted, lambda / (1 + lambda), from its row and its age.
+    """Learn the weight lambda / (1 + lambda) of a line from its row and its age.
 
     Parameters
     ----------
     rows
         Rows of the image.
     trust
-        What the learning starts from: the weight is the logistic function of it.
+        Initial value; the weight is its logistic function.
     """
 
     def __init__(self, rows: int, trust: float = 2.0) -> None:
@@ -225,7 +224,7 @@ class Cascade(nn.Module):
     Parameters
     ----------
     config
-        Its size, what it starts from and what it remembers.
+        Its size, start and memory.
     """
 
     def __init__(self, config: CascadeConfig) -> None:
@@ -233,7 +232,7 @@ class Cascade(nn.Module):
         self.config = config
         images = 1 + len(config.memories) + config.innovation
         self.blocks = nn.ModuleList(ConvolutionBlock(images, config) for _ in range(config.blocks))
-        # An estimate that has used every line already has less noise than any of them.
+        # The subspace's estimate has used every line, so its noise is below that of a single line.
         trust = -4.0 if config.start == "subspace" else 2.0
         self.weights = nn.ModuleList(
             LineWeight(config.rows, trust) for _ in range(config.blocks if config.learned else 0)
@@ -277,7 +276,7 @@ class Cascade(nn.Module):
         Parameters
         ----------
         inputs
-            What was acquired and what is remembered.
+            Lines of the frames, and memory of earlier ones.
 
         Returns
         -------
@@ -300,22 +299,22 @@ class Cascade(nn.Module):
         image = images[config.start]
         innovation = inputs.consistent(image, 0.0, True)[1] if config.innovation else None
         unexplained: Tensor | float = 1.0
-        if config.start == "subspace" and inputs.misfit is not None:  # the less there is to mend, the less is
+        if config.start == "subspace" and inputs.misfit is not None:  # explained lines need no correction
             unexplained = (inputs.misfit - 1).clamp(0, 1).to(image.real.dtype)[:, None, None]
         for i, block in enumerate(self.blocks):
             seen = [image, *memory] if innovation is None else [image, *memory, innovation]
             weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
-            mended = image + unexplained * block(torch.stack(seen, -1))
+            predicted = image + unexplained * block(torch.stack(seen, -1))
             wanted = config.innovation and i + 1 < len(self.blocks)  # no block follows the last one
-            image, innovation = inputs.consistent(mended, weight, wanted)
+            image, innovation = inputs.consistent(predicted, weight, wanted)
         return image
 
 
 class ConvolutionBlock(nn.Module):
     """Turn complex images into one: 3x3 convolutions with ReLU between, on folded pixels.
 
-    Channels lie last in memory, which is how a CPU convolves few filters fastest; a fold then moves whole
-    runs of them.
+    Channels lie last in memory: a CPU then convolves few filters fastest, and a fold moves whole runs of
+    values.
 
     Parameters
     ----------
@@ -339,10 +338,10 @@ class ConvolutionBlock(nn.Module):
         self.convolutions = nn.ModuleList(layers)
 
     def begin_at_zero(self) -> None:
-        """Let the block add nothing at first: what it starts from is good already.
+        """Initialize the block to add nothing, because its start image is good already.
 
-        The layers before the last keep the size of what goes through them (He 2015, 10.1109/ICCV.2015.123):
-        with torch's own start it shrinks, and the optimiser's first steps, large beside it, silence a layer.
+        The hidden layers keep the variance of their input (He 2015, 10.1109/ICCV.2015.123). With torch's own
+        initialization it shrinks, and the optimiser's first steps are then large enough to silence a layer.
         """
         *hidden, last = (cast(nn.Conv2d, layer) for layer in self.convolutions)
         for layer in hidden:

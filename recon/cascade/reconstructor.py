@@ -1,9 +1,9 @@
 """The cascade in the stream: lines in, images out.
 
-Where the cascade starts from the subspace of the anatomy, what its lines say is worked out as they come
-(`recon.subspace.tracker`, which needs numba; without it, all at once after a frame's last line). A frame's
-last line then costs a small linear system, and where the estimate explains the lines, that is the image.
-Else the blocks mend it.
+A cascade that starts from the subspace of the anatomy projects each line onto it as the line comes
+(`recon.subspace.tracker`, which needs numba; without numba all lines are projected after a frame's last one).
+A frame's last line then costs a small linear system. If the estimate explains the lines, it is the image.
+Otherwise the blocks correct it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class OnlineCascade:
     engine
         How the convolutions are computed, one of `recon.cascade.engines.ENGINES`.
     columns
-        First column and the one past the last of a band that is shown before the whole image: such as those
-        around the target. The blocks see no further than the band, as they do in training; data consistency
-        is as exact in it as in the whole. None for none.
+        First column and the one past the last of a band that is shown before the whole image, for example
+        around the target; None for none. The blocks see only the band, as in training. Data consistency in it
+        is as exact as in the whole image.
 
     Attributes
     ----------
     notes
-        Which engine runs, and why, once a scan is open.
+        The engine that runs and how it was chosen, once a scan is open.
 
     Raises
     ------
@@ -104,12 +104,12 @@ class OnlineCascade:
         warm_up(self._cascade, self._inputs(0))
         if self._columns is not None:
             warm_up(self._cascade, self._inputs(0).band(slice(*self._columns)))
-        self._of_blocks = settle_threads(lambda: self._mended(self._inputs(0)))
+        self._block_threads = settle_threads(lambda: self._run_blocks(self._inputs(0)))
         for _ in self._reconstruct(0):
             pass
         forget_ranges(self._cascade)
         self._start()
-        if self._tracker is not None:  # so small that a second thread is waited for longer than it saves
+        if self._tracker is not None:  # so small that waiting for a second thread takes longer than it saves
             torch.set_num_threads(1)
 
     def push(self, readout: Readout) -> None:
@@ -133,10 +133,10 @@ class OnlineCascade:
         mean = (config.coils > 1 and known is None) or "mean" in (config.start, *config.memories)
         self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
         self._maps = None if known is None else known.maps
-        self._evenly: NDArray[np.float32] | None = None
-        if known is not None:  # from the coils' combination to a uniform coil's image
+        self._unshade: NDArray[np.float32] | None = None
+        if known is not None:  # takes the coils' combination to a uniform coil's image
             shading = known.shading.numpy()
-            self._evenly = np.divide(1, shading, out=np.zeros_like(shading), where=shading > 0)
+            self._unshade = np.divide(1, shading, out=np.zeros_like(shading), where=shading > 0)
         self._tracker: Tracker | None = None
         if subspace is not None and importlib.util.find_spec("numba") is not None:
             from recon.subspace.tracker import Tracker
@@ -144,15 +144,15 @@ class OnlineCascade:
             self._tracker = Tracker(subspace, self._checkpoint.scale, self._header.tr_ns / 1e9, self._columns)
 
     def _reconstruct(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
-        """Give the band, if there is to be one, and the whole image."""
+        """Yield the band, if one is asked for, and the whole image."""
         for columns, pixels in self._combined(line):
-            if self._evenly is None:
+            if self._unshade is None:
                 yield columns, pixels
             else:
-                yield columns, pixels * (self._evenly[:, slice(*columns)] if columns else self._evenly)
+                yield columns, pixels * (self._unshade[:, slice(*columns)] if columns else self._unshade)
 
     def _combined(self, line: int) -> Iterator[tuple[tuple[int, int] | None, NDArray[np.complex64]]]:
-        """Give band and image as the coils' combination shows them."""
+        """Yield band and image, shaded as the coils' combination is."""
         tracker, estimate, columns = self._tracker, None, self._columns
         if tracker is not None:
             estimate = tracker.estimate(line)
@@ -169,20 +169,20 @@ class OnlineCascade:
             yield None, pixels
             return
         own = torch.get_num_threads()
-        torch.set_num_threads(self._of_blocks)
+        torch.set_num_threads(self._block_threads)
         try:
             if columns is not None:
-                yield columns, self._mended(inputs.band(slice(*columns)))
-            yield None, self._mended(inputs)
+                yield columns, self._run_blocks(inputs.band(slice(*columns)))
+            yield None, self._run_blocks(inputs)
         finally:
             torch.set_num_threads(own)
 
     def _explained(self, misfit: float) -> bool:
-        """Return whether the subspace explains the lines, so that there is nothing for the blocks to mend."""
+        """Return whether the subspace explains the lines, so that the blocks have nothing to correct."""
         return misfit < EXPLAINED_MISFIT and self._cascade.config.learned
 
-    def _mended(self, inputs: CascadeInputs) -> NDArray[np.complex64]:
-        """Return the image of all blocks."""
+    def _run_blocks(self, inputs: CascadeInputs) -> NDArray[np.complex64]:
+        """Return the image after all blocks."""
         with torch.inference_mode():
             return self._unscaled(self._cascade(inputs))
 

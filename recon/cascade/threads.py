@@ -1,8 +1,8 @@
-"""How many threads a network should use on this host, by measuring.
+"""The number of threads for a network on this host, by measurement.
 
-A convolution on several threads ends when its slowest thread does. On a quiet host two are faster than
-one; where something else runs, every one of a network's layers may wait for a core, and an image takes
-ten times as long. What counts here is the slow run, not the typical one.
+A convolution on several threads ends when its slowest thread ends. On a quiet host two threads are faster
+than one. On a busy host every layer may wait for a core, and an image takes ten times as long. So the slow
+runs are compared, not the typical ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 ROUNDS = 6
 GAIN = 0.85
-"""Threads must pay: the slow run with all of them must take less than this share of one thread's."""
+"""All threads are used if their slow run takes less than this share of one thread's."""
 
 
 def settle_threads(run: Callable[[], object], rounds: int = ROUNDS) -> int:
@@ -36,7 +36,7 @@ def settle_threads(run: Callable[[], object], rounds: int = ROUNDS) -> int:
     slow: dict[int, int] = {}
     for threads in sorted({most, 1}):
         torch.set_num_threads(threads)
-        run()  # the first run makes what later ones reuse
+        run()  # the first run allocates what later ones reuse
         taken = sorted(_timed(run) for _ in range(rounds))
         slow[threads] = taken[-2] if rounds > 2 else taken[-1]  # one hiccup is not a busy host
     best = most if slow[most] < GAIN * slow[1] else 1

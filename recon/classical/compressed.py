@@ -24,7 +24,7 @@ MAX_ITERATIONS = 10_000
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Say what is sparse, and how hard to look for it.
+    """Describe the sparse part of the cost, and the number of steps.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Sparsity:
         return cls(transform, **{**(_ASSISTED if assisted else _MEASURED[transform]), **given})
 
 
-# Measured on one short scan of one patient at 5x; docs/opponents.md has the figures.
+# Measured on one short scan of one patient at 5x, with the figures in docs/opponents.md.
 _MEASURED: dict[str, dict[str, Any]] = {
     "tv": {"weight": 0.01, "iterations": 40},
     "daubechies": {"weight": 0.001, "iterations": 40},
@@ -94,11 +94,11 @@ class CompressedSensing:
 
     It minimises |M (F x - y)|^2 / 2 + mu |(1 - M) (F x - p)|^2 / 2 + lambda g(x): y the lines of this
     frame, p the prior of all other rows, g the total variation or the sum of the wavelet coefficients.
-    lambda is a share of the scale of the data, so that a scan in other units gives the same image in those
-    units. Each image starts from the one before it (a causal warm start): with the number of iterations
-    fixed, some of what this frame does not determine is carried over. With several coils F holds their
-    sensitivities, calibrated on earlier lines. A line that is lost or not finite leaves its row to the
-    prior, or unknown.
+    lambda is a share of the scale of the data, so a scan in other units gives the same image in those units.
+    Each image starts from the one before it (a causal warm start). The number of iterations is fixed, so some
+    of what this frame does not determine is carried over. With several coils F holds their sensitivities,
+    calibrated on earlier lines. The row of a lost line, or of one that is not finite, has the prior, or
+    stays unknown.
 
     With mu = 0 it is compressed sensing as Lustig proposed it. With mu > 0 it is compressed sensing
     assisted by prior data: as in its sliding-window form, the prior of a row is what was read of it last.
@@ -128,7 +128,7 @@ class CompressedSensing:
             self._proximal = Wavelets(header.matrix, self.sparsity.transform)
         self._image: Tensor | None = None
         self._threads = torch.get_num_threads()
-        # An image is too small for several threads: each step would take longer to hand out than to do.
+        # An image is too small for several threads: to start them takes longer than a step.
         torch.set_num_threads(1)
 
     def push(self, readout: Readout) -> None:
@@ -149,7 +149,7 @@ class CompressedSensing:
         weights = torch.where((weights == 0) & known, sparsity.prior, weights)
         maps = self._coils.maps(memory)
         encoding = EncodingOperator(weights, maps)
-        # The newest value of a row is this frame's where it was read, and else the prior.
+        # The newest value of a row is this frame's where the frame read it, and the prior elsewhere.
         rows = torch.from_numpy(memory.shared)
         data = encoding.adjoint(weights.sqrt()[:, None] * rows)
         norm = float(np.linalg.norm(memory.shared[:, memory.mask]))
@@ -160,7 +160,7 @@ class CompressedSensing:
         if isinstance(self._proximal, TotalVariation):
             self._proximal.reset()
         start = data / encoding.lipschitz if self._image is None else self._image
-        if maps is not None:  # where no coil sees anything, nothing would ever correct what is there
+        if maps is not None:  # zero where no coil sees anything, because no data would correct it
             start = start * maps.abs().sum(0).gt(0)
         image = fista(
             start,

@@ -1,6 +1,6 @@
 """The encoding operator of a frame: sensitivities, the transform along y, and the weights of the rows.
 
-Along x every line is complete, so lines are transformed along x as they arrive, and the operator works in the
+Along x every line is complete. So lines are transformed along x as they arrive, and the operator works in the
 hybrid space (ky, x) of `recon.line_memory`.
 """
 
@@ -18,9 +18,9 @@ class EncodingOperator:
     Parameters
     ----------
     weights
-        Weight of each row, 0 where nothing is known of it and at most 1, shape (ny,), float32.
+        Weight of each row, 0 for an unknown row and at most 1, shape (ny,), float32.
     sensitivities
-        Shape (coils, ny, nx), complex64; None for one coil that sees everything alike.
+        Shape (coils, ny, nx), complex64; None for one uniform coil.
 
     References
     ----------
@@ -29,7 +29,7 @@ class EncodingOperator:
 
     def __init__(self, weights: Tensor, sensitivities: Tensor | None = None) -> None:
         self._roots = weights.sqrt()[:, None]
-        # Between the transform and its inverse the centring cancels, but for the order of the rows.
+        # Between the transform and its inverse the shifts cancel, except for the order of the rows.
         self._plain = torch.fft.ifftshift(weights)[:, None].to(torch.complex64)
         self._maps = sensitivities
         self._conjugate = None if sensitivities is None else sensitivities.conj().resolve_conj()

@@ -1,4 +1,4 @@
-"""TGRAPPA: missing rows from their neighbours in all coils, by weights that earlier frames have taught."""
+"""TGRAPPA: missing rows from their neighbours in all coils, with weights fitted to earlier frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image
 
 NEIGHBOURS = 4
-"""Acquired rows that a missing one is made of, in all coils."""
+"""Acquired rows, in all coils, whose weighted sum is a missing row."""
 WIDTH = 3
 """Samples along kx of each of those rows."""
 CALIBRATION_ROWS = 64
 RENEW_FRAMES = 16
-"""Frames for which weights are kept; one set of them is renewed in a frame at most."""
+"""Frames for which weights are kept; a frame renews at most one set of them."""
 MAX_PATTERNS = 256
 
 Complex = NDArray[np.complex64]
@@ -27,7 +27,7 @@ Pattern = tuple[int, ...]
 
 
 def neighbours(mask: NDArray[np.bool_]) -> dict[Pattern, NDArray[np.intp]]:
-    """Group the missing rows by where, relative to them, their nearest acquired rows are.
+    """Group the missing rows by the offsets of their nearest acquired rows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def _shifted(kspace: Complex) -> Complex:
 
 
 def calibrate(calibration: Complex, pattern: Pattern, damping: float = 1e-4) -> Complex:
-    """Fit the weights that make a row of its neighbours.
+    """Fit the weights with which a row is the sum of its neighbours.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def calibrate(calibration: Complex, pattern: Pattern, damping: float = 1e-4) -> 
     pattern
         Offsets of the neighbours.
     damping
-        Weight of the weights' own square, as a share of the mean power of the neighbours.
+        Tikhonov regularization of the weights, as a share of the mean power of the neighbours.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def calibrate(calibration: Complex, pattern: Pattern, damping: float = 1e-4) -> 
     coils, ny, _ = calibration.shape
     first = max(ny // 2 - CALIBRATION_ROWS // 2, -min(pattern), 0)
     stop = min(ny // 2 + CALIBRATION_ROWS // 2, ny - max(pattern), ny)
-    if stop <= first:  # neighbours as far away as k-space is wide teach nothing
+    if stop <= first:  # neighbours as far away as k-space is wide: there is nothing to fit
         return np.zeros((len(pattern) * WIDTH * coils, coils), np.complex64)
     around, rows = _shifted(calibration), np.arange(first, stop)
     sources = np.concatenate([around[rows + offset] for offset in pattern], axis=-1)
@@ -95,9 +95,9 @@ def calibrate(calibration: Complex, pattern: Pattern, damping: float = 1e-4) -> 
 class Tgrappa:
     """Fill the rows between those of the present frame by weights from a running mean of earlier lines.
 
-    It takes a uniform, interleaved pattern: the frames of one turn together make a full k-space, from which
-    the weights are fitted, again and again as the scan goes on. Before every row has been read once it
-    shows the zero-filled image. Coils are combined by their sensitivities, on the scale of a combination by
+    It takes a uniform, interleaved pattern: the frames of one turn together make a full k-space, to which
+    the weights are fitted throughout the scan. Until every row has been read once it shows the zero-filled
+    image. Coils are combined by their sensitivities, on the scale of a combination by
     the root of the sum of squares (see `recon.coils.sensitivities`).
 
     References
@@ -160,7 +160,7 @@ class Tgrappa:
     def _learn(self, patterns: list[Pattern], frame: int) -> None:
         """Fit the weights of patterns that are new, and of the oldest if it is due."""
         if len(self._weights) > MAX_PATTERNS:
-            self._weights.clear()  # lost lines make ever new patterns
+            self._weights.clear()  # lost lines give ever more patterns
         wanted = [p for p in patterns if p not in self._weights]
         if not wanted and patterns:
             oldest = min(patterns, key=lambda p: self._weights[p][0])

@@ -1,4 +1,4 @@
-"""Low rank plus sparse: an oracle that sees the whole scan before it shows the first image."""
+"""Low rank plus sparse: an oracle that reads the whole scan before it shows the first image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image
 
 BLOCK_FRAMES = 256
-"""Frames that are taken apart together; the time for a block grows with their square."""
+"""Frames that are decomposed together; the time for a block grows with their square."""
 MAX_SCAN_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class Separation:
-    """Say how a series of images is taken apart.
+class Decomposition:
+    """Describe the decomposition of a series of images.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class Separation:
             raise InputError(f"low-rank-sparse: {self.iterations} iterations: expected 1 to 1000")
 
 
-def separate(rows: Tensor, sampled: Tensor, guess: Tensor, how: Separation) -> tuple[Tensor, Tensor]:
-    """Take a series apart into a part of low rank and one that is sparse in its spectrum over time.
+def decompose(rows: Tensor, sampled: Tensor, guess: Tensor, how: Decomposition) -> tuple[Tensor, Tensor]:
+    """Decompose a series into a part of low rank and a part that is sparse in its spectrum over time.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def separate(rows: Tensor, sampled: Tensor, guess: Tensor, how: Separation) -> t
         low = low.reshape(frames, ny, nx)
         sparse = _shrink_spectrum(series - low, sparse_limit)
         series = low + sparse
-        # The step towards the data: what was acquired replaces what the two parts say of it.
+        # Data consistency: acquired rows replace those of the two parts.
         inside = torch.fft.fft(series, dim=-2)
         inside *= mask
         series += data - torch.fft.ifft(inside, dim=-2)
@@ -99,7 +99,7 @@ def separate(rows: Tensor, sampled: Tensor, guess: Tensor, how: Separation) -> t
 
 
 def _singular_values(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return singular values, ascending, and left vectors, by way of the small square (frames x frames)."""
+    """Return singular values, ascending, and left vectors, from the small Gram matrix (frames x frames)."""
     power, vectors = torch.linalg.eigh(matrix @ matrix.conj().T)
     return power.clamp_min(0.0).sqrt(), vectors
 
@@ -119,7 +119,7 @@ def _shrink_spectrum(series: Tensor, threshold: float) -> Tensor:
 
 
 def interpolated(rows: NDArray[np.complex64], sampled: NDArray[np.bool_]) -> NDArray[np.complex64]:
-    """Fill each row, linearly in time between its visits; shapes as in `separate`."""
+    """Fill each row, linearly in time between its visits; shapes as in `decompose`."""
     out = np.zeros_like(rows)
     at = np.arange(len(rows))
     for row in range(rows.shape[1]):
@@ -135,10 +135,10 @@ def interpolated(rows: NDArray[np.complex64], sampled: NDArray[np.bool_]) -> NDA
 
 
 class LowRankSparse:
-    """Show the best that a model of the whole series can do: **not causal**, for comparison only.
+    """Reconstruct with a model of the whole series: **not causal**, for comparison only.
 
-    Every image comes at `close`, and says of itself that the last line of its block went into it. An audit of
-    its causality, or a timed run, therefore fails, as it should.
+    Every image comes at `close`, with the last line of its block as its newest line. So an audit of causality
+    and a timed run fail, as they should.
 
     Parameters
     ----------
@@ -151,10 +151,10 @@ class LowRankSparse:
     """
 
     causal = False
-    """A reconstructor without this is taken to be causal."""
+    """A reconstructor without this attribute counts as causal."""
 
-    def __init__(self, how: Separation | None = None) -> None:
-        self._how = how or Separation()
+    def __init__(self, how: Decomposition | None = None) -> None:
+        self._how = how or Decomposition()
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan.
@@ -189,7 +189,7 @@ class LowRankSparse:
                 )
 
     def close(self) -> None:
-        """Take the scan apart, a block of frames at a time, and emit every image."""
+        """Decompose the scan, a block of frames at a time, and emit every image."""
         frames, self._frames = self._frames, []
         blocks = math.ceil(len(frames) / BLOCK_FRAMES)
         for block in np.array_split(np.arange(len(frames)), blocks) if blocks else []:
@@ -202,7 +202,7 @@ class LowRankSparse:
             rows[n, mask] = lines
         with torch.inference_mode():
             guess = to_image(torch.from_numpy(interpolated(rows, sampled)), (-2,))
-            low, sparse = separate(torch.from_numpy(rows), torch.from_numpy(sampled), guess, self._how)
+            low, sparse = decompose(torch.from_numpy(rows), torch.from_numpy(sampled), guess, self._how)
             series = (low + sparse).numpy()
         for (frame, _, _, _), pixels in zip(block, series, strict=True):
             self._emit(Image(pixels, frame, block[-1][1]))

@@ -1,4 +1,4 @@
-"""Opponents that share lines between frames as they are: a sliding window, and keyhole imaging."""
+"""Opponents that share lines between frames: a sliding window, and keyhole imaging."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_WINDOW_BYTES = 1 << 30
 class SlidingWindow:
     """Average every row over its visits within the last frames, and leave out what is older.
 
-    It differs from view sharing in both halves: a row that was read twice within the window is averaged, and
-    one that was not read within it is zero. The classical window is as long as one full image; with rows that
-    are drawn at random it then has gaps, and a longer one fewer gaps and more lag.
+    Unlike in view sharing, a row that was read twice within the window is averaged, and a row that was not
+    read within it is zero. The classical window is as long as one full image. With random rows it then has
+    gaps; a longer window has fewer gaps and more lag.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class SlidingWindow:
         window.append((readout.frame, rows, memory.shared[:, rows]))
         while window[0][0] <= readout.frame - self._length or len(window) > self._length:
             window.popleft()
-        # Summed anew: a running sum would keep the rounding of every line that ever went through it.
+        # Summed from zero, because a running sum would keep the rounding of every earlier line.
         total, visits = self._sum, np.zeros(len(memory.mask), np.float32)
         total[:] = 0
         for _, taken, lines in window:
@@ -87,8 +87,8 @@ class SlidingWindow:
 class Keyhole:
     """Take the rows of the present frame, and all others from a reference.
 
-    Keyhole imaging reads the centre of k-space alone once it has its reference. Here a frame also holds rows
-    further out; they are used as well, for to throw them away would only make a weaker opponent.
+    Keyhole imaging reads only the centre of k-space once it has its reference. Here a frame also holds rows
+    further out. They are used as well, because the opponent would be weaker without them.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""What compressed sensing is made of: total variation, orthonormal wavelets, and FISTA.
+"""The parts of compressed sensing: total variation, orthonormal wavelets, and FISTA.
 
-Everything works on one complex image, shape (ny, nx), as torch tensors; nothing here knows of a scanner.
+Each works on one complex image, shape (ny, nx), as torch tensors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Daubechies' filter of four taps: orthonormal, and blind to what is straight (10.1002/cpa.3160410705).
+# Daubechies' filter of four taps: orthonormal, with two vanishing moments (10.1002/cpa.3160410705).
 _DAUBECHIES = tuple(
     (a + b * math.sqrt(3)) / (4 * math.sqrt(2)) for a, b in ((1, 1), (3, 1), (3, -1), (1, -1))
 )
@@ -36,8 +36,8 @@ def total_variation(image: Tensor) -> float:
 class TotalVariation:
     """Apply the proximal map of the isotropic total variation, by gradient projection on its dual.
 
-    The dual is kept from call to call: within FISTA the images hardly differ from one to the next, so that
-    a few steps are enough for each. `reset` forgets it.
+    The dual is kept from call to call. Within FISTA the images hardly differ from one to the next, so a few
+    steps are enough for each. `reset` sets the dual to zero.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class TotalVariation:
 
     def __init__(self, shape: tuple[int, int], steps: int) -> None:
         self._nx, self._steps = shape[1], steps
-        # Flat, real and imaginary part apart, in numpy: every step below is then one pass over contiguous
-        # memory, which is several times as fast as complex numbers or two-dimensional slices are.
+        # Flat numpy arrays with separate real and imaginary parts: every step below is then one pass over
+        # contiguous memory, several times as fast as complex numbers or two-dimensional slices.
         pixels = shape[0] * shape[1]
         self._dual = np.zeros((2, 2, pixels), np.float32)  # (along y or x, part, pixel)
         self._ahead, self._before = np.zeros_like(self._dual), np.zeros_like(self._dual)
@@ -62,7 +62,7 @@ class TotalVariation:
         self._length, self._square = np.zeros((2, pixels), np.float32)
 
     def reset(self) -> None:
-        """Forget the dual."""
+        """Set the dual to zero."""
         self._dual[:] = 0
 
     def __call__(self, image: Tensor, threshold: float) -> Tensor:
@@ -119,10 +119,9 @@ class TotalVariation:
 
 
 class Wavelets:
-    """Transform with orthonormal, periodic wavelets, and shrink what is small.
+    """Transform with orthonormal, periodic wavelets, and shrink the coefficients.
 
-    Each side is transformed as often as it can be halved, four times at most, so that an odd side is left
-    alone.
+    Each side is transformed as often as it can be halved, at most four times; an odd side is not transformed.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ class Wavelets:
         self._rows, self._columns = (_wavelet_matrix(n, name) for n in shape)
 
     def analyse(self, image: Tensor) -> Tensor:
-        """Return the coefficients, real and imaginary part apart, shape (2, ny, nx), float32."""
+        """Return the coefficients, real and imaginary part separately, shape (2, ny, nx), float32."""
         parts = torch.view_as_real(image).permute(2, 0, 1).contiguous()
         return self._rows @ parts @ self._columns.T
 
@@ -182,7 +181,7 @@ def fista(
 ) -> Tensor:
     """Minimise f(x) + weight g(x) by accelerated proximal steps, as many as are asked for.
 
-    The momentum starts anew whenever it points uphill (O'Donoghue and Candes 2015,
+    The momentum restarts whenever it points uphill (O'Donoghue and Candes 2015,
     10.1007/s10208-013-9150-3).
 
     Parameters

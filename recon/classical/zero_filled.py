@@ -72,9 +72,9 @@ class ViewSharing:
 class NearestFrame:
     """Show the stored training image that fits the present frame's lines best.
 
-    It is what memory without reconstruction can do: its images are perfect wherever the anatomy has
-    been before, and wrong wherever it has not. The stored images are the noise-free truth of the
-    training scan, the same that a cascade is trained towards, which makes it the strongest of its kind.
+    It shows what memory without reconstruction can do: its images are perfect where the anatomy has been
+    before, and wrong elsewhere. The stored images are the noise-free truth of the training scan, which is
+    also the target of a cascade's training.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class NearestFrame:
 
     References
     ----------
-    Ma et al. 2013, 10.1038/nature11971 (what was acquired is matched to a dictionary, there of time courses).
+    Ma et al. 2013, 10.1038/nature11971 (acquired data are matched to a dictionary, there of time courses).
     """
 
     def __init__(self, training: Stream) -> None:
@@ -105,7 +105,7 @@ class NearestFrame:
                 f"{where}: {len(images)} frames exceed {MAX_LIBRARY_BYTES} bytes; use a shorter scan"
             )
         self._images = np.asarray(images)
-        # Row-major by ky: the frames' values of one row lie together, as one arriving line needs them.
+        # Row-major by ky: a line that arrives needs the values of one row in all frames.
         self._rows = np.ascontiguousarray(to_kspace(self._images, (-2,)).transpose(1, 0, 2))
 
     def open(self, header: Header, emit: Emit) -> None:
@@ -134,7 +134,7 @@ class NearestFrame:
         line = to_image(readout.samples[0], (-1,))
         if np.isfinite(line).all():
             row = readout.ky + self._header.matrix[0] // 2
-            # The difference itself: |s|^2 - 2 s.a would lose in rounding what tells close frames apart.
+            # The difference itself: in |s|^2 - 2 s.a rounding would hide the difference of close frames.
             difference = (self._rows[row] - line).view(np.float32)
             self._misfit += np.einsum("fx,fx->f", difference, difference)
         if (readout.index + 1) % self._header.lines_per_frame == 0:

@@ -1,9 +1,8 @@
 """Several coils as one image, and one image as several coils see it.
 
-The sum of squares of the sensitivities is 1 where there is signal (`recon.coils.sensitivities`), so that
-combining undoes expanding: combine(expand(x)) is x there, and 0 where no coil sees anything. Of coil images
-that no single image explains, combining gives the one that explains them best in the least-squares sense
-(Roemer et al. 1990, 10.1002/mrm.1910160203).
+The sum of squares of the sensitivities is 1 where there is signal (`recon.coils.sensitivities`). There
+combine(expand(x)) is x, and it is 0 where no coil sees anything. If no single image explains the coil images,
+combining gives the least-squares one (Roemer et al. 1990, 10.1002/mrm.1910160203).
 """
 
 from __future__ import annotations

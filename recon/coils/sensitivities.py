@@ -1,4 +1,4 @@
-"""Coil sensitivities from the lines of the scan itself, of the past alone."""
+"""Coil sensitivities from past lines of the scan itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
 
 REFRESH_FRAMES = 16
-"""Frames for which sensitivities are kept; the first so many frames each have their own."""
+"""Frames between two updates of the sensitivities; the first so many frames each update them."""
 SUPPORT = 0.03
-"""Share of the brightest pixel below which there is taken to be no signal, and so no sensitivity."""
+"""Share of the brightest pixel below which a pixel counts as without signal, and so without sensitivity."""
 
 
 def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
@@ -38,7 +38,7 @@ def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
     ----------
     McKenzie et al. 2002, 10.1002/mrm.10087 (self-calibration). Roemer et al. 1990, 10.1002/mrm.1910160203.
     """
-    # Under a Hann window: a running mean has little noise, so that all of k-space may be used.
+    # A running mean has little noise, so that all of k-space is used, under a Hann window.
     kspace = to_kspace(rows, (-1,)) * _hann(rows.shape[1])[:, None] * _hann(rows.shape[2])
     coils = to_image(kspace)
     power = np.sqrt((coils.real**2 + coils.imag**2).sum(0))
@@ -47,7 +47,7 @@ def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 
 class Autocalibration:
-    """Keep the sensitivities of a scan up to date with its running mean; the mean knows no later line.
+    """Keep the sensitivities of a scan up to date with its running mean, which is causal.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Sensitivities as few numbers: each coil a sum of waves on twice the field of view.
+"""Sensitivities as few numbers: each coil is a Fourier series on twice the field of view.
 
-A coil's sensitivity is smooth, but not periodic over the field of view; over twice of it, it may be taken to
-be (Guerquin-Kern 2012, 10.1109/TMI.2011.2174158).
+A coil's sensitivity is smooth but not periodic over the field of view. Over twice the field of view a
+periodic function can represent it (Guerquin-Kern 2012, 10.1109/TMI.2011.2174158).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def maps_of(weights: NDArray[np.complex64], matrix: tuple[int, int]) -> NDArray[
 
 
 def unit_maps(maps: NDArray[np.complex64]) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Divide sensitivities by the root of their sum of squares, which is what coils combine with.
+    """Divide sensitivities by the root of their sum of squares, for the combination of coils.
 
     Parameters
     ----------
@@ -56,8 +56,7 @@ def unit_maps(maps: NDArray[np.complex64]) -> tuple[NDArray[np.complex64], NDArr
     unit
         With a sum of squares of 1, and 0 where no coil sees anything, same shape.
     shading
-        What the image of a uniform coil is multiplied by in their combination: that root, or 0, shape
-        (ny, nx).
+        Factor of a uniform coil's image in the combination: that root, or 0, shape (ny, nx).
     """
     root = np.sqrt((maps.real**2 + maps.imag**2).sum(0))
     shading = np.where(root > SUPPORT * root.max(initial=0), root, 0).astype(np.float32)

@@ -1,13 +1,13 @@
 """Minor shifts and warps of training frames, exact for undersampled lines.
 
 The anatomy is moved along the phase-encode direction by an amount that varies smoothly over x. A line is
-complete along x, so in the hybrid space (ky, x) such a warp is a phase ramp along ky in every column: it
-holds for every acquired line as it is, needs no interpolation, and leaves the noise what it was. (Dietz
+complete along x, so in the hybrid space (ky, x) such a warp is a phase ramp along ky in every column. It is
+exact for every acquired line, needs no interpolation, and keeps the statistics of the noise. (Dietz
 2019, ISMRM 4784, names minor shifts and warps as what its training lacked.)
 
-Of several coils the lines of each are moved, and the sensitivities with them, as if the coils moved, too.
-Sensitivities are smooth but for their edge, so they are interpolated linearly: their sum of squares stays at
-most 1.
+With several coils the lines of each are moved, and the sensitivities with them, as if the coils moved, too.
+Sensitivities are smooth except at their edge, so they are interpolated linearly. Their sum of squares stays
+at most 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from recon.fourier import to_image, to_kspace
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Say how far training frames are moved; each of a batch is moved on its own.
+    """Describe how far training frames are moved, each frame of a batch by itself.
 
     Parameters
     ----------

@@ -1,11 +1,12 @@
-"""What the coils' combination is to show: the known image of a training scan, as its coils see it.
+"""Targets with several coils: the true image of a training scan, shaded as the coils' combination is.
 
-A scan's truth is the image of one uniform coil, and the combination of several is shaded, by what all coils
-have in common and by the error of the sensitivities that it is made with. Data consistency works on the
-combination, so the target is shaded alike: with S the coils' own sensitivities and R the estimated ones, the
-image that the lines F S x give is the sum over coils of conj(R) S x. S is found from the training scan
-itself, whose lines and images are both known: the lines are linear in the weights of its waves
-(`recon.coils.waves`).
+A scan's truth is the image of one uniform coil. The combination of several coils is shaded, by a factor that
+they share and by the error of the sensitivities. Data consistency works on the combination, so the target is
+shaded alike: with S the true sensitivities and R the estimated ones, the lines F S x give the image
+sum of conj(R) S x over the coils.
+
+S is found by least squares from the training scan, whose lines and images are both known: the lines are
+linear in the weights of the waves of S (`recon.coils.waves`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from mrsim.stream import Stream
 from recon.coils.waves import WAVES, waves
 
 MAX_FRAMES = 48
-"""Frames that are looked at, spread over the scan."""
+"""Frames that are used, spread over the scan."""
 
 INNER = 0.5
-"""Share of k-space, along each axis, that is looked at: near its edge coils mix in what is beyond it."""
+"""Share of k-space that is used, along each axis: near its edge coils mix in samples from outside."""
 
 RIDGE = 1e-6
-"""Share of the largest eigenvalue that is added to all: what no signal determines stays small."""
+"""Share of the largest eigenvalue that is added to all, so that weights without signal stay small."""
 
 
 def true_waves(stream: Stream) -> NDArray[np.complex64]:
@@ -47,11 +48,11 @@ def true_waves(stream: Stream) -> NDArray[np.complex64]:
     """
     header, where = stream.header, str(stream.path or "the training stream")
     if stream.truth is None or stream.frames < 2:
-        raise InputError(f"{where}: it needs truth and 2 frames or more to tell what its coils see")
+        raise InputError(f"{where}: it needs truth and 2 frames or more to find its coils' sensitivities")
     (ny, nx), per_frame, coils = header.matrix, header.lines_per_frame, header.coils
     along_y, along_x = waves(ny), waves(nx)
     rows, columns = np.arange(ny) - ny // 2, np.arange(nx) - nx // 2
-    # Rows of the unitary transform along y, of each wave times whatever stands behind it; and alike along x.
+    # The unitary transform along y of each wave times an image, as a matrix; and the same along x.
     seen = np.exp(-2j * np.pi * np.outer(rows, rows) / ny)[:, None, :] / np.sqrt(ny) * along_y
     inner = np.abs(columns) <= INNER * nx / 2
     across = np.exp(-2j * np.pi * np.outer(columns, columns) / nx)[:, inner] / np.sqrt(nx)

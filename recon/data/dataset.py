@@ -1,9 +1,9 @@
-"""A dataset's folder as examples for training: mapped, picked by frame or by stream, undersampled on the way.
+"""A dataset's folder as examples for training: mapped from disk, by frame or stream, undersampled on demand.
 
-`FrameDataset` is a `torch.utils.data.Dataset` of single frames. It opens streams as they are asked for and
-keeps few of them, so that a worker of a `DataLoader` holds little, and it may be given to a
+`FrameDataset` is a `torch.utils.data.Dataset` of single frames. It opens streams on demand and keeps
+few of them open, so that a worker of a `DataLoader` needs little memory. It works with a
 `DistributedSampler`. `ShuffledFrames` orders the frames: each by itself, or stream after stream, which a disk
-likes better. It needs numpy and torch alone.
+reads faster. It needs numpy and torch alone.
 """
 
 from __future__ import annotations
@@ -18,68 +18,48 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
+from torch.utils.data import Sampler as IndexSampler
 
 from mrsim.errors import InputError
 from mrsim.files.reading import read_json
+from mrsim.sampling import Sampler
 from mrsim.stream import Stream, load
+from recon.data.undersampled import pattern_of, row_mask
 
 PARTS = ("train", "validation", "test")
 ORDERS = ("frame", "stream")
 MAX_OPEN = 16
 """Streams that stay mapped at a time."""
 MAX_MANIFEST_BYTES = 4 << 30
-CENTRE_SHARE = 0.25  # of the rows that are kept
-DENSITY_WIDTH = 0.15  # of ny: |ky| at which the density of the others has fallen to a half
 
 Example = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Undersampling:
-    """Leave rows out of fully sampled frames: a centre that is always there, and others drawn near it.
+    """Leave rows out of fully sampled frames, with the scanner's variable-density pattern.
 
     Parameters
     ----------
     acceleration
         Undersampling factor R; ceil(ny / R) rows are kept.
     seed
-        Draws them, for every item, frame and epoch anew.
+        Draws the patterns, for every item, frame and epoch anew.
     """
 
     acceleration: float
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.acceleration <= 1000:  # false for NaN, too
-            raise InputError(f"undersampling: acceleration = {self.acceleration}: expected 1 to 1000")
+    def pattern(self, ny: int, epoch: int, item: int) -> Sampler:
+        """Return the pattern of an item's frames in an epoch; see `pattern_of`.
 
-    def rows(self, ny: int, *key: int) -> NDArray[np.bool_]:
-        """Return the rows that are kept.
-
-        Parameters
-        ----------
-        ny
-            Rows of k-space.
-        key
-            Epoch, item and frame.
-
-        Returns
-        -------
-        rows
-            Shape (ny,), bool, k = 0 at ny // 2.
+        Raises
+        ------
+        InputError
+            If the sampler cannot give this acceleration.
         """
-        count = max(1, int(np.ceil(ny / self.acceleration - 1e-9)))
-        ky = np.arange(ny) - ny // 2
-        nearest = np.argsort(np.abs(ky), kind="stable")
-        kept = np.zeros(ny, np.bool_)
-        kept[nearest[: max(1, round(CENTRE_SHARE * count))]] = True
-        density = np.where(kept, 0.0, 1.0 / (1.0 + (ky / (DENSITY_WIDTH * ny)) ** 2))
-        rng = np.random.default_rng([self.seed, *key])
-        more = count - int(kept.sum())
-        if more:
-            kept[rng.choice(ny, more, replace=False, p=density / density.sum())] = True
-        return kept
+        return pattern_of(ny, self.acceleration, self.seed, "item", epoch, item)
 
 
 class FrameDataset(Dataset[Example]):
@@ -103,7 +83,8 @@ class FrameDataset(Dataset[Example]):
     Raises
     ------
     InputError
-        If the folder is not a whole dataset, no item is left, or items differ in matrix or coils.
+        If the folder is not a whole dataset, no item is left, items differ in matrix or coils, or cannot be
+        undersampled so.
     """
 
     def __init__(
@@ -128,6 +109,8 @@ class FrameDataset(Dataset[Example]):
         self._open: OrderedDict[int, Stream] = OrderedDict()
         frames = []
         first = self.stream(0).header
+        if undersampling is not None:
+            undersampling.pattern(first.matrix[0], 0, 0)  # refuses what no frame could be sampled with
         for number, item in enumerate(self.items):
             header = self.stream(number).header
             if (header.matrix, header.coils) != (first.matrix, first.coils):
@@ -183,7 +166,7 @@ class FrameDataset(Dataset[Example]):
         rows = np.asarray(stream.ky[lines]) + ny // 2
         samples = np.asarray(stream.samples[lines])
         if self.undersampling is not None:
-            kept = self.undersampling.rows(ny, self.epoch, item, frame)[rows]
+            kept = row_mask(self.undersampling.pattern(ny, self.epoch, item), frame)[rows]
             rows, samples = rows[kept], samples[kept]
         kspace = np.zeros((header.coils, ny, nx), np.complex64)
         kspace[:, rows] = samples.swapaxes(0, 1)
@@ -199,7 +182,7 @@ class FrameDataset(Dataset[Example]):
         }
 
 
-class ShuffledFrames(Sampler[int]):
+class ShuffledFrames(IndexSampler[int]):
     """Order the frames of a dataset anew in every epoch, and deal them out to the processes of a training.
 
     Parameters

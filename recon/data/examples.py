@@ -1,4 +1,4 @@
-"""What a cascade is trained on: the frames of a scan as it would see them, and the image to show."""
+"""Training examples: the inputs of a cascade at the frames of a scan, and the target images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIN_FRAMES = 10
 
 @dataclass(frozen=True)
 class Examples:
-    """Hold the frames of one scan as a cascade sees them, with their targets.
+    """Hold the inputs of a cascade at the frames of one scan, with their targets.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class Examples:
         Shape (frames, ny), bool and float32.
     shared, mean, target
         Shape (frames, ny, nx), complex64: newest value and running mean of every row in the hybrid
-        space, of several coils those of their combination, and the image that is to be shown.
+        space, with several coils those of their combination, and the target image.
     coils
-        What the cascade sees of each coil; None of a single one.
+        Lines and sensitivities of each coil; None with a single one.
     """
 
     mask: NDArray[np.bool_]
@@ -60,7 +60,7 @@ def examples_of(
     target: NDArray[np.complex64] | None = None,
     waves: NDArray[np.complex64] | None = None,
 ) -> Examples:
-    """Replay a scan through the memory of a reconstructor and keep what it sees at each frame's end.
+    """Replay a scan through the memory of a reconstructor and keep its inputs at each frame's end.
 
     The first frames, in which some row was never sampled yet, are left out.
 
@@ -70,10 +70,10 @@ def examples_of(
         A scan with truth.
     target
         Image to show at the end of every frame, shape (frames, ny, nx), complex64; None for the true image
-        at the echo of its last line. Of several coils it is shaded as their combination is.
+        at the echo of its last line. With several coils it is shaded as their combination is.
     waves
-        Of several coils whose sensitivities are known, what `true_waves` returns; None to take them from the
-        lines so far.
+        With several coils of known sensitivities their waves (`true_waves`); None to estimate the
+        sensitivities from the lines so far.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Fully sampled frames, of which rows are left out afterwards: what the seed's network was trained on.
+"""Fully sampled frames, undersampled afterwards: the training data of Dietz 2019 (ISMRM 4784).
 
-The input is a frame's own lines, each of its own instant, without the rows that a pattern leaves out; the
-target is the image of all of them, noise and motion within the frame included, as a scanner would give it
-without any simulator. Every frame has a new pattern in every epoch. (Dietz 2019, ISMRM 4784.)
+The input is a frame's own lines, each of its own instant, without the rows that a pattern leaves out. The
+target is the image of all its lines, with their noise and the motion within the frame. A scanner can give
+both without a simulator. Every frame has a new pattern in every epoch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.sampling import Sampler
@@ -64,6 +65,34 @@ def full_examples(stream: Stream) -> Examples:
     return Examples(np.ones((len(rows), ny), np.bool_), np.stack(ages), rows, np.zeros_like(rows), image)
 
 
+def pattern_of(ny: int, acceleration: float, seed: int, *use: str | int) -> Sampler:
+    """Return the variable-density pattern that undersamples the frames of a full scan.
+
+    Parameters
+    ----------
+    ny
+        Rows of k-space.
+    acceleration
+        Undersampling factor R; ceil(ny / R) rows of each frame are kept.
+    seed, use
+        As for `undersampled`.
+
+    Raises
+    ------
+    InputError
+        If the sampler cannot give this acceleration.
+    """
+    drawn = int(child(seed, "undersample", *use).generate_state(1, np.uint64)[0] >> 1)
+    return Sampler(PATTERN, ny, acceleration, seed=drawn)
+
+
+def row_mask(pattern: Sampler, frame: int) -> NDArray[np.bool_]:
+    """Return the rows that a pattern keeps of a frame, shape (ny,), bool, k = 0 at ny // 2."""
+    mask = np.zeros(pattern.ny, np.bool_)
+    mask[pattern.frame(frame) + pattern.ny // 2] = True
+    return mask
+
+
 def undersampled(full: Examples, acceleration: float, seed: int, *use: str | int) -> Examples:
     """Leave rows out of fully sampled frames.
 
@@ -89,11 +118,8 @@ def undersampled(full: Examples, acceleration: float, seed: int, *use: str | int
         If the sampler cannot give this acceleration.
     """
     frames, ny = full.mask.shape
-    drawn = int(child(seed, "undersample", *use).generate_state(1, np.uint64)[0] >> 1)
-    sampler = Sampler(PATTERN, ny, acceleration, seed=drawn)
-    mask = np.zeros_like(full.mask)
-    for frame in range(frames):
-        mask[frame, sampler.frame(frame) + ny // 2] = True
+    sampler = pattern_of(ny, acceleration, seed, *use)
+    mask = np.stack([row_mask(sampler, frame) for frame in range(frames)])
     return dataclasses.replace(full, mask=mask, shared=full.shared * mask[..., None])
 
 
@@ -108,5 +134,5 @@ def check_sees(config: CascadeConfig) -> None:
     if (config.start, config.memory) != SEES:
         raise InputError(
             f"undersample: a network with start = {config.start!r}, memory = {config.memory!r} remembers "
-            "other lines than those that are left; take --network seed"
+            "other lines than those that are left; take --network dietz2019"
         )

@@ -1,9 +1,9 @@
 """Training in several processes, on one machine or on many: `torchrun ... -m recon.training.distributed`.
 
-Every process takes its part of each batch; gradients are averaged so that a step is that of one process with
-the whole batch. All draws are those of one process, too, so the loss curves agree within the rounding of
-sums. Where the training stands is kept in one file: when a process dies, `torchrun --max-restarts N` begins
-all of them again, and they go on from there.
+Every process takes its part of each batch. Gradients are averaged, so that a step is that of one process with
+the whole batch. All random numbers are those of one process, too, so the loss curves agree within the
+rounding of sums. The state of the training is in one file: when a process dies, `torchrun --max-restarts N`
+starts all of them again, and they resume from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from recon.data.examples import whole
 from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
 from recon.training.rendezvous import join_group
 from recon.training.run import TrainingRun, squared_error
-from recon.training.train import train
+from recon.training.train import train_cascade
 
 MAX_WAIT_S = 86_400.0
 
@@ -64,10 +64,10 @@ class DistributedRun(TrainingRun):
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self._parallel(part)
         error = squared_error(shown, wanted)
-        learnt = error / self._hardness(part, wanted) if self._plan.balanced else error
+        objective = error / self._hardness(part, wanted) if self._plan.balanced else error
         optimiser.zero_grad()
         # The gradients are averaged over the processes: times their number, it is the mean over the batch.
-        torch.autograd.backward(learnt.sum() * (processes / count))
+        torch.autograd.backward(objective.sum() * (processes / count))
         optimiser.step()
         loss = error.detach().sum()
         dist.all_reduce(loss)
@@ -153,7 +153,7 @@ def _train(args: argparse.Namespace) -> None:
     if together:
         join_group("gloo" if args.device == "cpu" else "nccl", datetime.timedelta(seconds=args.wait_s))
     try:
-        checkpoint = train(
+        checkpoint = train_cascade(
             streams,
             config,
             plan,
@@ -167,7 +167,7 @@ def _train(args: argparse.Namespace) -> None:
             last = checkpoint.record["losses"][-1]
             print(f"{output}: relative error {last['train']:.2e}, on validation {last['validation']:.2e}")
         if together:
-            dist.barrier()  # the state stays until the weights are there
+            dist.barrier()  # the state is kept until the weights are written
         if not together or dist.get_rank() == 0:
             state.unlink(missing_ok=True)
     finally:

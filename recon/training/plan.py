@@ -1,4 +1,4 @@
-"""What a training is to do, and how far it is: stages, plan and progress."""
+"""The plan of a training and its progress: stages, batch, split, target instant."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PRECISIONS = ("float32", "bfloat16")
 
 RATES = (2e-3, 4e-4)
 GENTLE_RATES = (5e-4, 1e-4)
-"""Where a subspace is started from: the blocks begin beside a good image, and larger steps silence them."""
+"""For a start from the subspace: its image is good already, and larger steps silence the blocks."""
 
 
 def usual_rates(config: CascadeConfig) -> tuple[float, float]:
-    """Return the learning rates of a coarse and a fine stage that suit a cascade."""
+    """Return the learning rates that suit a cascade, of a coarse and a fine stage."""
     return GENTLE_RATES if config.components else RATES
 
 
@@ -31,7 +31,7 @@ class Stage:
     Parameters
     ----------
     name
-        What the record calls it.
+        Its name in the record.
     epochs
         Passes over the training frames.
     rate
@@ -49,9 +49,9 @@ class Stage:
             raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingPlan:
-    """Say how to train.
+    """Describe a training.
 
     Parameters
     ----------
@@ -60,26 +60,26 @@ class TrainingPlan:
     batch
         Frames in a step.
     columns
-        Columns of the random band that a step sees; every line is complete along x, so a band is as
-        exact as the whole image, at less cost.
+        Columns of the random band that a step uses. Every line is complete along x, so a band is as exact as
+        the whole image, at less cost.
     validation
         Share of every scan, its last part, that is kept for validation.
     patience
-        Epochs without a lower validation error after which a stage ends early; 0 for never. A stage that may
-        end early leaves the weights of its best epoch, another one those of its last.
+        Epochs without a lower validation error after which a stage ends early; 0 for never. A stage with
+        patience ends with the weights of its best epoch, a stage without it with those of its last.
     target_instant
         Instant that the targets show: `last`, `centre` or `last+MS` (see `recon.target_instant`).
     augmentation
         Shifts and warps of the training frames; None for none.
     balanced
-        Divide the error of a frame by that of the image that it starts from, so that the few that start far
-        off do not drown those that start near; else the plain squared error.
+        Divide the error of a frame by that of its start image, so that the few frames that start far off do
+        not outweigh all others; else the plain squared error.
     precision
         Of the convolutions, one of `PRECISIONS`; data consistency and weights stay in float32.
     device
         `cpu`, `cuda` or `cuda:N`.
     seed
-        Seed of the first weights, of the order of the frames and of everything drawn.
+        Seed of the first weights, of the order of the frames, and of all other random numbers.
     undersample
         Factor by which fully sampled frames are undersampled, anew in every epoch; the target is the image of
         all their lines, and the instant the centre. 1 to take scans as they are.
@@ -111,7 +111,7 @@ class TrainingPlan:
             raise InputError(f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}")
         if self.undersample > 1 and self.target_instant != "centre":
             raise InputError(
-                f"training: target instant {self.target_instant!r}: an image of all lines of a frame shows its "
+                f"training: target instant {self.target_instant!r}: a frame's whole image shows its "
                 "centre; give --target-instant centre with --undersample"
             )
         if self.precision not in PRECISIONS:
@@ -125,7 +125,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tell how far a training is.
+    """Hold how far a training is.
 
     Parameters
     ----------

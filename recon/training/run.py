@@ -1,4 +1,4 @@
-"""The steps of a training: batches, the optimiser, validation, and where all of it stands."""
+"""The steps of a training: batches, the optimiser, validation, and the position to resume from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recon.training.plan import Progress, Stage, TrainingPlan
 from recon.training.state import TrainingPosition, load_state, save_state
 
 EASIEST = 1e-5
-"""Relative squared error of a start below which a frame counts no more than others."""
+"""Relative squared error of a start image below which a frame's weight no longer grows."""
 
 SAVE_EVERY_S = 30.0
 """Seconds between two writings of the state within an epoch."""
@@ -41,7 +41,7 @@ class TrainingRun:
     check
         Frames of validation.
     units
-        What an image is divided by for the network; what makes a squared error of it relative to the targets'
+        Divisor of the images for the network; factor from its squared error to one relative to the targets'
         mean square; time of a frame, seconds.
     frames
         Training frames in an epoch.
@@ -49,9 +49,9 @@ class TrainingRun:
     Attributes
     ----------
     cascade
-        The network as it stands.
+        The network.
     position
-        Where the training stands.
+        Number of the next step.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TrainingRun:
         self._digest = ""
 
     def resume(self, path: Path | None, digest: str) -> None:
-        """Go on from a file if it exists, and keep the position in it from now on."""
+        """Resume from a file if it exists, and save the position to it from now on."""
         self._path, self._digest = path, digest
         if path is not None and path.is_file():
             self.position, self._best, self._moments = load_state(path, digest, self.cascade)
@@ -99,7 +99,7 @@ class TrainingRun:
             for step, rows in enumerate(batches):
                 band = self._band(learn[0].target.shape[-1], rng)
                 if step < at.step:
-                    continue  # it was done before the kill, and its draws are used up
+                    continue  # done before the training was killed; its random numbers are drawn all the same
                 inputs, target = self._batch(learn, rows, band, (at.stage, at.epoch, step))
                 self._set_rate(optimiser, stage, at.epoch * self._steps + step)
                 at.losses.append(self._step(optimiser, inputs, target))
@@ -126,7 +126,7 @@ class TrainingRun:
         self._save(torch.optim.Adam(self.cascade.parameters()))
 
     def silent(self) -> list[int]:
-        """Return the blocks of which a layer never fires on validation: they add the same to every image."""
+        """Return the blocks with a layer that is zero on validation: they add the same to every image."""
         fires: dict[tuple[int, int], bool] = {}
         hooks = []
 
@@ -140,7 +140,7 @@ class TrainingRun:
             for depth, layer in enumerate(cast(ConvolutionBlock, block).convolutions[:-1]):
                 watch((number, depth), layer)
         try:
-            TrainingRun._validate(self)  # of this process alone, whatever others there are
+            TrainingRun._validate(self)  # in this process alone, even with others
         finally:
             for hook in hooks:
                 hook.remove()
@@ -185,14 +185,14 @@ class TrainingRun:
             shown = self.cascade(inputs)
         error = squared_error(shown, target)
         loss = error.mean()
-        learnt = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
+        objective = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
         optimiser.zero_grad()
-        torch.autograd.backward(learnt)
+        torch.autograd.backward(objective)
         optimiser.step()
         return float(loss.detach()) * self._relative
 
     def _hardness(self, inputs: CascadeInputs, target: Tensor) -> Tensor:
-        """Return the squared error of what each frame starts from, bounded from below."""
+        """Return the squared error of each frame's start image, bounded from below."""
         start = to_image(inputs.named(self.cascade.config.start), (-2,))
         error = squared_error(start, target)
         return error + EASIEST * squared_error(torch.zeros_like(target), target)
@@ -211,7 +211,7 @@ class TrainingRun:
         optimiser = torch.optim.Adam(
             [
                 {"params": self.cascade.blocks.parameters(), "lr": stage.rate},
-                # A line's weight lives behind a sigmoid: its steps must be larger to be as wide.
+                # A line's weight is a sigmoid of its parameter, which needs larger steps for the same change.
                 {"params": self.cascade.weights.parameters(), "lr": 10 * stage.rate},
             ]
         )
@@ -221,7 +221,7 @@ class TrainingRun:
         return optimiser
 
     def _set_rate(self, optimiser: torch.optim.Adam, stage: Stage, step: int) -> None:
-        """Let the rate fall from 1 to a tenth along half a cosine over the stage."""
+        """Set the learning rate, which falls to a tenth along half a cosine over the stage."""
         share = min(step / max(1, stage.epochs * self._steps), 1.0)
         factor = 0.55 + 0.45 * math.cos(math.pi * share)
         for group, times in zip(optimiser.param_groups, (1, 10), strict=True):

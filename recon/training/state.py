@@ -1,8 +1,8 @@
-"""Where a training stands, on disk, so that it goes on after a kill as if nothing had happened.
+"""The state of a training on disk, from which a killed training resumes with the same result.
 
-Arrays and a JSON text in one `.npz`, never a pickle, written under a temporary name and renamed: whatever
-the moment of a kill, the file is whole. It names the training that it belongs to by a digest of everything
-that decides the result; another training refuses it.
+It is arrays and a JSON text in one `.npz`, never a pickle, written under a temporary name and renamed. So the
+file is whole whenever the training is killed. A digest of all that decides the result names the training, and
+another training refuses the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECORD = "record"
 
 @dataclass
 class TrainingPosition:
-    """Say how far a training is.
+    """Hold how far a training is.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def save_state(
     best: dict[str, Tensor],
     optimiser: torch.optim.Adam,
 ) -> None:
-    """Write where a training stands, whole or not at all.
+    """Write the state of a training, whole or not at all.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def save_state(
 def load_state(
     path: Path, digest: str, cascade: Cascade
 ) -> tuple[TrainingPosition, dict[str, Tensor], dict[int, dict[str, Tensor]]]:
-    """Read where a training stands, and give the cascade its weights.
+    """Read the state of a training, and set the cascade's weights.
 
     Parameters
     ----------

@@ -34,10 +34,10 @@ from recon.training.run import TrainingRun
 from recon.training.subspace import learn_subspace
 
 COILS_DIFFER = 0.1
-"""Relative difference from which on the sensitivities of two scans are not those of the same coils."""
+"""Relative difference above which the sensitivities of two scans are not those of the same coils."""
 
 
-def train(
+def train_cascade(
     streams: Sequence[Stream],
     config: CascadeConfig,
     plan: TrainingPlan | None = None,
@@ -71,18 +71,18 @@ def train(
     first
         Weights to start from; None for random ones.
     blocks
-        Weights of which the blocks alone are started from, of another patient or of many, say: the subspace
-        is learnt from these scans. None for random ones.
+        Weights for the start of the blocks alone, for example of another patient; the subspace is learnt from
+        these scans. None for random ones.
     state
-        File that keeps where the training stands; one that exists is gone on from. None for none.
+        File of the training's state; the training resumes from it if it exists. None for none.
     command
         The command that makes the weights again, for the record.
     progress
         Called after every step.
     stage_end
-        Called with every stage that has ended and its weights.
+        Called at the end of every stage, with the stage and its weights.
     runner
-        Takes the steps; None for this process alone. See `recon.training.distributed`.
+        Class that takes the steps; None for this process alone. See `recon.training.distributed`.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def train(
         )
     if first is not None and first.cascade.subspace is not None:
         aims = str(first.record.get("target_instant", "last"))
-        if aims != plan.target_instant:  # where the subspace's image is taken to is learnt with it
+        if aims != plan.target_instant:  # its prediction was learnt for that instant
             raise InputError(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
                 f"{plan.target_instant!r}: start the blocks alone from them"
@@ -147,7 +147,7 @@ def train(
         return [s.part(slice(0, c)) for s, c in zip(again, cuts, strict=True)]
 
     power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
-    # Signal fills a part of the view: three times the root mean square is about the brightest tissue.
+    # Signal fills part of the view, so three times the root mean square is about the brightest tissue.
     scale = 3.0 * power**0.5 if first is None else first.scale
     frame_s = header.frame_ns / 1e9
     learnt = None
@@ -212,7 +212,7 @@ def train(
 
 
 def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np.complex64]:
-    """Return the sensitivities' waves: those of the weights to start from, else the first scan's own."""
+    """Return the sensitivities' waves: those of the weights to start from, or the first scan's."""
     own = [true_waves(stream) for stream in streams]
     found, whose = own[0], str(streams[0].path)
     if first is not None and first.cascade.subspace is not None:
@@ -220,7 +220,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
         whose = "the weights to start from"
     for stream, waves in zip(streams, own, strict=True):
         assert stream.truth is not None  # or it had no sensitivities
-        body = np.abs(stream.truth.image[0])  # beyond which no line tells them
+        body = np.abs(stream.truth.image[0])  # outside the body no line determines them
         seen, again = (body * maps_of(w, stream.header.matrix) for w in (found, waves))
         off = float(np.linalg.norm(again - seen) / np.linalg.norm(seen))
         if off > COILS_DIFFER:
@@ -259,7 +259,7 @@ def _digest_of(cascade: Cascade) -> str:
 
 
 def _digest(record: dict[str, Any], config: CascadeConfig) -> str:
-    """Return what names a training: everything that decides its result."""
+    """Return the name of a training: a digest of all that decides its result."""
     decides = {k: v for k, v in record.items() if k not in ("command", "versions")}
     text = json.dumps([decides, stored_config(config)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

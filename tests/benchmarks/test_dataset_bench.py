@@ -17,8 +17,8 @@ from harness.dataset.spec import read_spec
 from harness.realtime.environment import usable_cores
 from harness.workers.executors import engine, run_all
 from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan_to
 
 SPEC = """
 name = "bench"

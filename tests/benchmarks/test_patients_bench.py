@@ -7,8 +7,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.acquisition import Scanner
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner
 
 DYNAMICS, PART = 650, 4
 SCAN_S = DYNAMICS * 128 * 2.2e-3

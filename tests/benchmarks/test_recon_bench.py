@@ -12,8 +12,8 @@ import torch
 from harness.measure.exact_statistics import samples_needed, summarise
 from harness.realtime.sliding import slide
 from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
 from mrsim.stream import Header, Readout, Stream
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.data_consistency import enforce_image

@@ -9,9 +9,9 @@ from harness.measure.exact_statistics import samples_needed, summarise
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.kernels.grid import Grid
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.render import render_lines
-from mrsim.scanner.scan import scan
 
 GRID = Grid((128, 128), (0.4, 0.4))
 ELLIPSES = 15

@@ -130,7 +130,7 @@ def test_refusals_and_bad_names_are_the_users_to_mend(mine: Path) -> None:
     for candidate, told in (("python:mine.py:Refuses", "128 x 128"), ("view-shering", "did you mean")):
         with pytest.raises(InputError, match=told):
             run_of(candidate)
-    with pytest.raises(InputError, match="--limit-s 0"):
+    with pytest.raises(InputError, match="limit_s = 0"):
         Isolated("null", 0)
     assert multiprocessing.active_children() == []
 

@@ -12,7 +12,7 @@ from harness.measure.image_quality import FrameJudge, judge_frames
 from harness.report.picture import draw_frames
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan
+from mrsim.scanner.acquisition import ScanProtocol, scan
 from recon.fourier import to_image, to_kspace
 
 

@@ -13,7 +13,7 @@ from harness.candidates.registry import Null
 from harness.cli.main import main
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.judge.verdict import Outcome
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
@@ -27,7 +27,7 @@ MS = 1_000_000
 STREAM = make_stream(1000, header=make_header(lines_per_frame=1, tr_ns=MS))
 
 
-def result_of(late: list[int], lines: int = 1000) -> Result:
+def result_of(late: list[int], lines: int = 1000) -> RunResult:
     service = np.zeros(lines, np.int64)
     service[late] = 2 * MS
     stream = STREAM.first_frames(lines)
@@ -175,7 +175,7 @@ def test_scenarios_from_the_command_line(folder: Path, capsys: pytest.CaptureFix
     assert main(argv) == 0
     assert "the shortest TR that holds is" in capsys.readouterr().out
     told = json.loads((folder / "p.json").read_text())
-    assert 0 < told["TR_ms"] < 4
+    assert 0 < told["tr_ms"] < 4
     assert main(["replay", *QUICK, "--policy", "latest", "--claim", "0.9"]) == 0
     assert main([*argv[:-2], "--samples", "t.npz"]) == 2
 

@@ -151,8 +151,8 @@ def test_a_redrawn_scan_has_other_lines_of_the_same_anatomy(scan):
 def test_what_cannot_be_trained_is_refused(scan, tmp_path, capsys):
     out = str(tmp_path / "w.npz")
     cases = [
-        (["--stages", "fine,coarse"], "--stages"),
-        (["--until-s", "99"], "--until-s"),
+        (["--stages", "fine,coarse"], "stages = 'fine,coarse'"),
+        (["--until-s", "99"], "until 99.0 s"),
         (["--target-instant", "soon"], "target instant"),
         (["--redraw", "65"], "redraw"),
         (["--config", "depth=3"], "depth"),
@@ -181,8 +181,19 @@ def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_rea
     command = ["simulate", "quasar", "-o", str(scan), "--frames", "12", "--matrix", "32", "32"]
     assert main([*command, "--acceleration", "1", "--sampler", "full"]) == 0
     capsys.readouterr()
-    options = ["train", str(scan), "--network", "seed", *SMALL[2:], "--epochs", "2", "1", "--columns", "8"]
-    options += ["--undersample", "4", "--precision", "bfloat16"]
+    options = [
+        "train",
+        str(scan),
+        "--network",
+        "dietz2019",
+        *SMALL[2:],
+        "--epochs",
+        "2",
+        "1",
+        "--columns",
+        "8",
+    ]
+    options += ["--columns", "8", "--undersample", "4", "--precision", "bfloat16"]
     for name, more in (("whole", []), ("half", ["--half"])):
         out = ["-o", str(tmp_path / f"{name}.npz"), "--target-instant", "centre"]
         assert main([*options, *out, *more]) == 0

@@ -26,7 +26,7 @@ from harness.comparison.timing import Times, in_memory, interleave, turn_order
 from harness.realtime.clock import VirtualClock
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
-from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Readout, Stream, load, save
 from tests.harness.synthetic import Blank, make_header, make_stream
 

@@ -68,7 +68,11 @@ def planned(text: str, folder: Path | None = None):
         ("range = [15, 30]", "range = [15, 15]", "the range is empty"),
         ("range = [15, 30]", "range = [15]", r"expected two numbers \[low, high\]"),
         ("range = [15, 30]", "span = [15, 30]", "expected a value, or one of"),
-        ("range = [15, 30]", "range = [15, 300]", r"\[scan\]: flip_deg = 300: .*expected in \(0, pi\]"),
+        (
+            "range = [15, 30]",
+            "range = [15, 300]",
+            r"\[scan\]: flip_deg = 300: .*at most pi \(180",
+        ),
         ("choice = [1, 2]", "choice = []", "coils: choice = .*: expected a list of 1"),
         ("choice = [1, 2]", "choice = [1, 99]", r"coils = 99: .*expected 1 to 32"),
         ("choice = [1, 2]", "range = [1, 2.5]", "expected two whole numbers"),
@@ -84,8 +88,8 @@ def planned(text: str, folder: Path | None = None):
         ('["quasar"]', '["quazar"]', "phantoms: 'quazar' is not known"),
         ('["quasar"]', '["quasar", "quasar"]', "stands there twice"),
         ('["quasar"]', "[]", "expected a list of 1"),
-        ("coils =", "field_T = { choice = [1.5, 2.0] }\ncoils =", "field_T: quasar-0: tissue .* at 2 T"),
-        ("coils =", "field_T = { range = [1.5, 3.0] }\ncoils =", "write choice or each"),
+        ("coils =", "field_t = { choice = [1.5, 2.0] }\ncoils =", "field_t: quasar-0: tissue .* at 2 T"),
+        ("coils =", "field_t = { range = [1.5, 3.0] }\ncoils =", "write choice or each"),
         ("{ range = [0.8, 1.2] }", "{ range = [6, 7] }", "none of 64 drawings fits"),
     ],
 )

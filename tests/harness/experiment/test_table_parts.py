@@ -32,8 +32,8 @@ from harness.realtime.service import ConstantService
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
+from mrsim.scanner.acquisition import ScanProtocol, scan
 from mrsim.scanner.oracle import truth_of
-from mrsim.scanner.scan import ScanProtocol, scan
 from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ViewSharing
 from recon.protocol import Emit

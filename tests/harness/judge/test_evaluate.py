@@ -14,7 +14,7 @@ import pytest
 
 from harness.candidates.registry import Null
 from harness.judge.evaluate import evaluate
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MissingExtraError
@@ -36,11 +36,11 @@ def perfect(stream: Stream) -> Reconstructor:
 
 
 @pytest.fixture(scope="module")
-def result(stream: Stream) -> Result:
+def result(stream: Stream) -> RunResult:
     return evaluate(stream, "perfect", lambda: perfect(stream), clock=VirtualClock(), claim=0.95, seed=3)
 
 
-def test_the_json_has_what_it_promises(result: Result) -> None:
+def test_the_json_has_what_it_promises(result: RunResult) -> None:
     told = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert {
         "schema",
@@ -90,7 +90,7 @@ def test_nothing_measured_is_null_and_never_nan(stream: Stream) -> None:
     assert (told["verdict"], silent.exit_code) == ("FAIL", 1)
 
 
-def test_the_null_reconstructor_runs_beside_every_candidate(result: Result) -> None:
+def test_the_null_reconstructor_runs_beside_every_candidate(result: RunResult) -> None:
     assert result.null is not None
     told = result.to_json()["null_latency_ms"]["service"]
     assert 0 < told["p50"] < 1  # the bench costs far less than the deadline of 64 ms
@@ -177,7 +177,7 @@ def _keys(value: Any, prefix: str = "") -> set[str]:
     return set().union(*(_keys(v, f"{prefix}.{k}") for k, v in value.items()))
 
 
-def test_every_result_has_the_same_keys(result: Result, stream: Stream) -> None:
+def test_every_result_has_the_same_keys(result: RunResult, stream: Stream) -> None:
     """A reader need not ask whether a key is there, whatever the verdict."""
 
     def raising() -> Reconstructor:

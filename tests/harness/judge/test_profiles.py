@@ -164,9 +164,9 @@ def test_a_profile_that_is_wrong_is_told_in_one_line(text: str, message: str, tm
 
 
 def test_what_a_profile_needs() -> None:
-    with pytest.raises(InputError, match="--downstream-ms 150"):
+    with pytest.raises(InputError, match="downstream_ms = 150"):
         Bar.of(SHIPPED["gating"], None)
-    with pytest.raises(InputError, match="leave out --downstream-ms"):
+    with pytest.raises(InputError, match="leave out downstream_ms"):
         Bar.of(SHIPPED["dietz2019"], 3)
     with pytest.raises(InputError, match="expected 0 to"):
         Bar.of(SHIPPED["gating"], float("nan"))

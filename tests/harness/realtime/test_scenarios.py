@@ -105,7 +105,7 @@ def test_the_peak_of_a_constant_service_is_the_service(service_ns: int) -> None:
     peak = find_peak(stream, Blank, lambda: Pace(VirtualClock(), ConstantService(service_ns)))
     assert peak.tr_ns is not None
     assert service_ns * 0.99 <= peak.tr_ns <= service_ns * 1.03
-    verdict = peak.verdict(stream, 0.99)
+    verdict = peak.verdict
     assert verdict.outcome is (Outcome.PASS if service_ns < 4 * MS else Outcome.FAIL)
     assert all(t.holds == (t.tr_ns >= peak.tr_ns) for t in peak.trials)
 
@@ -115,14 +115,14 @@ def test_a_search_ends_with_a_candidate_that_breaks_or_a_host_that_spoils() -> N
         raise RuntimeError("gone")
 
     peak = find_peak(make_stream(80), lambda: Blank(work), lambda: Pace(VirtualClock(), ConstantService(1)))
-    assert peak.verdict(make_stream(80), 0.99).outcome is Outcome.FAIL
+    assert peak.verdict.outcome is Outcome.FAIL
 
     class Late(VirtualClock):
         def sleep_until_ns(self, t_ns: int) -> None:
             super().sleep_until_ns(t_ns + 10 * MS)
 
     peak = find_peak(make_stream(80), Blank, lambda: Pace(Late(), ConstantService(1)))
-    verdict = peak.verdict(make_stream(80), 0.99)
+    verdict = peak.verdict
     assert verdict.outcome is Outcome.INVALID
     assert "3 times at TR 4 ms: the bench itself was late" in verdict.reason
 
@@ -132,7 +132,7 @@ def test_a_search_ends_with_a_candidate_that_breaks_or_a_host_that_spoils() -> N
     [
         ("bursts", None, None, "expected one of"),
         ("lockstep", None, ConstantService(1), "takes no service time"),
-        ("constant-stream", RealClock(), ConstantService(1), "--clock virtual"),
+        ("constant-stream", RealClock(), ConstantService(1), "clock = 'virtual'"),
     ],
 )
 def test_what_does_not_go_together(

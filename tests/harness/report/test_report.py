@@ -19,7 +19,7 @@ from PIL import Image as Picture
 from harness.cli.main import main
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
 from harness.report.charts import Axis, Chart
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, scan: Stream, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture(scope="module")
-def run(scan: Stream) -> Result:
+def run(scan: Stream) -> RunResult:
     """Return a run: every tenth image from the 20th on is half a deadline late, and one target is lost."""
     truth = scan.truth
     assert truth is not None
@@ -66,7 +66,7 @@ def run(scan: Stream) -> Result:
 
 
 @pytest.fixture(scope="module")
-def page(run: Result) -> Page:
+def page(run: RunResult) -> Page:
     return Page.of(render({**Repetitions((run,), True).to_json(), "command": "mrsim replay x"}, run))
 
 
@@ -87,7 +87,7 @@ def as_read(value: Any, digits: int, scale: float) -> str:
     return str(value)
 
 
-def test_every_figure_is_the_one_in_the_json(page: Page, run: Result) -> None:
+def test_every_figure_is_the_one_in_the_json(page: Page, run: RunResult) -> None:
     told = json.loads(json.dumps(Repetitions((run,), True).to_json()))
     assert page.result == {**told, "command": "mrsim replay x"}
     assert len(page.figures) > 70
@@ -113,7 +113,7 @@ def dots_of(html: str, chart: str, kind: str) -> int:
     return sum(d.count("h.01") for d in re.findall(rf'class="dots {kind}" d="([^"]*)"', area))
 
 
-def test_charts_have_a_dot_for_every_image(run: Result) -> None:
+def test_charts_have_a_dot_for_every_image(run: RunResult) -> None:
     html = render(Repetitions((run,), True).to_json(), run)
     timing = run.timing
     assert dots_of(html, "time-line", "warm") == timing.warmup == 8
@@ -158,7 +158,7 @@ def test_pictures_are_png_that_others_read() -> None:
     assert high[0] == 255 > high[2]
 
 
-def test_frames_show_truth_image_and_error(page: Page, run: Result) -> None:
+def test_frames_show_truth_image_and_error(page: Page, run: RunResult) -> None:
     frames, truth = page.frames, run.stream.truth
     assert truth is not None
     assert run.quality is not None
@@ -190,7 +190,7 @@ def test_an_outline_runs_along_the_edges_of_its_mask() -> None:
     assert sorted(re.findall(r"M[^M]+", outline(mask))) == ["M0 0h6", "M0 0v5", "M0 5h6", "M6 0v5"]
 
 
-def test_noise_at_128_in_every_map_stays_in_its_budget(run: Result) -> None:
+def test_noise_at_128_in_every_map_stays_in_its_budget(run: RunResult) -> None:
     """Noise is what compresses least: with it in all maps a page is still under 5 MB."""
     rng = np.random.default_rng(3)
     grey = grey_palette()
@@ -211,7 +211,7 @@ def test_a_long_scan_is_under_five_megabytes() -> None:
     assert len(chart.html()) < 200_000
 
 
-def test_nothing_is_asked_of_the_network_and_only_our_script_may_run(run: Result) -> None:
+def test_nothing_is_asked_of_the_network_and_only_our_script_may_run(run: RunResult) -> None:
     html = render(Repetitions((run,), True).to_json(), run)
     found = Page.of(html)
     assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r'"data:[^"]*"', "", html))

@@ -25,7 +25,7 @@ from harness.workers.executors import Engine, LocalProcesses
 from harness.workers.remote import Place, check_seen, send
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError, MissingExtraError
-from mrsim.scanner.scan import ScanProtocol, scan_to
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.network import Cascade, named_config
 

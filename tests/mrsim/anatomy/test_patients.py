@@ -12,8 +12,8 @@ from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.polygon import Polygon
 from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
+from mrsim.scanner.acquisition import Scanner, scan
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner, scan
 from tests.mrsim.bodies import definition, region
 
 NAMES = [f"nsclc/patient{n}" for n in range(1, 7)]
@@ -95,7 +95,7 @@ def test_chunks_and_threads_change_no_bit() -> None:
 def test_every_coil_sees_the_object_through_its_sensitivity() -> None:
     full = ScanProtocol(acceleration=1, sampler="full", order="ascending", coils=5, target_snr=float("inf"))
     scanner = Scanner(load_phantom("patient1"), full, 1, 4)
-    fitted = scanner.reception.fitted
+    fitted = scanner.receiver.fitted
     assert fitted is not None
     rows = np.arange(-64, 64, dtype=np.int32)
     # Brute force at small k: the sum over a finer image of sensitivity times object.
@@ -112,16 +112,16 @@ def test_every_coil_sees_the_object_through_its_sensitivity() -> None:
 
 def test_noise_has_the_covariance_that_is_stated() -> None:
     scanner = Scanner(load_phantom("patient1"), MULTI, 3, 64)
-    noise = scanner.reception.coloured(scanner._noise.lines(0, 1024))
+    noise = scanner.receiver.coloured(scanner._noise.lines(0, 1024))
     flat = np.moveaxis(noise, 1, 0).reshape(6, -1)
     std = scanner.provenance.noise_std
     psi = flat @ flat.conj().T / flat.shape[1] / std**2
-    assert np.abs(psi - scanner.reception.psi).max() < 0.02 * np.abs(psi).max()
+    assert np.abs(psi - scanner.receiver.psi).max() < 0.02 * np.abs(psi).max()
     # The best combination at the target's centre has the SNR of one uniform coil.
     target = scanner.oracle.phantom.regions[scanner.oracle.phantom.index("tumour")].shape.center
-    assert scanner.reception.fitted is not None
-    s = scanner.reception.fitted.sensitivity(*(np.array([v]) for v in target))[:, 0]
-    assert (s.conj() @ np.linalg.solve(scanner.reception.psi, s)).real == pytest.approx(1, rel=1e-9)
+    assert scanner.receiver.fitted is not None
+    s = scanner.receiver.fitted.sensitivity(*(np.array([v]) for v in target))[:, 0]
+    assert (s.conj() @ np.linalg.solve(scanner.receiver.psi, s)).real == pytest.approx(1, rel=1e-9)
 
 
 def test_the_liver_follows_the_lung_s_base_and_the_apex_rests() -> None:

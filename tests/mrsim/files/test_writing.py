@@ -199,7 +199,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 from mrsim.errors import InputError
 from mrsim.files.writing import write_json
-from mrsim.stream.storage import (StreamWriter)
+from mrsim.stream.storage import StreamWriter
 from mrsim.stream import (Header)
 header = Header((64, 64), (0.4, 0.4), 2_200_000, 1_100_000, 0.3, 1.5, 1, 64, 1.0, "full", "linear")
 def stream():

@@ -11,10 +11,10 @@ from mrsim.errors import InputError
 from mrsim.physics.slices import PROFILES, Sections, Slice, solid_form_factor
 from mrsim.physics.steady_state import FlipResponse, tissue_signal
 from mrsim.physics.tissue import tissue, tissue_names
+from mrsim.scanner.acquisition import Scanner, scan
 from mrsim.scanner.contrast import MAX_SECTIONS
 from mrsim.scanner.oracle import Oracle
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner, scan
 from mrsim.scanner.scene import Scene
 from tests.mrsim.bodies import definition, region
 
@@ -119,7 +119,7 @@ def test_a_solid_that_shifts_is_the_one_that_is_cut_anew() -> None:
 def test_lines_of_many_coils_interpolate_the_sections_closely_enough() -> None:
     phantom = solid(direction="[0, 0.5, 0.8]")
     scanner = Scanner(phantom, ScanProtocol(acceleration=1, sampler="full", coils=4), 1, 8)
-    fitted, anatomy = scanner.reception.fitted, scanner.oracle.anatomy
+    fitted, anatomy = scanner.receiver.fitted, scanner.oracle.anatomy
     assert fitted is not None
     grid = fitted.fine_grid((128, 128))
     t_ns = np.array([10**9], np.int64)

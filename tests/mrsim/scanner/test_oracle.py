@@ -10,8 +10,8 @@ import pytest
 
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.oracle import Oracle, truth_of
-from mrsim.scanner.scan import scan
 from mrsim.stream import Stream, load, save
 from tests.mrsim.bodies import chest, image_of, line_by_hand, lujan_m, pixel_centres, small
 

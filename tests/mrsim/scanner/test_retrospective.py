@@ -9,9 +9,9 @@ import pytest
 
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.oracle import truth_of
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
 from tests.mrsim.bodies import chest, disc
 
 CLEAN = ScanProtocol(acceleration=5, target_snr=float("inf"))

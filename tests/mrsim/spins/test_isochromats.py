@@ -13,8 +13,8 @@ from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.physics.steady_state import bssfp
 from mrsim.physics.tissue import tissue
-from mrsim.spins.body import FieldMap, lorentz_offsets
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
+from mrsim.spins.off_resonance import FieldMap, lorentz_offsets
 
 TR, TE = 2_200_000, 1_100_000
 FLIP = math.radians(20)

@@ -17,7 +17,7 @@ import pytest
 
 import mrsim
 from mrsim.errors import InputError
-from mrsim.scanner.scan import scan, scan_to
+from mrsim.scanner.acquisition import scan, scan_to
 from mrsim.stream import Stream, Truth, load, save
 from mrsim.stream.storage import MAX_HEADER_BYTES, StreamWriter
 from recon.classical.zero_filled import ViewSharing

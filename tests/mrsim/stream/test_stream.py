@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from mrsim.scanner.scan import scan
+from mrsim.scanner.acquisition import scan
 from mrsim.stream import Header, Readout, Stream
 from mrsim.stream.header import ky_range
 from tests.mrsim.bodies import chest, small

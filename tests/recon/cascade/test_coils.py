@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.cascade.data_consistency import beyond, enforce_coils, enforce_image
+from recon.cascade.data_consistency import enforce_coils, enforce_image, innovation_of
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, CascadeConfig, named_config
 from recon.classical.cg_sense import conjugate_gradients
@@ -94,7 +94,7 @@ def test_of_lines_that_an_image_explains_no_image_comes_further_from_it(size, se
     every = torch.ones_like(inputs.mask)
     whole = enforce_coils(image, expand(true, inputs.maps), every, inputs.maps)
     assert torch.allclose(whole, true, atol=1e-5)
-    assert energy(beyond(true, acquired, inputs.mask, inputs.maps)) < 1e-9 * (1 + energy(true))
+    assert energy(innovation_of(true, acquired, inputs.mask, inputs.maps)) < 1e-9 * (1 + energy(true))
 
 
 def test_it_is_the_image_that_best_explains_coils_that_keep_their_lines():
@@ -136,7 +136,7 @@ def test_of_one_coil_that_sees_everything_it_is_the_layer_of_one_coil(ny, nx, se
     one, innovation = enforce_image(image, acquired, mask, weight)
     several = enforce_coils(image, acquired[:, None], mask, maps, weight)
     assert torch.allclose(one, several, atol=1e-5)
-    assert torch.allclose(innovation, beyond(several, acquired[:, None], mask, maps), atol=1e-5)
+    assert torch.allclose(innovation, innovation_of(several, acquired[:, None], mask, maps), atol=1e-5)
 
 
 @settings(max_examples=15)

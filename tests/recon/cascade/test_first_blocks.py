@@ -12,7 +12,7 @@ from mrsim.errors import InputError
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import CascadeConfig
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.conftest import small_stream
 
 SMALL = CascadeConfig(2, 2, 4, "subspace", "view-shared", math.inf, True, True, 2, 24, 20, 4, 3)
@@ -22,7 +22,7 @@ STILL = TrainingPlan((Stage("fine", 1, 1e-7),), columns=16, seed=8)
 
 @pytest.fixture(scope="module")
 def others() -> Checkpoint:
-    return train(
+    return train_cascade(
         [small_stream(frames=60, seed=5)], SMALL, TrainingPlan((Stage("coarse", 2, 5e-3),), columns=16)
     )
 
@@ -33,8 +33,8 @@ def near(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def test_blocks_are_taken_over_and_the_subspace_is_the_patients_own(others: Checkpoint) -> None:
     scans = [small_stream(frames=40, seed=6)]
-    mine = train(scans, SMALL, STILL, blocks=others).cascade
-    scratch = train(scans, SMALL, STILL).cascade
+    mine = train_cascade(scans, SMALL, STILL, blocks=others).cascade
+    scratch = train_cascade(scans, SMALL, STILL).cascade
     known = others.cascade.state_dict()
     for name, value in mine.state_dict().items():
         if name.startswith("subspace."):
@@ -47,7 +47,7 @@ def test_blocks_are_taken_over_and_the_subspace_is_the_patients_own(others: Chec
 
 def test_what_is_started_from_names_the_training(others: Checkpoint) -> None:
     scans = [small_stream(frames=40, seed=6)]
-    mine, scratch = train(scans, SMALL, STILL, blocks=others), train(scans, SMALL, STILL)
+    mine, scratch = train_cascade(scans, SMALL, STILL, blocks=others), train_cascade(scans, SMALL, STILL)
     assert len(mine.record["blocks"]) == 64
     assert "blocks" not in scratch.record
 
@@ -55,6 +55,6 @@ def test_what_is_started_from_names_the_training(others: Checkpoint) -> None:
 def test_blocks_of_another_make_are_refused(others: Checkpoint) -> None:
     scans = [small_stream(frames=40, seed=6)]
     with pytest.raises(InputError, match="the blocks to start from are of another configuration"):
-        train(scans, dataclasses.replace(SMALL, filters=8), STILL, blocks=others)
+        train_cascade(scans, dataclasses.replace(SMALL, filters=8), STILL, blocks=others)
     with pytest.raises(InputError, match="or all weights are given, too"):
-        train(scans, others.cascade.config, STILL, first=others, blocks=others)
+        train_cascade(scans, others.cascade.config, STILL, first=others, blocks=others)

@@ -10,7 +10,7 @@ import torch
 
 from mrsim.errors import InputError
 from recon.classical.compressed import CompressedSensing, Sparsity
-from recon.classical.low_rank import LowRankSparse, Separation, interpolated, separate
+from recon.classical.low_rank import Decomposition, LowRankSparse, decompose, interpolated
 from recon.classical.zero_filled import ViewSharing, ZeroFilled
 from recon.fourier import to_image, to_kspace
 from tests.recon.classical.opponents import body, coil_maps, nmse, still_scan
@@ -81,9 +81,9 @@ def test_a_series_of_low_rank_is_found_again_from_half_of_its_rows():
     series = body(NY, NX)[None] + pulsing[:, None, None] * body(NY, NX, 5.0)[None]
     sampled = np.random.default_rng(1).random((frames, NY)) < 0.5
     rows = (to_kspace(series.astype(np.complex64), (-2,)) * sampled[:, :, None]).astype(np.complex64)
-    low, sparse = separate(
+    low, sparse = decompose(
         torch.from_numpy(rows), torch.from_numpy(sampled), to_image(torch.from_numpy(rows), (-2,)),
-        Separation(0.1, 0.05, 60),
+        Decomposition(0.1, 0.05, 60),
     )  # fmt: skip
     found = (low + sparse).numpy()
     assert nmse(found, series) < 0.02 * nmse(to_image(rows, (-2,)), series)
@@ -120,8 +120,8 @@ def test_the_oracle_shows_nothing_before_the_end_and_says_what_went_into_it():
         (lambda: Sparsity(weight=-1), "lambda = -1"),
         (lambda: Sparsity(iterations=0), "0 iterations"),
         (lambda: Sparsity(prior=1.5), "prior = 1.5"),
-        (lambda: Separation(low_rank=2), "expected shares"),
-        (lambda: Separation(iterations=0), "0 iterations"),
+        (lambda: Decomposition(low_rank=2), "expected shares"),
+        (lambda: Decomposition(iterations=0), "0 iterations"),
     ],
 )
 def test_values_out_of_range_are_refused(build, message):

@@ -11,7 +11,7 @@ from harness.audits.audits import AUDITS, SHORT, Bench
 from recon.classical.cg_sense import CgSense
 from recon.classical.compressed import CompressedSensing, Sparsity
 from recon.classical.grappa import Tgrappa
-from recon.classical.low_rank import LowRankSparse, Separation
+from recon.classical.low_rank import Decomposition, LowRankSparse
 from recon.classical.sharing import Keyhole, SlidingWindow
 from recon.classical.zero_filled import ViewSharing, ZeroFilled
 from recon.protocol import Reconstructor
@@ -31,7 +31,7 @@ ONE_COIL = {
 }
 COILS = {"cg-sense": CgSense, "tgrappa": Tgrappa, "cs-tv of coils": ONE_COIL["cs-tv"]}
 CAUSAL = {**ONE_COIL, **COILS}
-ALL = {**CAUSAL, "low-rank-sparse": lambda: LowRankSparse(Separation(0.003, 0.01, 3))}
+ALL = {**CAUSAL, "low-rank-sparse": lambda: LowRankSparse(Decomposition(0.003, 0.01, 3))}
 
 
 def scan_for(name, lines=8, frames=SHORT, noise=0.02):

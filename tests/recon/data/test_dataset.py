@@ -89,6 +89,24 @@ def test_frames_that_lack_rows_cannot_be_undersampled_again(tmp_path: Path) -> N
         FrameDataset(made, undersampling=Undersampling(2))
 
 
+def test_the_patterns_are_the_scanners(folder: Path) -> None:
+    """Rows are dealt from a deck: within an item none waits longer than the sampler promises."""
+    undersampling = Undersampling(2, seed=4)
+    frames = FrameDataset(folder, "train", undersampling=undersampling)
+    pattern = undersampling.pattern(8, 0, 1)
+    for frame in range(FRAMES + 2):
+        example = frames[FRAMES + frame]
+        assert (example["item"], example["frame"]) == (1, frame)
+        assert set(np.flatnonzero(example["mask"].numpy()) - 4) == set(pattern.frame(frame).tolist())
+    assert undersampling.pattern(8, 0, 0) != pattern != undersampling.pattern(8, 1, 1)
+
+
+@pytest.mark.parametrize("acceleration", [0.5, float("nan"), 20.0])
+def test_an_acceleration_that_no_frame_allows_is_refused(folder: Path, acceleration: float) -> None:
+    with pytest.raises(InputError, match="variable-density sampling of 8 rows gives 1 to 7"):
+        FrameDataset(folder, "train", undersampling=Undersampling(acceleration))
+
+
 def test_workers_give_what_one_process_gives(folder: Path) -> None:
     frames = FrameDataset(folder, "train", undersampling=Undersampling(2))
     alone = [frames[i] for i in range(len(frames))]

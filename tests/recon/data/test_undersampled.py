@@ -14,15 +14,19 @@ from recon.cascade.network import CascadeConfig
 from recon.data.examples import batch_of
 from recon.data.undersampled import full_examples, undersampled
 from recon.fourier import to_image
-from recon.training.plan import TrainingPlan, Stage
+from recon.training import run as training_run
+from recon.training.plan import Stage, TrainingPlan
 from recon.training.run import squared_error
-from recon.training.train import run as training_run
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.conftest import small_stream
 
 PLAIN = CascadeConfig(2, 3, 8, "zero-filled", "", math.inf, True, False, 1, 24)
 PLAN = TrainingPlan(
-    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)), columns=16, seed=3, undersample=4.0, target_instant="centre"
+    (Stage("coarse", 3, 5e-3), Stage("fine", 2, 1e-3)),
+    columns=16,
+    seed=3,
+    undersample=4.0,
+    target_instant="centre",
 )
 
 
@@ -84,7 +88,7 @@ def test_a_training_sees_new_patterns_in_every_epoch_and_the_same_validation(mon
 
     monkeypatch.setattr(training_run, "batch_of", spy)
     monkeypatch.setattr(training_run, "whole", spy_whole)
-    train([full_stream()], PLAIN, PLAN)
+    train_cascade([full_stream()], PLAIN, PLAN)
     epochs = seen[:: len(seen) // 5]
     assert all((a != b).any(1).mean() > 0.8 for i, a in enumerate(epochs) for b in epochs[:i])
     assert all(np.array_equal(mask, checked[0]) for mask in checked)
@@ -98,23 +102,25 @@ class Killed(Exception):
 def test_resuming_gives_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     plan = dataclasses.replace(PLAN, precision="bfloat16")
-    straight = train([full_stream()], PLAIN, plan).cascade.state_dict()
+    straight = train_cascade([full_stream()], PLAIN, plan).cascade.state_dict()
 
     def progress(now):
         if now.done == 11:
             raise Killed
 
     with pytest.raises(Killed):
-        train([full_stream()], PLAIN, plan, state=tmp_path / "s", progress=progress)
-    resumed = train([full_stream()], PLAIN, plan, state=tmp_path / "s").cascade.state_dict()
+        train_cascade([full_stream()], PLAIN, plan, state=tmp_path / "s", progress=progress)
+    resumed = train_cascade([full_stream()], PLAIN, plan, state=tmp_path / "s").cascade.state_dict()
     assert all(torch.equal(straight[k], resumed[k]) for k in straight)
     with pytest.raises(InputError, match="other data or settings"):
-        train([full_stream()], PLAIN, dataclasses.replace(plan, undersample=3.0), state=tmp_path / "s")
+        train_cascade(
+            [full_stream()], PLAIN, dataclasses.replace(plan, undersample=3.0), state=tmp_path / "s"
+        )
 
 
 def test_it_shows_what_all_lines_would_for_patterns_of_a_scan_it_never_saw():
     plan = dataclasses.replace(PLAN, stages=(Stage("coarse", 15, 5e-3),))
-    result = train([full_stream(frames=60, seed=5)], PLAIN, plan)
+    result = train_cascade([full_stream(frames=60, seed=5)], PLAIN, plan)
     assert (result.record["undersampled"], result.record["target_instant"]) == (4.0, "centre")
     thin = undersampled(full_examples(full_stream(seed=77)), 4.0, 9, "test")
     inputs, wanted = batch_of([thin], np.array([(0, f) for f in range(20)]), result.scale)
@@ -138,9 +144,9 @@ def test_what_cannot_be_undersampled_is_refused():
             dataclasses.replace(PLAN, undersample=bad)
     for start, memory in (("mean", ""), ("zero-filled", "view-shared")):
         config = dataclasses.replace(PLAIN, start=start, memory=memory)
-        with pytest.raises(InputError, match="--network seed"):
-            train([full_stream()], config, PLAN)
+        with pytest.raises(InputError, match="--network dietz2019"):
+            train_cascade([full_stream()], config, PLAN)
     with pytest.raises(InputError, match="--redraw"):
-        train([full_stream()], PLAIN, PLAN, redraw=lambda epoch: [full_stream()])
+        train_cascade([full_stream()], PLAIN, PLAN, redraw=lambda epoch: [full_stream()])
     with pytest.raises(InputError, match="acceleration = 100"):
-        train([full_stream()], PLAIN, dataclasses.replace(PLAN, undersample=100.0))
+        train_cascade([full_stream()], PLAIN, dataclasses.replace(PLAN, undersample=100.0))

@@ -21,7 +21,7 @@ from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.subspace.subspace import EXPLAINED_MISFIT
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.classical.opponents import coil_maps, nmse
 from tests.recon.conftest import run, small_stream
 
@@ -49,7 +49,7 @@ def waves_of(trained):
 
 @pytest.fixture(scope="module")
 def trained():
-    return train([scan(160, 5)], CONFIG, PLAN)
+    return train_cascade([scan(160, 5)], CONFIG, PLAN)
 
 
 def errors(images, stream):
@@ -87,11 +87,13 @@ def test_it_shows_the_image_of_a_uniform_coil_in_a_scan_it_never_saw(trained):
 
 def test_several_coils_place_the_anatomy_better_than_one(trained):
     """Four coils of the same noise, beside one that sees as much as all of them."""
-    one = train([small_stream(160, NY, NX, noise=0.05, seed=5)], dataclasses.replace(CONFIG, coils=1), PLAN)
+    one = train_cascade(
+        [small_stream(160, NY, NX, noise=0.05, seed=5)], dataclasses.replace(CONFIG, coils=1), PLAN
+    )
     test = small_stream(60, NY, NX, noise=0.05, seed=77)
     alone = np.median(errors(run(OnlineCascade(one), test)[8:], test))
     four = 2 * coil_maps(COILS, NY, NX)  # each of them sees about what the one does
-    together = train([scan(160, 5, 0.05, four)], CONFIG, PLAN)
+    together = train_cascade([scan(160, 5, 0.05, four)], CONFIG, PLAN)
     test = scan(60, 77, 0.05, four)
     assert np.median(errors(run(OnlineCascade(together), test)[8:], test)) < 0.6 * alone
 
@@ -176,7 +178,7 @@ def test_it_survives_its_file_bit_for_bit(trained, tmp_path):
     test = scan(30, 8)
     ours, read = (run(OnlineCascade(r), test) for r in (trained, tmp_path / "w.npz"))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(ours, read, strict=True))
-    again = train([scan(160, 5)], trained.cascade.config, PLAN, first=trained)
+    again = train_cascade([scan(160, 5)], trained.cascade.config, PLAN, first=trained)
     assert torch.equal(again.cascade.subspace.waves, trained.cascade.subspace.waves)
 
 
@@ -192,10 +194,10 @@ def test_other_coils_are_noticed(trained):
 def test_scans_under_different_coils_are_not_trained_on_together(trained):
     other = scan(120, 7, maps=np.roll(shaded_maps(), 1, 0))
     with pytest.raises(InputError, match=r"sensitivities differ by 1?\d\d% from those of .*one patient's"):
-        train([scan(120, 5), scan(120, 6), other], CONFIG, PLAN)
+        train_cascade([scan(120, 5), scan(120, 6), other], CONFIG, PLAN)
     with pytest.raises(InputError, match=r"differ by .* from those of the weights"):
-        train([other], trained.cascade.config, PLAN, first=trained)
-    assert train([scan(120, 5), scan(120, 6)], CONFIG, PLAN).cascade.config.coils == COILS
+        train_cascade([other], trained.cascade.config, PLAN, first=trained)
+    assert train_cascade([scan(120, 5), scan(120, 6)], CONFIG, PLAN).cascade.config.coils == COILS
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=repr)

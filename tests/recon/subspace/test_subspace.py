@@ -22,7 +22,7 @@ from recon.subspace.subspace import EXPLAINED_MISFIT, Subspace
 from recon.training.plan import Stage, TrainingPlan
 from recon.training.run import squared_error
 from recon.training.subspace import learn_subspace
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.conftest import blob, run, small_stream
 
 FRAME_S = 8 * 2.2e-3
@@ -104,7 +104,7 @@ def test_what_was_never_seen_falls_back_on_the_newest_lines(learnt):
 def test_a_training_with_a_subspace_survives_its_file_and_beats_view_sharing(tmp_path):
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
     plan = TrainingPlan((Stage("coarse", 2, 1e-3),), columns=16, seed=1, balanced=True)
-    result = train([small_stream(frames=120, seed=5)], config, plan)
+    result = train_cascade([small_stream(frames=120, seed=5)], config, plan)
     assert result.cascade.config.components <= 20
     checkpoint.save(tmp_path / "w.npz", result)
     test = small_stream(frames=40, seed=77)
@@ -146,7 +146,7 @@ def test_a_subspace_that_cannot_be_learnt_is_refused():
     with pytest.raises(InputError, match="components"):
         dataclasses.replace(named_config("compact", NY, NX), components=0)
     with pytest.raises(InputError, match="columns"):
-        train([small_stream(frames=60)], named_config("compact", NY, 16))
+        train_cascade([small_stream(frames=60)], named_config("compact", NY, 16))
 
 
 @pytest.mark.parametrize("nx", [24, 96])
@@ -166,7 +166,7 @@ def test_more_noise_does_not_count_as_other_anatomy(nx: int):
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "without numba"])
 def test_blocks_are_left_out_only_where_they_have_nothing_to_mend(compiled, monkeypatch):
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
-    result = train(
+    result = train_cascade(
         [small_stream(frames=160, seed=5)], config, TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16)
     )
     cascade = result.cascade
@@ -200,21 +200,21 @@ def test_weights_that_aim_elsewhere_are_no_start_for_a_subspace():
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=1, convolutions=2, filters=4)
     plan = TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16)
     scans = [small_stream(frames=120, seed=5)]
-    first = train(scans, config, plan)
+    first = train_cascade(scans, config, plan)
     ahead = dataclasses.replace(plan, target_instant="last+50")
     with pytest.raises(InputError, match=r"aim at 'last', and so would their subspace, not at 'last\+50'"):
-        train(scans, first.cascade.config, ahead, first=first)
-    assert train(scans, first.cascade.config, plan, first=first).record["target_instant"] == "last"
+        train_cascade(scans, first.cascade.config, ahead, first=first)
+    assert train_cascade(scans, first.cascade.config, plan, first=first).record["target_instant"] == "last"
 
 
 def test_a_block_that_adds_the_same_to_every_image_is_named():
     config = dataclasses.replace(named_config("compact", NY, NX), blocks=2, convolutions=3, filters=4)
     plan = TrainingPlan((Stage("coarse", 1, 1e-4),), columns=16)
-    born = train([small_stream(frames=160, seed=5)], config, plan)
+    born = train_cascade([small_stream(frames=160, seed=5)], config, plan)
     assert born.record["silent_blocks"] == []
     deaf = born.cascade.blocks[1].convolutions[1]
     torch.nn.init.constant_(deaf.bias, -100.0)
-    again = train([small_stream(frames=160, seed=5)], born.cascade.config, plan, first=born)
+    again = train_cascade([small_stream(frames=160, seed=5)], born.cascade.config, plan, first=born)
     assert again.record["silent_blocks"] == [1]
 
 
@@ -225,7 +225,7 @@ def test_blocks_learn_to_mend_what_the_subspace_does_not_explain():
         (Stage("coarse", 16, 3e-3),), columns=20, balanced=True, augmentation=Augmentation(3.0, 2.0)
     )
     stream = small_stream(frames=160, seed=5)
-    trained = train([stream], config, plan)
+    trained = train_cascade([stream], config, plan)
     assert trained.record["silent_blocks"] == []
     examples = examples_of(small_stream(frames=40, seed=77)).part(slice(8, None))
     inputs, target = batch_of([examples], np.array([(0, n) for n in range(len(examples))]), trained.scale)

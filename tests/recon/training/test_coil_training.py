@@ -25,7 +25,7 @@ from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.classical.opponents import coil_maps, nmse, with_lines
 from tests.recon.conftest import run, small_stream
 
@@ -138,7 +138,7 @@ def test_lines_sensitivities_and_target_are_moved_alike():
 @pytest.fixture(scope="module")
 def trained():
     plan = TrainingPlan((Stage("coarse", 22, 5e-3), Stage("fine", 4, 1e-3)), columns=16, seed=3)
-    return train([coil_stream(80, 5)], SMALL, plan)
+    return train_cascade([coil_stream(80, 5)], SMALL, plan)
 
 
 def test_training_beats_view_sharing_and_the_zero_filled_combination_in_time_it_never_saw(trained):
@@ -210,8 +210,8 @@ def test_a_stream_of_other_coils_is_refused_with_both_named(trained):
 
 def test_other_coils_than_those_of_the_network_are_refused_with_both_named(scan, trained):
     with pytest.raises(InputError, match="coils = 1, the streams have 4"):
-        train([scan], dataclasses.replace(SMALL, coils=1))
+        train_cascade([scan], dataclasses.replace(SMALL, coils=1))
     with pytest.raises(InputError, match="coils = 4, the streams have 1"):
-        train([small_stream()], trained.cascade.config, first=trained)
+        train_cascade([small_stream()], trained.cascade.config, first=trained)
     with pytest.raises(InputError, match="truth"):
-        train([dataclasses.replace(scan, truth=None)], SMALL)
+        train_cascade([dataclasses.replace(scan, truth=None)], SMALL)

@@ -24,7 +24,7 @@ DEADLY = """
 import os, signal, sys
 from pathlib import Path
 import torch.distributed as dist
-from recon.training.train import distributed
+from recon.training import distributed
 
 step, marker = distributed.DistributedRun._step, Path({marker!r})
 

@@ -14,7 +14,7 @@ from recon.cascade.network import CascadeConfig
 from recon.data.augmentation import Augmentation
 from recon.training import run as training_run
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.conftest import small_stream
 
 SMALL = CascadeConfig(2, 2, 4, "mean", "view-shared", math.inf, True, True, 2, 24)
@@ -34,7 +34,7 @@ def interrupted(scans, state, after, plan=PLAN, **more):
             raise Killed
 
     with pytest.raises(Killed):
-        train(scans, SMALL, plan, state=state, progress=progress, **more)
+        train_cascade(scans, SMALL, plan, state=state, progress=progress, **more)
 
 
 def weights(checkpoint):
@@ -52,7 +52,7 @@ def scans():
 
 @pytest.fixture(scope="module")
 def straight(scans):
-    return train(scans, SMALL, PLAN)
+    return train_cascade(scans, SMALL, PLAN)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_resuming_equals_not_stopping(after, save_every_s, scans, straight, tmp_
     state = tmp_path / "w.training"
     interrupted(scans, state, after)
     steps = []
-    resumed = train(scans, SMALL, PLAN, state=state, progress=steps.append)
+    resumed = train_cascade(scans, SMALL, PLAN, state=state, progress=steps.append)
     assert same(weights(resumed), weights(straight))
     untimed = [
         [{k: v for k, v in e.items() if k != "seconds"} for e in c.record["losses"]]
@@ -80,13 +80,13 @@ def test_killed_twice(scans, straight, tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     interrupted(scans, tmp_path / "s", 7)
     interrupted(scans, tmp_path / "s", 21)
-    assert same(weights(train(scans, SMALL, PLAN, state=tmp_path / "s")), weights(straight))
+    assert same(weights(train_cascade(scans, SMALL, PLAN, state=tmp_path / "s")), weights(straight))
 
 
 def test_a_finished_training_is_not_run_again(scans, straight, tmp_path):
-    train(scans, SMALL, PLAN, state=tmp_path / "s")
+    train_cascade(scans, SMALL, PLAN, state=tmp_path / "s")
     steps = []
-    again = train(scans, SMALL, PLAN, state=tmp_path / "s", progress=steps.append)
+    again = train_cascade(scans, SMALL, PLAN, state=tmp_path / "s", progress=steps.append)
     assert steps == []
     assert same(weights(again), weights(straight))
 
@@ -103,13 +103,13 @@ def test_a_finished_training_is_not_run_again(scans, straight, tmp_path):
 def test_the_state_of_another_training_is_refused(change, scans, tmp_path):
     interrupted(scans, tmp_path / "s", 8)
     with pytest.raises(InputError, match=r"other data or settings.*--restart"):
-        train(scans, SMALL, dataclasses.replace(PLAN, **change), state=tmp_path / "s")
+        train_cascade(scans, SMALL, dataclasses.replace(PLAN, **change), state=tmp_path / "s")
 
 
 def test_other_data_are_refused(scans, tmp_path):
     interrupted(scans, tmp_path / "s", 8)
     with pytest.raises(InputError, match="other data"):
-        train([small_stream(frames=30, seed=6)], SMALL, PLAN, state=tmp_path / "s")
+        train_cascade([small_stream(frames=30, seed=6)], SMALL, PLAN, state=tmp_path / "s")
 
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "pickle", "missing"])
@@ -129,18 +129,18 @@ def test_a_damaged_state_is_refused(kind, scans, tmp_path):
         with state.open("wb") as file:
             np.savez(file, **kept)
     with pytest.raises(InputError, match="damaged"):
-        train(scans, SMALL, PLAN, state=state)
+        train_cascade(scans, SMALL, PLAN, state=state)
 
 
 def test_patience_ends_a_stage_at_its_best_epoch(scans):
     """At an absurd rate validation soon rises; what is returned is the best epoch's network."""
     plan = TrainingPlan((Stage("coarse", 12, 0.3),), columns=16, seed=3, patience=2)
-    found = train(scans, SMALL, plan)
+    found = train_cascade(scans, SMALL, plan)
     seen = [e["validation"] for e in found.record["losses"]]
     best = int(np.argmin(seen))
     assert len(seen) == best + 3 < 12
     short = dataclasses.replace(plan, stages=(Stage("coarse", 12, 0.3),), patience=2)
-    assert same(weights(train(scans, SMALL, short)), weights(found))
+    assert same(weights(train_cascade(scans, SMALL, short)), weights(found))
     # The same steps up to that epoch, and nothing after it.
     kept = {}
 
@@ -157,7 +157,7 @@ def test_patience_ends_a_stage_at_its_best_epoch(scans):
     training_run.TrainingRun._end_epoch = spy
     try:
         with pytest.raises(Killed):
-            train(scans, SMALL, plan, progress=progress)
+            train_cascade(scans, SMALL, plan, progress=progress)
     finally:
         training_run.TrainingRun._end_epoch = original
     assert same(kept[best + 1], weights(found))
@@ -165,12 +165,12 @@ def test_patience_ends_a_stage_at_its_best_epoch(scans):
 
 def test_a_training_can_start_from_weights(scans, straight):
     plan = TrainingPlan((Stage("fine", 1, 1e-6),), columns=16, seed=8)
-    near = weights(train(scans, SMALL, plan, first=straight))
-    far = weights(train(scans, SMALL, plan))
+    near = weights(train_cascade(scans, SMALL, plan, first=straight))
+    far = weights(train_cascade(scans, SMALL, plan))
     assert all(torch.allclose(near[k], v, atol=1e-3) for k, v in weights(straight).items())
     assert not all(torch.allclose(far[k], v, atol=1e-3) for k, v in weights(straight).items())
     with pytest.raises(InputError, match="another configuration"):
-        train(scans, dataclasses.replace(SMALL, filters=8), plan, first=straight)
+        train_cascade(scans, dataclasses.replace(SMALL, filters=8), plan, first=straight)
 
 
 def test_redrawn_scans_are_what_an_epoch_sees(scans):
@@ -181,15 +181,15 @@ def test_redrawn_scans_are_what_an_epoch_sees(scans):
         return [small_stream(frames=30, seed=20 + epoch)]
 
     plan = TrainingPlan((Stage("coarse", 2, 5e-3), Stage("fine", 1, 1e-3)), columns=16, seed=3)
-    drawn = train(scans, SMALL, plan, redraw=redraw)
+    drawn = train_cascade(scans, SMALL, plan, redraw=redraw)
     assert asked == [0, 1, 2]
     assert drawn.record["redrawn"] is True
-    assert not same(weights(drawn), weights(train(scans, SMALL, plan)))
+    assert not same(weights(drawn), weights(train_cascade(scans, SMALL, plan)))
 
 
 def test_targets_are_what_is_learned(scans):
     """Towards an image of zeros, the validation error is measured against zeros."""
     zeros = [np.full_like(s.truth.image, 1e-3) for s in scans]
     plan = TrainingPlan((Stage("coarse", 1, 1e-6),), columns=16, seed=3)
-    found = train(scans, SMALL, plan, targets=zeros).record["losses"][0]["validation"]
-    assert found > 100 * train(scans, SMALL, plan).record["losses"][0]["validation"]
+    found = train_cascade(scans, SMALL, plan, targets=zeros).record["losses"][0]["validation"]
+    assert found > 100 * train_cascade(scans, SMALL, plan).record["losses"][0]["validation"]

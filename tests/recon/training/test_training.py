@@ -19,7 +19,7 @@ from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
 from recon.data.examples import examples_of
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.train import train
+from recon.training.train import train_cascade
 from tests.recon.conftest import run, small_stream
 
 SMALL = CascadeConfig(2, 3, 8, "mean", "zero-filled+view-shared", math.inf, True, True, 2, 24)
@@ -30,7 +30,7 @@ PLAN = TrainingPlan((Stage("coarse", 30, 5e-3), Stage("fine", 6, 1e-3)), columns
 def trained():
     steps = []
     scans = [small_stream(frames=60, seed=5), small_stream(frames=60, seed=6)]
-    return train(scans, SMALL, PLAN, command="make it", progress=steps.append), steps
+    return train_cascade(scans, SMALL, PLAN, command="make it", progress=steps.append), steps
 
 
 def nmse(image, truth):
@@ -60,7 +60,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     plan = TrainingPlan((Stage("coarse", 1, 1e-3),), columns=16, seed=9)
     scans = [small_stream(frames=20)]
     first, second, other = (
-        train(scans, SMALL, p).cascade.state_dict() for p in (plan, plan, dataclasses.replace(plan, seed=10))
+        train_cascade(scans, SMALL, p).cascade.state_dict()
+        for p in (plan, plan, dataclasses.replace(plan, seed=10))
     )
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert not all(torch.equal(first[k], other[k]) for k in first)
@@ -78,7 +79,9 @@ def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypat
 
     monkeypatch.setattr(training_run, "batch_of", spy)
     scan = small_stream(frames=30)
-    record = train([scan], SMALL, TrainingPlan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)).record
+    record = train_cascade(
+        [scan], SMALL, TrainingPlan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)
+    ).record
     usable = len(examples_of(scan))
     assert record["split"] == {"train": [round(usable * 0.7)], "validation": [usable - round(usable * 0.7)]}
     assert sorted(seen) == [(0, f) for f in range(round(usable * 0.7))]
@@ -194,10 +197,10 @@ def test_another_matrix_is_refused_with_both_named(trained):
 
 def test_streams_that_cannot_be_trained_on_are_refused(stream):
     with pytest.raises(InputError, match="no truth"):
-        train([dataclasses.replace(stream, truth=None)], SMALL)
+        train_cascade([dataclasses.replace(stream, truth=None)], SMALL)
     with pytest.raises(InputError, match="at least 10"):
-        train([stream.first_frames(9)], SMALL)
+        train_cascade([stream.first_frames(9)], SMALL)
     with pytest.raises(InputError, match="protocol differs"):
-        train([stream, small_stream(lines=6)], SMALL)
+        train_cascade([stream, small_stream(lines=6)], SMALL)
     with pytest.raises(InputError, match="rows"):
-        train([stream], dataclasses.replace(SMALL, rows=20))
+        train_cascade([stream], dataclasses.replace(SMALL, rows=20))

@@ -21,7 +21,7 @@ from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
-from mrsim.scanner.receiver import Reception
+from mrsim.scanner.receiver import Receiver
 from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
@@ -76,8 +76,8 @@ class Scanner:
             self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
         )
         self._sampler: Sampler = protocol.sampling(seed)
-        self.reception = Reception.around(phantom, protocol)
-        fitted = self.reception.fitted
+        self.receiver = Receiver.around(phantom, protocol)
+        fitted = self.receiver.fitted
         scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
         self._source: Scene | Raster = scene
         if protocol.rendering == "raster":
@@ -125,7 +125,7 @@ class Scanner:
         seen = t_ns
         if self._retrospective:  # the last echo of each line's frame
             seen = t_ns + (per_frame - 1 - line % per_frame) * header.tr_ns
-        samples = self._source.lines(ky, seen) + self.reception.coloured(self._noise.lines(first, count))
+        samples = self._source.lines(ky, seen) + self.receiver.coloured(self._noise.lines(first, count))
         return Chunk(
             ky,
             (line // per_frame).astype(np.int32),
@@ -208,10 +208,10 @@ def scan(
                 arrays[name][at] = getattr(chunk.truth, name)
         line, frame = stop, stop_frame
     columns: dict[str, Any] = {name: arrays[name] for name in Stream.COLUMNS}
-    told = None
+    stored = None
     if truth:
-        told = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
-    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=told)
+        stored = Truth(phantom.region_names, phantom.target, **{name: arrays[name] for name in Truth.ARRAYS})
+    return Stream(scanner.header, **columns, provenance=scanner.provenance, truth=stored)
 
 
 def scan_to(
@@ -255,9 +255,7 @@ def scan_to(
         for chunk in scanner.chunks(truth, progress, chunk_frames):
             writer.append(chunk.ky, chunk.frame, chunk.t_ns, chunk.samples)
             if chunk.truth is not None:
-                told = chunk.truth
-                writer.append_truth(told.displacement, told.centroid, told.image, told.mask)
-                del told
+                writer.append_truth(*(getattr(chunk.truth, name) for name in Truth.ARRAYS))
             del chunk  # or it is held while the next one is made
     return Path(path)
 

@@ -15,9 +15,9 @@ from mrsim.errors import InputError
 from mrsim.physics.steady_state import tissue_signal
 from mrsim.physics.tissue import tissue
 from mrsim.reception.noise import LineNoise
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.oracle import Oracle
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
 from mrsim.stream import Stream, Truth
 from tests.mrsim.bodies import chest, definition, disc, image_of, line_by_hand, pixel_centres, region, small
 

@@ -10,10 +10,11 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.noise import LineNoise
-from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import Scanner
-from mrsim.spins.body import FieldMap, spins_of
+from mrsim.scanner.acquisition import Scanner
+from mrsim.scanner.protocol import CATALYSATION, SPINS_PER_SIDE, ScanProtocol
+from mrsim.spins.filling import spins_of
 from mrsim.spins.isochromats import BlochSequence, Isochromats
+from mrsim.spins.off_resonance import FieldMap
 from mrsim.stream import Header, Stream
 
 ENGINE = "isochromats"
@@ -49,16 +50,16 @@ def scan_isochromats(
     *,
     seed: int,
     frames: int,
-    spins: int = 256,
-    catalysation: str | int = "alpha/2",
+    spins: int = SPINS_PER_SIDE,
+    catalysation: str | int = CATALYSATION,
     field: FieldMap | None = None,
     t2_prime_s: float | None = None,
     truth: bool = True,
 ) -> Stream:
     """Scan a phantom into memory, spin by spin.
 
-    Motion, sampling, noise and truth are those of `mrsim.scanner.scan.scan` with the same seed: truth is
-    that of the steady state, on every tissue's own resonance.
+    Motion, sampling and noise are those of `mrsim.scanner.acquisition.scan` with the same seed.
+    So is truth: it shows the steady state, with every tissue on its own resonance.
 
     Parameters
     ----------
@@ -116,6 +117,6 @@ def scan_isochromats(
             ky[part], anatomy.displacement(t_ns[part]), anatomy.stretch(t_ns[part])[..., :2], place
         )
         samples[part] = lines[:, None, :] + noise.lines(start, len(lines))
-    told = scanner.oracle.truth(0, len(line)) if truth else None
+    stored = scanner.oracle.truth(0, len(line)) if truth else None
     frame = (line // header.lines_per_frame).astype(np.int32)
-    return Stream(header, ky, frame, t_ns, samples, provenance=provenance, truth=told)
+    return Stream(header, ky, frame, t_ns, samples, provenance=provenance, truth=stored)

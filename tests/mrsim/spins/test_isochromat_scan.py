@@ -12,11 +12,12 @@ from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import InputError
 from mrsim.physics.steady_state import tissue_signal
 from mrsim.physics.tissue import tissue
+from mrsim.scanner.acquisition import scan
 from mrsim.scanner.oracle import truth_of
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scan import scan
-from mrsim.spins.body import FieldMap, spins_of
-from mrsim.spins.scan import catalysed, scan_isochromats
+from mrsim.spins.filling import spins_of
+from mrsim.spins.isochromat_scan import catalysed, scan_isochromats
+from mrsim.spins.off_resonance import FieldMap
 
 TEXT = """
 title = "an oval with a moving disc in a breathing hollow"

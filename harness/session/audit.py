@@ -1,0 +1,65 @@
+"""`harness.audit`: what images alone cannot show of a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.audits.audits import AuditReport, audit_candidate, default_stream
+from harness.candidates.build import candidate_builder
+from harness.candidates.objects import Given, name_of
+from harness.session.given import check_limit, opened
+from mrsim.errors import InputError
+from mrsim.seeds import check_seed
+from mrsim.stream import Stream
+
+
+def audit(
+    candidate: Given,
+    scan: Stream | str | Path | None = None,
+    *,
+    seed: int = 0,
+    isolate: bool = False,
+    limit_s: float | None = None,
+    name: str | None = None,
+) -> AuditReport:
+    """Look for a reconstructor that looks ahead, leaves lines out, remembers the answer, or does not repeat.
+
+    Parameters
+    ----------
+    candidate
+        As for `harness.replay`.
+    scan
+        A stream of 12 frames or more, or the folder of one; None for random lines, 128 x 128 at 4x, one coil.
+    seed
+        Seed of all that is altered.
+    isolate
+        Whether the candidate, which is then a string, runs in a process of its own.
+    limit_s
+        Time for one line where isolated, seconds.
+    name
+        The candidate's name in the report; None for its own.
+
+    Returns
+    -------
+    report
+        A finding for each audit, with line, frame and seed; its verdict is PASS or INVALID.
+
+    Raises
+    ------
+    InputError
+        If the candidate, the scan or an option is wrong.
+    """
+    check_seed(seed)
+    check_limit(limit_s)
+    build = candidate_builder(candidate, isolate, limit_s, (), seed)
+    stream = default_stream(seed) if scan is None else opened(scan)
+    try:
+        return audit_candidate(stream, build, name_of(candidate) if name is None else name, seed=seed)
+    except InputError as error:
+        if scan is not None:
+            raise
+        (ny, nx), coils = stream.header.matrix, stream.header.coils
+        raise InputError(
+            f"{error}; if it needs another scan than the audit's own ({ny} x {nx} at 4x in {coils} coil), "
+            "name a STREAM that it takes (`mrsim simulate`; in Python, give a scan)"
+        ) from None

@@ -1,0 +1,229 @@
+"""What one call of `harness.replay` found: its runs together, broken promises, an audit, one verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.audits.audits import AuditReport
+from harness.audits.invariants import Broken
+from harness.judge.repetitions import Repetitions
+from harness.judge.result import RunResult, played, quality_line
+from harness.judge.verdict import Outcome, Verdict
+from harness.measure.image_quality import Quality
+from harness.measure.timing import Latency
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
+from harness.realtime.run import Fate
+from harness.realtime.samples import write_samples
+from harness.report.report import write_page
+from mrsim.errors import InputError
+from mrsim.files.writing import write_json
+from mrsim.stream import Stream
+from mrsim.summary import Summarised
+
+
+@dataclass(frozen=True)
+class Faulted:
+    """Hold what came of the faults of a run.
+
+    Parameters
+    ----------
+    faults
+        What went wrong on purpose.
+    touched
+        How many lines each kind touched.
+    broken
+        Promises that were not kept.
+    again
+        The one line that does the same again.
+    """
+
+    faults: tuple[Fault, ...]
+    touched: dict[str, int]
+    broken: tuple[Broken, ...]
+    again: str
+
+    def verdict(self, result: RunResult) -> Verdict:
+        """Return the verdict on the promises, for a fault takes images by itself.
+
+        Parameters
+        ----------
+        result
+            The run with the faults.
+        """
+        if self.broken:
+            return Verdict(Outcome.FAIL, f"{len(self.broken)} promises broken; again: {self.again}")
+        kinds = {fault.kind for fault in self.faults}
+        if kinds & set(CANDIDATE_KINDS) and result.verdict.outcome is not Outcome.PASS:
+            return result.verdict
+        counts = {
+            fate: int((result.run.fate == fate).sum()) for fate in (Fate.DROPPED, Fate.REJECTED, Fate.LOST)
+        }
+        lost = ", ".join(f"{fate.name.lower()} {count}" for fate, count in counts.items() if count)
+        kept = f"every promise was kept under {len(self.faults)} faults"
+        return Verdict(Outcome.PASS, f"{kept}; lines {lost or 'all used'}")
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Summarised):
+    """Hold what a replay, or several judged together, found out about a candidate.
+
+    Parameters
+    ----------
+    repetitions
+        The runs, and whether their times were modelled.
+    again
+        The one line that plays the same again.
+    faults
+        What came of the faults, where there were any.
+    audit
+        What the audits found, where they were made (`with_audit`).
+    """
+
+    repetitions: Repetitions
+    again: str
+    faults: Faulted | None = None
+    audit: AuditReport | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return PASS, FAIL, INVALID or INSUFFICIENT, and why: on all runs, the promises and the audits."""
+        if self.audit is not None and self.audit.broken:
+            return Verdict(Outcome.INVALID, f"audit {self.audit.verdict.reason}")
+        if self.faults is not None:
+            return self.faults.verdict(self.first)
+        return self.repetitions.verdict
+
+    @property
+    def runs(self) -> tuple[RunResult, ...]:
+        """Return the result of each run."""
+        return self.repetitions.results
+
+    @property
+    def first(self) -> RunResult:
+        """Return the result of the first run, whose images are measured and kept."""
+        return self.repetitions.results[0]
+
+    @property
+    def candidate(self) -> str:
+        """Return the candidate's name."""
+        return self.first.candidate
+
+    @property
+    def stream(self) -> Stream:
+        """Return the scan as it was played."""
+        return self.first.stream
+
+    @property
+    def latency(self) -> Latency:
+        """Return the percentiles of the response, milliseconds, and the misses, of all runs together."""
+        return self.repetitions.latency
+
+    @property
+    def quality(self) -> Quality | None:
+        """Return the measures of the first run's images; None where they were not measured."""
+        return self.first.quality
+
+    @property
+    def images(self) -> NDArray[np.complex64] | None:
+        """Return the first run's images, shape (images, ny, nx), complex64; None where they were not kept.
+
+        Image i is due at the end of frame i of the scan, and is zero where none came (`shown`).
+        """
+        return self.first.images
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """Return which of the first run's images came, shape (images,), bool."""
+        return self.first.run.images.shown
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command line's exit code."""
+        return int(self.verdict.outcome.value)
+
+    def with_audit(self, report: AuditReport) -> Result:
+        """Return the same with what the audits found: whatever they break makes the runs void.
+
+        Parameters
+        ----------
+        report
+            What `harness.audit` returned for the same candidate.
+        """
+        return dataclasses.replace(self, audit=report)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values; what the samples do not carry is null."""
+        verdict = self.verdict
+        outcome = {"verdict": verdict.outcome.name, "reason": verdict.reason}
+        if self.faults is None:
+            values = self.repetitions.to_json() | outcome
+        else:
+            values = self.first.to_json() | outcome
+            values |= {
+                "faults": told(self.faults.faults),
+                "touched": self.faults.touched,
+                "broken": [dataclasses.asdict(broken) for broken in self.faults.broken],
+            }
+        return values if self.audit is None else values | {"audit": self.audit.to_json()}
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` into a file, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
+        write_json(path, self.to_json())
+
+    def save_samples(self, path: str | Path) -> None:
+        """Write every raw stamp of every run as .npz; `harness.replay(..., service=path)` plays them again.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
+        write_samples(path, [result.run for result in self.runs])
+
+    def report(self, path: str | Path, command: str | None = None) -> None:
+        """Write a page to look at and to show, one HTML file that asks nothing of the network.
+
+        Parameters
+        ----------
+        path
+            The file.
+        command
+            What the page says was called; None for `again`.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, or the frames were sliding ones.
+        """
+        if self.stream.header.window:
+            raise InputError(f"{path}: a page is made of a scan's own frames, not of sliding ones (stride)")
+        write_page(path, self.to_json() | {"command": self.again if command is None else command}, self.first)
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        verdict = self.verdict
+        facts = [
+            ("reason", verdict.reason),
+            ("played", played(self.first)),
+            ("latency", str(self.latency)),
+        ]
+        if self.quality is not None:
+            facts.append(("quality", quality_line(self.quality)))
+        if self.images is not None:
+            facts.append(("images", f"{self.images.shape} {self.images.dtype}"))
+        if self.faults is not None:
+            facts.append(("faults", told(self.faults.faults)))
+        if self.audit is not None:
+            facts.append(("audit", self.audit.verdict.reason))
+        return f"Result of {self.candidate}: {verdict.outcome.name}", facts
