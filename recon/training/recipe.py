@@ -131,7 +131,8 @@ def _configured(
     if first is not None:
         if changes:
             raise InputError(
-                "training: the weights to start from have their own configuration; leave the changes out"
+                "training: the weights to start from have their own configuration: leave changes of it "
+                "(--config) out"
             )
         return first.cascade.config
     if isinstance(network, CascadeConfig):
