@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.audits.invariants import Broken, Evidence, check_promises
+from harness.audits.invariants import Breach, Evidence, check_invariants
 from harness.candidates.build import candidate_builder
 from harness.candidates.isolation import MAX_LIMIT_S
 from harness.console import figure, print_table, significant
@@ -19,7 +19,7 @@ from harness.judge.result import RunResult
 from harness.judge.search import ShortestStride, find_peak, find_stride
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import RealClock, VirtualClock
-from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, parse_faults, told
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.samples import read_service, write_samples
@@ -251,30 +251,30 @@ def _faulty(args: argparse.Namespace, stream: Stream, options: Options) -> int:
     if not {fault.kind for fault in options.faults} & set(CANDIDATE_KINDS):
         clean = replay(result.stream, options.build(), VirtualClock(), ConstantService(0))
     kinds = [fault.kind for fault in options.faults]
-    broken = check_promises(Evidence(feeds[0], result.run, clean), kinds)
+    broken = check_invariants(Evidence(feeds[0], result.run, clean), kinds)
     verdict = _on_promises(args, result, broken, kinds)
     report = {
         **result.to_json(),
         "verdict": verdict.outcome.name,
         "reason": verdict.reason,
-        "faults": told(options.faults),
+        "faults": format_faults(options.faults),
         "touched": {kind: len(lines) for kind, lines in feeds[0].touched.items()},
-        "broken": [{"promise": b.promise, "line": b.line, "message": b.message} for b in broken],
+        "broken": [b.to_json() for b in broken],
     }
     verdict = _publish(args, stream, report, verdict, result)
     if args.samples:
         write_samples(args.samples, [result.run])
-    show(result, f", faults {told(options.faults)}")
+    show(result, f", faults {format_faults(options.faults)}")
     return _end(verdict)
 
 
 def _on_promises(
-    args: argparse.Namespace, result: RunResult, broken: list[Broken], kinds: list[str]
+    args: argparse.Namespace, result: RunResult, broken: list[Breach], kinds: list[str]
 ) -> Verdict:
     if broken:
         for number, found in enumerate(broken):
             where = f" at line {found.line}" if found.line >= 0 else ""
-            print(f"broken promise {number + 1}: {found.promise}{where}: {found.message}")
+            print(f"broken promise {number + 1}: {found.invariant}{where}: {found.message}")
         return Verdict(Outcome.FAIL, f"{len(broken)} promises broken; again: {reproduce(args)}")
     if set(kinds) & set(CANDIDATE_KINDS) and result.verdict.outcome is not Outcome.PASS:
         return result.verdict
