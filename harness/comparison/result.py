@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def _on_cluster(plan: Plan, address: str) -> Comparison:
     """Compare images on a cluster's workers; times cannot be compared there."""
     from harness.workers.executors import engine
-    from harness.workers.remote import UNTIMED, check_seen, mapper
+    from harness.workers.remote import UNTIMED, check_shared_file, mapper
 
     if not plan.lockstep:
         raise InputError(f"--cluster: add --lockstep: {UNTIMED}")
@@ -76,7 +76,7 @@ def _on_cluster(plan: Plan, address: str) -> Comparison:
         raise InputError("--cluster and --isolate: a worker starts no processes; give one of the two")
     with progress("comparing") as report, engine(cluster=address) as workers:
         for path in plan.streams:
-            check_seen(workers, Path(path) / "header.json")
+            check_shared_file(workers, Path(path) / "header.json")
         comparison = compare(plan, mapper(workers), report)
     print(f"on {workers.workers} workers of {address}: {UNTIMED}")
     return comparison
