@@ -6,12 +6,12 @@ import argparse
 
 import numpy as np
 
-from harness.comparison.guard import Guarded, guard_candidates
+from harness.comparison.guard import Guarded
 from harness.console import print_table, progress
 from harness.measure.exact_statistics import nearest_rank
+from harness.session.guard import guard
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.stream import load
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,12 +23,11 @@ def run(args: argparse.Namespace) -> int:
         If a candidate, the stream or an option is wrong.
     """
     check_target(args.json)
-    stream = None if args.stream is None else load(args.stream)
     with progress(f"{args.base} and {args.new} in turns") as report:
-        found = guard_candidates(
+        found = guard(
             args.base,
             args.new,
-            stream,
+            args.stream,
             factor=args.factor,
             images=args.images,
             isolate=args.isolate,
