@@ -20,7 +20,6 @@ USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 SPELLING = {
-    "target_snr": "--snr",
     "overrides": "--set",
     "t2_prime_s": "--t2-prime-ms",
     "field": "--field-hz or --breathing-field-hz-per-m",
@@ -87,7 +86,10 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
 def complaint(error: BaseException) -> str | None:
     """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
     if isinstance(error, OptionError):
-        told = error.typed(SPELLING)
+        from mrsim.stream.units import SPELLINGS
+
+        options = {spelling.name: f"--{key.replace('_', '-')}" for key, spelling in SPELLINGS.items()}
+        told = error.typed({**options, **SPELLING})
     elif isinstance(error, MrsimError):
         told = str(error)
     elif isinstance(error, OSError):

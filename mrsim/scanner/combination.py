@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
@@ -75,11 +75,13 @@ def check_combination(header: Header, how: str) -> None:
     """Raise an error if scans of a protocol cannot be combined so; see `combined`."""
     ny = header.matrix[0]
     if how not in ("prewhiten", "sense"):
-        raise InputError(f"combine = {how!r}: expected prewhiten or sense")
+        raise OptionError("{}: expected prewhiten or sense", Option("combine", how))
     if header.coils < 2:
-        raise InputError("combine: one coil needs no combination")
-    if how == "sense" and header.lines_per_frame != ny:
-        raise InputError(
-            f"combine = 'sense': a frame has {header.lines_per_frame} of {ny} lines, and an image needs all: "
-            "scan with acceleration 1, or take 'prewhiten'"
+        raise OptionError(
+            "{}: one coil needs no combination; set {}", Option("combine", how), Option("coils")
         )
+    if how == "sense" and header.lines_per_frame != ny:
+        raise OptionError(
+            "{}: a frame has {} of {} lines, and an image needs all: scan with acceleration 1, or prewhiten",
+            Option("combine", how), header.lines_per_frame, ny,
+        )  # fmt: skip

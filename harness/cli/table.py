@@ -1,9 +1,11 @@
-"""The options of `mrsim table`, without what makes it: a command line is read before anything is loaded."""
+"""`mrsim table`: the experiment of many cells, in one table."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from harness.cli.arguments import add_seed
 from harness.experiment.choices import CANDIDATES, HORIZON, PATIENTS, SLOW, STAGES
 from mrsim.scanner.protocol import ScanProtocol
 
@@ -81,3 +83,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="make every Nth patient's cells alone, so that N calls may run beside one another; a call "
         "without it then writes the table",
     )  # fmt: skip
+    add_seed(command)
+
+
+def run(**options: Any) -> int:
+    """Make the table and return the exit code."""
+    from harness.experiment.table import run as make
+
+    return make(argparse.Namespace(**options))
