@@ -1,9 +1,19 @@
 """Errors that a user can act on.
 
     MrsimError
-      +-- InputError          a file, key, string or array from outside is wrong
-      |     +-- OptionError   an option of a call, as the keyword or as it was typed
-      +-- MissingExtraError   an optional library is not installed
+      +-- InputError            a file, key, string or array from outside is wrong
+      |     +-- OptionError     an option of a call, as the keyword or as it was typed
+      |     +-- FileError       a file cannot be read, written or put where it was asked for
+      |     +-- PhantomError    a phantom, its motion or its tissues
+      |     +-- ProtocolError   a scan's protocol, coils or sampling
+      |     +-- StreamError     a stored or given scan
+      |     +-- FormatError     a file or message of other software (MRD, fastMRI, Pulseq)
+      |     +-- WeightsError    weights of a network, or its configuration
+      |     +-- TrainingError   what is to be trained, or on what
+      |     +-- CandidateError  a reconstructor cannot be built, or does not take the scan
+      |     +-- DatasetError    a dataset's specification or folder
+      +-- HostError             this machine, its workers or a cluster cannot do the work
+      +-- MissingExtraError     an optional library is not installed
 
 Anything else that escapes is a defect of ours. The command line turns an `MrsimError` into one line
 and exit code 2.
@@ -11,15 +21,12 @@ and exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 
 class MrsimError(Exception):
     """Stand at the root of all errors that name what is wrong, where, and what to do."""
-
-
-class InputError(MrsimError, ValueError):
-    """Reject input from outside: a file, a key, a candidate's string, an array's shape."""
 
 
 class Option:
@@ -53,28 +60,90 @@ class Option:
         return option if self.value is ... or self.value is True else f"{option} {self.value}"
 
 
-class OptionError(InputError):
-    """Reject an option of a call, or several that do not go together.
+class InputError(MrsimError, ValueError):
+    """Reject input from outside: a file, a key, an option, a candidate's string, an array's shape.
 
     Parameters
     ----------
     message
-        What is wrong and what to do, with `{}` for each piece.
+        What is wrong, where, and what to do.
     pieces
-        What is put in; an `Option` among them reads as the caller wrote it.
+        What is put in for each `{}` of the message, if anything is; an `Option` among them reads as the
+        caller wrote it.
     """
 
-    def __init__(self, message: str, *pieces: object) -> None:
+    def __init__(self, message: str = "", *pieces: object) -> None:
         super().__init__(message, *pieces)
 
     def __str__(self) -> str:
         message, *pieces = self.args
-        return str(message).format(*pieces)
+        return str(message).format(*pieces) if pieces else str(message)
 
     def typed(self, spelling: Mapping[str, str]) -> str:
         """Return the message with every option as it is typed on the command line."""
         message, *pieces = self.args
+        if not pieces:
+            return str(message)
         return str(message).format(*(p.typed(spelling) if isinstance(p, Option) else p for p in pieces))
+
+
+class FileError(InputError):
+    """Reject a file that cannot be read, written or put where it was asked for."""
+
+
+class PhantomError(InputError):
+    """Reject a phantom, its motion or its tissues."""
+
+
+class ProtocolError(InputError):
+    """Reject a scan's protocol, coils or sampling."""
+
+
+class StreamError(InputError):
+    """Reject a stored or given scan."""
+
+
+class FormatError(InputError):
+    """Reject a file or a message of other software."""
+
+
+class WeightsError(InputError):
+    """Reject weights of a network, or its configuration."""
+
+
+class TrainingError(InputError):
+    """Reject what is to be trained, or what it is to be trained on."""
+
+
+class CandidateError(InputError):
+    """Reject a reconstructor that cannot be built or does not take the scan."""
+
+
+class DatasetError(InputError):
+    """Reject a dataset's specification or folder."""
+
+
+class HostError(MrsimError, RuntimeError):
+    """Say that this machine, its workers or a cluster cannot do the work."""
+
+
+@contextlib.contextmanager
+def files_raise(kind: type[InputError]) -> Iterator[None]:
+    """Turn an error of a file into one of what the file was to hold.
+
+    Parameters
+    ----------
+    kind
+        Raised in place of a `FileError`, with the same message.
+    """
+    try:
+        yield
+    except FileError as error:
+        raise kind(str(error)) from None
+
+
+class OptionError(InputError):
+    """Reject an option of a call, or several that do not go together."""
 
 
 class MissingExtraError(MrsimError, ImportError):

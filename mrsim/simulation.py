@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.errors import Option, OptionError
+from mrsim.errors import Option, ProtocolError
 from mrsim.files.writing import scratch_folder
 from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
@@ -97,12 +97,12 @@ def simulate(
     """
     for name, value, known in (("engine", engine, ENGINES), ("combine", combine, COMBINATIONS)):
         if value not in known:
-            raise OptionError("{}: expected one of {}", Option(name, value), ", ".join(known))
+            raise ProtocolError("{}: expected one of {}", Option(name, value), ", ".join(known))
     of_spins = {"spins": spins, "catalysation": catalysation, "field": field, "t2_prime_s": t2_prime_s}
     if engine == "analytic" and (given := [name for name, value in of_spins.items() if value is not None]):
-        raise OptionError("{}: for {} alone", Option(given[0]), Option("engine", ENGINES[1]))
+        raise ProtocolError("{}: for {} alone", Option(given[0]), Option("engine", ENGINES[1]))
     if engine == "isochromats" and (timing != "prospective" or rendering != "exact"):
-        raise OptionError(
+        raise ProtocolError(
             "{}: it is prospective and exact; leave {} and {}",
             Option("engine", engine), Option("timing"), Option("rendering"),
         )  # fmt: skip
@@ -117,7 +117,7 @@ def simulate(
         check_combination(protocol.header(), combine)  # before the scan, which may be long
     if isinstance(phantom, Phantom):
         if overrides:
-            raise OptionError(
+            raise ProtocolError(
                 "{}: for a phantom by its name or file; this one is loaded already", Option("overrides")
             )
         body = phantom

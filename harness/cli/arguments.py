@@ -20,7 +20,7 @@ COMMANDS = {
     "simulate": "scan a phantom into a folder",
     "dataset": "make many streams, reproducibly, here or on a cluster",
     "train": "train a cascade on stored streams",
-    "table": "the seed's experiment: patients against every opponent, in one table",
+    "table": "the experiment of Dietz 2019: patients against all opponents, in one table",
     "replay": "replay a stream into a reconstructor and judge it",
     "check": "pass or not, for CI: replay and audit on every stream, exit code 0 or 1",
     "compare": "set several candidates side by side on several streams",

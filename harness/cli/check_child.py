@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from harness.cli.process_streams import complaint, conclude
+from harness.cli.process.streams import complaint, conclude
 from harness.realtime.gate import one_line
 from harness.session.audit import audit
 from harness.session.replay import replay

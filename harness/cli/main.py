@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness.cli.process_streams import conclude
+from harness.cli.process.streams import conclude
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,20 @@
-"""`mrsim table`: the experiment of many cells, in one table."""
+"""`mrsim table`: options in, a folder with the table out.
+
+What makes it is loaded when it is made: a command line is read before anything is loaded.
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 from harness.cli.arguments import add_seed
+from harness.console import progress
 from harness.experiment.choices import CANDIDATES, HORIZON, PATIENTS, SLOW, STAGES
+from mrsim.errors import InputError
 from mrsim.scanner.protocol import ScanProtocol
 
 
@@ -84,10 +92,89 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "without it then writes the table",
     )  # fmt: skip
     add_seed(command)
+    command.set_defaults(argv=())
 
 
-def run(**options: Any) -> int:
-    """Make the table and return the exit code."""
-    from harness.experiment.table import run as make
+def run(
+    *,
+    output: str,
+    patients: list[str],
+    accelerations: list[float],
+    candidates: list[str],
+    stages: list[str],
+    timing: list[str],
+    snr: list[float],
+    what: list[str],
+    seconds: float | None,
+    slow_seconds: float,
+    slow: list[str],
+    train_seconds: float,
+    lead_seconds: float,
+    scan_seconds: float,
+    matrix: Sequence[int],
+    horizon_weights: str,
+    service_ms: float | None,
+    cluster: str | None,
+    share: str | None,
+    seed: int,
+    argv: Sequence[str],
+) -> int:
+    """Make the table that the options ask for.
 
-    return make(argparse.Namespace(**options))
+    Returns
+    -------
+    code
+        0: it shows what falls short, and has no verdict of its own.
+
+    Raises
+    ------
+    InputError
+        If an option is wrong, or weights were trained on the time that is judged.
+    """
+    from harness.experiment.plan import Entry, ExperimentPlan, cells_of, read_patients
+    from harness.experiment.scans import TimeLine
+    from harness.experiment.table import make_table, write_table
+    from harness.workers.remote import UNTIMED
+
+    plan = ExperimentPlan(
+        patients=read_patients(patients, accelerations),
+        entries=tuple(Entry.parse(text) for text in candidates),
+        stages=tuple(stages),
+        timings=tuple(timing),
+        snrs=tuple(snr),
+        parts=tuple(what),
+        time_line=TimeLine(train_seconds, lead_seconds, seconds),
+        scan_s=scan_seconds,
+        slow_s=slow_seconds,
+        slow=tuple(slow),
+        horizon_weights=horizon_weights,
+        seed=seed,
+        matrix=(matrix[0], matrix[1]),
+        service_ms=service_ms,
+    )
+    part = None if share is None else _share(share)
+    with progress("the table") as report:
+        table = make_table(plan, output, share=part, cluster=cluster, progress=report)
+    if part is not None:
+        count, every = len(table.rows), len(cells_of(plan))
+        print(f"share {share}: {count} of {every} cells done; call without --share for the table")
+        return 0
+    write_table(table, output, f"mrsim {shlex.join(argv)}")
+    missing = sum(bool(row.reason) for row in table.rows)
+    short = sum(claim.holds is False for claim in table.claims)
+    files = f"{Path(output)}/table.md, table.csv, table.json"
+    print(
+        f"{files}: {len(table.rows)} cells, {missing} could not be judged; "
+        f"{short} of {len(table.claims)} claims fall short"
+    )
+    if table.untimed:
+        print(UNTIMED)
+    return 0
+
+
+def _share(text: str) -> tuple[int, int]:
+    """Read `K/N`."""
+    read = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if read is None or not 1 <= int(read[1]) <= int(read[2]) <= 64:
+        raise InputError(f"--share {text!r}: expected K/N, such as 1/2, with N up to 64")
+    return int(read[1]), int(read[2])

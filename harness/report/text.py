@@ -10,6 +10,10 @@ from typing import Any
 DASH = "\N{EN DASH}"
 
 
+OPTIONAL = frozenset({"audit", "broken", "command", "faults", "repetitions", "touched"})
+"""What only some results have: all else is there always, and null where it was not measured."""
+
+
 class Figures:
     """Render the figures of a result, each marked with its place in the JSON.
 
@@ -23,15 +27,27 @@ class Figures:
         self.told = told
 
     def get(self, path: str) -> Any:
-        """Return the value at `key/key/0/...`; None where one of them is missing."""
+        """Return the value at `key/key/0/...`; None where it, or what it is part of, is null or optional.
+
+        Raises
+        ------
+        LookupError
+            If there is no such place in a result: a wrong path is an error of the page, never a dash.
+        """
         value: Any = self.told
-        for key in path.split("/"):
+        keys = path.split("/")
+        if keys[0] in OPTIONAL and keys[0] not in self.told:
+            return None
+        for depth, key in enumerate(keys):
+            if value is None:
+                return None
             if isinstance(value, list) and key.isdigit() and int(key) < len(value):
                 value = value[int(key)]
-            elif isinstance(value, dict):
-                value = value.get(key)
+            elif isinstance(value, dict) and key in value:
+                value = value[key]
             else:
-                return None
+                there = "/".join(keys[:depth]) or "the result"
+                raise LookupError(f"figure {path!r}: {there} has no {key!r}; it has {_places(value)}")
         return value
 
     def at(self, path: str, digits: int = 2, scale: float = 1.0) -> str:
@@ -40,6 +56,12 @@ class Figures:
         return (
             f'<span data-figure="{escape(path)}" data-digits="{digits}" data-scale="{scale:g}">{shown}</span>'
         )
+
+
+def _places(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(map(str, value)) or "nothing"
+    return f"{len(value)} items" if isinstance(value, list) else f"no parts ({type(value).__name__})"
 
 
 def written(value: Any, digits: int = 2, scale: float = 1.0) -> str:

@@ -124,3 +124,21 @@ def test_bootstrap_of_a_mean_has_the_width_of_its_standard_error() -> None:
     assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * breaths.std() / 10, rel=0.15)
     few = bootstrap(values[:60], blocks[:60], lambda v: float(v.mean()), rng)
     assert few is None
+
+
+def test_each_interval_is_of_its_own_quantity_and_holds_it() -> None:
+    """Delay, gain and residual are of different sizes: an interval under another's name does not hold it."""
+    measured = 0.9 * TRUTH.centroid_at(FRAME_NS - 120_000_000, HEADER)
+    lag = fit(measured + np.random.default_rng(1).normal(0, 3e-4, measured.shape))
+    assert lag.tau_ns is not None
+    for value, interval, truth in (
+        (lag.tau_ns, lag.interval_ns, 120e6),
+        (lag.gain, lag.gain_interval, 0.9),
+        (lag.residual_m, lag.residual_interval_m, 3e-4 * 2**0.5),  # of two axes
+    ):
+        assert value is not None
+        assert interval is not None
+        low, high = interval
+        assert low < value < high
+        assert value == pytest.approx(truth, rel=0.1)
+        assert high - low < 0.2 * truth

@@ -14,10 +14,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
-from mrsim.errors import MrsimError, OptionError
+from harness.cli.process.signals import Ended, ended_by_signals
+from mrsim.errors import InputError, MrsimError
 
 USAGE = 2
 INTERRUPTED = 130
+SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
 SPELLING = {
     "overrides": "--set",
@@ -39,7 +41,7 @@ def conclude(command: Callable[[], int]) -> int:
     -------
     code
         The command's; 2 if its input was wrong or its output could not be written, 130 if it was
-        interrupted, 141 if whoever read its output left.
+        interrupted, 128 and its number for another signal, 141 if whoever read its output left.
     """
     open_closed()
     before = sys.stdout, sys.stderr
@@ -53,12 +55,16 @@ def conclude(command: Callable[[], int]) -> int:
 
 def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     code, message, leaving = USAGE, None, None
+    ended = False
     try:
-        code = command()
+        with ended_by_signals():
+            code = command()
     except SystemExit as error:  # argparse has answered --help
         leaving = error
+    except Ended as ending:
+        ended, code, message = True, SIGNALLED + ending.number, f"ended by {ending}"
     except KeyboardInterrupt:
-        code, message = INTERRUPTED, "interrupted"
+        ended, code, message = True, INTERRUPTED, "interrupted"
     except Exception as error:
         told = complaint(error)
         if told is None:
@@ -68,7 +74,7 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
         out.let_go()
-        if code != INTERRUPTED:
+        if not ended:
             leaving = None
             code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
             why = f"error: could not write the output: {out.failed.strerror or out.failed}"
@@ -85,7 +91,7 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
 
 def complaint(error: BaseException) -> str | None:
     """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
-    if isinstance(error, OptionError):
+    if isinstance(error, InputError):
         from mrsim.stream.units import SPELLINGS
 
         options = {spelling.name: f"--{key.replace('_', '-')}" for key, spelling in SPELLINGS.items()}
