@@ -17,7 +17,7 @@ from harness.judge.validity import MAX_INJECTOR_SHARE
 from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
 from harness.realtime import environment
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
-from harness.realtime.host import HostLog, compare, look, probe
+from harness.realtime.host import HostLog, changes_since, probe, take_snapshot
 from harness.realtime.replay import replay
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
@@ -120,12 +120,12 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
     wakes
         Wake-ups of each kind; the default is what a 99th percentile needs.
     """
-    before = look(None)
+    before = take_snapshot(None)
     return Diagnosis(
         probe(RealClock(spin_ns=0), wakes),
         probe(RealClock(SPIN_NS), wakes),
         gate_cost(),
-        compare(before, None),
+        changes_since(before, None),
         environment.describe(),
         {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
     )

@@ -148,7 +148,7 @@ def run(
     if result.faults is not None:
         for number, found in enumerate(result.faults.broken, 1):
             where = f" at line {found.line}" if found.line >= 0 else ""
-            print(f"broken promise {number}: {found.promise}{where}: {found.message}")
+            print(f"broken promise {number}: {found.invariant}{where}: {found.message}")
     if audit:
         result = result.with_audit(look(candidate, scan, seed=seed, isolate=isolate, limit_s=limit_s))
     if report is not None:
@@ -197,9 +197,11 @@ def _end(verdict: Verdict) -> int:
 
 
 def _show_all(result: Result) -> None:
+    from harness.realtime.faults import format_faults
+
     for number, one in enumerate(result.runs, 1):
         which = "" if len(result.runs) == 1 else f", run {number} of {len(result.runs)}"
-        _show(one, which if result.faults is None else f", faults {';'.join(map(str, result.faults.faults))}")
+        _show(one, which if result.faults is None else f", faults {format_faults(result.faults.faults)}")
 
 
 def _show(result: RunResult, which: str = "") -> None:

@@ -24,7 +24,7 @@ from harness.console import Report
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.bootstrap import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
 from recon.protocol import Builder, Image, Reconstructor
@@ -152,9 +152,9 @@ def guard(
     """
     check_factor(factor)
     if not 1 <= images <= MAX_IMAGES:
-        raise InputError(f"--images {images}: expected 1 to {MAX_IMAGES} pairs")
+        raise OptionError("{}: expected 1 to {} pairs", Option("images", images), MAX_IMAGES)
     if not 0 < limit_s <= 86_400:
-        raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to 86400")
+        raise OptionError("{}: expected seconds, above 0 to 86400", Option("limit_s", limit_s))
     if stream.frames < 3 * WARMUP:
         raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, the guard takes {3 * WARMUP}")
     played = stream.first_frames(min(stream.frames, WARMUP + SITTING))
