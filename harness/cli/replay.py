@@ -197,9 +197,11 @@ def _end(verdict: Verdict) -> int:
 
 
 def _show_all(result: Result) -> None:
+    from harness.realtime.faults import format_faults
+
     for number, one in enumerate(result.runs, 1):
         which = "" if len(result.runs) == 1 else f", run {number} of {len(result.runs)}"
-        _show(one, which if result.faults is None else f", faults {';'.join(map(str, result.faults.faults))}")
+        _show(one, which if result.faults is None else f", faults {format_faults(result.faults.faults)}")
 
 
 def _show(result: RunResult, which: str = "") -> None:
