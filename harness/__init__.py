@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.audits.audits import AuditReport
-    from harness.comparison.compare import Comparison, compare
+    from harness.comparison.compare import compare
     from harness.comparison.guard import Guarded
+    from harness.comparison.result import Comparison
     from harness.judge.profiles import Profile
     from harness.judge.search import Peak, ShortestStride
     from harness.judge.verdict import Outcome, Verdict
@@ -48,7 +49,7 @@ __all__ = [
 
 _WHERE = {
     "AuditReport": "audits.audits",
-    "Comparison": "comparison.compare",
+    "Comparison": "comparison.result",
     "Guarded": "comparison.guard",
     "Outcome": "judge.verdict",
     "Peak": "judge.search",

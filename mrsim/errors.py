@@ -1,9 +1,19 @@
 """Errors that a user can act on.
 
     MrsimError
-      +-- InputError          a file, key, string or array from outside is wrong
-      |     +-- OptionError   an option of a call, as the keyword or as it was typed
-      +-- MissingExtraError   an optional library is not installed
+      +-- InputError            a file, key, string or array from outside is wrong
+      |     +-- OptionError     an option of a call, as the keyword or as it was typed
+      |     +-- FileError       a file cannot be read, written or put where it was asked for
+      |     +-- PhantomError    a phantom, its motion or its tissues
+      |     +-- ProtocolError   a scan's protocol, coils or sampling
+      |     +-- StreamError     a stored or given scan
+      |     +-- FormatError     a file or message of other software (MRD, fastMRI, Pulseq)
+      |     +-- WeightsError    weights of a network, or its configuration
+      |     +-- TrainingError   what is to be trained, or on what
+      |     +-- CandidateError  a reconstructor cannot be built, or does not take the scan
+      |     +-- DatasetError    a dataset's specification or folder
+      +-- HostError             this machine, its workers or a cluster cannot do the work
+      +-- MissingExtraError     an optional library is not installed
 
 Anything else that escapes is a defect of ours. The command line turns an `MrsimError` into one line
 and exit code 2.
@@ -11,7 +21,8 @@ and exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 
 class MrsimError(Exception):
@@ -20,6 +31,61 @@ class MrsimError(Exception):
 
 class InputError(MrsimError, ValueError):
     """Reject input from outside: a file, a key, a candidate's string, an array's shape."""
+
+
+class FileError(InputError):
+    """Reject a file that cannot be read, written or put where it was asked for."""
+
+
+class PhantomError(InputError):
+    """Reject a phantom, its motion or its tissues."""
+
+
+class ProtocolError(InputError):
+    """Reject a scan's protocol, coils or sampling."""
+
+
+class StreamError(InputError):
+    """Reject a stored or given scan."""
+
+
+class FormatError(InputError):
+    """Reject a file or a message of other software."""
+
+
+class WeightsError(InputError):
+    """Reject weights of a network, or its configuration."""
+
+
+class TrainingError(InputError):
+    """Reject what is to be trained, or what it is to be trained on."""
+
+
+class CandidateError(InputError):
+    """Reject a reconstructor that cannot be built or does not take the scan."""
+
+
+class DatasetError(InputError):
+    """Reject a dataset's specification or folder."""
+
+
+class HostError(MrsimError, RuntimeError):
+    """Say that this machine, its workers or a cluster cannot do the work."""
+
+
+@contextlib.contextmanager
+def files_raise(kind: type[InputError]) -> Iterator[None]:
+    """Turn an error of a file into one of what the file was to hold.
+
+    Parameters
+    ----------
+    kind
+        Raised in place of a `FileError`, with the same message.
+    """
+    try:
+        yield
+    except FileError as error:
+        raise kind(str(error)) from None
 
 
 class Option:

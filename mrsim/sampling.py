@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.seeds import check_seed, child
 from mrsim.stream.header import MAX_MATRIX, ky_range
 
@@ -59,7 +59,7 @@ class Sampler:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a name is not known, or the matrix cannot give the acceleration: the error names the limit.
     """
 
@@ -75,9 +75,9 @@ class Sampler:
         check_seed(self.seed)
         for key, value, known in (("sampler", self.kind, SAMPLERS), ("order", self.order, ORDERS)):
             if value not in known:
-                raise InputError(f"{key} = {value!r}: expected one of {', '.join(known)}")
+                raise ProtocolError(f"{key} = {value!r}: expected one of {', '.join(known)}")
         if not 1 <= self.ny <= MAX_MATRIX:
-            raise InputError(f"matrix: {self.ny} rows: expected 1 to {MAX_MATRIX}")
+            raise ProtocolError(f"matrix: {self.ny} rows: expected 1 to {MAX_MATRIX}")
         # The random part needs a row a frame beside the centre, so variable density stops short of ny.
         least, most = {"full": (self.ny, 1), "variable-density": (2, self.ny - 1)}.get(
             self.kind, (1, self.ny)
@@ -87,7 +87,7 @@ class Sampler:
             lines = min(self.ny, lines_per_frame(self.ny, self.acceleration))
         if not (min(least, self.ny) <= lines and self.acceleration <= self.ny):
             gives = f"1 to {most:g}" if most > 1 else "1 only"
-            raise InputError(
+            raise ProtocolError(
                 f"acceleration = {self.acceleration!r}: {self.kind} sampling of {self.ny} rows gives {gives}"
             )
         centre = max(1, int(lines * _CENTRE_SHARE)) if lines < self.ny else self.ny

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reprlib import repr as short
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 
 MAX_LIST = 16  # of names
 MAX_NUMBER = 1e12
@@ -27,13 +27,13 @@ class Keys:
 
     Raises
     ------
-    InputError
+    PhantomError
         If it is not a table.
     """
 
     def __init__(self, table: Any, where: str) -> None:
         if not isinstance(table, dict):
-            raise InputError(f"{where}: expected a table")
+            raise PhantomError(f"{where}: expected a table")
         self._table, self._where = dict(table), where
         self._known: list[str] = []
 
@@ -133,11 +133,11 @@ class Keys:
 
         Raises
         ------
-        InputError
+        PhantomError
             It names the key, and the keys that are known.
         """
         for key in self._table:
-            raise InputError(f"{self._where}: unknown key {short(key)}; known: {', '.join(self._known)}")
+            raise PhantomError(f"{self._where}: unknown key {short(key)}; known: {', '.join(self._known)}")
 
     def _note(self, key: str) -> None:
         self._known.append(key)
@@ -146,11 +146,11 @@ class Keys:
         self._note(key)
         if key not in self._table:
             if default is None:
-                raise InputError(f"{self._where}: missing key {key!r}: expected {expected}")
+                raise PhantomError(f"{self._where}: missing key {key!r}: expected {expected}")
             return default
         value = self._table.pop(key)
         if not holds(value):
-            raise InputError(f"{self._where}: {key} = {short(value)}: expected {expected}")
+            raise PhantomError(f"{self._where}: {key} = {short(value)}: expected {expected}")
         return value
 
 

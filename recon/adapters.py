@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError, MissingExtraError, MrsimError
+from mrsim.errors import CandidateError, MissingExtraError, MrsimError
 from mrsim.stream import Header
 from recon.exported import load_program
 from recon.fourier import to_image
@@ -49,13 +49,13 @@ class NetworkAdapter(FrameAdapter):
 
     Raises
     ------
-    InputError
+    CandidateError
         If there is no such form.
     """
 
     def __init__(self, network: Network, form: str, name: str = "network") -> None:
         if form not in FORMS.values():
-            raise InputError(f"{name}: form {form!r}: expected image or kspace")
+            raise CandidateError(f"{name}: form {form!r}: expected image or kspace")
         super().__init__(self._reconstruct)
         self._network, self._form, self._name = network, form, name
 
@@ -68,7 +68,7 @@ class NetworkAdapter(FrameAdapter):
 
         Raises
         ------
-        InputError
+        CandidateError
             If the network cannot take the scan's matrix and coils, or returns something else than an image.
         """
         super().open(header, emit)
@@ -79,7 +79,7 @@ class NetworkAdapter(FrameAdapter):
             raise
         except (Exception, SystemExit) as error:
             message = " ".join(str(error).split())[:200]
-            raise InputError(
+            raise CandidateError(
                 f"{self._name}: it cannot take a scan of {ny} x {nx} and {header.coils} coil(s), as a tensor "
                 f"{(1, 2 * header.coils, ny, nx)} ({self._form}): {type(error).__name__}: {message}"
             ) from None
@@ -94,7 +94,7 @@ class NetworkAdapter(FrameAdapter):
 
     def _pixels(self, out: NDArray[Any], matrix: tuple[int, ...]) -> NDArray[np.complex64]:
         if out.dtype.kind != "f" or out.shape not in ((1, 1, *matrix), (1, 2, *matrix)):
-            raise InputError(
+            raise CandidateError(
                 f"{self._name}: it returned {out.dtype} {out.shape}, expected float32 {(1, 2, *matrix)} "
                 f"(real, imaginary) or {(1, 1, *matrix)} (magnitude)"
             )
@@ -125,7 +125,7 @@ def from_module(module: torch.nn.Module, form: str | None = None, name: str | No
 
     Raises
     ------
-    InputError
+    CandidateError
         If its `forward` needs neither one nor two arguments and no form is given.
     """
     name = name or type(module).__name__
@@ -151,7 +151,7 @@ def from_export(path: str | Path) -> NetworkAdapter:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the file is none, could do more than compute, or takes neither one nor two tensors.
     """
     module, inputs = load_program(path)
@@ -168,7 +168,7 @@ def from_onnx(path: str | Path) -> NetworkAdapter:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the file is none, or takes neither one nor two tensors of float32.
     MissingExtraError
         If onnxruntime is not installed.
@@ -179,9 +179,9 @@ def from_onnx(path: str | Path) -> NetworkAdapter:
         raise MissingExtraError("onnxruntime", "onnx", "running an ONNX file") from None
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise CandidateError(f"{path}: there is no such file")
     if path.stat().st_size > MAX_ONNX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_ONNX_BYTES >> 30} GiB")
+        raise CandidateError(f"{path}: larger than {MAX_ONNX_BYTES >> 30} GiB")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Threads that spin between two images would take the cores from all else.
@@ -190,12 +190,12 @@ def from_onnx(path: str | Path) -> NetworkAdapter:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common root
-        raise InputError(
+        raise CandidateError(
             f"{path}: not an ONNX file that runs: {' '.join(str(error).split())[:200]}"
         ) from None
     inputs = session.get_inputs()
     if any(value.type != "tensor(float)" for value in inputs):
-        raise InputError(f"{path}: it takes {', '.join(v.type for v in inputs)}, expected tensor(float)")
+        raise CandidateError(f"{path}: it takes {', '.join(v.type for v in inputs)}, expected tensor(float)")
     names = [value.name for value in inputs]
 
     def network(*values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -206,5 +206,5 @@ def from_onnx(path: str | Path) -> NetworkAdapter:
 
 def _form(inputs: int, name: str) -> str:
     if inputs not in FORMS:
-        raise InputError(f"{name}: it takes {inputs} tensors, expected 1 (image) or 2 (k-space and mask)")
+        raise CandidateError(f"{name}: it takes {inputs} tensors, expected 1 (image) or 2 (k-space and mask)")
     return FORMS[inputs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.stream import Header
 
 MAX_AHEAD_MS = 2_000
@@ -25,7 +25,7 @@ def offset_ns(target_instant: str, header: Header) -> int:
 
     Raises
     ------
-    InputError
+    TrainingError
         If the target instant is none of these.
     """
     if target_instant == "last":
@@ -34,7 +34,7 @@ def offset_ns(target_instant: str, header: Header) -> int:
         return -((header.lines_seen - 1) * header.tr_ns) // 2
     found = _FORM.fullmatch(target_instant)
     if found is None or float(found[1]) > MAX_AHEAD_MS:
-        raise InputError(
+        raise TrainingError(
             f"target instant {target_instant!r}: expected last, centre or last+MS, up to {MAX_AHEAD_MS} ms"
         )
     return round(float(found[1]) * 1e6)

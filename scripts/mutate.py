@@ -280,44 +280,55 @@ def key_of(mutant: Mutant, root: Path, tests: Sequence[str]) -> str:
 
 def judge(root: Path, files: Sequence[str], args: argparse.Namespace) -> int:
     """Judge mutants of some files, print the survivors, and return the exit code."""
-    imported = imports(root)
-    concerned = {file: tests_of(file, imported, args.tests) for file in files}
-    for file in [file for file, tests in concerned.items() if not tests]:
-        print(f"{file}: no test imports it, or what imports it", file=sys.stderr)
-        del concerned[file]
-    drawn = [m for file in concerned for m in mutants_of(file, (root / file).read_text("utf-8"))]
-    random.Random(args.seed).shuffle(drawn)
-    drawn = drawn[: args.most]
-    if not drawn:
-        print("nothing to mutate: name files with --files", file=sys.stderr)
-        return 2
-    log, survivors, counts = Log(args.log), list[Mutant](), dict[str, int]()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(root, tree, ignore=LEFT_OUT)
-        usual: dict[str, float] = {}
-        for number, mutant in enumerate(drawn, 1):
-            tests = concerned[mutant.file]
-            key = key_of(mutant, root, tests)
-            if key not in log:
-                if mutant.file not in usual:
-                    told, usual[mutant.file] = run_tests(tree, tests, args.limit_s, args.slow)
-                    if told != "passed":
-                        print(f"{mutant.file}: its tests are {told} without a mutant: {' '.join(tests)}")
-                        return 2
-                target, whole = tree / mutant.file, (root / mutant.file).read_bytes()
-                target.write_bytes(whole[: mutant.start] + mutant.new.encode() + whole[mutant.stop :])
-                limit_s = min(args.limit_s, 3 * usual[mutant.file] + 30)
-                outcome, took_s = run_tests(tree, tests, limit_s, args.slow)
-                target.write_bytes(whole)
-                log.add(key, mutant, outcome)
-                print(f"{number}/{len(drawn)} {outcome} in {took_s:.0f} s: {mutant}", flush=True)
-            counts[log[key]] = counts.get(log[key], 0) + 1
-            survivors += [mutant] if log[key] == "passed" else []
-    print(f"{len(drawn)} mutants: " + ", ".join(f"{n} {told}" for told, n in sorted(counts.items())))
+        shutil.copytree(root, tree, ignore=LEFT_OUT)  # all is read from here: the root may change meanwhile
+        imported = imports(tree)
+        concerned = {file: tests_of(file, imported, args.tests) for file in files}
+        for file in [file for file, tests in concerned.items() if not tests]:
+            print(f"{file}: no test imports it, or what imports it", file=sys.stderr)
+            del concerned[file]
+        drawn = [m for file in concerned for m in mutants_of(file, (tree / file).read_text("utf-8"))]
+        random.Random(args.seed).shuffle(drawn)
+        drawn = drawn[: args.most]
+        if not drawn:
+            print("nothing to mutate: name files with --files", file=sys.stderr)
+            return 2
+        outcomes = _outcomes(tree, drawn, concerned, args)
+    if outcomes is None:
+        return 2
+    counts = ", ".join(f"{outcomes.count(told)} {told}" for told in sorted(set(outcomes)))
+    print(f"{len(drawn)} mutants: {counts}")
+    survivors = [m for m, told in zip(drawn, outcomes, strict=True) if told == "passed"]
     for mutant in sorted(survivors, key=lambda m: (m.file, m.line)):
         print(f"SURVIVED {mutant}")
     return 1 if survivors else 0
+
+
+def _outcomes(
+    tree: Path, drawn: Sequence[Mutant], concerned: dict[str, list[str]], args: argparse.Namespace
+) -> list[str] | None:
+    """Return what became of each mutant; None where tests fail without one."""
+    log, usual, outcomes = Log(args.log), dict[str, float](), list[str]()
+    for number, mutant in enumerate(drawn, 1):
+        tests = concerned[mutant.file]
+        key = key_of(mutant, tree, tests)
+        if key not in log:
+            if mutant.file not in usual:
+                told, usual[mutant.file] = run_tests(tree, tests, args.limit_s, args.slow)
+                if told != "passed":
+                    print(f"{mutant.file}: its tests are {told} without a mutant: {' '.join(tests)}")
+                    return None
+            target = tree / mutant.file
+            whole = target.read_bytes()
+            target.write_bytes(whole[: mutant.start] + mutant.new.encode() + whole[mutant.stop :])
+            limit_s = min(args.limit_s, 3 * usual[mutant.file] + 30)
+            outcome, took_s = run_tests(tree, tests, limit_s, args.slow)
+            target.write_bytes(whole)
+            log.add(key, mutant, outcome)
+            print(f"{number}/{len(drawn)} {outcome} in {took_s:.0f} s: {mutant}", flush=True)
+        outcomes.append(log[key])
+    return outcomes
 
 
 def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
@@ -333,6 +344,7 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--slow", action="store_true", help="run tests that are marked slow, too")
     parser.add_argument("--log", type=Path, default=root / "build" / "mutants.jsonl", help="(%(default)s)")
     args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy and running tests go, too
     files = sorted(
         {path.relative_to(root).as_posix() for pattern in args.files for path in root.glob(pattern)}
     )

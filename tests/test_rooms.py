@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -49,3 +51,63 @@ def test_the_version_to_cite_is_the_one_that_is_installed() -> None:
 
 def test_the_first_page_stays_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def pages() -> list[Path]:
+    """Return the pages that speak of the present house; the changelog speaks of earlier ones, too."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def there(name: str) -> bool:
+    """Return whether a path exists from the root; `*` stands for any text."""
+    return any(True for _ in ROOT.glob(name.rstrip("/")))
+
+
+def test_every_path_that_a_page_names_is_there() -> None:
+    tops = "mrsim|recon|harness|phantoms|tests|docs|scripts|examples"
+    found = 0
+    for page in pages():
+        text = page.read_text("utf-8")
+        prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+        named = re.findall(rf"`((?:{tops})/[^`\s]*)`", prose)
+        missing = [name for name in named if not there(name)]
+        links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+        links = [link for link in links if link and "://" not in link and not link.startswith("mailto:")]
+        missing += [link for link in links if not (page.parent / link).exists()]
+        assert missing == [], f"{page.relative_to(ROOT)}: names what is not there"
+        found += len(named) + len(links)
+    assert found > 40
+
+
+def test_every_module_that_a_page_or_a_docstring_names_is_there() -> None:
+    """A dotted name leads to a module, or to a name that the module before it has."""
+    found = 0
+    for file in [*pages(), *modules(*PACKAGES), *(ROOT / top / "__init__.py" for top in PACKAGES)]:
+        for name in re.findall(r"`((?:mrsim|recon|harness)(?:\.(?!py`)\w+)+)`", file.read_text("utf-8")):
+            found += 1
+            assert leads_somewhere(name), f"{file.relative_to(ROOT)}: {name} is not there"
+    assert found > 20
+
+
+def leads_somewhere(name: str) -> bool:
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            thing: object = importlib.import_module(".".join(parts[:count]))
+            for part in parts[count:]:
+                if not hasattr(thing, part):
+                    return False
+                thing = getattr(thing, part)
+            return True
+    return False
+
+
+def test_tests_mirror_the_packages_and_find_each_other_by_their_whole_names() -> None:
+    rooms = {path.parent.relative_to(ROOT) for path in modules(*PACKAGES)}
+    others = {Path(name) for name in ("benchmarks", "docs", "scripts")}
+    for folder in {path.parent.relative_to(ROOT / "tests") for path in modules("tests")} - others:
+        assert folder == Path() or folder in rooms, f"tests/{folder}: there is no such room"
+        assert (ROOT / "tests" / folder / "__init__.py").is_file(), f"tests/{folder}: no __init__.py"
+    for path in modules("tests"):
+        relative = re.findall(r"^\s*(?:from|import) \.", path.read_text("utf-8"), re.M)
+        assert not relative, f"{path.relative_to(ROOT)}: imports by a relative name"

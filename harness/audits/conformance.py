@@ -170,7 +170,7 @@ def _shape_and_type(candidate: Candidate) -> str | None:
     try:
         reconstructor.open(header, images.append)
         for readout in candidate.stream.first_frames(1):
-            reconstructor.push(_private(readout))
+            reconstructor.push(private_copy(readout))
         reconstructor.close()
     except MrsimError:
         raise
@@ -197,7 +197,7 @@ def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
     try:
         used.open(_header(candidate), lambda image: None)
         for line in range(2 * lines + lines // 2):  # half a frame is left when the scan ends
-            used.push(_private(torn.readout(line)))
+            used.push(private_copy(torn.readout(line)))
         used.close()
     except MrsimError:
         raise
@@ -234,7 +234,8 @@ def _header(candidate: Candidate) -> Header:
     return Header.from_dict(candidate.stream.header.to_dict())
 
 
-def _private(readout: Readout) -> Readout:
+def private_copy(readout: Readout) -> Readout:
+    """Return a line whose samples are its own, whatever becomes of them."""
     return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
 
 

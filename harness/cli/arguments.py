@@ -8,8 +8,9 @@ from typing import NoReturn
 
 import mrsim
 from harness.candidates.registry import known
-from harness.cli import commands, table_options
+from harness.cli import commands
 from harness.cli import dataset as dataset_command
+from harness.cli import table as table_command
 from mrsim.errors import InputError
 from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 
@@ -38,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     _simulate(command(commands.simulate, "scan a phantom into a folder"))
     _dataset(command(commands.dataset, "make many streams, reproducibly, here or on a cluster"))
     _train(command(commands.train, "train a cascade on stored streams"))
-    _table(command(commands.table, "the seed's experiment: patients against every opponent, in one table"))
+    _table(
+        command(commands.table, "the experiment of Dietz 2019: patients against all opponents, in one table")
+    )
     _replay(command(commands.replay, "replay a stream into a reconstructor and judge it"))
     _check(command(commands.check, "pass or not, for CI: replay and audit on every stream, exit code 0 or 1"))
     _compare(command(commands.compare, "set several candidates side by side on several streams"))
@@ -204,7 +207,7 @@ def _train(command: argparse.ArgumentParser) -> None:
 
 
 def _table(command: argparse.ArgumentParser) -> None:
-    table_options.add_options(command)
+    table_command.add_options(command)
     _seed(command)
 
 

@@ -73,7 +73,7 @@ def report(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Set several candidates side by side on several streams."""
-    from harness.comparison.result import run
+    from harness.cli.compare import run
 
     return run(args)
 
@@ -127,7 +127,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 def table(args: argparse.Namespace) -> int:
     """Judge every patient, acceleration and stage against every opponent."""
-    from harness.experiment.table import run
+    from harness.cli.table import run
 
     return run(args)
 

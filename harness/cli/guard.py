@@ -6,14 +6,12 @@ import argparse
 
 import numpy as np
 
-from harness.audits.audits import default_stream
-from harness.candidates.build import candidate_builder
-from harness.comparison.guard import SITTING, WARMUP, Guarded, guard, refuse_shared_helpers
+from harness.comparison.guard import Guarded
 from harness.console import print_table, progress
 from harness.measure.exact_statistics import nearest_rank
+from harness.session.guard import guard
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
-from mrsim.stream import load
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,21 +23,16 @@ def run(args: argparse.Namespace) -> int:
         If a candidate, the stream or an option is wrong.
     """
     check_target(args.json)
-    if not args.isolate:
-        refuse_shared_helpers(args.base, args.new)
-    stream = default_stream(args.seed, WARMUP + SITTING) if args.stream is None else load(args.stream)
-    names = (args.base, args.new)
-    base, new = (candidate_builder(name, args.isolate, args.limit_s, (), args.seed) for name in names)
     with progress(f"{args.base} and {args.new} in turns") as report:
         found = guard(
-            base,
-            new,
-            stream,
-            names=names,
+            args.base,
+            args.new,
+            args.stream,
             factor=args.factor,
             images=args.images,
-            seed=args.seed,
+            isolate=args.isolate,
             limit_s=args.limit_s,
+            seed=args.seed,
             progress=report,
         )
     if args.json:

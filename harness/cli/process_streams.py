@@ -14,10 +14,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
+from harness.cli.signals import Ended, ended_by_signals
 from mrsim.errors import MrsimError, OptionError
 
 USAGE = 2
 INTERRUPTED = 130
+SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
 SPELLING = {
     "target_snr": "--snr",
@@ -40,7 +42,7 @@ def conclude(command: Callable[[], int]) -> int:
     -------
     code
         The command's; 2 if its input was wrong or its output could not be written, 130 if it was
-        interrupted, 141 if whoever read its output left.
+        interrupted, 128 and its number for another signal, 141 if whoever read its output left.
     """
     open_closed()
     before = sys.stdout, sys.stderr
@@ -54,12 +56,16 @@ def conclude(command: Callable[[], int]) -> int:
 
 def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     code, message, leaving = USAGE, None, None
+    ended = False
     try:
-        code = command()
+        with ended_by_signals():
+            code = command()
     except SystemExit as error:  # argparse has answered --help
         leaving = error
+    except Ended as ending:
+        ended, code, message = True, SIGNALLED + ending.number, f"ended by {ending}"
     except KeyboardInterrupt:
-        code, message = INTERRUPTED, "interrupted"
+        ended, code, message = True, INTERRUPTED, "interrupted"
     except Exception as error:
         told = complaint(error)
         if told is None:
@@ -69,7 +75,7 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
         out.let_go()
-        if code != INTERRUPTED:
+        if not ended:
             leaving = None
             code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
             why = f"error: could not write the output: {out.failed.strerror or out.failed}"

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.audits.conformance import private_copy
 from harness.console import Report
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.bootstrap import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
-from mrsim.stream import Header, Readout, Stream
+from mrsim.stream import Header, Stream
 from recon.protocol import Builder, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"
@@ -83,15 +84,15 @@ class Guarded:
             return Verdict(
                 Outcome.INSUFFICIENT, f"{len(self.base_ns)} pairs of images, a ratio takes {needed}"
             )
-        told = f"new / base = {self.ratio:.3f} (95 % bounds {self.low:.3f} and {self.high:.3f})"
+        found = f"new / base = {self.ratio:.3f} (95 % bounds {self.low:.3f} and {self.high:.3f})"
         if self.low > self.factor:
-            return Verdict(Outcome.FAIL, f"{told}: slower than the factor {self.factor:g} allows")
+            return Verdict(Outcome.FAIL, f"{found}: slower than the factor {self.factor:g} allows")
         if self.high > self.factor:
             return Verdict(
                 Outcome.PASS,
-                f"{told}: no slowdown beyond {self.factor:g} is shown, nor excluded: more images",
+                f"{found}: no slowdown beyond {self.factor:g} is shown, nor excluded: more images",
             )
-        return Verdict(Outcome.PASS, f"{told}: within the factor {self.factor:g}")
+        return Verdict(Outcome.PASS, f"{found}: within the factor {self.factor:g}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, every pair included."""
@@ -151,9 +152,9 @@ def guard(
     """
     check_factor(factor)
     if not 1 <= images <= MAX_IMAGES:
-        raise InputError(f"--images {images}: expected 1 to {MAX_IMAGES} pairs")
+        raise OptionError("{}: expected 1 to {} pairs", Option("images", images), MAX_IMAGES)
     if not 0 < limit_s <= 86_400:
-        raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to 86400")
+        raise OptionError("{}: expected seconds, above 0 to 86400", Option("limit_s", limit_s))
     if stream.frames < 3 * WARMUP:
         raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, the guard takes {3 * WARMUP}")
     played = stream.first_frames(min(stream.frames, WARMUP + SITTING))
@@ -167,7 +168,7 @@ def guard(
             if progress is not None:
                 progress(len(taken), images)
     except _Failed as error:
-        failed, blames_new = f"{names[error.lane]} {error}", error.lane == 1
+        failed, blames_new = f"{names[error.which]} {error}", error.which == 1
     pairs = np.array(taken, np.int64).reshape(-1, 2)
     ratio, low, high = ratio_of(pairs[:, 0], pairs[:, 1], rng)
     return Guarded(
@@ -223,9 +224,9 @@ def ratio_of(
 class _Failed(Exception):
     """Say which of the two raised or gave no image."""
 
-    def __init__(self, lane: int, message: str) -> None:
+    def __init__(self, which: int, message: str) -> None:
         super().__init__(message)
-        self.lane = lane
+        self.which = which
 
 
 def _sit(
@@ -239,16 +240,16 @@ def _sit(
 ) -> None:
     """Play one scan to a fresh pair, and append the times of each image but the first ones."""
     order = (0, 1) if rng.random() < 0.5 else (1, 0)
-    lanes = {lane: _Lane(lane, names[lane], limit_s) for lane in order}
-    opened: list[_Lane] = []
+    timed = {which: _Timed(which, names[which], limit_s) for which in order}
+    opened: list[_Timed] = []
     try:
-        for lane in order:
-            opened.append(lanes[lane])
-            lanes[lane].open(builders[lane], stream.header)
+        for which in order:
+            opened.append(timed[which])
+            timed[which].open(builders[which], stream.header)
         gc.collect()
         for frame in range(stream.frames):
             first = int(rng.random() < 0.5)
-            took = {lane: lanes[lane].image(stream, frame) for lane in (first, 1 - first)}
+            took = {which: timed[which].image(stream, frame) for which in (first, 1 - first)}
             if frame >= WARMUP and len(taken) < images:
                 taken.append((took[0], took[1]))
     finally:
@@ -258,11 +259,11 @@ def _sit(
                 closing.callback(one.close)
 
 
-class _Lane:
+class _Timed:
     """Hand one candidate a frame at a time, and time its image."""
 
-    def __init__(self, lane: int, name: str, limit_s: float) -> None:
-        self._lane, self._name, self._limit_s = lane, name, limit_s
+    def __init__(self, which: int, name: str, limit_s: float) -> None:
+        self._which, self._name, self._limit_s = which, name, limit_s
         self._frame, self._completed_ns = -1, 0
         self._came = threading.Event()
         self._candidate: Reconstructor | None = None
@@ -271,14 +272,14 @@ class _Lane:
         candidate = self._candidate = build()
         # A copy, so that neither of the two holds what the other one does.
         private = Header.from_dict(header.to_dict())
-        self._told("open", lambda: candidate.open(private, self._emit))
+        self._attempt("open", lambda: candidate.open(private, self._emit))
 
     def image(self, stream: Stream, frame: int) -> int:
         """Return the time from the frame's last line to its image, nanoseconds."""
         assert self._candidate is not None
         push, per_frame = self._candidate.push, stream.header.lines_per_frame
         start = frame * per_frame
-        *lines, last = (_private(stream.readout(start + line)) for line in range(per_frame))
+        *lines, last = (private_copy(stream.readout(start + line)) for line in range(per_frame))
         self._came.clear()
         self._frame = frame
 
@@ -289,14 +290,14 @@ class _Lane:
             push(last)
             return began_ns
 
-        began_ns = int(self._told(f"frame {frame}", play))
+        began_ns = int(self._attempt(f"frame {frame}", play))
         if not self._came.wait(self._limit_s):
-            raise _Failed(self._lane, f"showed no image of frame {frame} within {self._limit_s:g} s")
+            raise _Failed(self._which, f"showed no image of frame {frame} within {self._limit_s:g} s")
         return self._completed_ns - began_ns
 
     def close(self) -> None:
         if self._candidate is not None:
-            self._told("close", self._candidate.close)
+            self._attempt("close", self._candidate.close)
 
     def _emit(self, image: Image) -> None:
         now_ns = time.perf_counter_ns()
@@ -304,17 +305,13 @@ class _Lane:
             self._completed_ns = now_ns
             self._came.set()
 
-    def _told(self, where: str, call: Callable[[], Any]) -> Any:
+    def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except MrsimError:
             raise
         except (Exception, SystemExit) as error:
-            raise _Failed(self._lane, f"raised {one_line(error)} in {where}") from None
-
-
-def _private(readout: Readout) -> Readout:
-    return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
+            raise _Failed(self._which, f"raised {one_line(error)} in {where}") from None
 
 
 def refuse_shared_helpers(base: str, new: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,28 @@ from harness.measure.exact_statistics import nearest_rank, samples_needed
 
 Pairs = NDArray[np.float64]
 """Values of two candidates side by side, shape (n, 2)."""
+
+
+def median_ratio(pairs: Pairs) -> float:
+    """Return the median of first / second, pair by pair."""
+    return float(np.exp(np.median(np.log(pairs[:, 0] / pairs[:, 1]))))
+
+
+def ratio_of_means(pairs: Pairs) -> float:
+    """Return the mean of the first over that of the second; infinite where the second alone is 0."""
+    first, second = pairs.mean(axis=0)
+    return float(first / second) if second else math.inf
+
+
+def difference_of_means(pairs: Pairs) -> float:
+    """Return the mean of the first minus that of the second."""
+    first, second = pairs.mean(axis=0)
+    return float(first - second)
+
+
+def difference_of_p95(pairs: Pairs) -> float:
+    """Return the 95th percentile (nearest rank) of the first minus that of the second."""
+    return float(nearest_rank(pairs[:, 0], 0.95)) - float(nearest_rank(pairs[:, 1], 0.95))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +54,9 @@ class Measure:
         Its name, with its unit.
     about
         What is set against what, in a few words.
+    statistic
+        What is computed of both candidates' values of the same images, shape (n, 2); None of the lag, which
+        has one value a scan.
     neutral
         Value between equals: 1 of a ratio, 0 of a difference.
     margin
@@ -43,6 +69,7 @@ class Measure:
 
     name: str
     about: str
+    statistic: Callable[[Pairs], float] | None
     neutral: float
     margin: float
     more_is_better: bool = False
@@ -57,14 +84,27 @@ class Measure:
 
 
 MEASURES = (
-    Measure("response_ms", "median ratio of the same image's response", 1.0, 1.05),
-    Measure("missed", "difference of the shares that missed the deadline", 0.0, 0.005, digits=4),
-    Measure("nmse", "ratio of the mean NMSE", 1.0, 1.02),
-    Measure("dice", "difference of the mean Dice", 0.0, 0.002, more_is_better=True, digits=4),
-    Measure("lag_ms", "difference of the apparent lag", 0.0, 5.0, digits=1),
-    Measure("centroid_mm", "difference of the p95 of the centroid error at the last line, mm", 0.0, 0.05),
-)
-BY_NAME = {measure.name: measure for measure in MEASURES}
+    Measure("response_ms", "median ratio of the same image's response", median_ratio, 1.0, 1.05),
+    Measure(
+        "missed", "difference of the shares that missed the deadline", difference_of_means, 0.0, 0.005,
+        digits=4,
+    ),
+    Measure("nmse", "ratio of the mean NMSE", ratio_of_means, 1.0, 1.02),
+    Measure(
+        "dice", "difference of the mean Dice", difference_of_means, 0.0, 0.002, more_is_better=True, digits=4
+    ),
+    Measure("lag_ms", "difference of the apparent lag", None, 0.0, 5.0, digits=1),
+    Measure(
+        "centroid_mm", "difference of the p95 of the centroid error at the last line, mm", difference_of_p95,
+        0.0, 0.05,
+    ),
+)  # fmt: skip
+"""What `mrsim compare` orders candidates by."""
+CENTROID_SHOWN = Measure(
+    "centroid_shown_mm", "difference of the p95 of the centroid error when shown, mm", difference_of_p95,
+    0.0, 0.05,
+)  # fmt: skip
+BY_NAME = {measure.name: measure for measure in (*MEASURES, CENTROID_SHOWN)}
 TIMED = ("response_ms", "missed")
 
 
@@ -92,6 +132,11 @@ class Difference:
         """Return where the second stands."""
         return {"ahead": "behind", "behind": "ahead"}.get(self.standing, self.standing)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as JSON values."""
+        interval = None if self.interval is None else list(self.interval)
+        return {"value": self.value, "interval": interval, "standing": self.standing, "note": self.note}
+
 
 def standing_of(measure: Measure, interval: Interval | None) -> str:
     """Return where the first stands, by the interval of its ratio or difference to the second."""
@@ -103,37 +148,6 @@ def standing_of(measure: Measure, interval: Interval | None) -> str:
     if interval[1] < low:
         return "behind" if measure.more_is_better else "ahead"
     return "tie"
-
-
-def median_ratio(pairs: Pairs) -> float:
-    """Return the median of first / second, pair by pair."""
-    return float(np.exp(np.median(np.log(pairs[:, 0] / pairs[:, 1]))))
-
-
-def ratio_of_means(pairs: Pairs) -> float:
-    """Return the mean of the first over that of the second."""
-    first, second = pairs.mean(axis=0)
-    return float(first / second) if second else math.nan
-
-
-def difference_of_means(pairs: Pairs) -> float:
-    """Return the mean of the first minus that of the second."""
-    first, second = pairs.mean(axis=0)
-    return float(first - second)
-
-
-def difference_of_p95(pairs: Pairs) -> float:
-    """Return the 95th percentile (nearest rank) of the first minus that of the second."""
-    return float(nearest_rank(pairs[:, 0], 0.95)) - float(nearest_rank(pairs[:, 1], 0.95))
-
-
-STATISTICS: dict[str, Callable[[Pairs], float]] = {
-    "response_ms": median_ratio,
-    "missed": difference_of_means,
-    "nmse": ratio_of_means,
-    "dice": difference_of_means,
-    "centroid_mm": difference_of_p95,
-}
 
 
 def paired(
@@ -156,17 +170,22 @@ def paired(
         return Difference(None, None, "undecided", "there is no frame of which both have an image")
     if np.array_equal(pairs[:, 0], pairs[:, 1]):
         return Difference(measure.neutral, (measure.neutral, measure.neutral), "tie")
-    if measure.name == "centroid_mm":
+    assert measure.statistic is not None
+    if measure.statistic is difference_of_p95:
         if len(pairs) < samples_needed(0.95):
             return Difference(None, None, "undecided", f"a p95 takes {samples_needed(0.95)} images")
         lost = [not math.isfinite(float(nearest_rank(pairs[:, i], 0.95))) for i in (0, 1)]
         if any(lost):
             standing = "tie" if all(lost) else ("behind" if lost[0] else "ahead")
             return Difference(None, None, standing, "the target is not found in 5 % of the images or more")
-    statistic = STATISTICS[measure.name]
-    interval = bootstrap(pairs, blocks, statistic, np.random.default_rng(seed))  # rows are drawn whole
+    value = measure.statistic(pairs)
+    if math.isinf(value):
+        return Difference(None, None, "behind", "the other's are all 0")
+    interval = bootstrap(
+        pairs, blocks, measure.statistic, np.random.default_rng(seed)
+    )  # rows are drawn whole
     note = "" if interval is not None else f"{len(np.unique(blocks))} blocks are too few for an interval"
-    return Difference(statistic(pairs), interval, standing_of(measure, interval), note)
+    return Difference(value, interval, standing_of(measure, interval), note)
 
 
 def of_intervals(
@@ -202,7 +221,7 @@ def ranks(count: int, ahead: Callable[[int, int], bool]) -> list[int]:
     return [1 + sum(ahead(other, one) for other in range(count) if other != one) for one in range(count)]
 
 
-def told_order(names: Sequence[str], rank: Sequence[int]) -> str:
+def order_in_words(names: Sequence[str], rank: Sequence[int]) -> str:
     """Return an order in words, best first, those level side by side: `a = b, then c`."""
     groups = [[names[i] for i in range(len(names)) if rank[i] == r] for r in sorted(set(rank))]
     return ", then ".join(" = ".join(group) for group in groups)

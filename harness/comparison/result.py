@@ -1,278 +1,223 @@
-"""A comparison as JSON and on the terminal: every figure with its rank, every pair with its interval."""
+"""A comparison: what was measured, who is ahead of whom, and both as JSON values."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.compare import Comparison, Plan, compare, errors_mm, pooled_lag
-from harness.comparison.order import BY_NAME, Difference, told_order
-from harness.console import figure, print_table, progress, significant
+from harness.comparison.order import BY_NAME, Difference, order_in_words, ranks
+from harness.comparison.plan import ComparisonPlan
+from harness.comparison.single_pass import Pass
+from harness.comparison.timing import Times
 from harness.judge.result import quality_json
+from harness.judge.verdict import Outcome, Verdict
+from harness.measure.bootstrap import Interval
 from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
+from harness.measure.image_quality import Quality
 from harness.realtime import environment
-from mrsim.errors import InputError
-from mrsim.files.targets import check_target
-from mrsim.files.writing import write_json
+from mrsim.stream import Stream
 
 SCHEMA = "mrsim-compare/1"
-SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
-HEADINGS = {
-    "response_ms": "response p50 ms",
-    "missed": "missed",
-    "nmse": "NMSE",
-    "dice": "Dice",
-    "lag_ms": "lag ms",
-    "centroid_mm": "centroid p95 mm",
-}
 
 
-def run(args: argparse.Namespace) -> int:
-    """Compare as the options say, print the tables and return the exit code.
+@dataclass(frozen=True)
+class Comparison:
+    """Hold what was measured, and who is ahead of whom.
 
-    Raises
-    ------
-    InputError
-        If an option, a stream or a candidate is wrong.
+    Parameters
+    ----------
+    plan
+        What was compared.
+    streams
+        The scans.
+    passes
+        What each candidate (row) shows of each stream in lockstep.
+    times
+        Replays at TR; None in lockstep.
+    quality
+        Of each candidate (row) on each stream; None where no image came.
+    differences
+        For each two candidates, lower number first, by measure.
+    workers
+        Number of shared workers that played in lockstep; None where this process did.
     """
-    check_target(args.json)
-    plan = Plan(
-        tuple(args.candidate),
-        tuple(args.on),
-        args.frames,
-        args.lockstep,
-        args.repeat,
-        args.segment_s,
-        args.seed,
-        args.isolate,
-        args.limit_s,
-    )
-    if args.cluster is None:
-        with progress("comparing") as report:
-            comparison = compare(plan, progress=report)
-    else:
-        comparison = _on_cluster(plan, args.cluster)
-    if args.json:
-        write_json(args.json, to_json(comparison))
-    show(comparison)
-    verdict = comparison.verdict
-    print(f"{verdict.outcome.name}: {verdict.reason}")
-    return int(verdict.outcome.value)
 
+    plan: ComparisonPlan
+    streams: tuple[Stream, ...]
+    passes: tuple[tuple[Pass, ...], ...]
+    times: Times | None
+    quality: tuple[tuple[Quality | None, ...], ...]
+    differences: dict[tuple[int, int], dict[str, Difference]]
+    workers: int | None = None
 
-def _on_cluster(plan: Plan, address: str) -> Comparison:
-    """Compare images on a cluster's workers; times cannot be compared there."""
-    from harness.workers.executors import engine
-    from harness.workers.remote import UNTIMED, check_shared_file, mapper
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.plan.names)}: {self.verdict.outcome.name}>"
 
-    if not plan.lockstep:
-        raise InputError(f"--cluster: add --lockstep: {UNTIMED}")
-    if plan.isolate:
-        raise InputError("--cluster and --isolate: a worker starts no processes; give one of the two")
-    with progress("comparing") as report, engine(cluster=address) as workers:
-        for path in plan.streams:
-            check_shared_file(workers, Path(path) / "header.json")
-        comparison = compare(plan, mapper(workers), report)
-    print(f"on {workers.workers} workers of {address}: {UNTIMED}")
-    return comparison
+    def rank(self, measure: str) -> list[int] | None:
+        """Return the candidates' ranks in a measure, shared where level; None where a pair is undecided."""
+        if any(found[measure].standing == "undecided" for found in self.differences.values()):
+            return None
 
+        def ahead(one: int, other: int) -> bool:
+            difference = self.differences[min(one, other), max(one, other)][measure]
+            return (difference.standing if one < other else difference.reversed_standing) == "ahead"
 
-def figures(comparison: Comparison, candidate: int) -> dict[str, float | None]:
-    """Return a candidate's figure in each measure, over all streams; None where the samples carry none."""
-    found: dict[str, float | None] = {}
-    times = comparison.times
-    rows = [q for q in comparison.quality[candidate] if q is not None]
-    if times is not None:
-        missed = _missed(comparison, candidate)
-        found["response_ms"] = _response(comparison, candidate)["p50"]
-        found["missed"] = float(missed.mean()) if len(missed) else None
-    for name in ("nmse", "dice"):
-        values = np.concatenate([getattr(q, name) for q in rows]) if rows else np.empty(0)
-        found[name] = float(values.mean()) if len(values) else None
-    found["lag_ms"] = pooled_lag(comparison.quality[candidate])[0]
-    found["centroid_mm"] = _p95_mm(comparison, candidate)
-    return found
+        return ranks(len(self.plan.candidates), ahead)
 
+    def order(self, measure: str) -> str | None:
+        """Return the candidates in their order in a measure, best first; None where a pair is undecided."""
+        rank = self.rank(measure)
+        return None if rank is None else order_in_words(self.plan.names, rank)
 
-def _p95_mm(comparison: Comparison, candidate: int) -> float | None:
-    errors = [
-        errors_mm(stream, quality, np.arange(len(quality.frames)))
-        for stream, quality in zip(comparison.streams, comparison.quality[candidate], strict=True)
-        if quality is not None
-    ]
-    values = np.concatenate(errors) if errors else np.empty(0)
-    if len(values) < samples_needed(0.95):
-        return None
-    value = float(nearest_rank(values, 0.95))
-    return value if np.isfinite(value) else None
+    @property
+    def verdict(self) -> Verdict:
+        """Return INVALID, FAIL where a candidate broke off, INSUFFICIENT of too few blocks, or PASS."""
+        names, times = self.plan.names, self.times
+        broken = {i: reason for i, row in enumerate(self.passes) if (reason := first_broken(row))}
+        if times is not None:
+            broken |= times.broken
+            if times.reason:
+                return Verdict(Outcome.INVALID, times.reason)
+        if broken:
+            index = min(broken)
+            return Verdict(Outcome.FAIL, f"{names[index]}: {broken[index]}")
+        if times is not None and times.other_images:
+            index, where = min(times.other_images.items())
+            other = f"{names[index]} shows another image at TR than in lockstep ({where})"
+            return Verdict(Outcome.INVALID, f"{other}: what is it? mrsim audit {self.plan.candidates[index]}")
+        open_ = [
+            f"{measure} of {names[a]} and {names[b]}: {found.note}"
+            for (a, b), measures in self.differences.items()
+            for measure, found in measures.items()
+            if found.standing == "undecided"
+        ]
+        if open_:
+            return Verdict(Outcome.INSUFFICIENT, f"{open_[0]}; take longer streams, more of them or --repeat")
+        return Verdict(
+            Outcome.PASS, f"{len(names)} candidates, ordered in {len(self.plan.measures)} measures"
+        )
 
+    def figures(self, candidate: int) -> dict[str, float | None]:
+        """Return a candidate's figure in each measure over all streams; None where samples carry none."""
+        found: dict[str, float | None] = {}
+        if self.times is not None:
+            missed = self._missed(candidate)
+            found["response_ms"] = self._response(candidate)["p50"]
+            found["missed"] = float(missed.mean()) if len(missed) else None
+        for name in ("nmse", "dice"):
+            values = self._values(candidate, name)
+            found[name] = float(values.mean()) if len(values) else None
+        found["lag_ms"] = pooled_lag(self.quality[candidate])[0]
+        errors = self._values(candidate, "centroid_mm")
+        p95 = float(nearest_rank(errors, 0.95)) if len(errors) >= samples_needed(0.95) else np.inf
+        found["centroid_mm"] = p95 if np.isfinite(p95) else None
+        return found
 
-def _missed(comparison: Comparison, candidate: int) -> NDArray[np.bool_]:
-    assert comparison.times is not None
-    nothing = np.empty(0, np.bool_)
-    return np.concatenate([nothing, *(block.missed[candidate] for block in comparison.times.blocks)])
+    def _values(self, candidate: int, measure: str) -> NDArray[np.float64]:
+        return np.concatenate([one.series.values(measure) for one in self.passes[candidate]])
 
+    def _missed(self, candidate: int) -> NDArray[np.bool_]:
+        assert self.times is not None
+        blocks = [block.missed[candidate] for block in self.times.blocks]
+        return np.concatenate([np.empty(0, np.bool_), *blocks])
 
-def _response(comparison: Comparison, candidate: int) -> dict[str, Any]:
-    assert comparison.times is not None
-    nothing = np.empty(0, np.int64)
-    all_ns = np.concatenate([nothing, *(block.response_ns[candidate] for block in comparison.times.blocks)])
-    summary = summarise(all_ns[all_ns >= 0])
-    told = {key: getattr(summary, key) for key in ("p50", "p95", "p99", "max")}
-    return {**{k: None if v is None else v / 1e6 for k, v in told.items()}, "count": summary.count}
+    def _response(self, candidate: int) -> dict[str, Any]:
+        assert self.times is not None
+        blocks = [block.response_ns[candidate] for block in self.times.blocks]
+        all_ns = np.concatenate([np.empty(0, np.int64), *blocks])
+        summary = summarise(all_ns[all_ns >= 0])
+        values = {key: getattr(summary, key) for key in ("p50", "p95", "p99", "max")}
+        return {**{k: None if v is None else v / 1e6 for k, v in values.items()}, "count": summary.count}
 
-
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Return the comparison as JSON values."""
-    plan, times, verdict = comparison.plan, comparison.times, comparison.verdict
-    names = plan.names
-    return {
-        "schema": SCHEMA,
-        "verdict": verdict.outcome.name,
-        "reason": verdict.reason,
-        "plan": dataclasses.asdict(plan),
-        "candidates": [_candidate(comparison, i) for i in range(len(names))],
-        "order": {name: _order(comparison, name) for name in plan.measures},
-        "measures": {
-            name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
-            for name in plan.measures
-        },
-        "pairs": [
-            {"first": names[a], "second": names[b], "measures": {n: _told(d) for n, d in found.items()}}
-            for (a, b), found in comparison.differences.items()
-        ],
-        "blocks": None
-        if times is None
-        else {
-            "planned": times.planned,
-            "count": len(times.blocks),
-            "spoiled": list(times.spoiled),
-            "played_again": times.again,
-            "order": [[names[i] for i in block.order] for block in times.blocks],
-        },
-        "streams": [
-            {"path": path, "frames": stream.frames, "header": stream.header.to_dict()}
-            for path, stream in zip(plan.streams, comparison.streams, strict=True)
-        ],
-        # In lockstep nothing depends on the host, so it is not told: the same gives the same, byte for byte.
-        "environment": None if times is None else environment.describe(),
-    }  # fmt: skip
-
-
-def _order(comparison: Comparison, measure: str) -> str | None:
-    rank = comparison.rank(measure)
-    return None if rank is None else told_order(comparison.plan.names, rank)
-
-
-def _rank(ranks: list[int] | None, index: int) -> int | None:
-    return None if ranks is None else ranks[index]
-
-
-def _told(difference: Difference) -> dict[str, Any]:
-    interval = None if difference.interval is None else list(difference.interval)
-    return {
-        "value": difference.value,
-        "interval": interval,
-        "standing": difference.standing,
-        "note": difference.note,
-    }
-
-
-def _candidate(comparison: Comparison, index: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "name": comparison.plan.names[index],
-        "candidate": comparison.plan.candidates[index],
-        "figures": figures(comparison, index),
-        "ranks": {name: _rank(comparison.rank(name), index) for name in comparison.plan.measures},
-        "streams": [
-            {
-                "path": path,
-                "images": len(one.frames),
-                "expected": one.expected,
-                "quality": None if quality is None else quality_json(quality),
-            }
-            for path, one, quality in zip(
-                comparison.plan.streams,
-                comparison.accuracy[index],
-                comparison.quality[index],
-                strict=True,
-            )
-        ],
-    }
-    if comparison.times is not None:
-        missed = _missed(comparison, index)
-        count, total = int(missed.sum()), len(missed)
-        told["response_ms"] = _response(comparison, index)
-        told["deadline"] = {
-            "images": total,
-            "misses": count,
-            "miss_share_interval": list(binomial_interval(count, total)),
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON values."""
+        plan, times, verdict = self.plan, self.times, self.verdict
+        names = plan.names
+        return {
+            "schema": SCHEMA,
+            "verdict": verdict.outcome.name,
+            "reason": verdict.reason,
+            "plan": dataclasses.asdict(plan),
+            "candidates": [self._candidate(i) for i in range(len(names))],
+            "order": {name: self.order(name) for name in plan.measures},
+            "measures": {
+                name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
+                for name in plan.measures
+            },
+            "pairs": [
+                {
+                    "first": names[a],
+                    "second": names[b],
+                    "measures": {n: d.to_json() for n, d in found.items()},
+                }
+                for (a, b), found in self.differences.items()
+            ],
+            "blocks": None
+            if times is None
+            else {
+                "planned": times.planned,
+                "count": len(times.blocks),
+                "spoiled": list(times.spoiled),
+                "played_again": times.again,
+                "order": [[names[i] for i in block.order] for block in times.blocks],
+            },
+            "streams": [
+                {"path": path, "frames": stream.frames, "header": stream.header.to_dict()}
+                for path, stream in zip(plan.streams, self.streams, strict=True)
+            ],
+            # In lockstep nothing depends on the host, so it is not named: the same gives the same bytes.
+            "environment": None if times is None else environment.describe(),
         }
-    return told
+
+    def _candidate(self, index: int) -> dict[str, Any]:
+        ranked = {name: self.rank(name) for name in self.plan.measures}
+        rows = zip(self.plan.streams, self.passes[index], self.quality[index], strict=True)
+        values: dict[str, Any] = {
+            "name": self.plan.names[index],
+            "candidate": self.plan.candidates[index],
+            "figures": self.figures(index),
+            "ranks": {name: None if rank is None else rank[index] for name, rank in ranked.items()},
+            "streams": [
+                {
+                    "path": path,
+                    "images": len(one.series),
+                    "expected": one.expected,
+                    "quality": None if quality is None else quality_json(quality),
+                }
+                for path, one, quality in rows
+            ],
+        }
+        if self.times is not None:
+            missed = self._missed(index)
+            count, total = int(missed.sum()), len(missed)
+            values["response_ms"] = self._response(index)
+            values["deadline"] = {
+                "images": total,
+                "misses": count,
+                "miss_share_interval": list(binomial_interval(count, total)),
+            }
+        return values
 
 
-def show(comparison: Comparison) -> None:
-    """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
-    plan, times = comparison.plan, comparison.times
-    what = "in lockstep" if times is None else f"{len(times.blocks)} blocks of replays at TR, in turns"
-    again = f", {times.again} played again" if times is not None and times.again else ""
-    streams = f"{len(plan.streams)} stream{'s' if len(plan.streams) > 1 else ''}"
-    measures = [name for name in plan.measures if times is not None or name not in ("response_ms", "missed")]
-    ranks = {name: comparison.rank(name) for name in measures}
-    rows = [
-        [name, *(_cell(m, figures(comparison, index)[m], _place(ranks[m], index)) for m in measures)]
-        for index, name in enumerate(plan.names)
-    ]
-    print_table(
-        f"{len(rows)} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
-        ["candidate", *(HEADINGS[name] for name in measures)],
-        rows,
-    )
-    few = len(rows) <= SHOWN_IN_FULL
-    print_table(
-        f"{'in pairs' if few else 'each against the first'}, with 95 % intervals"
-        f"{'' if few else '; --json FILE has all pairs'}",
-        ["measure", "first", "second", "value", "interval", "the first is"],
-        [
-            [
-                f"{HEADINGS[m]}, {'ratio' if BY_NAME[m].neutral else 'difference'}",
-                plan.names[a],
-                plan.names[b],
-                figure(found[m].value, BY_NAME[m].digits),
-                _interval(m, found[m]),
-                f"{found[m].standing}{f': {found[m].note}' if found[m].note else ''}",
-            ]
-            for m in measures
-            for (a, b), found in comparison.differences.items()
-            if few or a == 0
-        ],
-    )
-    for measure in measures:
-        print(f"{HEADINGS[measure]}: {_order(comparison, measure) or 'undecided'}")
+def first_broken(row: Sequence[Pass]) -> str:
+    """Return what a candidate did first that no candidate may; empty where it did nothing of the kind."""
+    return next((one.broken for one in row if one.broken), "")
 
 
-def _place(ranks: list[int] | None, index: int) -> str:
-    """Return a rank, with = where it is shared; ? where it is undecided."""
-    if ranks is None:
-        return "?"
-    return f"{ranks[index]}{'=' if ranks.count(ranks[index]) > 1 else ''}"
-
-
-def _cell(measure: str, value: float | None, place: str) -> str:
-    if measure == "missed" and value is not None:
-        return f"{value:.2%} ({place})"
-    if measure == "nmse":
-        return f"{significant(value)} ({place})"
-    return f"{figure(value, {'dice': 3, 'lag_ms': 0}.get(measure, 2))} ({place})"
-
-
-def _interval(measure: str, difference: Difference) -> str:
-    if difference.interval is None:
-        return "-"
-    digits = BY_NAME[measure].digits
-    return " to ".join(f"{bound:.{digits}f}" for bound in difference.interval)
+def pooled_lag(row: Sequence[Quality | None]) -> tuple[float | None, Interval | None]:
+    """Return the lag over all streams, ms, with an interval no narrower than theirs together."""
+    lags = [None if q is None else q.lag for q in row]
+    values = [None if lag is None else lag.claimed_ns for lag in lags]
+    if any(value is None for value in values):
+        return None, None
+    intervals = [lag.interval_ns for lag in lags if lag is not None and lag.interval_ns is not None]
+    mean = float(np.mean([v for v in values if v is not None])) / 1e6
+    if len(intervals) < len(lags):
+        return mean, None
+    low, high = (float(np.mean([i[side] for i in intervals])) / 1e6 for side in (0, 1))
+    return mean, (low, high)

@@ -9,13 +9,15 @@ played again as a whole, and left out as a whole if that does not help.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.comparison.plan import ComparisonPlan
+from harness.comparison.scans import Segment, part_of, segments
 from harness.console import Report
 from harness.judge.evaluate import refuse_broken
 from harness.judge.validity import why_invalid
@@ -24,33 +26,14 @@ from harness.measure.image_quality import nmse
 from harness.measure.timing import measure
 from harness.realtime.clock import Clock, RealClock
 from harness.realtime.replay import replay
-from mrsim.errors import InputError
 from mrsim.seeds import child
 from mrsim.stream import Stream
 from recon.protocol import Builder
 
 TRIES = 3  # of a block that the host spoiled
 MAX_SPOILED_SHARE = 0.25  # of the blocks; with more left out, what is left is no fair sample of the host
-MIN_FRAMES = 12  # of a segment: warmed up, and then some
 # Images of one scan that differ by no more than this (NMSE) are the same: only their rounding differs.
 SAME_NMSE = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Name a part of a stream.
-
-    Parameters
-    ----------
-    stream
-        Number of the stream.
-    first, frames
-        Its first frame, and how many there are.
-    """
-
-    stream: int
-    first: int
-    frames: int
 
 
 @dataclass(frozen=True)
@@ -116,41 +99,18 @@ class Times:
         )
 
 
-def segments(streams: Sequence[Stream], segment_s: float) -> list[Segment]:
-    """Cut streams into segments of about this length; what is left joins the last one.
+def in_memory(stream: Stream, segment: Segment) -> Stream:
+    """Return a segment as a scan of its own, without its truth.
 
-    Raises
-    ------
-    InputError
-        If a stream is too short.
+    It is copied, so that the first who plays it is not the one who waits for the disk.
     """
-    cut = []
-    for number, stream in enumerate(streams):
-        if stream.frames < MIN_FRAMES:
-            raise InputError(
-                f"{stream.path}: {stream.frames} frames, a comparison takes {MIN_FRAMES} or more"
-            )
-        wanted = max(MIN_FRAMES, round(segment_s * 1e9 / stream.header.frame_ns))
-        count = max(1, stream.frames // wanted)
-        edges = [stream.frames * part // count for part in range(count + 1)]
-        cut += [Segment(number, a, b - a) for a, b in itertools.pairwise(edges)]
-    return cut
-
-
-def part_of(stream: Stream, segment: Segment) -> Stream:
-    """Return a segment as a scan of its own, in memory, without its truth."""
-    per_frame, header = stream.header.lines_per_frame, stream.header
-    lines = slice(segment.first * per_frame, (segment.first + segment.frames) * per_frame)
-    # Copied, so that the first who plays it is not the one who waits for the disk.
-    return dataclasses.replace(
-        stream,
-        ky=np.array(stream.ky[lines]),
-        frame=(np.array(stream.frame[lines]) - segment.first).astype(np.int32),
-        t_ns=np.array(stream.t_ns[lines]) - segment.first * per_frame * header.tr_ns,
-        samples=np.array(stream.samples[lines]),
-        truth=None,
-        provenance=None,
+    part = part_of(
+        dataclasses.replace(stream, truth=None, provenance=None),
+        segment.first,
+        segment.first + segment.frames,
     )
+    columns: dict[str, Any] = {name: np.array(getattr(part, name)) for name in Stream.COLUMNS}
+    return dataclasses.replace(part, path=stream.path, **columns)
 
 
 def turn_order(candidates: int, round_: int, number: int, seed: int) -> tuple[int, ...]:
@@ -160,15 +120,15 @@ def turn_order(candidates: int, round_: int, number: int, seed: int) -> tuple[in
     return order if round_ % 2 == 0 else order[::-1]
 
 
+Images = dict[tuple[int, int], NDArray[np.complex64]]
+"""Some images of a candidate, by stream and frame."""
+
+
 def interleave(
+    plan: ComparisonPlan,
     streams: Sequence[Stream],
-    candidates: Sequence[tuple[str, Builder]],
-    images: Sequence[dict[tuple[int, int], NDArray[np.complex64]]],
-    *,
-    repeat: int,
-    segment_s: float,
-    seed: int,
-    limit_ns: int | None = None,
+    builders: Sequence[Builder],
+    images: Sequence[Images],
     progress: Report | None = None,
     make_clock: Callable[[], Clock] = RealClock,
 ) -> Times:
@@ -176,21 +136,14 @@ def interleave(
 
     Parameters
     ----------
+    plan
+        Names of the candidates, how many rounds, and how long a segment is.
     streams
         The scans, all finite.
-    candidates
-        Name and builder of each.
+    builders
+        Make each candidate anew.
     images
-        For each candidate some images that it shows in lockstep, by stream and frame; frames of the first
-        segments are compared with these.
-    repeat
-        Rounds.
-    segment_s
-        Length of a segment, seconds.
-    seed
-        Seed of who plays when.
-    limit_ns
-        Real time that one replay may take, nanoseconds.
+        Some images that each candidate shows in lockstep, to which those at TR are held in first segments.
     progress
         Told how many blocks are done.
     make_clock
@@ -201,18 +154,18 @@ def interleave(
     InputError
         If a stream is too short, a candidate refuses it, or an image is not one.
     """
-    parts = segments(streams, segment_s)
+    parts = segments(streams, plan.segment_s)
     good: list[Block] = []
     spoiled: list[str] = []
     broken: dict[int, str] = {}
     other: dict[int, str] = {}
-    again, planned = 0, repeat * len(parts)
-    for round_ in range(repeat):
+    again, planned = 0, plan.repeat * len(parts)
+    for round_ in range(plan.repeat):
         for number, segment in enumerate(parts):
-            part = part_of(streams[segment.stream], segment)
-            order = turn_order(len(candidates), round_, number, seed)
+            part = in_memory(streams[segment.stream], segment)
+            order = turn_order(len(builders), round_, number, plan.seed)
             for attempt in range(TRIES):
-                block = _block(part, segment, candidates, order, images, limit_ns, broken, other, make_clock)
+                block = _block(plan, part, segment, builders, order, images, broken, other, make_clock)
                 if broken or not block.reason:
                     break
                 again += attempt < TRIES - 1
@@ -229,12 +182,12 @@ def interleave(
 
 
 def _block(
+    plan: ComparisonPlan,
     part: Stream,
     segment: Segment,
-    candidates: Sequence[tuple[str, Builder]],
+    builders: Sequence[Builder],
     order: tuple[int, ...],
-    images: Sequence[dict[tuple[int, int], NDArray[np.complex64]]],
-    limit_ns: int | None,
+    images: Sequence[Images],
     broken: dict[int, str],
     other: dict[int, str],
     make_clock: Callable[[], Clock],
@@ -242,11 +195,11 @@ def _block(
     response: dict[int, NDArray[np.int64]] = {}
     missed: dict[int, NDArray[np.bool_]] = {}
     reason = ""
+    limit_ns = None if plan.limit_s is None or plan.isolate else round(plan.limit_s * 1e9)
     for index in order:
-        name, build = candidates[index]
         keep = segment.first == 0 and bool(images[index])
-        run = replay(part, build(), make_clock(), keep_images=keep, limit_ns=limit_ns)
-        refuse_broken(run, name)
+        run = replay(part, builders[index](), make_clock(), keep_images=keep, limit_ns=limit_ns)
+        refuse_broken(run, plan.candidates[index])
         conduct = judge_conduct(run)
         if conduct is not None:
             broken[index] = conduct.reason
@@ -260,7 +213,7 @@ def _block(
                     still_m = np.abs(still)
                     if still_m.any() and nmse(np.abs(run.images.pixels[frame]), still_m) > SAME_NMSE:
                         other.setdefault(index, f"frame {frame} of {part.path}")
-    indices = range(len(candidates))
+    indices = range(len(builders))
     return Block(
         segment,
         order,

@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.registry import builder
+from harness.comparison.scans import part_of
+from harness.comparison.series import Series
+from harness.comparison.single_pass import Ground, Pass, play, show
 from harness.console import Report
-from harness.experiment.guard import refuse_overlap
 from harness.experiment.horizon import looking_ahead
-from harness.experiment.measures import COLUMNS, Measures, measure_cell
-from harness.experiment.plan import NEAREST, Cell, Options
-from harness.experiment.scans import Scan, Scans, fingerprint, part_of
-from harness.experiment.single_pass import UNTIMED, Ground, Passed, Series, play, show
+from harness.experiment.measures import Measures, measure_cell
+from harness.experiment.plan import NEAREST, Cell, ExperimentPlan
+from harness.experiment.scans import Scan, Scans, fingerprint
+from harness.experiment.training_overlap import refuse_overlap
+from harness.workers.remote import one_thread
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import open_file, read_json
@@ -89,12 +92,12 @@ class Cells:
     ----------
     folder
         Of the table; it exists.
-    options
-        Of the command.
+    plan
+        Of the experiment.
     """
 
-    def __init__(self, folder: Path, options: Options) -> None:
-        self._folder, self._options = folder, options
+    def __init__(self, folder: Path, plan: ExperimentPlan) -> None:
+        self._folder, self._plan = folder, plan
         for name in ("streams", "cells"):
             (folder / name).mkdir(exist_ok=True)
         self._scans = Scans(folder / "streams")
@@ -103,7 +106,7 @@ class Cells:
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         """Return all that decides a cell's figures, with the hash of its weights."""
-        settings = dict(self._options.settings)
+        settings = dict(self._plan.settings)
         if cell.candidate.startswith(WEIGHTS):
             settings["weights_sha256"] = self._weights_hash(cell)
         return cell.describe(settings)
@@ -119,7 +122,7 @@ class Cells:
         if not cell.candidate.startswith(WEIGHTS) or not self._weights_hash(cell):
             return
         name = cell.candidate.removeprefix(WEIGHTS)
-        judged_s = (self._options.line.train_s, cell.scan.seconds)
+        judged_s = (self._plan.time_line.train_s, cell.scan.seconds)
         record = checkpoint.load(name).record
         refuse_overlap(record, cell.scan.phantom, cell.scan.seed, judged_s, f"weights {name}")
 
@@ -131,7 +134,7 @@ class Cells:
             found = read_json(_beside(file, ".json"), MAX_CELL_BYTES)
             if found["cell"] != described or not _beside(file, ".npz").is_file():
                 return None
-            measures = _measures(found["measures"])
+            measures = Measures.from_json(found["measures"])
         except (ValueError, KeyError, TypeError):
             return None  # damaged by whatever else: it is made again
         return Row(cell, measures, "", bool(found["causal"]), file)
@@ -148,15 +151,18 @@ class Cells:
         file = self._folder / "cells" / cell.file(described)
         try:
             ground, whole = self._prepare(cell, report)
-            passed, causal = self._judge(cell, ground, whole, report)
+            one, causal = self._judge(cell, ground, whole, report)
         except MissingExtraError:
             raise
         except InputError as error:
             return Row(cell, None, str(error), True, file)
-        measures = measure_cell(ground, passed.series, self._options.seed)
-        _write_arrays(_beside(file, ".npz"), passed)
-        told = {"cell": described, "causal": causal, "measures": _told(measures)}
-        write_json(_beside(file, ".json"), told)
+        measures = measure_cell(ground, one.series, self._plan.seed)
+        nothing = np.empty((0, 0), np.complex64)
+        arrays = {name: getattr(one.series, name) for name in _SERIES}
+        arrays["picture"] = np.abs(one.pixels.get(ground.fastest, nothing))
+        write_arrays(_beside(file, ".npz"), arrays)
+        done = {"cell": described, "causal": causal, "measures": measures.to_json()}
+        write_json(_beside(file, ".json"), done)
         return Row(cell, measures, "", causal, file)
 
     def provide(self, scan: Scan, training: bool) -> None:
@@ -182,25 +188,32 @@ class Cells:
 
     def _make_ground(self, cell: Cell, whole: Stream) -> Ground:
         frame_ns = whole.header.frame_ns
-        seen, first, stop = self._options.line.judged(whole.frames, frame_ns)
+        seen, first, stop = self._plan.time_line.judged(whole.frames, frame_ns)
         part = part_of(whole, seen, whole.frames)
         if cell.ahead_ms:
             ahead_ns = round(cell.ahead_ms * 1e6)
             part = part_of(whole, seen, min(whole.frames, stop + 2_000_000_000 // frame_ns))
             part = looking_ahead(part, truth_of(whole), seen * frame_ns, first - seen, ahead_ns)
-        return Ground(part, first - seen, stop - seen, self._options.seed)
+        return Ground(part, first - seen, stop - seen, self._plan.seed)
 
-    def _judge(self, cell: Cell, ground: Ground, whole: Stream, report: Report | None) -> tuple[Passed, bool]:
+    def _judge(self, cell: Cell, ground: Ground, whole: Stream, report: Report | None) -> tuple[Pass, bool]:
         frame_ns = whole.header.frame_ns
-        seen, _, stop = self._options.line.judged(whole.frames, frame_ns, cell.judged_s)
+        seen, _, stop = self._plan.time_line.judged(whole.frames, frame_ns, cell.judged_s)
+        asked: dict[str, Any] = {"stop": stop - seen, "kept": (ground.fastest,), "report": report}
         if cell.reference:
-            return show(ground, cell.candidate, stop - seen, report), True
-        candidate = self._builder(cell, report)()
-        causal = bool(getattr(candidate, "causal", True))
-        service_ms = self._options.service_ms
-        if service_ms is None and not self._options.timed:
-            service_ms = UNTIMED
-        return play(ground, candidate, cell.candidate, service_ms, stop - seen, report), causal
+            return show(ground, cell.candidate, **asked), True
+        candidate, plan = self._builder(cell, report)(), self._plan
+        timed = plan.timed or plan.service_ms is not None
+        # On one thread, so that the same images come of it on any host, and its processor time is its time.
+        with one_thread():
+            one = play(
+                ground, candidate, cell.candidate, timed=timed,
+                service_ms=plan.service_ms if timed else 0.0, **asked,
+            )  # fmt: skip
+        if one.ended or not len(one.series):
+            reason = one.broken if one.ended else "no image came in what is judged"
+            raise InputError(f"{cell.candidate}: {reason}")
+        return one, bool(getattr(candidate, "causal", True))
 
     def _builder(self, cell: Cell, report: Report | None) -> Builder:
         if cell.candidate == NEAREST:
@@ -214,10 +227,10 @@ class Cells:
     def _known(self, scan: Scan, report: Report | None) -> Stream:
         """Return the part of a scan that training and libraries may know."""
         stream = self._scans.stream(scan, report)
-        return part_of(stream, 0, self._options.line.known_frames(stream.header.frame_ns))
+        return part_of(stream, 0, self._plan.time_line.known_frames(stream.header.frame_ns))
 
     def _training(self, scan: Scan, report: Report | None) -> Path:
-        described = scan.describe() | {"train_s": self._options.line.train_s}
+        described = scan.describe() | {"train_s": self._plan.time_line.train_s}
         path = self._folder / "streams" / f"{scan.name}-training-{fingerprint(described)}.stream"
         if path.is_dir():
             return path
@@ -247,28 +260,3 @@ def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     if missing := [name for name in names if name not in arrays]:
         raise InputError(f"{path}: damaged: it has no {missing[0]}; {remedy}")
     return arrays
-
-
-def _write_arrays(path: Path, passed: Passed) -> None:
-    arrays: dict[str, NDArray[Any]] = {name: getattr(passed.series, name) for name in _SERIES}
-    picture = passed.picture
-    arrays["picture"] = np.empty((0, 0), np.float32) if picture is None else picture
-    write_arrays(path, arrays)
-
-
-def _told(measures: Measures) -> dict[str, Any]:
-    values = {f.name: getattr(measures, f.name) for f in dataclasses.fields(measures)}
-    figures = {
-        key: {"value": value, "interval": None if interval is None else list(interval)}
-        for key, (value, interval) in measures.figures.items()
-    }
-    return values | {"figures": figures}
-
-
-def _measures(told: dict[str, Any]) -> Measures:
-    figures = {}
-    for column in COLUMNS:
-        figure = told["figures"][column.key]
-        low_high = figure["interval"]
-        figures[column.key] = (figure["value"], None if low_high is None else (low_high[0], low_high[1]))
-    return Measures(**(told | {"figures": figures}))

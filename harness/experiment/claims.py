@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from harness.comparison.order import Difference
+from harness.comparison.series import Series, compare_series
 from harness.experiment.cells import Row
-from harness.experiment.compare import BETTER, UNTOLD, WORSE, Compared, compare
 
 SUBJECT = "cascade"
 MEAN_DICE = {5.0: 0.94, 10.0: 0.92}
@@ -20,13 +23,33 @@ AMPLITUDE_SHARE = 0.25
 BEATEN = ("view-sharing", "nearest-frame")
 
 
+COMPARED = ("nmse", "dice", "centroid_shown_mm")
+"""Measures in which cells are compared: ratio of the mean NMSE, differences of mean Dice and of the p95."""
+
+
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Hold how one cell compares with another one of its scan."""
+class PairedComparison:
+    """Hold how one cell compares with another one of its scan, on the images that both have.
+
+    Parameters
+    ----------
+    subject, opponent
+        The cells.
+    differences
+        Of the subject to the opponent, in each of `COMPARED`.
+    images
+        Number of images that both have.
+    """
 
     subject: Row
     opponent: Row
-    compared: Compared
+    differences: dict[str, Difference]
+    images: int
+
+    @property
+    def standing(self) -> dict[str, str]:
+        """Return where the subject stands in each measure."""
+        return {name: difference.standing for name, difference in self.differences.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +62,7 @@ class Claim:
     holds: bool | None
 
 
-def comparisons(rows: Sequence[Row], seed: int) -> list[Comparison]:
+def compare_cells(rows: Sequence[Row], seed: int) -> list[PairedComparison]:
     """Compare every network with all that was judged on the same scan, a coarse one with its fine one alone.
 
     Parameters
@@ -52,21 +75,37 @@ def comparisons(rows: Sequence[Row], seed: int) -> list[Comparison]:
     judged = [row for row in rows if row.measures is not None]
     out = []
     for _, group in itertools.groupby(judged, key=lambda row: row.key):
-        members = list(group)
-        series = {row.file: row.series() for row in members}
-        for subject in members:
+        members = [(row, row.series()) for row in group]
+        for subject, mine in members:
             if not subject.cell.candidate.startswith("cascade:"):
                 continue
-            out += [
-                Comparison(subject, other, compare(series[subject.file], series[other.file], seed))
-                for other in members
-                if other is not subject
-                and (subject.cell.stage != "coarse" or other.cell.label == subject.cell.label)
-            ]
+            for other, theirs in members:
+                alike = subject.cell.stage != "coarse" or other.cell.label == subject.cell.label
+                if other is not subject and alike:
+                    both = len(np.intersect1d(mine.frame, theirs.frame))
+                    found = compare_images(mine, theirs, seed)
+                    out.append(PairedComparison(subject, other, found, both))
     return out
 
 
-def claims(rows: Sequence[Row], compared: Sequence[Comparison]) -> list[Claim]:
+def compare_images(subject: Series, opponent: Series, seed: int) -> dict[str, Difference]:
+    """Compare what was measured of two cells of one scan, in each of `COMPARED`.
+
+    Parameters
+    ----------
+    subject, opponent
+        What was measured of each image.
+    seed
+        Seed of the bootstrap.
+    """
+    seeds = np.random.SeedSequence(seed).spawn(len(COMPARED))
+    return {
+        name: compare_series(name, [subject], [opponent], child)
+        for name, child in zip(COMPARED, seeds, strict=True)
+    }
+
+
+def claims(rows: Sequence[Row], compared: Sequence[PairedComparison]) -> list[Claim]:
     """Return every claim about the fine networks on prospective scans, as told in the table."""
     subjects = [
         row
@@ -97,12 +136,12 @@ def _mean_dice(subjects: Sequence[Row]) -> Iterable[Claim]:
     }.items():
         mine = [r for r in subjects if (r.cell.scan.acceleration, r.cell.scan.snr) == (acceleration, snr)]
         values = [row.measures.figures["dice"][0] for row in mine if row.measures is not None]
-        told = [v for v in values if v is not None]
+        known = [v for v in values if v is not None]
         if bound is None:
             continue
-        where = f"mean of {len(told)} of {len(mine)}, {acceleration:g}x, SNR {snr:g}"
-        mean = sum(told) / len(told) if told else None
-        holds = None if mean is None or len(told) < len(mine) else mean >= bound
+        where = f"mean of {len(known)} of {len(mine)}, {acceleration:g}x, SNR {snr:g}"
+        mean = sum(known) / len(known) if known else None
+        holds = None if mean is None or len(known) < len(mine) else mean >= bound
         yield Claim(f"Dice at least {bound:g}", where, "-" if mean is None else f"{mean:.3f}", holds)
 
 
@@ -145,38 +184,46 @@ def _of_cell(row: Row) -> Iterable[Claim]:
     )
 
 
-def _opponents(row: Row, compared: Sequence[Comparison]) -> Iterable[Claim]:
+def _opponents(row: Row, compared: Sequence[PairedComparison]) -> Iterable[Claim]:
     where = _where(row)
-    causal = [c for c in compared if not c.opponent.cell.reference and c.opponent.causal]
-    rivals = [c for c in causal if not c.opponent.cell.candidate.startswith("cascade:")]
-    for other in rivals:
-        outcome = other.compared.outcome
-        told = ", ".join(f"{key} {value}" for key, value in outcome.items())
-        unknown = UNTOLD in outcome.values()
-        ahead = outcome["p95"] == WORSE and not (outcome["nmse"] == BETTER and outcome["dice"] == BETTER)
-        label = other.opponent.cell.label
+    for other in compared:
+        opponent = other.opponent.cell
+        if opponent.reference or not other.opponent.causal or opponent.candidate.startswith("cascade:"):
+            continue
+        standing = other.standing
+        nearer = standing["centroid_shown_mm"] == "behind"
+        dearer = standing["nmse"] == standing["dice"] == "ahead"
         yield Claim(
-            f"{label} is not nearer without being worse on NMSE and Dice",
+            f"{opponent.label} is ahead in the centroid only where it is behind in NMSE and Dice",
             where,
-            told,
-            None if unknown else not ahead,
+            _words(standing),
+            _unless_undecided(standing, not nearer or dearer),
         )
-        if label in BEATEN:
-            beaten = all(value == BETTER for value in outcome.values())
-            yield Claim(f"{label} is worse on all three", where, told, None if unknown else beaten)
+        if opponent.label in BEATEN:
+            beaten = set(standing.values()) == {"ahead"}
+            yield Claim(
+                f"{opponent.label} is behind in all three", where, _words(standing),
+                _unless_undecided(standing, beaten),
+            )  # fmt: skip
 
 
-def _general(row: Row, compared: Sequence[Comparison]) -> Iterable[Claim]:
+def _general(row: Row, compared: Sequence[PairedComparison]) -> Iterable[Claim]:
     if row.cell.label != SUBJECT:
         return
     if row.measures is None:
         yield Claim("the cell can be judged", _where(row), row.reason, False)
     for other in compared:
         if other.subject is row and other.opponent.cell.label == "view-sharing":
-            outcome = other.compared.outcome
-            told = ", ".join(f"{key} {value}" for key, value in outcome.items())
-            holds = None if UNTOLD in outcome.values() else WORSE not in outcome.values()
-            yield Claim("no worse than view sharing", _where(row), told, holds)
+            holds = _unless_undecided(other.standing, "behind" not in other.standing.values())
+            yield Claim("behind view sharing in nothing", _where(row), _words(other.standing), holds)
+
+
+def _words(standing: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in standing.items())
+
+
+def _unless_undecided(standing: dict[str, str], holds: bool) -> bool | None:
+    return None if "undecided" in standing.values() else holds
 
 
 def _text(value: float | None, digits: int) -> str:

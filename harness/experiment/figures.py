@@ -1,6 +1,6 @@
-"""The seed's Figures 2, 3A, 3B and 4, drawn again from the cells of the table, and the horizon.
+"""Figures 2, 3A, 3B and 4 of the 2019 abstract, drawn again from the cells of the table, and the horizon.
 
-Dietz 2019, ISMRM 4784. Needs matplotlib, the extra `[report]`.
+Dietz et al. 2019, ISMRM 4784. Needs matplotlib, the extra `[report]`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.experiment.cells import Row
 from mrsim.errors import MissingExtraError
@@ -21,7 +20,6 @@ SUBJECT = "cascade"
 COLOURS = {5.0: "#0072b2", 10.0: "#d55e00", 4.0: "#009e73"}
 """Of each acceleration: apart for colour-blind eyes, too (Okabe and Ito)."""
 OTHER = "#cc79a7"
-OPPONENT = "#8a8f94"
 
 
 def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
@@ -77,49 +75,36 @@ def _write(figure: Any, path: Path) -> list[str]:
 
 def _one(rows: Sequence[Row], label: str, **scan: Any) -> Row | None:
     """Return the row of a candidate, the fine stage where there are several."""
-    found = [
-        row
-        for row in rows
-        if row.cell.label == label
-        and all(getattr(row.cell.scan, key) == value for key, value in scan.items())
-    ]
+    found = [row for row in rows if row.cell.label == label]
+    found = [row for row in found if all(getattr(row.cell.scan, key) == value for key, value in scan.items())]
     return max(found, key=lambda row: row.cell.stage == "fine", default=None)
 
 
-def _picture(axes: Any, row: Row, title: str, white: float, arrow: bool) -> None:
-    picture = row.picture()
-    if picture is None:
-        axes.set_axis_off()
-        return
-    half = 1e3 * ScanProtocol.fov_m[0] / 2
-    axes.imshow(
-        picture, cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half), interpolation="nearest"
-    )
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel("x, left-right [mm]", fontsize=8)
-    axes.set_ylabel("y, head to feet [mm]", fontsize=8)
-    axes.tick_params(labelsize=7)
-    if arrow:
-        at = _target(row)
-        if at is not None:
+def _pictures(path: Path, title: str, full: Row, shown: Sequence[tuple[str, Row]], arrow: bool) -> list[str]:
+    """Draw pictures side by side, as bright as the fully sampled one; an arrow points at the target."""
+    scale = full.picture()
+    white = 1.0 if scale is None else float(np.quantile(scale, 0.998))
+    figure, half = _new(4.2 * len(shown), 4.5), 1e3 * ScanProtocol.fov_m[0] / 2
+    for axes, (name, row) in zip(figure.subplots(1, len(shown)), shown, strict=True):
+        axes.imshow(
+            row.picture(), cmap="gray", vmin=0, vmax=white, extent=(-half, half, half, -half),
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("x, left-right [mm]", fontsize=8)
+        axes.set_ylabel("y, head to feet [mm]", fontsize=8)
+        axes.tick_params(labelsize=7)
+        series = row.series()
+        x, y = 1e3 * np.array([np.nanmedian(series.x_m), np.nanmedian(series.y_m)])
+        if arrow and np.isfinite([x, y]).all():
             style = {"arrowstyle": "-|>", "color": "#ffd000", "lw": 1.6}
-            axes.annotate("", xy=(at[0] - 12, at[1] + 12), xytext=(at[0] - 62, at[1] + 62), arrowprops=style)
-
-
-def _target(row: Row) -> NDArray[np.float64] | None:
-    """Return where the target was found on average, millimetres."""
-    series = row.series()
-    at = 1e3 * np.array([np.nanmedian(series.x_m), np.nanmedian(series.y_m)])
-    return at if np.isfinite(at).all() else None
-
-
-def _white(row: Row) -> float:
-    picture = row.picture()
-    return 1.0 if picture is None else float(np.quantile(picture, 0.998))
+            axes.annotate("", xy=(x - 12, y + 12), xytext=(x - 62, y + 62), arrowprops=style)
+    figure.suptitle(title, fontsize=11)
+    return _write(figure, path)
 
 
 def _figure2(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
-    """Draw the fully sampled image beside the network's at each acceleration, as the seed's Figure 2."""
+    """Draw the fully sampled image beside the network's at each acceleration, as Figure 2."""
     timings = {row.cell.scan.timing for row in rows}
     timing = "retrospective" if "retrospective" in timings else "prospective"
     snr = max((row.cell.scan.snr for row in rows), default=0.0)
@@ -127,51 +112,42 @@ def _figure2(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
     accelerations = sorted({row.cell.scan.acceleration for row in mine})
     full = _one(mine, "fully-sampled")
     seen = [(a, _one(mine, SUBJECT, acceleration=a)) for a in accelerations]
-    shown = [(a, row) for a, row in seen if row is not None and row.picture() is not None]
-    if full is None or len(accelerations) < 2 or not shown:
+    networks = [(a, row) for a, row in seen if row is not None and row.picture() is not None]
+    if full is None or full.picture() is None or len(accelerations) < 2 or not networks:
         return []
-    figure = _new(4.2 * (1 + len(shown)), 4.5)
-    axes = figure.subplots(1, 1 + len(shown))
-    white = _white(full)
-    _picture(axes[0], full, "(A) fully sampled, in an instant", white, True)
-    for number, (acceleration, row) in enumerate(shown, 1):
-        measures = row.measures
-        assert measures is not None
-        title = f"({'ABCDEFGH'[number]}) {acceleration:g}x, cascade: NMSE {measures.figures['nmse'][0]:.1e}"
-        _picture(axes[number], row, title, white, True)
-    figure.suptitle(f"{patient}, {timing}, SNR {snr:g}: the arrow points at the tumour", fontsize=11)
-    return _write(figure, folder / f"figure2-{patient}.png")
+    shown = [("(A) fully sampled, in an instant", full)]
+    for number, (acceleration, row) in enumerate(networks, 1):
+        assert row.measures is not None
+        nmse = row.measures.figures["nmse"][0]
+        shown.append((f"({chr(ord('A') + number)}) {acceleration:g}x, cascade: NMSE {nmse:.1e}", row))
+    title = f"{patient}, {timing}, SNR {snr:g}: the arrow points at the tumour"
+    return _pictures(folder / f"figure2-{patient}.png", title, full, shown, True)
 
 
 def _figure4(folder: Path, rows: Sequence[Row], patient: str) -> list[str]:
-    """Draw zero-filled, network and fully sampled images of a motion phantom, as the seed's Figure 4."""
+    """Draw zero-filled, network and fully sampled images of a motion phantom, as Figure 4."""
     mine = [row for row in rows if row.cell.scan.timing == "prospective" and row.cell.scan.acceleration == 4]
-    shown = [
-        ("zero-filled", _one(mine, "zero-filled")),
-        ("cascade", _one(mine, SUBJECT)),
-        ("fully sampled, in an instant", _one(mine, "fully-sampled")),
-    ]
-    there = [(title, row) for title, row in shown if row is not None and row.picture() is not None]
-    if len(there) < 2 or shown[2][1] is None:
+    names = {"zero-filled": "zero-filled", SUBJECT: SUBJECT, "fully-sampled": "fully sampled, in an instant"}
+    seen = [(title, _one(mine, label)) for label, title in names.items()]
+    shown = [(title, row) for title, row in seen if row is not None and row.picture() is not None]
+    full = seen[-1][1]
+    if len(shown) < 2 or full is None:
         return []
-    white = _white(shown[2][1])
-    figure = _new(4.2 * len(there), 4.5)
-    for axes, (title, row) in zip(figure.subplots(1, len(there)), there, strict=True):
-        _picture(axes, row, title, white, False)
-    figure.suptitle(f"{patient} at 4x, prospective, at the instant of fastest motion", fontsize=11)
-    return _write(figure, folder / ("figure4.png" if patient == "quasar" else f"figure4-{patient}.png"))
+    title = f"{patient} at 4x, prospective, at the instant of fastest motion"
+    name = "figure4.png" if patient == "quasar" else f"figure4-{patient}.png"
+    return _pictures(folder / name, title, full, shown, False)
 
 
 def _figure3(folder: Path, rows: Sequence[Row], name: str, key: str, label: str, log: bool) -> list[str]:
-    """Draw a figure of every patient, acceleration and stage with its interval, as the seed's Figure 3."""
-    cases = dict.fromkeys((row.cell.scan.timing, row.cell.scan.snr) for row in rows)
-    cases = {case: None for case in cases if any(_is(row, case, SUBJECT) for row in rows)}
+    """Draw a figure of every patient, acceleration and stage with its interval, as Figure 3."""
+    networks = {_case(row) for row in rows if row.cell.label == SUBJECT}
+    cases = [case for case in dict.fromkeys(map(_case, rows)) if case in networks]
     if not cases:
         return []
     patients = list(dict.fromkeys(row.cell.scan.name for row in rows))
     figure = _new(max(6.5, 1.35 * len(patients) * len(cases) + 2.5), 4.6)
     for axes, case in zip(figure.subplots(1, len(cases), squeeze=False, sharey=True)[0], cases, strict=True):
-        mine = [row for row in rows if (row.cell.scan.timing, row.cell.scan.snr) == case]
+        mine = [row for row in rows if _case(row) == case]
         series = _series(mine)
         if key == "dice_full":  # of a fully sampled image it is 1 by its meaning
             series = {kind: found for kind, found in series.items() if kind[1] != "fully-sampled"}
@@ -193,33 +169,22 @@ def _figure3(folder: Path, rows: Sequence[Row], name: str, key: str, label: str,
     return _write(figure, folder / name)
 
 
-def _is(row: Row, case: tuple[str, float], label: str) -> bool:
-    return (row.cell.scan.timing, row.cell.scan.snr) == case and row.cell.label == label
+def _case(row: Row) -> tuple[str, float]:
+    return row.cell.scan.timing, row.cell.scan.snr
 
 
 Kind = tuple[float, str, str]
+_DRAWN = (("view-sharing", ""), (SUBJECT, ""), (SUBJECT, "coarse"), (SUBJECT, "fine"), ("fully-sampled", ""))
 
 
 def _series(rows: Sequence[Row]) -> dict[Kind, list[Row]]:
     """Return the rows that are drawn alike, by acceleration, candidate and stage."""
-    series: dict[Kind, list[Row]] = {}
-    for acceleration in sorted({row.cell.scan.acceleration for row in rows}):
-        for label, stage in (
-            ("view-sharing", ""),
-            (SUBJECT, ""),
-            (SUBJECT, "coarse"),
-            (SUBJECT, "fine"),
-            ("fully-sampled", ""),
-        ):
-            found = [
-                row
-                for row in rows
-                if (row.cell.scan.acceleration, row.cell.label, row.cell.stage)
-                == (acceleration, label, stage)
-            ]
-            if found:
-                series[acceleration, label, stage] = found
-    return series
+    kinds = [(a, *drawn) for a in sorted({row.cell.scan.acceleration for row in rows}) for drawn in _DRAWN]
+    series = {
+        kind: [row for row in rows if (row.cell.scan.acceleration, row.cell.label, row.cell.stage) == kind]
+        for kind in kinds
+    }
+    return {kind: found for kind, found in series.items() if found}
 
 
 _MARKS = {"view-sharing": "x", "coarse": "o", "fine": "s", SUBJECT: "s", "fully-sampled": "_"}
@@ -237,8 +202,8 @@ def _points(axes: Any, points: Sequence[tuple[float, Row]], key: str, kind: Kind
     bars = np.abs(np.array(low_high, np.float64).T - y)
     style = {"marker": _MARKS[stage or label], "ms": 6, "color": colour, "ls": "none", "elinewidth": 1.0}
     hollow = {"mfc": "white"} if stage == "coarse" else {}
-    told = f"{acceleration:g}x {label}{f', {stage}' if stage else ''}"
-    axes.errorbar(x, y, yerr=bars, capsize=2.5, label=told, **style, **hollow)
+    name = f"{acceleration:g}x {label}{f', {stage}' if stage else ''}"
+    axes.errorbar(x, y, yerr=bars, capsize=2.5, label=name, **style, **hollow)
 
 
 def _horizon(folder: Path, rows: Sequence[Row]) -> list[str]:
@@ -255,9 +220,9 @@ def _horizon(folder: Path, rows: Sequence[Row]) -> list[str]:
                 points = _against_horizon(rows, name, acceleration, candidate, key)
                 if points:
                     aim = "aimed ahead" if candidate == "ahead" else "aimed at last"
-                    told = f"{name} {acceleration:g}x, {aim}"
+                    line = f"{name} {acceleration:g}x, {aim}"
                     x, y = zip(*points, strict=True)
-                    place.plot(x, y, dashes, marker="o", ms=4, color=f"C{number % 10}", label=told)
+                    place.plot(x, y, dashes, marker="o", ms=4, color=f"C{number % 10}", label=line)
         place.set_xlabel("horizon after the last line [ms]", fontsize=9)
         place.set_ylabel(label, fontsize=9)
         place.set_ylim(bottom=0)

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from harness.console import significant
-from harness.experiment.compare import QUANTITIES
-from harness.experiment.format import NAMES, Values
-from harness.experiment.measures import COLUMNS
+from harness.experiment.claims import COMPARED
+from harness.experiment.measures import COLUMNS, Column
 from harness.experiment.plan import REFERENCES
+from harness.experiment.result import NAMES, Values
 
 
 def to_markdown(values: Values, figures: Sequence[str]) -> str:
@@ -18,13 +18,13 @@ def to_markdown(values: Values, figures: Sequence[str]) -> str:
     Parameters
     ----------
     values
-        What `to_json` returned.
+        What `Table.to_json` returned.
     figures
         Names of the pictures beside it.
     """
     config = values["config"]
     out = [
-        "# The seed's experiment",
+        "# The experiment of Dietz 2019",
         "",
         f"Configuration {values['config_hash']}: {config['command']}",
         "",
@@ -56,7 +56,7 @@ def _notes(config: Values) -> list[str]:
         "- Brackets: 95 % intervals by block bootstrap over breaths; none for a largest value, or for fewer "
         "than 4 breaths. A dash: the samples do not carry the figure, or it means nothing.",
         timed,
-        *(f"- Reference *{name}*: {told}." for name, told in REFERENCES.items()),
+        *(f"- Reference *{name}*: {what}." for name, what in REFERENCES.items()),
         "- Reference *nearest-frame*: the image of the first part of the same scan that fits the lines best; "
         "it is the noise-free truth of its instant.",
     ]
@@ -83,15 +83,22 @@ def _section_table(rows: Sequence[Values]) -> list[str]:
     return _markdown(headings, [_cells(row) for row in rows])
 
 
+def _label(row: Values, candidate: str = "candidate", stage: str = "stage") -> str:
+    return f"{row[candidate]}{', ' if row[stage] else ''}{row[stage]}"
+
+
 def _cells(row: Values) -> list[str]:
-    label = row["candidate"] + (f", {row['stage']}" if row["stage"] else "")
-    label = f"*{label}*" if row["reference"] else label
+    label = f"*{_label(row)}*" if row["reference"] else _label(row)
     if not row["causal"]:
         label += " (not causal)"
     if row["reason"]:
         return [row["patient"], label, f"not judged: {row['reason']}", *[""] * (len(COLUMNS) + 1)]
-    cells = [figure_text(row["figures"][c.key], c.digits) for c in COLUMNS]
-    return [row["patient"], label, *cells, str(row["images"]), str(row["not_found"])]
+    figures = [_figure(row, column) for column in COLUMNS]
+    return [row["patient"], label, *figures, str(row["images"]), str(row["not_found"])]
+
+
+def _figure(row: Values, column: Column) -> str:
+    return figure_text(row["figures"][column.key], column.digits)
 
 
 def figure_text(figure: Values, digits: int | None) -> str:
@@ -118,7 +125,7 @@ def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
     return [line(headings), "|" + "---|" * len(headings), *(line(row) for row in rows)]
 
 
-_GAP = ("nmse", "dice", "lag_ms", "shown_p95_mm")
+_GAP = {"nmse": "NMSE", "dice": "Dice", "lag_ms": "lag ms", "shown_p95_mm": "p95 mm when shown"}
 
 
 def _gaps(rows: Sequence[Values]) -> list[str]:
@@ -126,27 +133,21 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
     main = [row for row in rows if row["part"] == "main" and not row["reason"] and not row["reference"]]
     timed = [
         (row, other)
-        for row in main
-        for other in main
+        for row, other in itertools.product(main, main)
         if (row["timing"], other["timing"]) == ("retrospective", "prospective")
         and _same(row, other, "timing")
     ]
     aimed = [
         (row, other)
-        for row in main
-        for other in main
+        for row, other in itertools.product(main, main)
         if (row["candidate"], other["candidate"]) == ("centre", "cascade")
         and other["stage"] != "coarse"
-        and all(row[k] == other[k] for k in NAMES if k not in ("candidate", "stage"))
+        and _same(row, other, "candidate", "stage")
     ]
     out: list[str] = []
     if timed:
-        out += [
-            "",
-            "## Retrospective beside prospective",
-            "",
-            *_gap_table(timed, "retrospective", "prospective"),
-        ]
+        out += ["", "## Retrospective beside prospective", ""]
+        out += _gap_table(timed, "retrospective", "prospective")
         out += [
             "",
             "Retrospective undersampling takes every line of a frame at one instant, so that it hides what "
@@ -156,8 +157,8 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
         out += ["", "## Centre beside last", "", *_gap_table(aimed, "centre", "last")]
         out += [
             "",
-            "Weights that aim at the centre of a frame, as the seed's, are half a frame behind before they "
-            "begin; both are judged against the last line, which is what a beam acts on.",
+            "Weights that aim at the centre of a frame, as those of Dietz 2019, are half a frame behind "
+            "before they begin; both are judged against the last line, which is what a beam acts on.",
         ]
     return out
 
@@ -165,43 +166,39 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
 def _horizons(rows: Sequence[Values]) -> list[str]:
     """Return, for each horizon, the weights that aim there beside the plain ones with that delay."""
     mine = [row for row in rows if row["part"] == "horizon" and not row["reason"]]
-    plain = [row for row in mine if row["candidate"] == "plain"]
-    if not plain:
-        return []
     columns = [column for column in COLUMNS if column.key in ("nmse", "shown_p95_mm")]
+    names = ("NMSE", "p95 mm when acted on")
     headings = ["patient", "acceleration", "horizon ms"]
-    headings += [
-        f"{name}, {side}" for name in ("NMSE", "p95 mm when acted on") for side in ("plain", "ahead")
-    ]
+    headings += [f"{name}, {side}" for name in names for side in ("plain", "ahead")]
     lines = []
-    for row in plain:
+    for row in mine:
+        if row["candidate"] != "plain":
+            continue
+        # At no horizon both are the same weights.
         other = [r for r in mine if r["candidate"] == "ahead" and _same(r, row, "candidate")]
+        ahead = other[0] if other else row if row["ahead_ms"] == 0 else None
         cells = [row["patient"], f"{row['acceleration']:g}x", f"{row['ahead_ms']:g}"]
         for column in columns:
-            cells.append(figure_text(row["figures"][column.key], column.digits))
-            # At no horizon both are the same weights.
-            ahead = other[0] if other else row if row["ahead_ms"] == 0 else None
-            cells.append("-" if ahead is None else figure_text(ahead["figures"][column.key], column.digits))
+            cells += [_figure(row, column), "-" if ahead is None else _figure(ahead, column)]
         lines.append(cells)
-    told = "Against the truth so long after the last line; *plain* aims at the last line and is that late."
-    return ["", "## How far ahead one can look", "", told, "", *_markdown(headings, lines)]
+    note = "Against the truth so long after the last line; *plain* aims at the last line and is that late."
+    heading = ["", "## How far ahead one can look", "", note, ""]
+    return [*heading, *_markdown(headings, lines)] if lines else []
 
 
-def _same(row: Values, other: Values, but: str) -> bool:
-    return all(row[key] == other[key] for key in NAMES if key != but)
+def _same(row: Values, other: Values, *but: str) -> bool:
+    return all(row[key] == other[key] for key in NAMES if key not in but)
 
 
 def _gap_table(pairs: Sequence[tuple[Values, Values]], one: str, other: str) -> list[str]:
     columns = [column for column in COLUMNS if column.key in _GAP]
     headings = ["patient", "acceleration", "SNR", "candidate"]
-    names = dict(zip(_GAP, ("NMSE", "Dice", "lag ms", "p95 mm when shown"), strict=True))
-    headings += [f"{names[c.key]} {side}" for c in columns for side in (one, other)]
+    headings += [f"{_GAP[c.key]} {side}" for c in columns for side in (one, other)]
     lines = []
-    for row, beside in pairs:
-        cells = [row["patient"], f"{row['acceleration']:g}x", str(row["snr"])]
-        cells.append(row["candidate"] + (f", {row['stage']}" if row["stage"] else ""))
-        cells += [figure_text(r["figures"][c.key], c.digits) for c in columns for r in (row, beside)]
-        lines.append(cells)
+    for pair in pairs:
+        row = pair[0]
+        cells = [row["patient"], f"{row['acceleration']:g}x", str(row["snr"]), _label(row)]
+        lines.append(cells + [_figure(r, column) for column in columns for r in pair])
     return _markdown(headings, lines)
 
 
@@ -211,10 +208,9 @@ def _compared(compared: Sequence[Values]) -> list[str]:
     headings = ["scan", "candidate", "against", *("NMSE", "Dice", "p95 when shown"), "images"]
     lines = []
     for row in compared:
-        opponent = row["opponent"] + (f", {row['opponent_stage']}" if row["opponent_stage"] else "")
-        outcomes = [row["outcome"][key] for key in QUANTITIES]
-        name = row["candidate"] + (f", {row['stage']}" if row["stage"] else "")
-        lines.append([f"{row['patient']}, {_section(row)}", name, opponent, *outcomes, str(row["images"])])
+        standings = [row["measures"][name]["standing"] for name in COMPARED]
+        scan, opponent = f"{row['patient']}, {_section(row)}", _label(row, "opponent", "opponent_stage")
+        lines.append([scan, _label(row), opponent, *standings, str(row["images"])])
     note = (
         "Paired block bootstrap over the same breaths: a tie is where the interval comes within 2 % of the "
         "NMSE, 0.002 of Dice or 0.05 mm."
@@ -225,10 +221,10 @@ def _compared(compared: Sequence[Values]) -> list[str]:
 def _claimed(claims: Sequence[Values]) -> list[str]:
     if not claims:
         return []
-    says = {True: "holds", False: "**falls short**", None: "not told"}
+    says = {True: "holds", False: "**falls short**", None: "undecided"}
     lines = [[c["where"], c["claim"], c["found"], says[c["holds"]]] for c in claims]
     short = sum(c["holds"] is False for c in claims)
-    untold = sum(c["holds"] is None for c in claims)
-    held = len(claims) - short - untold
-    told = f"{len(claims)} claims: {held} hold, {short} fall short, {untold} are not told."
-    return ["", "## Claims", "", told, "", *_markdown(["where", "claim", "found", ""], lines)]
+    undecided = sum(c["holds"] is None for c in claims)
+    held = len(claims) - short - undecided
+    note = f"{len(claims)} claims: {held} hold, {short} fall short, {undecided} are undecided."
+    return ["", "## Claims", "", note, "", *_markdown(["where", "claim", "found", ""], lines)]

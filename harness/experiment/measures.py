@@ -5,15 +5,18 @@ A largest value has no interval: no resample can exceed what was seen.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.experiment.single_pass import Ground, Series
+from harness.comparison.series import Series
+from harness.comparison.single_pass import Ground
 from harness.measure.bootstrap import Interval, bootstrap
 from harness.measure.exact_statistics import nearest_rank, samples_needed
 from harness.measure.lag import apparent_lag
@@ -80,6 +83,33 @@ class Measures:
     lag_reason: str
     amplitude_mm: float
     cadence_ms: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"figures": {key: figure_json(figure) for key, figure in self.figures.items()}}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Measures:
+        """Return what `to_json` made values of.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it did not.
+        """
+        figures: dict[str, Figure] = {}
+        for column in COLUMNS:
+            figure = values["figures"][column.key]
+            bounds = figure["interval"]
+            figures[column.key] = figure["value"], None if bounds is None else (bounds[0], bounds[1])
+        return cls(**(values | {"figures": figures}))
+
+
+def figure_json(figure: Figure) -> dict[str, Any]:
+    """Return a figure and its interval as JSON values."""
+    value, interval = figure
+    return {"value": value, "interval": None if interval is None else list(interval)}
 
 
 def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
@@ -151,8 +181,8 @@ def _errors(
     found = np.isfinite(error_mm)
     rms = (None, None) if not found.any() else _of(_rms, error_mm[found], block[found], rng)
     p95: Figure = (None, None)
-    if len(error_mm) >= samples_needed(0.95) and math.isfinite(p95_of(error_mm)):
-        p95 = _of(p95_of, error_mm, block, rng)
+    if len(error_mm) >= samples_needed(0.95) and math.isfinite(_ranked(error_mm, 0.95)):
+        p95 = _of(partial(_ranked, share=0.95), error_mm, block, rng)
     most = float(error_mm[found].max()) if found.any() else None
     return {f"{name}_rms_mm": rms, f"{name}_p95_mm": p95, f"{name}_max_mm": (most, None)}
 
@@ -168,11 +198,6 @@ def _of(
 
 def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(values**2)))
-
-
-def p95_of(values: NDArray[np.float64]) -> float:
-    """Return the 95th percentile, nearest rank."""
-    return _ranked(values, 0.95)
 
 
 def _response(series: Series, rngs: list[np.random.Generator]) -> dict[str, Figure]:

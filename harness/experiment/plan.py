@@ -1,4 +1,4 @@
-"""What the table holds: every cell, before anything is made."""
+"""The 2019 experiment as a plan: what is crossed with what, and every cell of it, before anything is made."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Options:
-    """Hold the options of the command, read and checked.
+class ExperimentPlan:
+    """Say which candidates are judged on which scans, and how.
 
     Parameters
     ----------
@@ -143,15 +143,15 @@ class Options:
         Name and accelerations of each.
     entries, stages, timings, snrs, parts
         What is crossed.
-    line
-        How the scan is divided.
+    time_line
+        How a scan is divided.
     scan_s
         Length of every scan, seconds.
     slow_s
         Test seconds of slow candidates.
     slow
         Labels of those.
-    horizon
+    horizon_weights
         Template of the weights that aim ahead; `{horizon}` stands for milliseconds.
     seed
         Of scans and intervals.
@@ -161,6 +161,11 @@ class Options:
         Time of a push, milliseconds; None to measure it.
     timed
         Whether it is measured at all where it is not given.
+
+    Raises
+    ------
+    InputError
+        If a value is none of those that are known, or two candidates are called the same.
     """
 
     patients: tuple[tuple[str, tuple[float, ...]], ...]
@@ -169,11 +174,11 @@ class Options:
     timings: tuple[str, ...] = ("prospective",)
     snrs: tuple[float, ...] = (20.0,)
     parts: tuple[str, ...] = ("main",)
-    line: TimeLine = dataclasses.field(default_factory=TimeLine)
+    time_line: TimeLine = dataclasses.field(default_factory=TimeLine)
     scan_s: float = 183.0
     slow_s: float = 12.0
     slow: tuple[str, ...] = SLOW
-    horizon: str = HORIZON
+    horizon_weights: str = HORIZON
     seed: int = 0
     matrix: tuple[int, int] = ScanProtocol.matrix
     service_ms: float | None = None
@@ -201,13 +206,9 @@ class Options:
     @property
     def settings(self) -> dict[str, Any]:
         """Return what decides the figures of every cell beside the cell itself."""
-        line = self.line
-        values = {
-            "train_s": line.train_s,
-            "lead_s": line.lead_s,
-            "seconds": line.judged_s,
-            "service_ms": self.service_ms,
-        }
+        line = self.time_line
+        values = {"train_s": line.train_s, "lead_s": line.lead_s, "seconds": line.judged_s}
+        values |= {"service_ms": self.service_ms}
         # Cells without times are others than those with them, which are called as ever.
         return values if self.timed or self.service_ms is not None else values | {"timed": False}
 
@@ -232,70 +233,62 @@ def read_patients(
     return tuple(out)
 
 
-def plan(options: Options) -> list[Cell]:
-    """Return every cell of the table; those of one scan stand together, and references come first."""
+def cells_of(plan: ExperimentPlan) -> list[Cell]:
+    """Return every cell of a plan; those of one scan stand together, and references come first."""
     makers = {"main": _main, "generalisation": _generalisation, "horizon": _horizon}
-    return [cell for part in options.parts for cell in makers[part](options)]
+    return [cell for part in plan.parts for cell in makers[part](plan)]
 
 
-def _scans(options: Options) -> list[Scan]:
+def _scans(plan: ExperimentPlan, plain: bool = False) -> list[Scan]:
+    """Return every scan; of plain ones, those alone that are prospective and have the first SNR."""
     return [
-        Scan(name, acceleration, timing, snr, options.seed, options.scan_s, options.matrix)
-        for name, accelerations in options.patients
+        Scan(name, acceleration, timing, snr, plan.seed, plan.scan_s, plan.matrix)
+        for name, accelerations in plan.patients
         for acceleration in accelerations
-        for snr in options.snrs
-        for timing in options.timings
+        for snr in plan.snrs
+        for timing in plan.timings
+        if not plain or (timing == "prospective" and snr == plan.snrs[0])
     ]
 
 
-def _main(options: Options) -> list[Cell]:
-    return [cell for scan in _scans(options) for cell in _row(options, "main", scan, scan.acceleration, "")]
+def _main(plan: ExperimentPlan) -> list[Cell]:
+    return [cell for scan in _scans(plan) for cell in _row(plan, "main", scan, scan.acceleration, "")]
 
 
-def _generalisation(options: Options) -> list[Cell]:
+def _generalisation(plan: ExperimentPlan) -> list[Cell]:
     cells = []
-    for scan in _scans(options):
-        if scan.timing != "prospective" or scan.snr != options.snrs[0]:
-            continue
-        for variant, (told, _) in CHANGES.items():
-            cells += _row(
-                options, "generalisation", dataclasses.replace(scan, variant=variant), scan.acceleration, told
-            )
-        other = dataclasses.replace(scan, acceleration=UNTRAINED)
-        told = f"{UNTRAINED:g}x, with weights for {scan.acceleration:g}x"
-        cells += _row(options, "generalisation", other, scan.acceleration, told)
+    for scan in _scans(plan, plain=True):
+        changed = [(dataclasses.replace(scan, variant=name), words) for name, (words, _) in CHANGES.items()]
+        words = f"{UNTRAINED:g}x, with weights for {scan.acceleration:g}x"
+        for other, variant in [*changed, (dataclasses.replace(scan, acceleration=UNTRAINED), words)]:
+            cells += _row(plan, "generalisation", other, scan.acceleration, variant)
     return cells
 
 
-def _row(options: Options, part: str, scan: Scan, trained: float, variant: str) -> list[Cell]:
-    references = [Cell(part, scan, name, "", name, trained, variant=variant) for name in REFERENCES]
-    cells = []
-    for entry in options.entries:
-        for stage in options.stages if entry.staged else ("",):
+def _row(plan: ExperimentPlan, part: str, scan: Scan, trained: float, variant: str) -> list[Cell]:
+    """Return the references and every candidate on one scan."""
+    cells = [Cell(part, scan, name, "", name, trained, variant=variant) for name in REFERENCES]
+    for entry in plan.entries:
+        for stage in plan.stages if entry.staged else ("",):
             if part == "generalisation" and stage == "coarse":
                 continue
             candidate = _fill(entry.candidate, scan, trained, stage)
-            slow = options.slow_s if entry.label in options.slow else None
+            slow = plan.slow_s if entry.label in plan.slow else None
             cells.append(Cell(part, scan, entry.label, stage, candidate, trained, slow, variant=variant))
-    return references + cells
+    return cells
 
 
-def _horizon(options: Options) -> list[Cell]:
+def _horizon(plan: ExperimentPlan) -> list[Cell]:
     """Return, for each horizon, the weights that aim there and those that aim at the last line."""
     cells = []
-    for scan in _scans(options):
-        if scan.timing != "prospective" or scan.snr != options.snrs[0]:
-            continue
-        plain = _fill(CASCADE, scan, scan.acceleration, "fine")
+    for scan in _scans(plan, plain=True):
+        trained = scan.acceleration
         for ahead in HORIZONS_MS:
-            named = _fill(options.horizon, scan, scan.acceleration, "fine").replace("{horizon}", str(ahead))
-            told = f"judged {ahead} ms after the last line"
-            pairs = [("plain", plain), ("ahead", named)] if ahead else [("plain", plain)]
-            for label, candidate in pairs:
+            for label, template in (("plain", CASCADE), ("ahead", plan.horizon_weights))[: 2 if ahead else 1]:
+                candidate = _fill(template, scan, trained, "fine").replace("{horizon}", str(ahead))
+                variant = f"judged {ahead} ms after the last line"
                 cells.append(
-                    Cell(
-                        "horizon", scan, label, "fine", candidate, scan.acceleration, None, float(ahead), told
-                    )
+                    Cell("horizon", scan, label, "fine", candidate, trained, None, float(ahead), variant)
                 )
     return cells
 

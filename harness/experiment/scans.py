@@ -21,7 +21,7 @@ from harness.experiment.variants import changed
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
-from mrsim.stream import Stream, Truth, load
+from mrsim.stream import Stream, load
 
 TRUTH_SNR = 20.0
 """Target SNR of the scans that store the truth."""
@@ -48,7 +48,7 @@ class Scan:
     matrix
         Rows and columns.
     variant
-        Change of the phantom, one of `table_variants.CHANGES`; empty for none.
+        Change of the phantom, one of `variants.CHANGES`; empty for none.
     """
 
     patient: str
@@ -146,56 +146,13 @@ class Scans:
     def _load(self, scan: Scan, truth: bool, report: Report | None) -> Stream:
         path = self._folder / scan.folder()
         if not path.is_dir():
-            told = f"scanning {scan.name} at {scan.acceleration:g}x, {scan.timing}, SNR {scan.snr:g}"
+            now = f"scanning {scan.name} at {scan.acceleration:g}x, {scan.timing}, SNR {scan.snr:g}"
             scan_to(
                 path, scan.phantom, scan.protocol, seed=scan.seed, seconds=scan.seconds, truth=truth,
-                progress=None if report is None else lambda done, total: report(done, total, told),
+                progress=None if report is None else lambda done, total: report(done, total, now),
                 overwrite=True,  # another process may have made it meanwhile, of the same bytes
             )  # fmt: skip
         return load(path)
-
-
-def part_of(stream: Stream, first: int, stop: int) -> Stream:
-    """Return some frames as a scan of their own: lines, frames and time start at 0 again.
-
-    A part that starts at frame 0 is the stream's own beginning, with its path.
-
-    Parameters
-    ----------
-    stream
-        The scan.
-    first, stop
-        First frame and the one past the last.
-
-    Raises
-    ------
-    InputError
-        If it has no such frames.
-    """
-    if not 0 <= first < stop <= stream.frames:
-        raise InputError(
-            f"{stream.path or 'stream'}: frames {first} to {stop}: it has {stream.frames}; scan for longer"
-        )
-    lines = slice(first * stream.header.lines_per_frame, stop * stream.header.lines_per_frame)
-    truth = stream.truth
-    if truth is not None:
-        truth = Truth(
-            truth.regions,
-            truth.target,
-            truth.displacement[lines],
-            truth.centroid[lines],
-            truth.image[first:stop],
-            truth.mask[first:stop],
-        )
-    return dataclasses.replace(
-        stream,
-        ky=stream.ky[lines],
-        frame=stream.frame[lines] - stream.frame.dtype.type(first),
-        t_ns=stream.t_ns[lines] - lines.start * stream.header.tr_ns,
-        samples=stream.samples[lines],
-        truth=truth,
-        path=stream.path if first == 0 else None,
-    )
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from harness.console import Report
 from harness.experiment.cells import Cells, Row
-from harness.experiment.plan import NEAREST, Cell, Options
+from harness.experiment.plan import NEAREST, Cell, ExperimentPlan
 from harness.experiment.scans import Scan
 from harness.workers.executors import Engine
 from harness.workers.remote import check_shared_file, send
@@ -23,32 +22,12 @@ SEEN = ".seen-{}"
 """Name of the file that workers look for."""
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Carry one piece: a scan that is to be made, or a cell that is to be judged.
-
-    Parameters
-    ----------
-    folder, options
-        Of the table.
-    run
-        Name of this call: what a worker keeps from one piece to the next ends with it.
-    scan, training
-        Scan, and whether a stream of what may be known of it is wanted, too.
-    cell
-        Cell.
-    """
-
-    folder: str
-    options: Options
-    run: str
-    scan: Scan | None = None
-    training: bool = False
-    cell: Cell | None = None
+_Call = tuple[str, ExperimentPlan, str]
+"""Folder, plan, and a name of this call: what a worker keeps from one piece to the next ends with it."""
 
 
 def make_on(
-    engine: Engine, folder: Path, options: Options, cells: Sequence[Cell], report: Report
+    engine: Engine, folder: Path, plan: ExperimentPlan, cells: Sequence[Cell], report: Report
 ) -> list[Row]:
     """Return cells that are judged by workers, in their order.
 
@@ -56,7 +35,7 @@ def make_on(
     ----------
     engine
         Who works; it sees the folder.
-    folder, options
+    folder, plan
         Of the table.
     cells
         Those that are to be made.
@@ -77,13 +56,12 @@ def make_on(
         check_shared_file(engine, seen)
     finally:
         seen.unlink(missing_ok=True)
-    scans = _needed(cells)
+    call, scans = (str(folder), plan, run), _needed(cells)
     total = len(scans) + len(cells)
-    todo = [_Work(str(folder), options, run, scan, training) for scan, training in scans.items()]
-    for done, _ in enumerate(send(engine, _scanned, todo), 1):
+    for done, _ in enumerate(send(engine, partial(_scan, call), list(scans.items())), 1):
         report(done, total, f"scan {done} of {len(scans)}")
-    rows = []
-    for row in send(engine, _judged, [_Work(str(folder), options, run, cell=cell) for cell in cells]):
+    rows: list[Row] = []
+    for row in send(engine, partial(_judge, call), cells):
         rows.append(row)
         report(len(scans) + len(rows), total, f"cell {len(rows)} of {len(cells)}")
     return rows
@@ -100,23 +78,21 @@ def _needed(cells: Iterable[Cell]) -> dict[Scan, bool]:
     return needed
 
 
-def _scanned(work: _Work) -> None:
-    """Make a scan; what cannot be scanned is told by the cells that need it."""
-    assert work.scan is not None
+def _scan(call: _Call, needed: tuple[Scan, bool]) -> None:
+    """Make a scan, and what may be known of it as a stream; cells say what cannot be scanned."""
     try:
-        _cells(work.folder, work.options, work.run).provide(work.scan, work.training)
+        _cells(*call).provide(*needed)
     except MissingExtraError:
         raise
     except InputError:
         return
 
 
-def _judged(work: _Work) -> Row:
-    assert work.cell is not None
-    return _cells(work.folder, work.options, work.run).make(work.cell)
+def _judge(call: _Call, cell: Cell) -> Row:
+    return _cells(*call).make(cell)
 
 
 @lru_cache(maxsize=1)
-def _cells(folder: str, options: Options, run: str) -> Cells:
+def _cells(folder: str, plan: ExperimentPlan, run: str) -> Cells:
     """Return what makes cells; it keeps the last scan, as cells of one scan follow each other."""
-    return Cells(Path(folder), options)
+    return Cells(Path(folder), plan)

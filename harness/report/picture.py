@@ -1,7 +1,7 @@
 """The picture of a demonstration: images, errors, the profile over time and the target's path.
 
-It draws again what the seed's Figure 4 shows for a motion phantom (Dietz 2019, ISMRM 4784), and adds what
-a still image cannot show: when. Needs matplotlib, the extra `[report]`.
+It draws again what Figure 4 of the 2019 abstract shows for a motion phantom (Dietz et al., ISMRM 4784), and
+adds what a still image cannot show: when. Needs matplotlib, the extra `[report]`.
 """
 
 from __future__ import annotations

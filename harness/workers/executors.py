@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from harness.realtime.environment import usable_cores
-from mrsim.errors import InputError, MissingExtraError
+from mrsim.errors import HostError, InputError, MissingExtraError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -168,7 +168,7 @@ def run_all(
             elif attempt < MAX_ATTEMPTS:
                 again.append((task, attempt + 1))
             else:
-                yield TaskResult(task, None, InputError(f"its worker died {attempt} times: {error}"))
+                yield TaskResult(task, None, HostError(f"its worker died {attempt} times: {error}"))
 
 
 def worker_died(error: BaseException) -> bool:
@@ -356,16 +356,16 @@ def _dask(address: str) -> Iterator[Engine]:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, ImportError) as error:
         text = " ".join(str(error).split())[:200]
-        raise InputError(f"--cluster {address}: no Dask scheduler answers there: {text}") from None
+        raise HostError(f"--cluster {address}: no Dask scheduler answers there: {text}") from None
     try:
         try:
             client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
-            raise InputError(f"--cluster {address}: no worker within {WORKERS_S:g} s; start some") from None
+            raise HostError(f"--cluster {address}: no worker within {WORKERS_S:g} s; start some") from None
         threads = client.nthreads()
         for worker, count in threads.items():
             if count != 1:
-                raise InputError(
+                raise HostError(
                     f"--cluster {address}: worker {worker} has {count} threads; start workers with "
                     "--nthreads 1"
                 )

@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 
 from harness.realtime.environment import version_of
 from harness.workers.executors import Engine, run_all
-from mrsim.errors import InputError
+from mrsim.errors import HostError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,19 +68,19 @@ class CallerContext:
         differing = [name for name in self.versions if own.get(name) != self.versions[name]]
         if differing:
             mismatch = ", ".join(f"{name} {own.get(name)} for {self.versions[name]}" for name in differing)
-            raise InputError(
+            raise HostError(
                 f"worker {platform.node()}: it has {mismatch}; install the same versions everywhere"
             )
         before, path, known = os.getcwd(), sys.path.copy(), set(sys.modules)
         try:
             os.chdir(self.folder)
         except OSError as error:
-            raise InputError(
+            raise HostError(
                 f"worker {platform.node()}: {self.folder}: {error.strerror}; call from a folder that all "
                 "machines share"
             ) from None
         try:
-            with _one_thread():
+            with one_thread():
                 yield
         finally:
             os.chdir(before)
@@ -98,7 +98,8 @@ class CallerContext:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while."""
     import torch
 
     threads = torch.get_num_threads()
@@ -175,9 +176,9 @@ def check_shared_file(engine: Engine, file: Path) -> None:
     try:
         visible = future.result(timeout=FILE_CHECK_S)
     except TimeoutError:
-        raise InputError(f"no worker of the cluster was free within {FILE_CHECK_S:g} s; start more") from None
+        raise HostError(f"no worker of the cluster was free within {FILE_CHECK_S:g} s; start more") from None
     if not visible:
-        raise InputError(
+        raise HostError(
             f"{file.parent}: the cluster's workers do not see it; take one that all machines share"
         )
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.polygon import Polygon, centroids
 from mrsim.anatomy.shapes import Ellipse, Shape
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.kernels.grid import Grid
 from mrsim.motion.courses import Drive
 from mrsim.motion.drives import Derived
@@ -31,7 +31,7 @@ class Anatomy:
 
     Raises
     ------
-    InputError
+    PhantomError
         If the seed is not a whole number from 0 to 2^63 - 1.
     """
 
@@ -100,7 +100,7 @@ class Anatomy:
         """Return the corners of a polygon region at each instant, shape (n, corners, 2), metres."""
         region = self.phantom.regions[number]
         if not isinstance(region.shape, Polygon):
-            raise InputError(f"{self.phantom.name}: region {region.name!r}: not a polygon")
+            raise PhantomError(f"{self.phantom.name}: region {region.name!r}: not a polygon")
         corners = region.shape.vertices
         share = np.ones(len(corners)) if region.vertex_share is None else np.array(region.vertex_share)
         drives, count = self._drive_values(t_ns), np.size(t_ns)
@@ -143,7 +143,7 @@ class Anatomy:
             middle = centroids(corners)
             return entry.shape.moved(middle + scale * (corners - middle))
         if not isinstance(entry.shape, Ellipse):
-            raise InputError(f"{self.phantom.name}: region {region!r}: its shape has no outline that moves")
+            raise PhantomError(f"{self.phantom.name}: region {region!r}: its shape has no outline that moves")
         x, y = self._rest[i] + self.displacement(t_ns)[0, i]
         stretch = self.stretch(t_ns)[0, i] * scale
         at = Ellipse((float(x), float(y)), entry.shape.semi_axes, entry.shape.angle)

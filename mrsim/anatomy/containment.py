@@ -13,7 +13,7 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.polygon import Polygon
 from mrsim.anatomy.region import STATIC, Region
 from mrsim.anatomy.shapes import Ellipse
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int
 
     Raises
     ------
-    InputError
+    PhantomError
         It names the region, the key, and the instant of the scan.
     """
     regions = anatomy.phantom.regions
@@ -221,7 +221,7 @@ def _complain_outside(
         return
     i, x, y, z = found
     height = "" if z is None else f" at z = {z * 1e3:.1f} mm"
-    raise InputError(
+    raise PhantomError(
         f"{where}: region {region.name!r}: {_key(region)}: at t = {times[i] * 1e-9:.2f} s it leaves its "
         f"parent {parent.name!r} at ({x * 1e3:.1f}, {y * 1e3:.1f}) mm{height}; make it smaller, or its motion"
     )
@@ -245,7 +245,7 @@ def _check_corner(
         if found is not None:
             i, text = found
             when = f"at t = {times[i] * 1e-9:.2f} s"
-            raise InputError(f"{where}: region {region.name!r}: {text.format(when=when)}")
+            raise PhantomError(f"{where}: region {region.name!r}: {text.format(when=when)}")
     if (
         len(names) == 1
     ):  # the last cycle goes on beyond the scan; of several motions no corner need be reached
@@ -254,7 +254,7 @@ def _check_corner(
         if found is not None:
             value = state.values[names[0]][found[0]] * 1e3
             when = f"at {value:.1f} mm of {names[0]!r}"
-            raise InputError(f"{where}: region {region.name!r}: {found[1].format(when=when)}")
+            raise PhantomError(f"{where}: region {region.name!r}: {found[1].format(when=when)}")
 
 
 def _complaint(state: _State, region: Region, fov_m: tuple[float, float]) -> tuple[int, str] | None:

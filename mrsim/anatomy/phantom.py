@@ -19,7 +19,7 @@ import numpy as np
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError, files_raise
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
 from mrsim.physics.slices import Slice
 from mrsim.toml_tables import Keys, Table
@@ -75,7 +75,7 @@ class Phantom:
 
         Raises
         ------
-        InputError
+        PhantomError
             If it is not a phantom: the error names the region and the key.
         """
         return _build(parse(text, where), name, where)
@@ -90,16 +90,17 @@ class Phantom:
 
         Raises
         ------
-        InputError
+        PhantomError
             If there is none of this name.
         """
         if region not in self.region_names:
-            raise InputError(
+            raise PhantomError(
                 f"{self.name}: region {region!r} is not known; known: {', '.join(self.region_names)}"
             )
         return self.region_names.index(region)
 
 
+@files_raise(PhantomError)
 def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom:
     """Load a phantom.
 
@@ -113,7 +114,7 @@ def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None =
 
     Raises
     ------
-    InputError
+    PhantomError
         If there is no such phantom, or its definition is wrong: the error names the file, the region
         and the key.
     """
@@ -136,18 +137,18 @@ def _build(table: Table, name: str, where: str) -> Phantom:
     entries = keys.take("region", [])
     keys.done()
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_REGIONS:
-        raise InputError(f"{where}: region: expected 1 to {MAX_REGIONS} [[region]] tables")
+        raise PhantomError(f"{where}: region: expected 1 to {MAX_REGIONS} [[region]] tables")
     drafts = [read_region(entry, i, motions, where) for i, entry in enumerate(entries)]
     by_name = {r.name: r for r in drafts}
     if len(by_name) < len(drafts):
         twice = next(r.name for i, r in enumerate(drafts) if r.name in {d.name for d in drafts[:i]})
-        raise InputError(f"{where}: region {twice!r}: the name is used twice")
+        raise PhantomError(f"{where}: region {twice!r}: the name is used twice")
     if target not in by_name:
-        raise InputError(f"{where}: target = {target!r}: no such region; known: {', '.join(by_name)}")
+        raise PhantomError(f"{where}: target = {target!r}: no such region; known: {', '.join(by_name)}")
     regions = tuple(_inherit(r, by_name, where) for r in drafts)
     for region in regions:
         if region.depth is not None and slice_ is None:
-            raise InputError(
+            raise PhantomError(
                 f"{where}: region {region.name!r}: it extends along z, and there is no [slice]: add one with "
                 "its thickness_mm, or make the region flat"
             )
@@ -161,9 +162,9 @@ def _inherit(region: Region, by_name: Mapping[str, Region], where: str) -> Regio
     at = region
     while at.parent is not None:
         if at.parent not in by_name:
-            raise InputError(f"{where}: region {at.name!r}: parent = {at.parent!r}: no such region")
+            raise PhantomError(f"{where}: region {at.name!r}: parent = {at.parent!r}: no such region")
         if at.parent in seen:
-            raise InputError(f"{where}: region {region.name!r}: parent: a circle: {' in '.join(seen)}")
+            raise PhantomError(f"{where}: region {region.name!r}: parent: a circle: {' in '.join(seen)}")
         at = by_name[at.parent]
         seen.append(at.name)
     if region.follows:
@@ -182,7 +183,7 @@ def _check_inside_parent(region: Region, by_name: Mapping[str, Region], where: s
     outside = ~by_name[region.parent].shape.inside(edge[:, 0], edge[:, 1])
     if outside.any():
         x, y = edge[int(np.argmax(outside))] * 1e3
-        raise InputError(
+        raise PhantomError(
             f"{where}: region {region.name!r}: center_mm, semi_axes_mm: at rest it leaves its parent "
             f"{region.parent!r} at ({x:.1f}, {y:.1f}) mm"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.files import reading
 from mrsim.files.toml import parse_toml
 from mrsim.toml_tables import Table
@@ -46,7 +46,7 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
 
     Raises
     ------
-    InputError
+    PhantomError
         If there is none, or it is too large or not UTF-8.
     """
     path = Path(name_or_path)
@@ -55,7 +55,7 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
         name = str(name_or_path)
         name = next((n for n in names if name in (n, n.rpartition("/")[2])), "")
         if not name:
-            raise InputError(
+            raise PhantomError(
                 f"phantom {str(name_or_path)!r} is not known; known: {', '.join(names)}, "
                 "or the path of a .toml file"
             )
@@ -69,7 +69,7 @@ def parse(text: str, where: str) -> Table:
 
     Raises
     ------
-    InputError
+    PhantomError
         If it is not valid TOML, or nested too deeply.
     """
     return parse_toml(text, where, depth=MAX_DEPTH)
@@ -89,7 +89,7 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
 
     Raises
     ------
-    InputError
+    PhantomError
         If a key leads to no motion or region. (What a new value may be is checked later, with the rest.)
     """
     out = copy.deepcopy(table)
@@ -111,7 +111,7 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
         entry = group.get(parts[1]) if isinstance(group, dict) and len(parts) == 3 else None
         if not isinstance(entry, dict):
             known = ", ".join(f"{kind}.{name}.*" for kind, g in groups.items() for name in g)
-            raise InputError(
+            raise PhantomError(
                 f"{where}: override {dotted!r} leads nowhere; known: target, title, slice.*, {known}"
             )
         entry[parts[2]] = _plain(value, f"{where}: override {dotted}")
@@ -125,7 +125,7 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(v, where) for v in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return _plain(value.tolist(), where)
-    raise InputError(f"{where} = {short(value)}: expected a number, a string or a list of them")
+    raise PhantomError(f"{where} = {short(value)}: expected a number, a string or a list of them")
 
 
 def emit(table: Table) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.kernels.bessel import sincos
 from mrsim.kernels.compilation import inlined, kernel
 from mrsim.kernels.fma import fma
@@ -39,7 +39,7 @@ class Polygon:
 
     Raises
     ------
-    InputError
+    PhantomError
         If there are too few or too many corners, they are not finite, or edges cross or have no length.
     """
 
@@ -48,12 +48,14 @@ class Polygon:
     def __post_init__(self) -> None:
         corners = np.array(self.points, np.float64)
         if corners.ndim != 2 or corners.shape[1] != 2 or not 3 <= len(corners) <= MAX_CORNERS:
-            raise InputError(f"polygon: {len(self.points)} points: expected 3 to {MAX_CORNERS} pairs (x, y)")
+            raise PhantomError(
+                f"polygon: {len(self.points)} points: expected 3 to {MAX_CORNERS} pairs (x, y)"
+            )
         if not np.isfinite(corners).all():
-            raise InputError("polygon: a point is not finite")
+            raise PhantomError("polygon: a point is not finite")
         crossed = _first_crossing(corners)
         if crossed is not None:
-            raise InputError(
+            raise PhantomError(
                 f"polygon: edge {crossed[0]} meets edge {crossed[1]}, or one has no length: expected "
                 "a simple outline"
             )

@@ -9,7 +9,7 @@ from typing import Any
 from mrsim.anatomy.polygon import MAX_CORNERS, Polygon
 from mrsim.anatomy.region import Depth, Follow, Region
 from mrsim.anatomy.shapes import Ellipse, Shape
-from mrsim.errors import InputError
+from mrsim.errors import InputError, PhantomError
 from mrsim.physics.slices import Slice
 from mrsim.physics.tissue import tissue_names
 from mrsim.toml_tables import Keys, is_name
@@ -33,7 +33,7 @@ def read_region(entry: Any, number: int, motions: Collection[str], where: str) -
 
     Raises
     ------
-    InputError
+    PhantomError
         It names the region and the key.
     """
     named = isinstance(entry, dict) and is_name(entry.get("name"))
@@ -42,13 +42,13 @@ def read_region(entry: Any, number: int, motions: Collection[str], where: str) -
     name = keys.name("name")
     tissue = keys.name("tissue")
     if tissue not in tissue_names():
-        raise InputError(f"{here}: tissue = {tissue!r} is not known; known: {', '.join(tissue_names())}")
+        raise PhantomError(f"{here}: tissue = {tissue!r} is not known; known: {', '.join(tissue_names())}")
     shape, depth, vertex_share = _shape(keys, here)
     parent = keys.optional_name("parent")
     follows = _follows(keys, motions, here)
     keys.done()
     if follows and vertex_share is not None and len(vertex_share) != len(shape.boundary(1)):
-        raise InputError(
+        raise PhantomError(
             f"{here}: follow: {len(vertex_share)} shares for {len(shape.boundary(1))} points: one each"
         )
     return Region(name, tissue, shape, parent, follows, depth, vertex_share)
@@ -59,7 +59,7 @@ def read_slice(table: Any, where: str) -> Slice | None:
 
     Raises
     ------
-    InputError
+    PhantomError
         It names the key.
     """
     if table is None:
@@ -73,13 +73,13 @@ def read_slice(table: Any, where: str) -> Slice | None:
     try:
         return Slice(thickness_mm / 1e3, profile, z_mm / 1e3, time_bandwidth)
     except InputError as error:
-        raise InputError(f"{where}: slice: {error}") from None
+        raise PhantomError(f"{where}: slice: {error}") from None
 
 
 def _shape(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...] | None]:
     kind = keys.name("shape", "ellipse")
     if kind not in SHAPES:
-        raise InputError(f"{here}: shape = {kind!r}: expected {', '.join(repr(s) for s in SHAPES)}")
+        raise PhantomError(f"{here}: shape = {kind!r}: expected {', '.join(repr(s) for s in SHAPES)}")
     if kind == "polygon":
         return _polygon(keys, here)
     depth = None
@@ -93,7 +93,7 @@ def _shape(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...
     try:
         return Ellipse((x / 1e3, y / 1e3), (a / 1e3, b / 1e3), angle), depth, None
     except InputError as error:
-        raise InputError(f"{here}: semi_axes_mm: {error}") from None
+        raise PhantomError(f"{here}: semi_axes_mm: {error}") from None
 
 
 def _polygon(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...] | None]:
@@ -104,7 +104,7 @@ def _polygon(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, .
     try:
         polygon = Polygon(tuple((x / 1e3, y / 1e3) for x, y in points))
     except InputError as error:
-        raise InputError(f"{here}: points_mm: {error}") from None
+        raise PhantomError(f"{here}: points_mm: {error}") from None
     if not share:
         return polygon, depth, None
     turned = polygon.points[0] != (points[0][0] / 1e3, points[0][1] / 1e3)  # it runs the other way now
@@ -113,7 +113,7 @@ def _polygon(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, .
 
 def _depth(z_mm: float, half_mm: float, here: str) -> Depth:
     if not 0 < half_mm <= 1000 or not abs(z_mm) <= 1000:
-        raise InputError(
+        raise PhantomError(
             f"{here}: {z_mm:g}, {half_mm:g} mm along z: expected a height, and half a height above 0"
         )
     return Depth(z_mm / 1e3, half_mm / 1e3)
@@ -125,17 +125,17 @@ def _follows(keys: Keys, motions: Collection[str], here: str) -> tuple[Follow, .
     names = keys.names("motion") if several else tuple(n for n in (keys.optional_name("motion"),) if n)
     for name in names:
         if name not in motions:
-            raise InputError(f"{here}: motion = {name!r} is not known; known: {', '.join(motions)}")
+            raise PhantomError(f"{here}: motion = {name!r} is not known; known: {', '.join(motions)}")
     directions = keys.vectors("direction", several)
     stretches = keys.vectors("stretch_percent_per_mm", several)
     for key, vectors in (("direction", directions), ("stretch_percent_per_mm", stretches)):
         if several and vectors and len(vectors) != len(names):
-            raise InputError(
+            raise PhantomError(
                 f"{here}: {key}: {len(vectors)} vectors for {len(names)} motions: expected one each"
             )
     none = (0.0, 0.0, 0.0)
     if not names and any(v != none for v in (*directions, *stretches)):
-        raise InputError(f"{here}: direction or stretch without motion: name the motion that drives it")
+        raise PhantomError(f"{here}: direction or stretch without motion: name the motion that drives it")
     return tuple(
         Follow(
             name,

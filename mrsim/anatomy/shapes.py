@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.kernels.bessel import jinc
 from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
@@ -64,7 +64,7 @@ class Ellipse:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a semi-axis is not positive, or a value is not finite.
     """
 
@@ -74,11 +74,11 @@ class Ellipse:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(v) for v in (*self.center, *self.semi_axes, self.angle)):
-            raise InputError(
+            raise PhantomError(
                 f"ellipse: {self.center}, {self.semi_axes}, {self.angle}: expected finite values"
             )
         if min(self.semi_axes) <= 0:
-            raise InputError(f"ellipse: semi-axes = {self.semi_axes}: expected two positive lengths")
+            raise PhantomError(f"ellipse: semi-axes = {self.semi_axes}: expected two positive lengths")
 
     @property
     def area(self) -> float:

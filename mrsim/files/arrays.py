@@ -14,7 +14,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError, InputError
 from mrsim.files.reading import open_file
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -35,7 +35,7 @@ def map_array(path: str | Path, *, missing: str = "no such file") -> NDArray[Any
 
     Raises
     ------
-    InputError
+    FileError
         If there is none, it is no regular file, not a `.npy` array, or shorter than its header says.
     """
     with open_file(path, missing=missing) as file:
@@ -47,8 +47,18 @@ def map_array(path: str | Path, *, missing: str = "no such file") -> NDArray[Any
             )
         except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError, RecursionError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: truncated or not a .npy array: {reason}") from None
+            raise FileError(f"{path}: truncated or not a .npy array: {reason}") from None
     return array
+
+
+def map_bytes(path: str | Path) -> NDArray[np.uint8]:
+    """Map a whole file, read-only, shape (bytes,); errors as for `open_file`, and for a file of no bytes."""
+    with open_file(path) as file:
+        try:
+            found: NDArray[np.uint8] = np.memmap(file, np.uint8, "r")
+        except (ValueError, OSError) as error:
+            raise FileError(f"{path}: cannot be mapped: {error}") from None
+    return found
 
 
 def read_arrays(
@@ -84,7 +94,7 @@ def read_arrays(
 
     Raises
     ------
-    InputError
+    FileError
         If there is no such file, it is no regular file, is damaged, or unfolds into more.
     """
     remedy = remedy and f"; {remedy}"
@@ -100,7 +110,7 @@ def read_arrays(
             and (names is None or name in names)
         }
         if sum(entry.file_size for entry in wanted.values()) > most:
-            raise InputError(f"{path}: unfolds to more than {most} bytes: not {what}{remedy}")
+            raise FileError(f"{path}: unfolds to more than {most} bytes: not {what}{remedy}")
         return {name: _read(archive, entry) for name, entry in wanted.items()}
 
 
@@ -136,7 +146,7 @@ def _told(path: str | Path, what: str, remedy: str) -> Iterator[None]:
         raise
     except Exception as error:  # zlib.error, and what else a damaged archive raises
         reason = " ".join(f"{error or type(error).__name__}".split())[:200]
-        raise InputError(f"{path}: damaged, or not {what}: {reason}{remedy}") from None
+        raise FileError(f"{path}: damaged, or not {what}: {reason}{remedy}") from None
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:

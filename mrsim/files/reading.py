@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError, InputError
 from mrsim.files.targets import kind
 
 MAX_DEPTH = 64  # of nested lists and tables
@@ -38,7 +38,7 @@ def open_file(
 
     Raises
     ------
-    InputError
+    FileError
         If there is none, it is no regular file, cannot be read or is larger.
     """
     try:
@@ -47,16 +47,16 @@ def open_file(
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path}: {missing}") from None
+        raise FileError(f"{path}: {missing}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a null byte in its name
-        raise InputError(f"{str(path)!r}: not a name of a file: {error}") from None
+        raise FileError(f"{str(path)!r}: not a name of a file: {error}") from None
     try:
         state = os.fstat(file.fileno())
         _check_regular(state.st_mode, path)
         if most is not None and state.st_size > most:
-            raise InputError(f"{path}: larger than {most} bytes: not {what}")
+            raise FileError(f"{path}: larger than {most} bytes: not {what}")
     except BaseException:
         file.close()
         raise
@@ -71,9 +71,9 @@ def read_bytes(
         try:
             data = file.read(most + 1)  # it may grow meanwhile, or not tell its size
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(data) > most:
-        raise InputError(f"{path}: larger than {most} bytes: not {what}")
+        raise FileError(f"{path}: larger than {most} bytes: not {what}")
     return data
 
 
@@ -84,7 +84,7 @@ def read_text(
     try:
         return read_bytes(path, most, what, missing=missing).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise FileError(f"{path}: not UTF-8 at byte {error.start}") from None
 
 
 def read_json(
@@ -108,13 +108,13 @@ def parse_json(text: str | bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
 
     Raises
     ------
-    InputError
+    FileError
         If it is not JSON, or nested deeper.
     """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {' '.join(str(error).split())[:200]}") from None
+        raise FileError(f"{where}: not valid JSON: {' '.join(str(error).split())[:200]}") from None
     check_depth(value, where, depth)
     return value
 
@@ -124,7 +124,7 @@ def check_depth(value: Any, where: str, depth: int = MAX_DEPTH) -> None:
 
     Raises
     ------
-    InputError
+    FileError
         If they are nested deeper.
     """
     level = [value]
@@ -132,7 +132,7 @@ def check_depth(value: Any, where: str, depth: int = MAX_DEPTH) -> None:
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
         if not level:
             return
-    raise InputError(f"{where}: tables or lists are nested more than {depth} deep")
+    raise FileError(f"{where}: tables or lists are nested more than {depth} deep")
 
 
 def _inside(value: Any) -> Any:
@@ -143,4 +143,4 @@ def _inside(value: Any) -> Any:
 
 def _check_regular(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path}: it is {kind(mode)}, not a file; name a regular file")
+        raise FileError(f"{path}: it is {kind(mode)}, not a file; name a regular file")

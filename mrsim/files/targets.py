@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError
 
 STREAM_SUFFIX = ".stream"
 _STREAM_MARK = b'"mrsim-stream"'
@@ -32,7 +32,7 @@ def check_target(path: str | Path | None, *ends: str) -> None:
 
     Raises
     ------
-    InputError
+    FileError
         If its folder is missing, closed or part of a stream, it is no regular file, or its ending is wrong.
     """
     if path is None:
@@ -40,9 +40,9 @@ def check_target(path: str | Path | None, *ends: str) -> None:
     _check_place(Path(path))
     found = kind_of(path)
     if found not in ("", "a file"):
-        raise InputError(f"{path}: it is {found}; name a file")
+        raise FileError(f"{path}: it is {found}; name a file")
     if ends and Path(path).suffix.lower() not in ends:
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(ends)}")
+        raise FileError(f"{path}: expected a name that ends in {' or '.join(ends)}")
 
 
 def check_folder(path: str | Path) -> None:
@@ -50,13 +50,13 @@ def check_folder(path: str | Path) -> None:
 
     Raises
     ------
-    InputError
+    FileError
         If its parent is missing, closed or part of a stream, or something else stands there.
     """
     _check_place(Path(path))
     found = kind_of(path)
     if found not in ("", "a folder"):
-        raise InputError(f"{path}: it is {found}; name a folder")
+        raise FileError(f"{path}: it is {found}; name a folder")
 
 
 def kind_of(path: str | Path) -> str:
@@ -64,7 +64,7 @@ def kind_of(path: str | Path) -> str:
 
     Raises
     ------
-    InputError
+    FileError
         If it cannot be looked at.
     """
     try:
@@ -72,9 +72,7 @@ def kind_of(path: str | Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be looked at: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise FileError(f"{path}: cannot be looked at: {getattr(error, 'strerror', None) or error}") from None
     return kind(mode)
 
 
@@ -85,15 +83,15 @@ def kind(mode: int) -> str:
 
 def _check_place(path: Path) -> None:
     if "\0" in str(path):
-        raise InputError(f"{str(path)!r}: not a name of a file: embedded null byte")
+        raise FileError(f"{str(path)!r}: not a name of a file: embedded null byte")
     parent = path.absolute().parent
     if not parent.is_dir():
-        raise InputError(f"{path}: no such folder; make it first")
+        raise FileError(f"{path}: no such folder; make it first")
     inside = Path(os.path.realpath(parent))
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
+        raise FileError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
     if inside.suffix == STREAM_SUFFIX or any(_is_stream(folder) for folder in (inside, *inside.parents)):
-        raise InputError(f"{path}: it lies inside a stream, which would be damaged; choose another folder")
+        raise FileError(f"{path}: it lies inside a stream, which would be damaged; choose another folder")
 
 
 def _is_stream(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError
 from mrsim.files.reading import MAX_DEPTH, check_depth, read_text
 
 MAX_KEY_PARTS = 32
@@ -47,14 +47,14 @@ def parse_toml(text: str, where: str, *, depth: int = MAX_DEPTH) -> dict[str, An
 
     Raises
     ------
-    InputError
+    FileError
         If it is not TOML, nested deeper, or has a key of more than 32 parts.
     """
     _check_keys(text, where)
     try:
         value = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
+        raise FileError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
     check_depth(value, where, depth)
     return value
 
@@ -72,6 +72,6 @@ def _check_keys(text: str, where: str) -> None:
             dots += 1
             if dots >= MAX_KEY_PARTS:
                 line = text.count("\n", 0, at) + 1
-                raise InputError(f"{where}: line {line}: a key of more than {MAX_KEY_PARTS} parts")
+                raise FileError(f"{where}: line {line}: a key of more than {MAX_KEY_PARTS} parts")
         elif not (found[0].isalnum() or found[0] in "_+- \t"):
             dots = 0

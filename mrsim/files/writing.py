@@ -17,11 +17,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from mrsim.errors import InputError
+from mrsim.errors import FileError, InputError
 from mrsim.files.partials import discard, forget, partial_path, register
 from mrsim.files.targets import check_folder, check_target, kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # not every file system can
 _NO_ROOM_BYTES = 1 << 20
 
 
@@ -43,7 +44,7 @@ def whole_file(path: str | Path, *, keep_suffix: bool = False) -> Iterator[Path]
 
     Raises
     ------
-    InputError
+    FileError
         If the file may not be written (`check_target`), or cannot be.
     """
     path = Path(path)
@@ -67,7 +68,7 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
 
     Raises
     ------
-    InputError
+    FileError
         If the file may not be written (`check_target`), or cannot be.
     """
     with whole_file(path) as partial, partial.open("xb") as file:
@@ -119,7 +120,7 @@ class WholeFolder:
 
     Raises
     ------
-    InputError
+    FileError
         If it may not be made (`check_folder`), or a folder stands there that is not to be replaced.
     """
 
@@ -150,7 +151,7 @@ class WholeFolder:
 
         Raises
         ------
-        InputError
+        FileError
             If something stands there by now, or it cannot be put there.
         """
         self._check()
@@ -166,7 +167,7 @@ class WholeFolder:
     def _check(self) -> None:
         check_folder(self.path)
         if not self._replace and kind_of(self.path):
-            raise InputError(f"{self.path}: exists; choose another name")
+            raise FileError(f"{self.path}: exists; choose another name")
 
     def _exchange(self) -> None:
         if not kind_of(self.path):
@@ -190,7 +191,7 @@ def scratch_folder(beside: str | Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    FileError
         If it cannot be made.
     """
     partial = partial_path(Path(beside))
@@ -223,7 +224,31 @@ def allocate(path: Path, size: int) -> None:
     """
     if size and hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in _CANNOT_ALLOCATE:
+                    raise
+
+
+def check_room(path: str | Path, size: int) -> None:
+    """Refuse what will not fit, before the work and not after it.
+
+    Parameters
+    ----------
+    path
+        File or folder to make.
+    size
+        Bytes that it takes.
+
+    Raises
+    ------
+    FileError
+        If fewer are free there.
+    """
+    free = shutil.disk_usage(Path(path).absolute().parent).free
+    if size > free:
+        raise FileError(f"{path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError, InputError
 from mrsim.files.reading import parse_json
 from mrsim.formats.hdf5 import OWN_GROUP, blocks, dataset, guarded, member
 from mrsim.stream import Header, Provenance, Stream
@@ -52,6 +52,13 @@ class Companion:
     path: Path
 
 
+def companion_bytes(stream: Stream) -> int:
+    """Return about how many bytes `write_companion` takes."""
+    truth = stream.truth
+    arrays = () if truth is None else (truth.displacement, truth.centroid, truth.image, truth.mask)
+    return sum(array.nbytes for array in arrays)
+
+
 def write_companion(file: Any, stream: Stream) -> Any:
     """Write provenance and truth into a group of their own, and return it."""
     group = file.create_group(OWN_GROUP)
@@ -79,7 +86,7 @@ def read_companion(file: Any, path: Path) -> Companion | None:
 
     Raises
     ------
-    InputError
+    FormatError
         If the group is there and is not whole.
     """
     with guarded(path):
@@ -88,17 +95,17 @@ def read_companion(file: Any, path: Path) -> Companion | None:
             return None
         raw = dataset(group, "meta", path, (None,))
         if raw.dtype != np.uint8 or raw.shape[0] > MAX_HEADER_BYTES:
-            raise InputError(f"{path}: {OWN_GROUP}/meta: expected at most {MAX_HEADER_BYTES} bytes")
+            raise FormatError(f"{path}: {OWN_GROUP}/meta: expected at most {MAX_HEADER_BYTES} bytes")
         text = raw[:].tobytes()
     try:
         meta = parse_json(text, str(path))
     except InputError:
         meta = None
     if not isinstance(meta, dict) or meta.get("format") != OWN_GROUP or meta.get("version") != VERSION:
-        raise InputError(f"{path}: {OWN_GROUP}/meta: not of version {VERSION}")
+        raise FormatError(f"{path}: {OWN_GROUP}/meta: not of version {VERSION}")
     lines = meta.get("lines")
     if not isinstance(lines, int) or isinstance(lines, bool):
-        raise InputError(f"{path}: {OWN_GROUP}/meta: lines = {str(lines)[:40]}: expected a number")
+        raise FormatError(f"{path}: {OWN_GROUP}/meta: lines = {str(lines)[:40]}: expected a number")
     return Companion(_provenance(meta, path), _truth(meta, path), lines, group, path)
 
 
@@ -107,7 +114,7 @@ def _provenance(meta: dict[str, Any], path: Path) -> Provenance | None:
     if made is None:
         return None
     if not isinstance(made, dict):
-        raise InputError(f"{path}: {OWN_GROUP}/meta: provenance: expected a table")
+        raise FormatError(f"{path}: {OWN_GROUP}/meta: provenance: expected a table")
     return Provenance(**typed_fields(Provenance, made, f"{path}: {OWN_GROUP}/meta: provenance"))
 
 
@@ -117,9 +124,9 @@ def _truth(meta: dict[str, Any], path: Path) -> tuple[tuple[str, ...], str] | No
         return None
     regions = truth.get("regions") if isinstance(truth, dict) else None
     if not isinstance(regions, list) or not 1 <= len(regions) <= MAX_REGIONS:
-        raise InputError(f"{path}: {OWN_GROUP}/meta: truth: expected a list of regions")
+        raise FormatError(f"{path}: {OWN_GROUP}/meta: truth: expected a list of regions")
     if truth.get("target") not in regions:
-        raise InputError(f"{path}: {OWN_GROUP}/meta: truth: the target is none of the regions")
+        raise FormatError(f"{path}: {OWN_GROUP}/meta: truth: the target is none of the regions")
     return tuple(str(region) for region in regions), str(truth["target"])
 
 
@@ -128,7 +135,7 @@ def copy_truth(companion: Companion, header: Header, lines: int, writer: StreamW
 
     Raises
     ------
-    InputError
+    FormatError
         If an array of it is missing, or is not of the scan's shape.
     """
     assert companion.truth is not None
@@ -139,7 +146,7 @@ def copy_truth(companion: Companion, header: Header, lines: int, writer: StreamW
             arrays[name] = dataset(companion.group, name, companion.path, shape)
             if arrays[name].dtype != np.dtype(dtype):
                 found = arrays[name].dtype
-                raise InputError(
+                raise FormatError(
                     f"{companion.path}: {OWN_GROUP}/{name}: it is {found}: expected {np.dtype(dtype)}"
                 )
     none: dict[str, NDArray[Any]] = {

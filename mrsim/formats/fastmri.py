@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats import require_h5py
-from mrsim.formats.companion import Companion, copy_truth, read_companion, write_companion
+from mrsim.formats.companion import Companion, companion_bytes, copy_truth, read_companion, write_companion
 from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_hdf5
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
@@ -58,7 +58,7 @@ def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None
 
     Raises
     ------
-    InputError
+    FormatError
         If a frame is not fully sampled, or the file cannot be written there.
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
@@ -66,14 +66,15 @@ def write_fastmri(stream: Stream, path: str | Path, *, progress: Progress | None
     header, target = stream.header, Path(path)
     ny, nx = header.matrix
     if header.lines_per_frame != ny or stream.frames == 0:
-        raise InputError(
+        raise FormatError(
             f"{stream.path or 'stream'}: frames of {header.lines_per_frame} of {ny} lines: the fastMRI "
             "layout takes fully sampled ones; scan with --acceleration 1, or convert to MRD"
         )
     stream = stream.first_frames(stream.frames)
     h5py = require_h5py(_PURPOSE)
     largest, squares = 0.0, 0.0
-    with whole_hdf5(target) as file:
+    size = stream.samples.nbytes + 4 * stream.frames * nx * ny + companion_bytes(stream)
+    with whole_hdf5(target, size) as file:
         text = header_to_xml(header, frames=stream.frames).decode("ascii")
         file.create_dataset("ismrmrd_header", data=text, dtype=h5py.string_dtype("utf-8"))
         kspace = file.create_dataset("kspace", (stream.frames, header.coils, nx, ny), np.complex64)
@@ -100,7 +101,7 @@ def _gridded(stream: Stream, frame: int) -> NDArray[np.complex64]:
     lines = slice(frame * ny, (frame + 1) * ny)
     rows = stream.ky[lines] - ky_range(ny)[0]
     if np.unique(rows).size != ny:
-        raise InputError(f"{stream.path or 'stream'}: frame {frame}: a row of k-space is missing")
+        raise FormatError(f"{stream.path or 'stream'}: frame {frame}: a row of k-space is missing")
     grid = np.empty((ny, *stream.samples.shape[1:]), np.complex64)
     grid[rows] = stream.samples[lines]
     return np.ascontiguousarray(grid.transpose(1, 2, 0))
@@ -142,7 +143,7 @@ def fastmri_to_stream(
 
     Raises
     ------
-    InputError
+    FormatError
         If the file is damaged, undersampled, or leaves out what nobody gave.
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
@@ -151,9 +152,9 @@ def fastmri_to_stream(
     path, given = Path(source), given or Given()
     for refused, option in ((given.slice, "--slice"), (given.lines_per_frame, "--lines-per-frame")):
         if refused is not None:
-            raise InputError(f"{path}: {option} goes with MRD files, and this is a fastMRI file")
+            raise FormatError(f"{path}: {option} goes with MRD files, and this is a fastMRI file")
     if given.prewhiten:
-        raise InputError(f"{path}: it has no noise scans to prewhiten by")
+        raise FormatError(f"{path}: it has no noise scans to prewhiten by")
     with opened(path) as file:
         with guarded(path):
             kspace = _kspace(file, path)
@@ -169,7 +170,7 @@ def is_fastmri(path: str | Path) -> bool:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is not an HDF5 file, or damaged.
     """
     with opened(Path(path)) as file, guarded(Path(path)):
@@ -178,23 +179,23 @@ def is_fastmri(path: str | Path) -> bool:
 
 def _kspace(file: Any, path: Path) -> Any:
     if "mask" in file:
-        raise InputError(f"{path}: it has a mask: only fully sampled sets can be taken")
+        raise FormatError(f"{path}: it has a mask: only fully sampled sets can be taken")
     single = "kspace" in file and len(getattr(file["kspace"], "shape", ())) == 3
     found = dataset(file, "kspace", path, (None, None, None) if single else (None,) * 4)
     frames, coils, nx, ny = (found.shape[0], 1, *found.shape[1:]) if single else found.shape
     fits = 1 <= frames <= MAX_FRAMES and 1 <= coils <= MAX_COILS
     if not fits or not 1 <= nx <= 2 * MAX_MATRIX or not 1 <= ny <= MAX_MATRIX:
         expected = "expected (frames, coils, readout, rows)"
-        raise InputError(f"{path}: kspace: its shape is {found.shape}: {expected}")
+        raise FormatError(f"{path}: kspace: its shape is {found.shape}: {expected}")
     size = coils * nx * ny * 8
     if size > MAX_FRAME_BYTES:
-        raise InputError(
+        raise FormatError(
             f"{path}: kspace: {size >> 20} MiB a frame: at most {MAX_FRAME_BYTES >> 20} are read"
         )
     if found.dtype != np.complex64:
-        raise InputError(f"{path}: kspace: it is {found.dtype}: expected complex64")
+        raise FormatError(f"{path}: kspace: it is {found.dtype}: expected complex64")
     if found.id.get_storage_size() == 0:
-        raise InputError(f"{path}: kspace: it was never written")
+        raise FormatError(f"{path}: kspace: it was never written")
     return found
 
 
@@ -213,7 +214,7 @@ def _write(
     notes: list[str] = []
     nx = encoding.matrix[1]
     if samples not in (nx, 2 * nx):
-        raise InputError(f"{path}: kspace has {samples} samples along the readout, its header {nx} columns")
+        raise FormatError(f"{path}: kspace has {samples} samples along the readout, its header {nx} columns")
     if samples != nx:
         notes.append("readouts have 2x oversampling: it was taken off")
     if ny != encoding.matrix[0]:
@@ -253,10 +254,10 @@ def _columns(
         for name, dtype in (("ky", np.int32), ("frame", np.int32), ("t_ns", np.int64)):
             found = dataset(companion.group, name, path, (count,))
             if found.dtype != dtype:
-                raise InputError(f"{path}: {found.name}: it is {found.dtype}: expected {np.dtype(dtype)}")
+                raise FormatError(f"{path}: {found.name}: it is {found.dtype}: expected {np.dtype(dtype)}")
             columns.append(found[:])
     ky, frame, t_ns = columns
     whole = np.sort(ky.reshape(frames, ny), axis=1) == np.arange(low, low + ny)
     if not whole.all():
-        raise InputError(f"{path}: {companion.group.name}/ky: a frame has not every row")
+        raise FormatError(f"{path}: {companion.group.name}/ky: a frame has not every row")
     return ky, frame, t_ns

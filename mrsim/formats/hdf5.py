@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError, InputError
 from mrsim.files.reading import open_file
 from mrsim.files.targets import check_target
-from mrsim.files.writing import whole_file
+from mrsim.files.writing import check_room, whole_file
 from mrsim.formats import require_h5py
 
 Progress = Callable[[int, int], None]
 OWN_GROUP = "mrsim"  # what other readers have no use for
 MAX_CHUNK_BYTES = 256 << 20  # the library holds a whole chunk in memory, whatever part of it is asked for
+SPARE_BYTES = 1 << 20  # for the library's own tables
 BLOCK_BYTES = 16 << 20  # read and written at a time
 _PURPOSE = "HDF5 files"
 # What the library raises over what it cannot make sense of.
@@ -35,7 +36,7 @@ def guarded(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _LIBRARY_ERRORS as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
+        raise FormatError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def opened(path: Path) -> Iterator[Any]:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is not an HDF5 file, or is damaged where it is read within the context.
     MissingExtraError
         If `h5py` is not installed.
@@ -55,7 +56,7 @@ def opened(path: Path) -> Iterator[Any]:
         file = h5py.File(path, "r")
     except OSError as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
+        raise FormatError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
     try:
         yield file
     finally:
@@ -64,20 +65,29 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def whole_hdf5(path: Path) -> Iterator[Any]:
+def whole_hdf5(path: Path, size: int) -> Iterator[Any]:
     """Write a file under a temporary name, and rename it when the context ends without an error.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes that will be written, about: the library may crash where the disk fills up under it.
 
     Raises
     ------
-    InputError
-        If its folder is missing, it cannot be written, or a file that mrsim did not write stands there.
+    FormatError
+        If its folder is missing, it cannot be written or has no room, or a file that mrsim did not write
+        stands there.
     MissingExtraError
         If `h5py` is not installed.
     """
     h5py = require_h5py(_PURPOSE)
     check_target(path)
     if path.exists() and not _is_own(path):
-        raise InputError(f"{path}: exists and was not written by mrsim; choose another name")
+        raise FormatError(f"{path}: exists and was not written by mrsim; choose another name")
+    check_room(path, size + SPARE_BYTES)
     with whole_file(path) as partial, h5py.File(partial, "w-") as file:
         yield file
 
@@ -95,14 +105,14 @@ def member(group: Any, name: str, path: Path) -> Any | None:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is a link to elsewhere.
     """
     link = group.get(name, getlink=True)
     if link is None:
         return None
     if type(link).__name__ != "HardLink":
-        raise InputError(f"{path}: {name}: it is a link, which is not followed")
+        raise FormatError(f"{path}: {name}: it is a link, which is not followed")
     return group[name]
 
 
@@ -122,25 +132,25 @@ def dataset(group: Any, name: str, path: Path, shape: tuple[int | None, ...]) ->
 
     Raises
     ------
-    InputError
+    FormatError
         If it is missing, of another shape, or has its data elsewhere.
     """
     found = member(group, name, path)
     if found is None:
-        raise InputError(f"{path}: {group.name.rstrip('/')}/{name}: missing")
+        raise FormatError(f"{path}: {group.name.rstrip('/')}/{name}: missing")
     where = f"{path}: {getattr(found, 'name', name)}"
     if getattr(found, "shape", None) is None or not hasattr(found, "chunks"):
-        raise InputError(f"{where}: it is not an array")
+        raise FormatError(f"{where}: it is not an array")
     fits = len(found.shape) == len(shape) and all(
         want in (None, size) for want, size in zip(shape, found.shape, strict=True)
     )
     if not fits:
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
-        raise InputError(f"{where}: its shape is {found.shape}: expected ({sizes})")
+        raise FormatError(f"{where}: its shape is {found.shape}: expected ({sizes})")
     if found.external or found.is_virtual:
-        raise InputError(f"{where}: its data lie in other files, which are not read")
+        raise FormatError(f"{where}: its data lie in other files, which are not read")
     if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK_BYTES:
-        raise InputError(f"{where}: its chunks are larger than {MAX_CHUNK_BYTES >> 20} MiB")
+        raise FormatError(f"{where}: its chunks are larger than {MAX_CHUNK_BYTES >> 20} MiB")
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.oversampling import Oversampling, crop_oversampling, oversample
@@ -201,7 +201,7 @@ def read_heads(heads: NDArray[Any], encoding: Encoding, tr_ns: int, te_ns: int) 
 
     Raises
     ------
-    InputError
+    FormatError
         If a line lies outside of the encoded space.
     """
     low, high = ky_range(encoding.matrix[0])
@@ -211,7 +211,7 @@ def read_heads(heads: NDArray[Any], encoding: Encoding, tr_ns: int, te_ns: int) 
     if outside.size:
         line = int(outside[0])
         step = int(heads["idx"]["kspace_encode_step_1"][line])
-        raise InputError(
+        raise FormatError(
             f"readout {line}: phase-encode step {step} is ky = {int(ky[line])}, outside of {low} to {high}"
         )
     index = np.arange(len(heads), dtype=np.int64)
@@ -334,7 +334,7 @@ def from_acquisition(
 
     Raises
     ------
-    InputError
+    FormatError
         If it is of another shape than the header says, not a line of a Cartesian image, or outside of the
         encoded space.
     """
@@ -363,16 +363,16 @@ def samples_of(heads: NDArray[Any], encoding: Encoding, coils: int | None = None
 
     Raises
     ------
-    InputError
+    FormatError
         If one has another shape, is a partial echo, runs backwards, or lies in another slice or encoding.
     """
     nx = encoding.matrix[1]
     samples = int(heads["number_of_samples"][0])
     channels = int(heads["active_channels"][0]) if coils is None else coils
     if not 1 <= channels <= MAX_COILS:
-        raise InputError(f"readout 0: {channels} channels: expected 1 to {MAX_COILS}")
+        raise FormatError(f"readout 0: {channels} channels: expected 1 to {MAX_COILS}")
     if samples not in (nx, 2 * nx) or samples > 2 * MAX_MATRIX:
-        raise InputError(
+        raise FormatError(
             f"readout 0: {samples} samples: the header asks for {nx}, or for {2 * nx} with 2x oversampling"
         )
     center = heads["center_sample"]
@@ -389,5 +389,5 @@ def samples_of(heads: NDArray[Any], encoding: Encoding, coils: int | None = None
     )
     for bad, what in wrong:
         if bad.any():
-            raise InputError(f"readout {int(np.argmax(bad))}: it has {what}; such lines cannot be taken")
+            raise FormatError(f"readout {int(np.argmax(bad))}: it has {what}; such lines cannot be taken")
     return samples

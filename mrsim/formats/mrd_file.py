@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats import require_h5py, require_ismrmrd
-from mrsim.formats.companion import write_companion
+from mrsim.formats.companion import companion_bytes, write_companion
 from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
@@ -29,6 +29,7 @@ from mrsim.stream import Stream
 GROUP = "dataset"  # the name that every tool falls back to
 MAX_READOUTS = 1 << 21
 CHUNK = 64  # readouts
+ROW_BYTES = 512  # that a readout takes beside its samples, about
 _PURPOSE = "MRD files"
 _KEPT = (
     "flags", "scan_counter", "acquisition_time_stamp", "number_of_samples", "active_channels", "discard_pre",
@@ -67,7 +68,7 @@ def write_mrd(
 
     Raises
     ------
-    InputError
+    FormatError
         If it cannot be written there, or the noise is of another number of coils.
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
@@ -75,15 +76,16 @@ def write_mrd(
     header, target = stream.header, Path(path)
     dtype = require_ismrmrd(_PURPOSE).hdf5.acquisition_dtype
     if noise is not None and noise.samples.shape[1] != header.coils:
-        raise InputError(
+        raise FormatError(
             f"{target}: noise scans of {noise.samples.shape[1]} coils, and lines of {header.coils}"
         )
     scans = 0 if noise is None else len(noise.samples)
     total = scans + len(stream)
     if total > MAX_READOUTS:
-        raise InputError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
+        raise FormatError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
     marks = Marks(lines=len(stream))
-    with whole_hdf5(target) as file:
+    size = oversampling.factor * stream.samples.nbytes + total * ROW_BYTES + companion_bytes(stream)
+    with whole_hdf5(target, size) as file:
         group = file.create_group(GROUP)
         xml = group.create_dataset("xml", (1,), require_h5py(_PURPOSE).string_dtype("ascii"))
         xml[0] = header_to_xml(header, oversampling, -(-len(stream) // header.lines_per_frame))
@@ -149,7 +151,7 @@ class MrdSource:
 
         Raises
         ------
-        InputError
+        FormatError
             If the file holds another number of samples than the head says.
         """
         first = self.heads[readouts[0]]
@@ -161,7 +163,7 @@ class MrdSource:
             place = self.places[readout]
             if place["length"] != width:
                 mismatch = f"{int(place['length'])} numbers, and its head says {width}"
-                raise InputError(f"{self.path}: readout {int(readout)}: {mismatch}")
+                raise FormatError(f"{self.path}: readout {int(readout)}: {mismatch}")
             if width:
                 rows[row] = self.heap.read(place, 4 * width).view("<f4")
         return out
@@ -172,7 +174,7 @@ def open_mrd(file: Any, path: Path) -> MrdSource:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is not an MRD file of a Cartesian 2-D scan, or is damaged.
     MissingExtraError
         If `ismrmrd` is not installed.
@@ -180,7 +182,7 @@ def open_mrd(file: Any, path: Path) -> MrdSource:
     with guarded(path):
         name = mrd_group(file, path)
         if name is None:
-            raise InputError(f"{path}: it has no group with the datasets xml and data: not an MRD file")
+            raise FormatError(f"{path}: it has no group with the datasets xml and data: not an MRD file")
         group = file[name]
         encoding = xml_to_encoding(
             read_text(dataset(group, "xml", path, (1,)), path, MAX_XML_BYTES), str(path)
@@ -204,13 +206,15 @@ def _heads(table: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     whole = require_ismrmrd(_PURPOSE).hdf5.acquisition_header_dtype
     count = table.shape[0]
     if not 1 <= count <= MAX_READOUTS:
-        raise InputError(f"{path}: {table.name}: {count} readouts: expected 1 to {MAX_READOUTS}")
+        raise FormatError(f"{path}: {table.name}: {count} readouts: expected 1 to {MAX_READOUTS}")
     found = table.dtype
     if found.names is None or not {"head", "data"} <= set(found.names):
-        raise InputError(f"{path}: {table.name}: it is no table of heads and samples")
+        raise FormatError(f"{path}: {table.name}: it is no table of heads and samples")
     check = require_h5py(_PURPOSE).check_vlen_dtype
     if check(found["data"]) != np.dtype("<f4") or ("traj" in found.names and check(found["traj"]) is None):
-        raise InputError(f"{path}: {table.name}: its samples are not of variable length and single precision")
+        raise FormatError(
+            f"{path}: {table.name}: its samples are not of variable length and single precision"
+        )
     wanted = np.dtype([(name, whole[name]) for name in _KEPT])
     _check_fields(found["head"], wanted, f"{path}: {table.name}")
     kind = table.id.get_type()
@@ -227,12 +231,12 @@ def _heads(table: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 def _check_fields(found: np.dtype[Any], wanted: np.dtype[Any], where: str) -> None:
     for name in wanted.names or ():
         if found.names is None or name not in found.names:
-            raise InputError(f"{where}: its heads have no field {name!r}")
+            raise FormatError(f"{where}: its heads have no field {name!r}")
         have, want = found[name], wanted[name]
         if want.names is not None:
             _check_fields(have, want, where)
         elif have.shape != want.shape or have.base.kind != want.base.kind:
-            raise InputError(f"{where}: the field {name!r} of its heads is {have}: expected {want}")
+            raise FormatError(f"{where}: the field {name!r} of its heads is {have}: expected {want}")
 
 
 def _copy_fields(into: NDArray[Any], found: NDArray[Any]) -> None:

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_xml import PURPOSE, parsed_header
 from mrsim.formats.oversampling import Oversampling
@@ -94,7 +94,7 @@ class Encoding:
 
         Raises
         ------
-        InputError
+        FormatError
             If something is said by neither, or is out of range.
         """
         values: dict[str, Any] = {
@@ -114,7 +114,7 @@ class Encoding:
             if values[key] is None:
                 option = option_of(key)
                 how = key if option is None else f"{option}, or {key} in Python"
-                raise InputError(f"MRD header: it has no {place}; say it ({how})")
+                raise FormatError(f"MRD header: it has no {place}; say it ({how})")
         return Header(**values)
 
 
@@ -243,18 +243,18 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
 
     Raises
     ------
-    InputError
+    FormatError
         If it is not an MRD header, not one of a Cartesian 2-D scan, or a value is out of range.
     MissingExtraError
         If `ismrmrd` is not installed.
     """
     parsed = parsed_header(document, where)
     if len(parsed.encoding) != 1:
-        raise InputError(f"{where}: it has {len(parsed.encoding)} encodings: expected one")
+        raise FormatError(f"{where}: it has {len(parsed.encoding)} encodings: expected one")
     encoding = parsed.encoding[0]
     trajectory = str(getattr(encoding.trajectory, "value", encoding.trajectory))
     if trajectory != "cartesian":
-        raise InputError(f"{where}: trajectory {trajectory[:40]!r}: only cartesian scans can be taken")
+        raise FormatError(f"{where}: trajectory {trajectory[:40]!r}: only cartesian scans can be taken")
     encoded, recon = encoding.encodedSpace, encoding.reconSpace
     sizes = [
         _whole(getattr(space.matrixSize, axis), 1, 2 * MAX_MATRIX, f"{where}: {name} matrixSize {axis}")
@@ -275,7 +275,7 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
     ]
     encoded_nx, ny, nz, _ = sizes
     if nz != 1:
-        raise InputError(f"{where}: encodedSpace has {nz} partitions: only 2-D scans can be taken")
+        raise FormatError(f"{where}: encodedSpace has {nz} partitions: only 2-D scans can be taken")
     nx, fov_x = encoded_nx, lengths[0]
     # The field of view tells, for the matrices differ by interpolation, too.
     if 1.9 < lengths[0] / lengths[2] < 2.1 and encoded_nx % 2 == 0:
@@ -367,7 +367,7 @@ def _exact(own: dict[str, Any], name: str, stated: float, where: str) -> float:
         return stated
     exact = own[name]
     if isinstance(exact, bool) or not isinstance(exact, int | float) or not math.isfinite(exact):
-        raise InputError(f"{where}: {_OWN}{name} = {str(exact)[:40]!r}: expected a number")
+        raise FormatError(f"{where}: {_OWN}{name} = {str(exact)[:40]!r}: expected a number")
     return exact if math.isclose(exact, stated, rel_tol=_AGREES, abs_tol=1e-12) else stated
 
 
@@ -379,13 +379,13 @@ def _text(own: dict[str, Any], name: str, default: str, where: str) -> str:
     except (ValueError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str):
-        raise InputError(f"{where}: {_OWN}{name}: expected a text as JSON")
+        raise FormatError(f"{where}: {_OWN}{name}: expected a text as JSON")
     return value
 
 
 def _whole(value: Any, low: int, high: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{where} = {str(value)[:40]}: expected {low} to {high}")
+        raise FormatError(f"{where} = {str(value)[:40]}: expected {low} to {high}")
     return value
 
 
@@ -396,5 +396,5 @@ def _optional_whole(value: Any, high: int, where: str) -> int | None:
 def _real(value: Any, low: float, high: float, where: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
-        raise InputError(f"{where} = {str(value)[:40]}: expected a number from {low:g} to {high:g}")
+        raise FormatError(f"{where} = {str(value)[:40]}: expected a number from {low:g} to {high:g}")
     return float(value)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError, InputError
 from mrsim.formats.companion import Companion, copy_truth, read_companion
 from mrsim.formats.hdf5 import Progress, blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
@@ -120,7 +120,7 @@ def mrd_to_stream(
 
     Raises
     ------
-    InputError
+    FormatError
         If the file is damaged, not a Cartesian 2-D scan, or leaves out what nobody gave.
     MissingExtraError
         If `ismrmrd` and `h5py` are not installed.
@@ -146,7 +146,7 @@ def _plan(found: MrdSource, given: Given) -> _Plan:
         header, lines = _lines(found, chosen, given, notes)
     except InputError as error:
         reason = str(error).removeprefix(f"{found.path}: ")
-        raise InputError(f"{found.path}: {reason}") from None
+        raise FormatError(f"{found.path}: {reason}") from None
     if samples != header.matrix[1]:
         stated = "as" if encoding.encoded_nx == samples else "though not"
         notes.append(f"readouts have 2x oversampling, {stated} stated in the header: it was taken off")
@@ -193,15 +193,15 @@ def complete_header(
 
     Raises
     ------
-    InputError
+    FormatError
         If something is said nowhere that cannot be assumed.
     """
     tr_ns, te_ns = given.tr_ns or encoding.tr_ns, given.te_ns if given.te_ns is not None else encoding.te_ns
     flip_rad, field_t = given.flip_rad or encoding.flip_rad, given.field_t or encoding.field_t
     if tr_ns is None:
-        raise InputError(f"{path}: its header states no TR: say it with --tr-ms")
+        raise FormatError(f"{path}: its header states no TR: say it with --tr-ms")
     if field_t is None:
-        raise InputError(f"{path}: its header states no field: say it with --field-t")
+        raise FormatError(f"{path}: its header states no field: say it with --field-t")
     if te_ns is None:
         te_ns = tr_ns // 2
         notes.append(f"TE is not stated: {te_ns / 1e6:g} ms was assumed, half of TR (--te-ms)")
@@ -238,7 +238,7 @@ def _noise(found: MrdSource, header: Header, notes: list[str]) -> NoiseScans | N
         return None
     size = scans.size * header.coils * count * 8
     if size > MAX_NOISE_BYTES:
-        raise InputError(
+        raise FormatError(
             f"{found.path}: {size >> 20} MiB of noise scans: at most {MAX_NOISE_BYTES >> 20} are read"
         )
     return read_noise(found, scans)
@@ -268,7 +268,7 @@ def _write(
     noise = plan.noise
     if given.prewhiten:
         if noise is None:
-            raise InputError(f"{found.path}: it has no noise scans to prewhiten by")
+            raise FormatError(f"{found.path}: it has no noise scans to prewhiten by")
         matrix = noise.whitening().astype(np.complex64)
         noise = NoiseScans(matrix @ noise.samples, noise.dwell_us)
         plan.notes.append("the noise of the channels was made white, at its mean variance")
@@ -298,4 +298,4 @@ def _write(
 def _check_narrow(lines: Lines, path: Path) -> None:
     low, high = int(lines.frame.min()), int(lines.frame.max())
     if low < -(1 << 31) or high >= 1 << 31:
-        raise InputError(f"{path}: frames {low} to {high}: more than a stream can number")
+        raise FormatError(f"{path}: frames {low} to {high}: more than a stream can number")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Flag, unwrap
 from mrsim.formats.mrd_file import MrdSource
 from mrsim.formats.mrd_header import Encoding
@@ -35,7 +35,7 @@ def imaging_readouts(found: MrdSource, chosen: int | None, notes: list[str]) -> 
 
     Raises
     ------
-    InputError
+    FormatError
         If there are none, or of several slices none was chosen.
     """
     heads = found.heads
@@ -45,13 +45,13 @@ def imaging_readouts(found: MrdSource, chosen: int | None, notes: list[str]) -> 
         notes.append(f"{skipped} readouts that are no lines of an image were left out")
     slices = np.unique(heads["idx"]["slice"][~other])
     if slices.size == 0:
-        raise InputError(f"{found.path}: none of its {len(heads)} readouts is a line of an image")
+        raise FormatError(f"{found.path}: none of its {len(heads)} readouts is a line of an image")
     if chosen is None and slices.size > 1:
         listed = ", ".join(str(s) for s in slices[:8])
-        raise InputError(f"{found.path}: it has {slices.size} slices ({listed}): choose one with --slice")
+        raise FormatError(f"{found.path}: it has {slices.size} slices ({listed}): choose one with --slice")
     if chosen is not None:
         if chosen not in slices:
-            raise InputError(f"{found.path}: it has no slice {chosen}: {slices[0]} to {slices[-1]}")
+            raise FormatError(f"{found.path}: it has no slice {chosen}: {slices[0]} to {slices[-1]}")
         other = other | (heads["idx"]["slice"] != chosen)
     return np.flatnonzero(~other)
 
@@ -99,7 +99,7 @@ def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[
 
     Raises
     ------
-    InputError
+    FormatError
         If frames are interleaved, or differ in length.
     """
     idx = heads["idx"]
@@ -107,7 +107,7 @@ def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[
     frame = np.concatenate([[0], np.cumsum((np.diff(labels, axis=1) != 0).any(axis=0))]).astype(np.int64)
     distinct = np.unique(labels, axis=1).shape[1]
     if distinct != frame[-1] + 1:
-        raise InputError(
+        raise FormatError(
             f"{path}: the lines of {distinct} frames are interleaved: cut them anew by --lines-per-frame"
         )
     counts = np.bincount(frame)
@@ -115,7 +115,7 @@ def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[
     short = np.flatnonzero(counts[:-1] != longest)
     if short.size or longest > encoding.matrix[0]:
         at = int(short[0]) if short.size else 0
-        raise InputError(
+        raise FormatError(
             f"{path}: frame {at} has {int(counts[at])} lines, the longest {longest}, and an image "
             f"{encoding.matrix[0]} rows: cut them evenly with --lines-per-frame"
         )

@@ -7,7 +7,7 @@ import logging
 import re
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.formats import require_ismrmrd
 
 MAX_XML_BYTES = 1 << 20
@@ -32,7 +32,7 @@ def parsed_header(document: bytes | str, where: str) -> Any:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is too long, not UTF-8, declares entities, or is not an MRD header.
     MissingExtraError
         If `ismrmrd` is not installed.
@@ -43,16 +43,16 @@ def parsed_header(document: bytes | str, where: str) -> Any:
     from xsdata.formats.dataclass.parsers.config import ParserConfig
 
     if len(document) > MAX_XML_BYTES:
-        raise InputError(f"{where}: {len(document)} bytes of XML: at most {MAX_XML_BYTES} are read")
+        raise FormatError(f"{where}: {len(document)} bytes of XML: at most {MAX_XML_BYTES} are read")
     try:
         text = document.decode("utf-8") if isinstance(document, bytes) else document
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 at byte {error.start}: not an MRD header") from None
+        raise FormatError(f"{where}: not UTF-8 at byte {error.start}: not an MRD header") from None
     text = text.rstrip("\0 \r\n\t")
     # Without its declaration, so that no other encoding can hide what is looked for next.
     text = _DECLARATION.sub("", text)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise InputError(f"{where}: it declares entities or a document type, which no MRD header has")
+        raise FormatError(f"{where}: it declares entities or a document type, which no MRD header has")
     # Not the package's `CreateFromDocument`: that refuses elements of a newer schema, and lets a word that
     # should be a number pass with a warning.
     config = ParserConfig(fail_on_unknown_properties=False, fail_on_converter_warnings=True)
@@ -75,7 +75,7 @@ def parsed_header(document: bytes | str, where: str) -> Any:
         LookupError,
     ) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{where}: not an MRD header: {reason or type(error).__name__}") from None
+        raise FormatError(f"{where}: not an MRD header: {reason or type(error).__name__}") from None
 
 
 @functools.cache

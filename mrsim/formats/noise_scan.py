@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
 from mrsim.stream.header import MAX_COILS
 from mrsim.stream.layout import check_array
 from mrsim.stream.storage import StreamWriter, attached
@@ -44,7 +44,7 @@ class NoiseScans:
 
         Raises
         ------
-        InputError
+        FormatError
             If they are not whole.
         """
         samples, dwell_us = attached(folder, _SAMPLES), attached(folder, _DWELL)
@@ -53,7 +53,7 @@ class NoiseScans:
         where = f"{folder}/{_SAMPLES}.npy"
         sizes = samples.ndim == 3 and 1 <= samples.shape[1] <= MAX_COILS
         if not sizes or not 1 <= samples.shape[2] <= MAX_SAMPLES or samples.nbytes > MAX_NOISE_BYTES:
-            raise InputError(f"{where}: its shape is {samples.shape}: expected (scans, coils, samples)")
+            raise FormatError(f"{where}: its shape is {samples.shape}: expected (scans, coils, samples)")
         check_array(samples, samples.shape, np.complex64, where)
         check_array(dwell_us, samples.shape[:1], np.float32, f"{folder}/{_DWELL}.npy")
         return cls(samples, dwell_us)
@@ -69,18 +69,18 @@ class NoiseScans:
 
         Raises
         ------
-        InputError
+        FormatError
             If there are too few samples, or channels without noise of their own.
         """
         coils = self.samples.shape[1]
         noise = np.moveaxis(self.samples, 1, 0).reshape(coils, -1).astype(np.complex128)
         if noise.shape[1] < 2 * coils or not np.isfinite(noise).all():
-            raise InputError(
+            raise FormatError(
                 f"noise scans: {noise.shape[1]} samples cannot tell the noise of {coils} channels"
             )
         covariance = noise @ noise.conj().T / noise.shape[1]
         scale = float(np.trace(covariance).real) / coils
         # Cholesky of a covariance that is singular but for rounding gives a matrix of nonsense.
         if not scale > 0 or np.linalg.eigvalsh(covariance)[0] < 1e-9 * scale:
-            raise InputError("noise scans: a channel has no noise of its own: leave out --prewhiten")
+            raise FormatError("noise scans: a channel has no noise of its own: leave out --prewhiten")
         return np.linalg.inv(np.linalg.cholesky(covariance / scale)).astype(np.complex128)

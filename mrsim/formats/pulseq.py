@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError, MissingExtraError
+from mrsim.errors import FormatError, MissingExtraError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import whole_file
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
@@ -100,7 +100,7 @@ def write_seq(
 
     Raises
     ------
-    InputError
+    FormatError
         If the timing is not on the raster or cannot be held within 40 mT/m and 150 T/m/s, or a row is
         outside of the matrix.
     MissingExtraError
@@ -123,17 +123,17 @@ def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float
     low, high = ky_range(header.matrix[0])
     check_target(target, ".seq")
     if not (rows.ndim == 1 and 1 <= len(rows) <= MAX_LINES and 0 <= dummies <= MAX_LINES):
-        raise InputError(f"{target}: {rows.shape} lines after {dummies} dummies: expected 1 to {MAX_LINES}")
+        raise FormatError(f"{target}: {rows.shape} lines after {dummies} dummies: expected 1 to {MAX_LINES}")
     if rows.min() < low or rows.max() > high:
         line = int(np.flatnonzero((rows < low) | (rows > high))[0])
-        raise InputError(f"{target}: line {line}: ky = {int(rows[line])} is outside {low} to {high}")
+        raise FormatError(f"{target}: line {line}: ky = {int(rows[line])} is outside {low} to {high}")
     if not 1e-4 <= slice_m <= 1:
-        raise InputError(f"{target}: slice_m = {slice_m!r}: expected 0.0001 to 1 m")
+        raise FormatError(f"{target}: slice_m = {slice_m!r}: expected 0.0001 to 1 m")
     if header.matrix[1] % 4:
-        raise InputError(f"{target}: {header.matrix[1]} samples a line: receivers want a multiple of 4")
+        raise FormatError(f"{target}: {header.matrix[1]} samples a line: receivers want a multiple of 4")
     for key, time_ns in (("tr_ns", header.tr_ns), ("te_ns", header.te_ns)):
         if time_ns % TICK_NS:
-            raise InputError(f"{target}: {key} = {time_ns}: expected a multiple of {TICK_NS} ns")
+            raise FormatError(f"{target}: {key} = {time_ns}: expected a multiple of {TICK_NS} ns")
 
 
 def _plan(header: Header, slice_m: float) -> _Plan:
@@ -173,7 +173,7 @@ def _plan(header: Header, slice_m: float) -> _Plan:
             best = (error, plan)
     if best is not None:
         return best[1]
-    raise InputError(
+    raise FormatError(
         f"TR {header.tr_ns} ns, TE {header.te_ns} ns, matrix {header.matrix}, FOV {header.fov_m} m, slice "
         f"{slice_m} m: no timing holds within 40 mT/m and 150 T/m/s; take a longer TR or a larger pixel"
     )
@@ -243,7 +243,7 @@ class _Writer:
                 or gap < 1
                 or (lobe := _lobe(-self._plan.select.area, gap)) is None
             ):
-                raise InputError(
+                raise FormatError(
                     f"tr_ns = {header.tr_ns}: half of it is no time for a pulse; set half_flip=False"
                 )
             self._sequence.add_block(self._trapezoid("z", lobe))
@@ -302,7 +302,7 @@ class _Writer:
     def _lobe(self, area: float, ticks: int) -> _Lobe:
         lobe = _lobe(area, ticks)
         if lobe is None:
-            raise InputError(f"gradients: {area:.1f}/m in {ticks * 10} us: above 40 mT/m or 150 T/m/s")
+            raise FormatError(f"gradients: {area:.1f}/m in {ticks * 10} us: above 40 mT/m or 150 T/m/s")
         return lobe
 
     def _trapezoid(self, channel: str, lobe: _Lobe) -> Any:

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import FormatError
+from mrsim.files.arrays import map_bytes
 from mrsim.files.reading import open_file
 from mrsim.formats.hdf5 import BLOCK_BYTES, guarded
 
@@ -47,12 +48,12 @@ def raw_rows(found: Any, path: Path, size: int) -> Iterator[tuple[int, NDArray[n
 
     Raises
     ------
-    InputError
+    FormatError
         If rows are compressed, were never written, or are not there.
     """
     count = 1 if found.shape == () else found.shape[0]
     if found.id.get_create_plist().get_nfilters():
-        raise InputError(f"{path}: {found.name}: its rows are compressed: run h5repack -f NONE on it first")
+        raise FormatError(f"{path}: {found.name}: its rows are compressed: run h5repack -f NONE on it first")
     if found.chunks:
         yield from _chunked(found, path, size, count)
     else:
@@ -66,7 +67,7 @@ def _chunked(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[in
             with guarded(path):
                 info = found.id.get_chunk_info_by_coord((start,))
             if info.byte_offset is None or info.size != step * size:
-                raise InputError(f"{path}: {found.name}: row {start}: truncated, or never written")
+                raise FormatError(f"{path}: {found.name}: row {start}: truncated, or never written")
             file.seek(info.byte_offset)
             yield start, _rows(file, min(step, count - start), size, f"{path}: {found.name}: row {start}")
 
@@ -74,7 +75,7 @@ def _chunked(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[in
 def _contiguous(found: Any, path: Path, size: int, count: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     offset = found.id.get_offset()
     if offset is None:
-        raise InputError(f"{path}: {found.name}: it was never written, or is kept in a way that is not read")
+        raise FormatError(f"{path}: {found.name}: it was never written, or is kept in a way that is not read")
     step = max(1, BLOCK_BYTES // size)
     with open_file(path) as file:
         file.seek(offset)
@@ -85,7 +86,7 @@ def _contiguous(found: Any, path: Path, size: int, count: int) -> Iterator[tuple
 def _rows(file: BinaryIO, count: int, size: int, where: str) -> NDArray[np.uint8]:
     raw = file.read(count * size)
     if len(raw) != count * size:
-        raise InputError(f"{where}: truncated")
+        raise FormatError(f"{where}: truncated")
     return np.frombuffer(raw, np.uint8).reshape(count, size)
 
 
@@ -112,7 +113,7 @@ class Heap:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._bytes = np.memmap(path, np.uint8, "r")
+        self._bytes = map_bytes(path)
         self._collections: dict[int, dict[int, tuple[int, int]]] = {}
 
     def read(self, place: Any, size: int) -> NDArray[np.uint8]:
@@ -127,7 +128,7 @@ class Heap:
 
         Raises
         ------
-        InputError
+        FormatError
             If the heap does not hold it.
         """
         address, index = int(place["address"]), int(place["index"])
@@ -137,7 +138,7 @@ class Heap:
             self._collections[address] = self._walk(address)
         start, have = self._collections[address].get(index, (0, -1))
         if have < size:
-            raise InputError(
+            raise FormatError(
                 f"{self._path}: its heap has {max(have, 0)} of {size} bytes at {address}: damaged"
             )
         found: NDArray[np.uint8] = self._bytes[start : start + size]
@@ -149,7 +150,7 @@ class Heap:
         head = self._bytes[address : address + 16].tobytes() if address < room else b""
         size = int.from_bytes(head[8:16], "little")
         if head[:5] != b"GCOL\x01" or not 16 <= size <= room - address:
-            raise InputError(f"{self._path}: it has no heap at {address}: damaged, or of another version")
+            raise FormatError(f"{self._path}: it has no heap at {address}: damaged, or of another version")
         objects: dict[int, tuple[int, int]] = {}
         at, end = address + 16, address + size
         while at + 16 <= end and len(objects) < _MOST_OBJECTS:
@@ -176,7 +177,7 @@ def read_text(found: Any, path: Path, most: int) -> bytes:
 
     Raises
     ------
-    InputError
+    FormatError
         If it is no string, or longer.
     """
     from mrsim.formats import require_h5py
@@ -184,14 +185,14 @@ def read_text(found: Any, path: Path, most: int) -> bytes:
     with guarded(path):
         kind = require_h5py("HDF5 files").check_string_dtype(found.dtype)
         if kind is None:
-            raise InputError(f"{path}: {found.name}: it is {found.dtype}: expected a string")
+            raise FormatError(f"{path}: {found.name}: it is {found.dtype}: expected a string")
         size = kind.length or 0
         if kind.length is None:
             ((_, rows),) = raw_rows(found, path, PLACE.itemsize)
             place = places(rows, 0)[0]
             size = int(place["length"])
         if size > most:
-            raise InputError(f"{path}: {found.name}: {size} bytes: at most {most} are read")
+            raise FormatError(f"{path}: {found.name}: {size} bytes: at most {most} are read")
         if kind.length is None:
             return Heap(path).read(place, size).tobytes()
         text = found[()] if found.shape == () else found[0]

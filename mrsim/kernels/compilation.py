@@ -30,7 +30,6 @@ import re
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,8 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
 from mrsim.cache_folder import user_cache_folder
+from mrsim.errors import InputError
+from mrsim.files.writing import write_bytes
 
 Decorator = Callable[[Callable[..., Any]], Any]
 
@@ -122,7 +123,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types of
             return None
         try:
             super().save_overload(sig, data)
-        except OSError:
+        except (OSError, InputError):
             _say_once(self._place)
         return None
 
@@ -173,14 +174,7 @@ class _KernelFiles:
         path = self._path(key)
         if path is None:
             return
-        partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
-        try:
-            partial.write_bytes(dumps((key, data)))
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
+        write_bytes(path, dumps((key, data)))
 
     def flush(self) -> None:
         folder = self._place.folder()

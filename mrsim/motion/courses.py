@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.kernels.bessel import sincos
 from mrsim.kernels.compilation import kernel
 
@@ -96,7 +96,7 @@ class Breathing:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a value is out of range.
 
     References
@@ -134,7 +134,7 @@ class Breathing:
         )
         check_ranges(self, checks)
         if self.exponent != int(self.exponent):
-            raise InputError(f"exponent = {self.exponent!r}: expected a whole number")
+            raise PhantomError(f"exponent = {self.exponent!r}: expected a whole number")
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
@@ -146,7 +146,7 @@ def check_ranges(motion: object, checks: Sequence[tuple[str, float, float]]) -> 
     for key, low, high in checks:
         value = getattr(motion, key)
         if not low <= value <= high:  # false for NaN, too
-            raise InputError(f"{key} = {value!r}: expected {low} to {high}")
+            raise PhantomError(f"{key} = {value!r}: expected {low} to {high}")
 
 
 class Cycles:
@@ -176,11 +176,11 @@ class Cycles:
 
         Raises
         ------
-        InputError
+        PhantomError
             If it lies beyond 24 h.
         """
         if t_ns > MAX_TIME_NS:
-            raise InputError(f"t = {t_ns} ns: a motion lasts at most {MAX_TIME_NS} ns (24 h)")
+            raise PhantomError(f"t = {t_ns} ns: a motion lasts at most {MAX_TIME_NS} ns (24 h)")
         while self.start[-1] + self.period[-1] <= t_ns:
             self._grow()
 

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.kernels.bessel import sincos
 from mrsim.kernels.compilation import kernel
 from mrsim.motion.courses import Array, Cycles, Drive, Times, check_ranges, lujan_into
@@ -59,7 +59,7 @@ class Heart:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a value is out of range.
     """
 
@@ -85,7 +85,7 @@ class Heart:
             ),
         )
         if self.systole + self.filling > 1:
-            raise InputError(f"systole + filling = {self.systole + self.filling:g}: expected at most 1")
+            raise PhantomError(f"systole + filling = {self.systole + self.filling:g}: expected at most 1")
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
@@ -141,7 +141,7 @@ class Cough:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a value is out of range.
     """
 
@@ -156,7 +156,7 @@ class Cough:
             (("amplitude_m", 0, 0.1), ("every_s", 1, 86400), ("burst_s", 0.1, 2), ("bursts", 1, 10)),
         )
         if self.bursts != int(self.bursts):
-            raise InputError(f"bursts = {self.bursts!r}: expected a whole number")
+            raise PhantomError(f"bursts = {self.bursts!r}: expected a whole number")
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
@@ -206,7 +206,7 @@ class Delayed:
 
     Raises
     ------
-    InputError
+    PhantomError
         If the delay is out of range.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import InputError, PhantomError
 from mrsim.motion.courses import Breathing, Motion, Static
 from mrsim.motion.drives import MAX_DELAY_S, Cough, Delayed, Derived, Heart, Sum
 from mrsim.motion.trace import MAX_SAMPLES, Trace, read_csv, read_csv_file
@@ -35,31 +35,31 @@ def read_motions(table: Any, where: str) -> dict[str, AnyMotion]:
 
     Raises
     ------
-    InputError
+    PhantomError
         It names the motion and the key.
     """
     if not isinstance(table, dict):
-        raise InputError(f"{where}: motion: expected tables [motion.NAME]")
+        raise PhantomError(f"{where}: motion: expected tables [motion.NAME]")
     motions: dict[str, AnyMotion] = {STATIC: Static()}
     for name, entry in table.items():
         here = f"{where}: motion {name!r}"
         if not is_name(name):
-            raise InputError(f"{here[:300]}: expected {NAME_RULE}")
+            raise PhantomError(f"{here[:300]}: expected {NAME_RULE}")
         if name == STATIC:
-            raise InputError(f"{here}: this name is taken: it stands for no motion")
+            raise PhantomError(f"{here}: this name is taken: it stands for no motion")
         keys = Keys(entry, here)
         kind = keys.name("kind", "breathing")
         if kind not in _KINDS:
-            raise InputError(f"{here}: kind = {kind!r}: expected one of {', '.join(_KINDS)}")
+            raise PhantomError(f"{here}: kind = {kind!r}: expected one of {', '.join(_KINDS)}")
         make = _KINDS[kind](keys)
         keys.done()
         try:
             motion = make()
         except InputError as error:
-            raise InputError(f"{here}: {error}") from None
+            raise PhantomError(f"{here}: {error}") from None
         for source in motion.sources if isinstance(motion, Derived) else ():
             if source not in motions:
-                raise InputError(
+                raise PhantomError(
                     f"{here}: of = {source!r}: no motion above has this name; known: {', '.join(motions)}"
                 )
         motions[name] = motion
@@ -80,7 +80,7 @@ def embed_traces(table: Table, folder: Path | None, where: str) -> None:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a file cannot be read, or is no trace: it names the motion and the file.
     """
     motions = table.get("motion")
@@ -89,19 +89,19 @@ def embed_traces(table: Table, folder: Path | None, where: str) -> None:
             continue
         file = entry["file"]
         if not isinstance(file, str) or not file.endswith(".csv") or "\0" in file:
-            raise InputError(
+            raise PhantomError(
                 f"{where}: motion {name!r}: file = {str(file)[:80]!r}: expected the name of a .csv file"
             )
         try:
             if folder is None and not Path(file).is_absolute():
                 shipped = importlib.resources.files("phantoms") / file
                 if not shipped.is_file():
-                    raise InputError(f"phantoms/{file}: no such file")
+                    raise PhantomError(f"phantoms/{file}: no such file")
                 t_s, value_mm = read_csv(shipped.read_bytes(), f"phantoms/{file}")
             else:
                 t_s, value_mm = read_csv_file((folder or Path()) / file)
         except InputError as error:
-            raise InputError(f"{where}: motion {name!r}: file: {error}") from None
+            raise PhantomError(f"{where}: motion {name!r}: file: {error}") from None
         del entry["file"]
         entry |= {"source": Path(file).name, "t_s": t_s, "value_mm": value_mm}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.files.reading import read_bytes
 from mrsim.kernels.compilation import kernel
 from mrsim.motion.courses import Array, Drive, Times
@@ -40,7 +40,7 @@ class Trace:
 
     Raises
     ------
-    InputError
+    PhantomError
         If the samples are not ascending or finite, too few or too many, or have a gap: it names the instant.
 
     References
@@ -57,24 +57,24 @@ class Trace:
     def __post_init__(self) -> None:
         t, value = np.asarray(self.t_s, np.float64), np.asarray(self.value_m, np.float64)
         if len(t) != len(value) or not 4 <= len(t) <= MAX_SAMPLES:
-            raise InputError(
+            raise PhantomError(
                 f"trace: {len(t)} instants and {len(value)} values: expected 4 to {MAX_SAMPLES} of both"
             )
         if not -10 <= self.scale <= 10:  # false for NaN, too
-            raise InputError(f"scale = {self.scale!r}: expected -10 to 10")
+            raise PhantomError(f"scale = {self.scale!r}: expected -10 to 10")
         for i in np.flatnonzero(~(np.isfinite(t) & np.isfinite(value)))[:1]:
-            raise InputError(f"trace: sample {i} (t = {t[i]:g} s) is not finite")
+            raise PhantomError(f"trace: sample {i} (t = {t[i]:g} s) is not finite")
         step = np.diff(t)
         for i in np.flatnonzero(step <= 0)[:1]:
-            raise InputError(f"trace: sample {i + 1}: t = {t[i + 1]:g} s is not after {t[i]:g} s")
+            raise PhantomError(f"trace: sample {i + 1}: t = {t[i + 1]:g} s is not after {t[i]:g} s")
         for i in np.flatnonzero(step > _GAP_STEPS * np.median(step))[:1]:
-            raise InputError(
+            raise PhantomError(
                 f"trace: a gap of {step[i]:.3f} s after t = {t[i]:.3f} s, where {np.median(step):.3f} s is "
                 "usual; fill it, or cut the trace there"
             )
         if np.abs(value * self.scale).max() > MAX_VALUE_M:
             i = int(np.abs(value).argmax())
-            raise InputError(
+            raise PhantomError(
                 f"trace: t = {t[i]:g} s: {value[i] * self.scale * 1e3:.1f} mm: expected at most "
                 f"{MAX_VALUE_M * 1e3:g} mm"
             )
@@ -110,7 +110,7 @@ class _TraceDrive:
     def _check(self, stop_ns: int) -> None:
         end = int(self._t_ns[-1])
         if stop_ns > end and not self._repeat:
-            raise InputError(
+            raise PhantomError(
                 f"trace: it ends at t = {end * 1e-9:.3f} s, and {stop_ns * 1e-9:.3f} s was asked for; "
                 "set repeat = true, or make the scan shorter"
             )
@@ -133,31 +133,31 @@ def read_csv(data: bytes, where: str) -> tuple[list[float], list[float]]:
 
     Raises
     ------
-    InputError
+    PhantomError
         If it is not such a file: the error names the line.
     """
     if len(data) > MAX_CSV_BYTES:
-        raise InputError(f"{where}: larger than {MAX_CSV_BYTES} bytes: not a trace")
+        raise PhantomError(f"{where}: larger than {MAX_CSV_BYTES} bytes: not a trace")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 at byte {error.start}") from None
+        raise PhantomError(f"{where}: not UTF-8 at byte {error.start}") from None
     rows = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1)]
     rows = [(i, line) for i, line in rows if line and not line.startswith("#")]
     if not rows or [part.strip() for part in rows[0][1].split(",")] != ["t_s", "value_mm"]:
-        raise InputError(f"{where}: expected the header 't_s,value_mm' before the samples")
+        raise PhantomError(f"{where}: expected the header 't_s,value_mm' before the samples")
     if len(rows) - 1 > MAX_SAMPLES:
-        raise InputError(f"{where}: {len(rows) - 1} samples: expected at most {MAX_SAMPLES}")
+        raise PhantomError(f"{where}: {len(rows) - 1} samples: expected at most {MAX_SAMPLES}")
     t_s, value_mm = [], []
     for i, line in rows[1:]:
         try:
             t, value = (float(part) for part in line.split(","))
         except ValueError:
-            raise InputError(
+            raise PhantomError(
                 f"{where}: line {i}: {line[:40]!r}: expected two numbers, t_s,value_mm"
             ) from None
         if not (math.isfinite(t) and math.isfinite(value)):
-            raise InputError(f"{where}: line {i} (t = {t:g} s): a value is not finite")
+            raise PhantomError(f"{where}: line {i} (t = {t:g} s): a value is not finite")
         t_s.append(t)
         value_mm.append(value)
     return t_s, value_mm

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 from mrsim.physics.steady_state import FlipResponse
 
 Array = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Slice:
 
     Raises
     ------
-    InputError
+    PhantomError
         If a value is out of range.
 
     References
@@ -62,10 +62,10 @@ class Slice:
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
-            raise InputError(f"profile = {self.profile!r}: expected one of {', '.join(PROFILES)}")
+            raise PhantomError(f"profile = {self.profile!r}: expected one of {', '.join(PROFILES)}")
         for key, low, high in (("thickness_m", 1e-4, 1.0), ("z_m", -1.0, 1.0), ("time_bandwidth", 1.0, 16.0)):
             if not low <= getattr(self, key) <= high:  # false for NaN, too
-                raise InputError(f"{key} = {getattr(self, key)!r}: expected {low} to {high}")
+                raise PhantomError(f"{key} = {getattr(self, key)!r}: expected {low} to {high}")
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import PhantomError
 
 GYROMAGNETIC_HZ_PER_T = 42.577478518e6  # proton, CODATA 2018
 
@@ -71,12 +71,12 @@ def tissue(name: str, field_t: float) -> Tissue:
 
     Raises
     ------
-    InputError
+    PhantomError
         If the tissue is not in the table, or has no values at this field.
     """
     entry = _table().get(name)
     if entry is None:
-        raise InputError(f"tissue {name!r} is not known; known: {', '.join(_table())}")
+        raise PhantomError(f"tissue {name!r} is not known; known: {', '.join(_table())}")
     pd, ppm = float(entry["pd"]), float(entry.get("shift_ppm", 0.0))
     if pd == 0:
         return Tissue(name, field_t, 0.0, math.inf, math.inf, ppm, False, str(entry["source"]))
@@ -87,7 +87,7 @@ def tissue(name: str, field_t: float) -> Tissue:
                 name, field_t, pd, at["t1_ms"] / 1e3, at["t2_ms"] / 1e3, ppm, assumed, str(at["source"])
             )
     fields = ", ".join(f"{at['field_t']:g}" for at in entry["at"])
-    raise InputError(f"tissue {name!r} has no values at {field_t:g} T; it has them at {fields} T")
+    raise PhantomError(f"tissue {name!r} has no values at {field_t:g} T; it has them at {fields} T")
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.reception.coils import MU0, CoilArray
 
 Array = NDArray[np.float64]
@@ -36,11 +36,11 @@ def noise_covariance(count: int, correlation: float) -> Complex:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range.
     """
     if count < 1 or not 0 <= correlation < 1:
-        raise InputError(
+        raise ProtocolError(
             f"channels: {count!r} with correlation {correlation!r}: expected 1 or more, in [0, 1)"
         )
     return np.asarray(np.eye(count) * (1 - correlation) + correlation, np.complex128)
@@ -71,7 +71,7 @@ def body_noise_covariance(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range.
 
     References
@@ -79,7 +79,9 @@ def body_noise_covariance(
     Roemer et al. 1990, 10.1002/mrm.1910160203.
     """
     if not (0 < own_noise <= 1 and all(0 < half < 10 for half in body_m)):
-        raise InputError(f"channels: body {body_m!r}, own noise {own_noise!r}: expected lengths, and (0, 1]")
+        raise ProtocolError(
+            f"channels: body {body_m!r}, own noise {own_noise!r}: expected lengths, and (0, 1]"
+        )
     if not array.loops:
         return np.ones((1, 1), np.complex128)
     axis = (np.arange(_BODY_SIDE) + 0.5) * (2 / _BODY_SIDE) - 1
@@ -116,7 +118,7 @@ def colour(white: Complex, psi: Complex, axis: int = -2) -> Complex:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If `psi` is not Hermitian and positive definite, or of another size.
     """
     return _along(_factor(psi, white.shape[axis]), white, axis)
@@ -153,7 +155,7 @@ def combine(images: Complex, sensitivities: Complex, psi: Complex) -> Complex:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If the shapes differ, or `psi` is not a covariance.
 
     References
@@ -162,7 +164,7 @@ def combine(images: Complex, sensitivities: Complex, psi: Complex) -> Complex:
     10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S.
     """
     if images.shape != sensitivities.shape:
-        raise InputError(f"channels: images {images.shape} and sensitivities {sensitivities.shape} differ")
+        raise ProtocolError(f"channels: images {images.shape} and sensitivities {sensitivities.shape} differ")
     seen, weight = prewhiten(images, psi, 0), prewhiten(sensitivities, psi, 0)
     power = (np.abs(weight) ** 2).sum(axis=0)
     total = (weight.conj() * seen).sum(axis=0)
@@ -171,13 +173,15 @@ def combine(images: Complex, sensitivities: Complex, psi: Complex) -> Complex:
 
 def _factor(psi: Complex, count: int) -> Complex:
     if psi.shape != (count, count):
-        raise InputError(f"channels: covariance {psi.shape} for {count} channels: expected {(count, count)}")
+        raise ProtocolError(
+            f"channels: covariance {psi.shape} for {count} channels: expected {(count, count)}"
+        )
     if not np.allclose(psi, psi.conj().T, rtol=1e-9, atol=1e-12 * float(np.abs(psi).max())):
-        raise InputError("channels: the covariance is not Hermitian")
+        raise ProtocolError("channels: the covariance is not Hermitian")
     try:
         return np.asarray(np.linalg.cholesky(psi), np.complex128)
     except np.linalg.LinAlgError:
-        raise InputError("channels: the covariance is not positive definite") from None
+        raise ProtocolError("channels: the covariance is not positive definite") from None
 
 
 def _along(matrix: Complex, data: Complex, axis: int) -> Complex:

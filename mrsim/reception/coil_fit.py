@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.grid import Grid
@@ -103,12 +103,12 @@ class FittedCoils:
 
         Raises
         ------
-        InputError
+        ProtocolError
             If a shape does not fit.
         """
         taps, nx = 2 * self.halo + 1, out.shape[1]
         if fine.shape[0] != taps or fine.shape[1] < 2 * nx - 1 + 2 * self.halo or len(out) != self.count:
-            raise InputError(
+            raise ProtocolError(
                 f"coils: filter {fine.shape} into {out.shape}: expected ({taps}, at least "
                 f"{2 * nx - 1 + 2 * self.halo}) into ({self.count}, nx)"
             )
@@ -146,19 +146,19 @@ def fit_coils(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range, or a wire passes so close that no fit can hold.
     """
     if not (isinstance(taps, int | np.integer) and taps % 2 == 1 and 1 <= taps <= MAX_TAPS):
-        raise InputError(f"coils: taps = {taps!r}: expected an odd number from 1 to {MAX_TAPS}")
+        raise ProtocolError(f"coils: taps = {taps!r}: expected an odd number from 1 to {MAX_TAPS}")
     if not all(math.isfinite(f) and f > 0 for f in fov_m):
-        raise InputError(f"coils: fov_m = {fov_m!r}: expected two positive lengths in metres")
+        raise ProtocolError(f"coils: fov_m = {fov_m!r}: expected two positive lengths in metres")
     if not array.loops:
         return FittedCoils(np.ones((1, 1, 1), np.complex128), fov_m, 0.0, 0.0)
     _check_clear(array, fov_m, z_m)
     x, y = _points(_FIT_POINTS, fov_m, inside)
     if len(x) < 2 * taps * taps:
-        raise InputError(
+        raise ProtocolError(
             f"coils: {len(x)} points of the field of view count: too few for {taps} x {taps} taps"
         )
     u, values, vh = np.linalg.svd(_basis(x, y, fov_m, taps), full_matrices=False)
@@ -197,7 +197,7 @@ def _check_clear(array: CoilArray, fov_m: tuple[float, float], z_m: float) -> No
         beyond = np.maximum(np.abs(wire[:, :2]) - half, 0)
         nearest = float(np.sqrt((beyond**2).sum(axis=1) + (wire[:, 2] - z_m) ** 2).min())
         if nearest < 0.2 * loop.radius_m:
-            raise InputError(
+            raise ProtocolError(
                 f"coils: loop {number}: its wire comes within {nearest * 1e3:.0f} mm of the field of view; "
                 f"{loop.radius_m * 200:.0f} mm is needed: a wider array, or a smaller field of view"
             )

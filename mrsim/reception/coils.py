@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -39,7 +39,7 @@ class Loop:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If the radius is not positive, or the axis has no length.
     """
 
@@ -49,9 +49,11 @@ class Loop:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(v) for v in (*self.center, *self.normal, self.radius_m)):
-            raise InputError(f"loop: {self.center}, {self.normal}, {self.radius_m}: expected finite values")
+            raise ProtocolError(
+                f"loop: {self.center}, {self.normal}, {self.radius_m}: expected finite values"
+            )
         if self.radius_m <= 0 or not any(self.normal):
-            raise InputError(
+            raise ProtocolError(
                 f"loop: radius {self.radius_m} m, axis {self.normal}: expected a positive radius and an axis"
             )
 
@@ -121,7 +123,7 @@ class CoilArray:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If there are too many loops, or the axis is not one.
     """
 
@@ -130,9 +132,9 @@ class CoilArray:
 
     def __post_init__(self) -> None:
         if len(self.loops) > MAX_LOOPS:
-            raise InputError(f"coils: {len(self.loops)} loops: expected at most {MAX_LOOPS}")
+            raise ProtocolError(f"coils: {len(self.loops)} loops: expected at most {MAX_LOOPS}")
         if self.b0 not in _TRANSVERSE:
-            raise InputError(f"coils: b0 = {self.b0!r}: expected 'x', 'y' or 'z'")
+            raise ProtocolError(f"coils: b0 = {self.b0!r}: expected 'x', 'y' or 'z'")
 
     @classmethod
     def ring(
@@ -164,13 +166,13 @@ class CoilArray:
 
         Raises
         ------
-        InputError
+        ProtocolError
             If a value is out of range.
         """
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_LOOPS:
-            raise InputError(f"coils = {count!r}: expected 1 to {MAX_LOOPS}")
+            raise ProtocolError(f"coils = {count!r}: expected 1 to {MAX_LOOPS}")
         if not (0 < loop_radius_m < radius_m < 10 and 0 <= length_m < 10):
-            raise InputError(
+            raise ProtocolError(
                 f"coils: radius {radius_m} m, loops {loop_radius_m} m, length {length_m} m: expected loops "
                 "smaller than the cylinder, and lengths below 10 m"
             )
@@ -215,7 +217,7 @@ class CoilArray:
             return np.ones((1, *points.shape[:-1]), np.complex128)
         scale = np.linalg.norm(self._turning(np.zeros(3)))
         if not scale > 1e-12 * MU0:
-            raise InputError("coils: the array sees nothing at the isocentre: move or turn the loops")
+            raise ProtocolError("coils: the array sees nothing at the isocentre: move or turn the loops")
         return self._turning(points) / scale
 
     def _turning(self, points: Array) -> Complex:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.motion.courses import MAX_TIME_NS
 from mrsim.reception.noise import LineNoise, noise_std
 from mrsim.sampling import Sampler
@@ -63,7 +63,7 @@ class Scanner:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If the phantom does not fit in the field of view at some instant, a tissue is unknown at this
         field, or a value is out of range.
     """
@@ -87,7 +87,7 @@ class Scanner:
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(self.oracle.target_signal, protocol.target_snr)
         if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
-            raise InputError(
+            raise ProtocolError(
                 f"{phantom.name}: target {phantom.target!r} gives no signal, so target_snr has no "
                 "meaning; set it to infinity"
             )
@@ -181,7 +181,7 @@ def scan(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If something does not fit together, or the scan is too large for memory (use `scan_to`).
     """
     scanner = _set_up(phantom, protocol, seed, seconds, frames)
@@ -190,7 +190,7 @@ def scan(
         layout |= expected_truth(scanner.header, scanner.lines, len(phantom.regions))
     size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
     if size > MAX_MEMORY_BYTES:
-        raise InputError(
+        raise ProtocolError(
             f"{scanner.frames} frames need {size >> 20} MiB, above {MAX_MEMORY_BYTES >> 20}: "
             "write the scan to a folder, or make it shorter"
         )
@@ -243,7 +243,7 @@ def scan_to(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If something does not fit together, or the folder cannot be made.
     """
     check_new_stream(path, overwrite=overwrite)
@@ -283,20 +283,20 @@ def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If both or neither are given, or the time is not a positive number.
     """
     if (seconds is None) == (frames is None):
-        raise InputError("scan: give its length in seconds or in frames, one of the two")
+        raise ProtocolError("scan: give its length in seconds or in frames, one of the two")
     if frames is not None:
         return frames
     if not (seconds is not None and math.isfinite(seconds) and seconds > 0):
-        raise InputError(f"seconds = {seconds!r}: expected a positive number of seconds")
+        raise ProtocolError(f"seconds = {seconds!r}: expected a positive number of seconds")
     return math.ceil(min(seconds * 1e9, 1e18) / header.frame_ns - 1e-9)
 
 
 def _check_frames(frames: int, frame_ns: int) -> int:
     limit = MAX_TIME_NS // frame_ns
     if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or not 1 <= frames <= limit:
-        raise InputError(f"frames = {frames!r}: expected 1 to {limit} (24 h)")
+        raise ProtocolError(f"frames = {frames!r}: expected 1 to {limit} (24 h)")
     return int(frames)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
@@ -39,7 +39,7 @@ def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str)
 
     Raises
     ------
-    InputError
+    ProtocolError
         If `how` is neither, the scan has one coil, or a frame that is to be combined is not whole.
     """
     header = stream.header
@@ -62,7 +62,7 @@ def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str)
         part = slice(frame * ny, (frame + 1) * ny)
         place = stream.ky[part] + ny // 2
         if len(np.unique(place)) != ny:
-            raise InputError(f"combine = 'sense': frame {frame}: a row is missing")
+            raise ProtocolError(f"combine = 'sense': frame {frame}: a row is missing")
         kspace = np.empty((header.coils, ny, nx), np.complex128)
         kspace[:, place] = np.moveaxis(stream.samples[part], 0, 1)
         image = combine(to_image(kspace), seen, reception.psi)
@@ -75,11 +75,11 @@ def check_combination(header: Header, how: str) -> None:
     """Raise an error if scans of a protocol cannot be combined so; see `combined`."""
     ny = header.matrix[0]
     if how not in ("prewhiten", "sense"):
-        raise InputError(f"combine = {how!r}: expected prewhiten or sense")
+        raise ProtocolError(f"combine = {how!r}: expected prewhiten or sense")
     if header.coils < 2:
-        raise InputError("combine: one coil needs no combination")
+        raise ProtocolError("combine: one coil needs no combination")
     if how == "sense" and header.lines_per_frame != ny:
-        raise InputError(
+        raise ProtocolError(
             f"combine = 'sense': a frame has {header.lines_per_frame} of {ny} lines, and an image needs all: "
             "scan with acceleration 1, or take 'prewhiten'"
         )

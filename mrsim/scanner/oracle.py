@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import InputError
+from mrsim.errors import StreamError
 from mrsim.scanner.scene import Scene
 from mrsim.stream import Header, Stream, Truth
 from mrsim.stream.fourier import to_image
@@ -27,7 +27,7 @@ class Oracle:
 
     Raises
     ------
-    InputError
+    StreamError
         If a tissue has no values at the field, or the tables would be too large.
     """
 
@@ -136,12 +136,12 @@ def truth_of(stream: Stream) -> Oracle:
 
     Raises
     ------
-    InputError
+    StreamError
         If the stream does not say how it was made, or not by this scanner.
     """
     where = stream.path or "stream"
     if stream.provenance is None:
-        raise InputError(f"{where}: it does not say how it was made, so its truth cannot be made again")
+        raise StreamError(f"{where}: it does not say how it was made, so its truth cannot be made again")
     made = stream.provenance
     phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where=f"{where}: phantom_text")
     return Oracle(phantom, stream.header, made.seed)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import InputError, ProtocolError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
@@ -59,7 +59,7 @@ class ScanProtocol:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range, or the matrix cannot give the acceleration.
     """
 
@@ -80,17 +80,17 @@ class ScanProtocol:
 
     def __post_init__(self) -> None:
         if not self.target_snr > 0:  # true for NaN, too
-            raise InputError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
+            raise ProtocolError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
         for key, low, high in (("coils", 1, MAX_LOOPS), ("supersampling", 1, MAX_SUPERSAMPLING)):
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"{key} = {value!r}: expected {low} to {high}")
+                raise ProtocolError(f"{key} = {value!r}: expected {low} to {high}")
         for key, known in (("timing", TIMINGS), ("rendering", RENDERINGS)):
             if getattr(self, key) not in known:
-                raise InputError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
+                raise ProtocolError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
         whole = (*self.matrix, self.tr_ns, self.te_ns)
         if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
-            raise InputError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
+            raise ProtocolError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
         self.header()
 
     @classmethod
@@ -104,14 +104,14 @@ class ScanProtocol:
 
         Raises
         ------
-        InputError
+        ProtocolError
             If a value is out of range; it names the key as it is in files.
         """
         fields: dict[str, Any] = {}
         for key, value in values.items():
             spelling = SPELLINGS.get(key)
             if key in ("tr_ms", "te_ms") and not 0 <= value < 1e6:  # false for NaN, too
-                raise InputError(f"{key} = {value!r}: expected milliseconds, from 0 to below 1e6")
+                raise ProtocolError(f"{key} = {value!r}: expected milliseconds, from 0 to below 1e6")
             if spelling is None:
                 fields[key] = tuple(value) if isinstance(value, list) else value
             elif isinstance(value, list | tuple):
@@ -121,7 +121,7 @@ class ScanProtocol:
         try:
             return cls(**fields)
         except InputError as error:
-            raise InputError(in_file_words(str(error))) from None
+            raise ProtocolError(in_file_words(str(error))) from None
 
     def file_values(self) -> dict[str, Any]:
         """Return the fields as files and options spell them, pairs as lists."""

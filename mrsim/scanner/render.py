@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.shapes import Shape
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.bessel import sincos
 from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
@@ -44,7 +44,7 @@ class Renderer:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If the tables of the moving regions would exceed a bound.
     """
 
@@ -61,7 +61,7 @@ class Renderer:
         self._deforming = np.flatnonzero(deforms)
         size = (len(self._shifting) * 8 + 16) * grid.matrix[0] * grid.matrix[1]
         if size > MAX_TABLE_BYTES:
-            raise InputError(
+            raise ProtocolError(
                 f"matrix = {grid.matrix} with {len(self._shifting)} moving regions needs {size >> 20} MiB of "
                 f"tables, above {MAX_TABLE_BYTES >> 20}; take a smaller matrix or fewer regions"
             )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.polygon import Polygon, add_edges, centroids, edge_transform
 from mrsim.anatomy.shapes import Ellipse
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils, filter_lines
 from mrsim.scanner.contrast import Contrast
@@ -62,7 +62,7 @@ class Scene:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a tissue has no values at the field, or the tables would be too large.
     """
 
@@ -85,7 +85,7 @@ class Scene:
         self._solid_axes = np.flatnonzero(np.isin(deforming, self._solids))
         size = 16 * len(self._shifting) * math.prod(self.grid.matrix)
         if size > MAX_TABLE_BYTES:
-            raise InputError(
+            raise ProtocolError(
                 f"matrix = {header.matrix} with {len(self._shifting)} moving solids and polygons needs "
                 f"{size >> 20} MiB of tables, above {MAX_TABLE_BYTES >> 20}; take a smaller matrix"
             )

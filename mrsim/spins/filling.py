@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.region import STATIC, Region
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.physics.tissue import tissue
 from mrsim.scanner.protocol import SPINS_PER_SIDE, ScanProtocol
@@ -56,14 +56,14 @@ def spins_of(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range, a region is a solid, a tissue has no values at the field, or nothing
         gives signal.
     """
     if not 1 <= spins_per_side <= MAX_SIDE:
-        raise InputError(f"spins = {spins_per_side!r}: expected 1 to {MAX_SIDE} a side")
+        raise ProtocolError(f"spins = {spins_per_side!r}: expected 1 to {MAX_SIDE} a side")
     if t2_prime_s is not None and not (t2_prime_s > 0 and 1 <= sub_spins <= MAX_SUB_SPINS):
-        raise InputError(
+        raise ProtocolError(
             f"t2_prime_s = {t2_prime_s!r} on {sub_spins!r} spins: expected a positive time, "
             f"on 1 to {MAX_SUB_SPINS}"
         )
@@ -85,7 +85,7 @@ def spins_of(
             one[4], one[5], one[6] = material.t1_s, material.t2_s, material.shift_hz + offset
             columns.append(one)
     if not columns:
-        raise InputError(f"{phantom.name}: no spin of {spins_per_side} a side gives signal: take more")
+        raise ProtocolError(f"{phantom.name}: no spin of {spins_per_side} a side gives signal: take more")
     rest = np.concatenate(columns, axis=1)
     centers = np.array([r.shape.center for r in phantom.regions], np.float64)
     return Spins(rest[0], rest[1], rest[2].astype(np.int64), rest[3], rest[4], rest[5], rest[6], centers)
@@ -119,7 +119,7 @@ def _check_flat(phantom: Phantom) -> None:
         uneven = region.vertex_share is not None and region.deforms
         if region.depth is not None or uneven:
             what = "it is a solid" if region.depth is not None else "its corners move unlike each other"
-            raise InputError(
+            raise ProtocolError(
                 f"{phantom.name}: region {region.name!r}: {what}: the isochromat engine scans flat regions "
                 "that shift and stretch; take the analytic engine, or a flat phantom"
             )

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.noise import LineNoise
 from mrsim.scanner.acquisition import Scanner
@@ -34,12 +34,12 @@ def catalysed(header: Header, catalysation: str | int) -> BlochSequence:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If it is none of these.
     """
     known = catalysation in ("alpha/2", "none")
     if isinstance(catalysation, bool) or not (known or isinstance(catalysation, int)):
-        raise InputError(f"catalysation = {catalysation!r}: expected 'alpha/2', 'none' or a number of TRs")
+        raise ProtocolError(f"catalysation = {catalysation!r}: expected 'alpha/2', 'none' or a number of TRs")
     dummies = catalysation if isinstance(catalysation, int) else 0
     return BlochSequence(header.tr_ns, header.te_ns, header.flip_rad, catalysation == "alpha/2", dummies)
 
@@ -89,12 +89,12 @@ def scan_isochromats(
 
     Raises
     ------
-    InputError
+    ProtocolError
         If something does not fit together.
     """
     protocol = protocol or ScanProtocol()
     if protocol.coils != 1:
-        raise InputError(f"coils = {protocol.coils!r}: the isochromat engine has one coil; set 1")
+        raise ProtocolError(f"coils = {protocol.coils!r}: the isochromat engine has one coil; set 1")
     scanner = Scanner(phantom, protocol, seed, frames)
     header, anatomy = scanner.header, scanner.oracle.anatomy
     engine = Isochromats(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.spins.bloch_kernels import run_lines
 
@@ -63,7 +63,7 @@ class Spins:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If shapes differ, a value is not finite, or a relaxation time is not positive.
     """
 
@@ -78,19 +78,19 @@ class Spins:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.x) <= MAX_SPINS:
-            raise InputError(f"spins: {len(self.x)} of them: expected 1 to {MAX_SPINS}")
+            raise ProtocolError(f"spins: {len(self.x)} of them: expected 1 to {MAX_SPINS}")
         for name in ("x", "y", "weight", "t1_s", "t2_s", "shift_hz"):
             values = getattr(self, name)
             if values.shape != self.x.shape or not np.isfinite(values).all():
-                raise InputError(f"spins: {name}: expected {len(self.x)} finite numbers")
+                raise ProtocolError(f"spins: {name}: expected {len(self.x)} finite numbers")
         if min(self.t1_s.min(), self.t2_s.min()) <= 0:
-            raise InputError("spins: t1_s, t2_s: expected positive times")
+            raise ProtocolError("spins: t1_s, t2_s: expected positive times")
         if self.centers.ndim != 2 or self.centers.shape[1] != 2:
-            raise InputError(f"spins: centers: {self.centers.shape}: expected (regions, 2)")
+            raise ProtocolError(f"spins: centers: {self.centers.shape}: expected (regions, 2)")
         if self.region.shape != self.x.shape or not (
             0 <= self.region.min() <= self.region.max() < len(self.centers)
         ):
-            raise InputError(f"spins: region: expected {len(self.x)} numbers below {len(self.centers)}")
+            raise ProtocolError(f"spins: region: expected {len(self.x)} numbers below {len(self.centers)}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -113,7 +113,7 @@ class BlochSequence:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If a value is out of range.
     """
 
@@ -125,12 +125,12 @@ class BlochSequence:
 
     def __post_init__(self) -> None:
         if not (0 <= self.te_ns < self.tr_ns and 0 < self.flip_rad <= math.pi):
-            raise InputError(
+            raise ProtocolError(
                 f"sequence: TE {self.te_ns} ns, TR {self.tr_ns} ns, flip {self.flip_rad} rad: expected "
                 "0 <= TE < TR and a flip in (0, pi]"
             )
         if not 0 <= self.dummies <= MAX_DUMMIES:
-            raise InputError(f"sequence: dummies = {self.dummies!r}: expected 0 to {MAX_DUMMIES}")
+            raise ProtocolError(f"sequence: dummies = {self.dummies!r}: expected 0 to {MAX_DUMMIES}")
 
 
 class Isochromats:
@@ -222,7 +222,7 @@ class Isochromats:
 
         Raises
         ------
-        InputError
+        ProtocolError
             If a shape does not fit.
         """
         rows = np.ascontiguousarray(ky, np.int64)
@@ -231,11 +231,11 @@ class Isochromats:
         scale = np.ones(shape) if stretch is None else np.ascontiguousarray(stretch, np.float64)
         field = np.empty((0, 0)) if field_hz is None else np.ascontiguousarray(field_hz, np.float64)
         if shift.shape != shape or scale.shape != shape:
-            raise InputError(
+            raise ProtocolError(
                 f"isochromats: displacement {shift.shape}, stretch {scale.shape}: expected {shape}"
             )
         if field_hz is not None and field.shape != (len(rows), FIELD_TERMS):
-            raise InputError(f"isochromats: field_hz {field.shape}: expected {(len(rows), FIELD_TERMS)}")
+            raise ProtocolError(f"isochromats: field_hz {field.shape}: expected {(len(rows), FIELD_TERMS)}")
         out = np.zeros((len(rows), self.grid.matrix[1]), np.complex128)
         if len(rows) and not self._prepared:
             self._prepare(shift[:1], scale[:1], field[:1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import ProtocolError
 from mrsim.spins.isochromats import FIELD_TERMS
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ class FieldMap:
 
     Raises
     ------
-    InputError
+    ProtocolError
         If there are not six finite coefficients.
     """
 
@@ -38,7 +38,7 @@ class FieldMap:
         for key in ("static_hz", "breathing_hz_per_m"):
             values = getattr(self, key)
             if len(values) != FIELD_TERMS or not all(math.isfinite(v) for v in values):
-                raise InputError(f"field: {key} = {values!r}: expected {FIELD_TERMS} finite coefficients")
+                raise ProtocolError(f"field: {key} = {values!r}: expected {FIELD_TERMS} finite coefficients")
 
     def at(self, motion_m: Array) -> Array:
         """Return the coefficients for each value of the motion, shape (n, 6), hertz."""

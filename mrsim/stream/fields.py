@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import StreamError
 
 _PARSERS: dict[str, tuple[type | tuple[type, ...], type]] = {
     "int": (int, int),
@@ -20,16 +20,16 @@ def typed_fields(kind: type[Any], values: dict[str, Any], where: str) -> dict[st
     fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
     for key in values:
         if key not in fields:
-            raise InputError(f"{where}: unknown key {key!r}; known: {', '.join(fields)}")
+            raise StreamError(f"{where}: unknown key {key!r}; known: {', '.join(fields)}")
     out: dict[str, Any] = {}
     for key, annotation in fields.items():
         if key not in values:
-            raise InputError(f"{where}: missing key {key!r}")
+            raise StreamError(f"{where}: missing key {key!r}")
         value = values[key]
         if annotation.startswith("tuple["):
             item = annotation[6:].split(",")[0]
             if not isinstance(value, list | tuple) or len(value) != 2:
-                raise InputError(f"{where}: {key} = {value!r}: expected two numbers")
+                raise StreamError(f"{where}: {key} = {value!r}: expected two numbers")
             out[key] = tuple(_scalar(v, item, f"{where}: {key}") for v in value)
         else:
             out[key] = _scalar(value, annotation, f"{where}: {key}")
@@ -39,8 +39,8 @@ def typed_fields(kind: type[Any], values: dict[str, Any], where: str) -> dict[st
 def _scalar(value: Any, annotation: str, where: str) -> Any:
     accepted, convert = _PARSERS[annotation]
     if isinstance(value, bool) != (accepted is bool) or not isinstance(value, accepted):
-        raise InputError(f"{where} = {value!r}: expected {annotation}")
+        raise StreamError(f"{where} = {value!r}: expected {annotation}")
     try:
         return convert(value)
     except OverflowError:
-        raise InputError(f"{where} = {str(value)[:12]}...: too large for a {annotation}") from None
+        raise StreamError(f"{where} = {str(value)[:12]}...: too large for a {annotation}") from None

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import StreamError
 from mrsim.stream.fields import typed_fields
 
 # Bounds on what a file may claim, checked before anything is mapped or allocated.
@@ -82,7 +82,7 @@ class Header:
         )
         for holds, key, expected in checks:
             if not holds:
-                raise InputError(f"header: {key} = {getattr(self, key)!r}: expected {expected}")
+                raise StreamError(f"header: {key} = {getattr(self, key)!r}: expected {expected}")
 
     @property
     def frame_ns(self) -> int:
@@ -109,7 +109,7 @@ class Header:
 
         Raises
         ------
-        InputError
+        StreamError
             If a key is missing, unknown, of the wrong type or out of range.
         """
         return cls(**typed_fields(cls, {"window": 0} | values, "header"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import StreamError
 from mrsim.stream.header import Header
 
 Layout = dict[str, tuple[tuple[int, ...], type]]
@@ -36,6 +36,6 @@ def expected_truth(header: Header, lines: int, regions: int) -> Layout:
 
 def check_array(array: NDArray[Any], shape: tuple[int, ...], dtype: type, where: str) -> None:
     if array.shape != shape or array.dtype != np.dtype(dtype):
-        raise InputError(
+        raise StreamError(
             f"{where}: it is {array.dtype} {array.shape}, the header says {np.dtype(dtype)} {shape}"
         )

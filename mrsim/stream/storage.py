@@ -9,18 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import InputError, StreamError, files_raise
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.targets import check_folder, kind_of
-from mrsim.files.writing import WholeFolder, allocate, unwritable
+from mrsim.files.writing import WholeFolder, allocate, check_room, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import Header
 from mrsim.stream.layout import check_array, expected_arrays, expected_truth
@@ -55,7 +54,7 @@ def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
 
     Raises
     ------
-    InputError
+    StreamError
         If something stands there that may not be replaced, or the folder cannot be made.
     """
     truth = stream.truth
@@ -69,12 +68,13 @@ def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
     return Path(path)
 
 
+@files_raise(StreamError)
 def load(path: str | Path) -> Stream:
     """Map a stored stream, read-only.
 
     Raises
     ------
-    InputError
+    StreamError
         If the folder is not a stream, or a part of it is missing, truncated or of another shape.
     """
     folder = Path(path)
@@ -82,7 +82,7 @@ def load(path: str | Path) -> Stream:
     header = Header.from_dict(_section(meta, "header", folder))
     lines = meta.get("lines")
     if not isinstance(lines, int) or isinstance(lines, bool) or not 1 <= lines <= MAX_LINES:
-        raise InputError(f"{folder}/header.json: lines = {lines!r}: expected 1 to {MAX_LINES}")
+        raise StreamError(f"{folder}/header.json: lines = {lines!r}: expected 1 to {MAX_LINES}")
     columns = {
         name: _map_array(folder / f"{name}.npy", shape, dtype)
         for name, (shape, dtype) in expected_arrays(header, lines).items()
@@ -104,7 +104,7 @@ def attached(path: str | Path, name: str) -> NDArray[Any] | None:
 
     Raises
     ------
-    InputError
+    StreamError
         If it is truncated, or not a `.npy` array.
     """
     file = Path(path) / f"{name}.npy"
@@ -134,7 +134,7 @@ class StreamWriter:
 
     Raises
     ------
-    InputError
+    StreamError
         If something stands at `path` that may not be replaced, or the folder cannot be made.
     """
 
@@ -160,11 +160,10 @@ class StreamWriter:
         layout = expected_arrays(self._header, self._lines)
         if self._truth is not None:
             layout |= expected_truth(self._header, self._lines, len(self._truth[0]))
-        # A full disk under a mapped file kills the process, so the room is looked at first.
-        size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
-        free = shutil.disk_usage(self._partial.parent).free
-        if size > free:
-            raise InputError(f"{self._path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        # A full disk under a mapped file kills the process, so the room is looked at first, and taken.
+        check_room(
+            self._path, sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
+        )
         self._folder.__enter__()
         try:
             for name, (shape, dtype) in layout.items():
@@ -194,10 +193,8 @@ class StreamWriter:
 
     def attach(self, name: str, array: NDArray[Any]) -> None:
         """Write an array beside the columns, such as noise scans; `attached` reads it."""
-        try:
-            np.save(self._partial / f"{name}.npy", array, allow_pickle=False)
-        except OSError as error:
-            raise unwritable(self._path, error) from None
+        with new_file(self._partial / f"{name}.npy") as file:
+            np.save(file, array, allow_pickle=False)
 
     def append_truth(
         self,
@@ -226,9 +223,9 @@ class StreamWriter:
 
     def _finish(self) -> None:
         if self._line != self._lines:
-            raise InputError(f"{self._path}: {self._line} of {self._lines} lines were written")
+            raise StreamError(f"{self._path}: {self._line} of {self._lines} lines were written")
         if self._truth is not None and self._truth_line != self._lines:
-            raise InputError(f"{self._path}: the truth of {self._truth_line} of {self._lines} was written")
+            raise StreamError(f"{self._path}: the truth of {self._truth_line} of {self._lines} was written")
         for array in self._arrays.values():
             array.flush()
         self._arrays.clear()
@@ -240,9 +237,7 @@ class StreamWriter:
             "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
             "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
         }
-        (self._partial / "header.json").write_text(
-            json.dumps(meta, indent=1, allow_nan=False), encoding="utf-8"
-        )
+        write_text(self._partial / "header.json", json.dumps(meta, indent=1, allow_nan=False))
         self._folder.put()
 
 
@@ -255,7 +250,7 @@ def _strict(provenance: dict[str, Any]) -> dict[str, Any]:
 def _load_truth(folder: Path, meta: dict[str, Any], header: Header, lines: int) -> Truth:
     regions, target = meta.get("regions"), meta.get("target")
     if not isinstance(regions, list) or not 1 <= len(regions) <= MAX_REGIONS or target not in regions:
-        raise InputError(f"{folder}/header.json: truth: expected a list of regions and a target among them")
+        raise StreamError(f"{folder}/header.json: truth: expected a list of regions and a target among them")
     layout = expected_truth(header, lines, len(regions))
     arrays = {n: _map_array(folder / f"{n}.npy", shape, dtype) for n, (shape, dtype) in layout.items()}
     return Truth(tuple(str(r) for r in regions), str(target), **arrays)
@@ -264,12 +259,12 @@ def _load_truth(folder: Path, meta: dict[str, Any], header: Header, lines: int) 
 def _read_header(folder: Path) -> dict[str, Any]:
     file = folder / "header.json"
     if not file.is_file():
-        raise InputError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
+        raise StreamError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
     meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise InputError(f"{file}: not a stream's header: format is not {FORMAT!r}")
+        raise StreamError(f"{file}: not a stream's header: format is not {FORMAT!r}")
     if meta.get("version") != FORMAT_VERSION:
-        raise InputError(f"{file}: version = {meta.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+        raise StreamError(f"{file}: version = {meta.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
     return meta
 
 
@@ -285,15 +280,15 @@ def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:
 
     Raises
     ------
-    InputError
+    StreamError
         If something else stands there, or a stream that may not be replaced, or the folder cannot be made.
     """
     found = kind_of(path)
     if found == "a file" or (found == "a folder" and not _is_stream(Path(path))):
-        raise InputError(f"{path}: exists and is not a stream; choose another name")
+        raise StreamError(f"{path}: exists and is not a stream; choose another name")
     check_folder(path)
     if found and not overwrite:
-        raise InputError(
+        raise StreamError(
             f"{path}: a stream is there already; choose another name, or give --overwrite (overwrite=True)"
         )
 
@@ -309,7 +304,7 @@ def _is_stream(folder: Path) -> bool:
 def _section(meta: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
     section = meta.get(key)
     if not isinstance(section, dict):
-        raise InputError(f"{folder}/header.json: {key}: expected a table")
+        raise StreamError(f"{folder}/header.json: {key}: expected a table")
     return section
 
 

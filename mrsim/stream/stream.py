@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import StreamError
 from mrsim.stream.header import Header, ky_range
 from mrsim.stream.layout import check_array, expected_arrays
 from mrsim.stream.provenance import Provenance
@@ -63,11 +63,11 @@ class Stream(Summarised):
         for name, (shape, dtype) in expected_arrays(self.header, len(self.ky)).items():
             check_array(getattr(self, name), shape, dtype, f"{where}: {name}")
         if len(self.ky) == 0:
-            raise InputError(f"{where}: it has no lines")
+            raise StreamError(f"{where}: it has no lines")
         low, high = ky_range(self.header.matrix[0])
         if int(self.ky.min()) < low or int(self.ky.max()) > high:
             line = int(np.flatnonzero((self.ky < low) | (self.ky > high))[0])
-            raise InputError(f"{where}: line {line}: ky = {int(self.ky[line])} is outside {low} to {high}")
+            raise StreamError(f"{where}: line {line}: ky = {int(self.ky[line])} is outside {low} to {high}")
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         header, made = self.header, self.provenance
@@ -107,11 +107,11 @@ class Stream(Summarised):
 
         Raises
         ------
-        InputError
+        StreamError
             If the stream has fewer frames.
         """
         if not 1 <= frames <= self.frames:
-            raise InputError(f"frames = {frames}: this stream has 1 to {self.frames} whole frames")
+            raise StreamError(f"frames = {frames}: this stream has 1 to {self.frames} whole frames")
         lines = frames * self.header.lines_per_frame
         truth = self.truth
         if truth is not None:
@@ -135,13 +135,13 @@ class Stream(Summarised):
 
         Raises
         ------
-        InputError
+        StreamError
             If no whole frame ends before it, or the scan is shorter.
         """
         frames = int(seconds * 1e9 // self.header.frame_ns) if math.isfinite(seconds) else 0
         if not 1 <= frames <= self.frames:
             length = self.frames * self.header.frame_ns / 1e9
-            raise InputError(
+            raise StreamError(
                 f"until {seconds} s: {self.path or 'the stream'} holds {length:.1f} s; expected a part of it"
             )
         return self.first_frames(frames)
@@ -151,14 +151,14 @@ class Stream(Summarised):
 
         Raises
         ------
-        InputError
+        StreamError
             If a sample is NaN or infinite.
         """
         for start in range(0, len(self), 4096):  # a bounded piece of a mapped file at a time
             bad = ~np.isfinite(self.samples[start : start + 4096]).all(axis=(1, 2))
             if bad.any():
                 line = start + int(np.argmax(bad))
-                raise InputError(
+                raise StreamError(
                     f"{self.path or 'stream'}: line {line} (frame {int(self.frame[line])}): a sample is "
                     "not finite; repair the stream, or scan it again"
                 )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import WeightsError, files_raise
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
@@ -94,7 +94,7 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
 
     Raises
     ------
-    InputError
+    WeightsError
         If the folder does not exist, or a weight is too large for half precision.
     """
     check_target(path)
@@ -111,7 +111,9 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
         record["arrays"] = HALF
         large = sorted(n for n, a in arrays.items() if np.abs(a).max(initial=0) > np.finfo(np.float16).max)
         if large:
-            raise InputError(f"{path}: array {large[0]!r} is too large for half precision; leave --half out")
+            raise WeightsError(
+                f"{path}: array {large[0]!r} is too large for half precision; leave --half out"
+            )
     for name in arrays if half else HALVED & arrays.keys():
         arrays[name] = arrays[name].astype(np.float16)
     text = np.array(json.dumps(record, allow_nan=False))
@@ -144,7 +146,7 @@ def find(name: str | Path) -> Path:
 
     Raises
     ------
-    InputError
+    WeightsError
         If there are no such weights.
     """
     path = Path(name)
@@ -153,9 +155,10 @@ def find(name: str | Path) -> Path:
     if str(name) in shipped():
         return Path(str(resources.files("recon.weights") / f"{name}.npz"))
     known = ", ".join(shipped()) or "none"
-    raise InputError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
+    raise WeightsError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
 
 
+@files_raise(WeightsError)
 def load(name: str | Path) -> Checkpoint:
     """Read weights and their record.
 
@@ -166,21 +169,21 @@ def load(name: str | Path) -> Checkpoint:
 
     Raises
     ------
-    InputError
+    WeightsError
         If the file is not one of ours, is damaged, or its arrays do not fit its configuration.
     """
     path = find(name)
     arrays = read_arrays(path, MAX_BYTES, "weights of a cascade")
     if RECORD not in arrays:
-        raise InputError(f"{path}: it holds no record: not weights of a cascade")
+        raise WeightsError(f"{path}: it holds no record: not weights of a cascade")
     record = parse_json(str(arrays.pop(RECORD)), f"{path}: {RECORD}")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise InputError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
+        raise WeightsError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
     if record.get("version") != FORMAT_VERSION:
-        raise InputError(f"{path}: version = {record.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+        raise WeightsError(f"{path}: version = {record.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
     config, scale = record.get("config"), record.get("scale")
     if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
-        raise InputError(f"{path}: its record holds no configuration, or no positive scale")
+        raise WeightsError(f"{path}: its record holds no configuration, or no positive scale")
     keys = {key: own for own, key in STORED_KEYS.items()}
     config = {keys.get(key, key): value for key, value in config.items()}
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
@@ -194,8 +197,8 @@ def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) ->
         have = tuple(arrays[name].shape) if name in arrays else "missing"
         kind = np.float16 if halved or name in HALVED else np.float32
         if expected.get(name, "unknown") != have or arrays[name].dtype != kind:
-            raise InputError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
+            raise WeightsError(f"{path}: array {name!r} is {have}, the record asks for {expected.get(name)}")
         if not np.isfinite(arrays[name]).all():
-            raise InputError(f"{path}: array {name!r}: a weight is not finite")
+            raise WeightsError(f"{path}: array {name!r}: a weight is not finite")
     stored = {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
     cascade.load_state_dict(loaded_arrays(stored))

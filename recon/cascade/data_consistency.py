@@ -37,7 +37,7 @@ import math
 import torch
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import WeightsError
 from recon.coils.combination import combine, expand
 from recon.fourier import to_image, to_kspace
 
@@ -47,11 +47,11 @@ def weight_of(lam: float) -> float:
 
     Raises
     ------
-    InputError
+    WeightsError
         If lambda is negative or not a number.
     """
     if math.isnan(lam) or lam < 0:
-        raise InputError(f"lambda = {lam}: expected 0 (ignore the data) to infinity (keep it exactly)")
+        raise WeightsError(f"lambda = {lam}: expected 0 (ignore the data) to infinity (keep it exactly)")
     return 1.0 if math.isinf(lam) else lam / (1.0 + lam)
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mrsim.cache_folder import user_cache_folder
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError, HostError, MrsimError
 from mrsim.files.reading import read_json
 from mrsim.files.writing import write_json
 from recon.cascade.cuda_graph import GraphedCascade
@@ -65,7 +65,7 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
 
     Raises
     ------
-    InputError
+    CandidateError
         If there is no such engine, or not on this processor.
     """
     if engine == "eager":
@@ -76,11 +76,11 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
         "cuda": lambda block: HalvedBlock(block, torch.float16),
     }
     if engine not in makers:
-        raise InputError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
+        raise CandidateError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if engine == "int8" and not can_quantise():
-        raise InputError("engine 'int8': this build of torch has no 8-bit convolutions here; take 'eager'")
+        raise HostError("engine 'int8': this build of torch has no 8-bit convolutions here; take 'eager'")
     if engine == "cuda" and not torch.cuda.is_available():
-        raise InputError("engine 'cuda': torch finds no GPU here; take 'auto', the fastest of the others")
+        raise HostError("engine 'cuda': torch finds no GPU here; take 'auto', the fastest of the others")
     made = copy.copy(cascade)
     made._modules = dict(cascade._modules)
     blocks = [makers[engine](cast(ConvolutionBlock, block)) for block in cascade.blocks]
@@ -109,11 +109,11 @@ def choose(cascade: Cascade, inputs: CascadeInputs) -> tuple[Cascade, str]:
     try:
         if key in known:
             return accelerated(cascade, known[key]), f"engine {known[key]}, as measured here before"
-    except InputError:  # the file names an engine that is not here: measure
+    except MrsimError:  # the file names an engine that is not here: measure
         pass
     found: dict[str, Cascade] = {}
     for engine in ENGINES[:-1]:
-        with contextlib.suppress(InputError):
+        with contextlib.suppress(MrsimError):
             found[engine] = accelerated(cascade, engine)
     taken = dict.fromkeys(found, math.inf)
     for made in found.values():
@@ -154,7 +154,7 @@ def _choices_file() -> Path:
 def _read_choices() -> dict[str, str]:
     try:
         read = read_json(_choices_file(), MAX_CHOICES_BYTES)
-    except (OSError, InputError):
+    except (OSError, MrsimError):
         return {}
     if not isinstance(read, dict):
         return {}
@@ -163,7 +163,7 @@ def _read_choices() -> dict[str, str]:
 
 def _write_choices(choices: dict[str, str]) -> None:
     # A home that cannot be written to only costs time.
-    with contextlib.suppress(OSError, InputError):
+    with contextlib.suppress(OSError, MrsimError):
         path = _choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, choices)

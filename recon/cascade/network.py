@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mrsim.errors import InputError
+from mrsim.errors import WeightsError
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import MAX_COILS
 from recon.cascade.data_consistency import weight_of
@@ -97,36 +97,36 @@ class CascadeConfig:
             ("fold", 1, 4),
         ):
             if not low <= getattr(self, key) <= high:
-                raise InputError(f"cascade: {key} = {getattr(self, key)}: expected {low} to {high}")
+                raise WeightsError(f"cascade: {key} = {getattr(self, key)}: expected {low} to {high}")
         if self.start not in MEMORIES:
-            raise InputError(f"cascade: start = {self.start!r}: expected one of {', '.join(MEMORIES)}")
+            raise WeightsError(f"cascade: start = {self.start!r}: expected one of {', '.join(MEMORIES)}")
         for name in self.memories:
             if name not in MEMORIES:
-                raise InputError(f"cascade: memory = {self.memory!r}: {name!r} is not one of {MEMORIES}")
+                raise WeightsError(f"cascade: memory = {self.memory!r}: {name!r} is not one of {MEMORIES}")
         if not 1 <= self.rows <= 4096:
-            raise InputError(f"cascade: rows = {self.rows}: expected 1 to 4096")
+            raise WeightsError(f"cascade: rows = {self.rows}: expected 1 to 4096")
         needed = "subspace" in (self.start, *self.memories)
         if needed != bool(self.components) or not 0 <= self.components <= MAX_COMPONENTS:
-            raise InputError(
+            raise WeightsError(
                 f"cascade: components = {self.components}: expected 1 to {MAX_COMPONENTS} where the start or "
                 "the memory is `subspace`, else 0"
             )
         if self.components and not (1 <= self.columns <= 4096 and 3 <= self.knots <= MAX_KNOTS):
-            raise InputError(
+            raise WeightsError(
                 f"cascade: columns = {self.columns}, knots = {self.knots}: expected 1 to 4096, and 3 to "
                 f"{MAX_KNOTS}"
             )
         most = MAX_POSITIONS if self.components else 0
         if not 0 <= self.positions <= most:
-            raise InputError(
+            raise WeightsError(
                 f"cascade: positions = {self.positions}: expected 0 to {MAX_POSITIONS} with a subspace, "
                 "0 without"
             )
         if not 1 <= self.coils <= MAX_COILS:
-            raise InputError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
+            raise WeightsError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
         seen = self.components * self.coils * self.rows * self.columns
         if seen > MAX_SEEN:
-            raise InputError(
+            raise WeightsError(
                 f"cascade: {self.components} components of {self.rows} x {self.columns} in {self.coils} "
                 f"coils are {seen} values: expected at most {MAX_SEEN}; take fewer components, or fewer coils"
             )
@@ -143,7 +143,7 @@ class CascadeConfig:
 
         Raises
         ------
-        InputError
+        WeightsError
             If a key is missing, unknown or out of range.
         """
         # Records of networks without a subspace, or of one coil, may lack these keys.
@@ -178,7 +178,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
 
     Raises
     ------
-    InputError
+    WeightsError
         If there is no such name.
     """
     unlimited = float("inf")
@@ -191,7 +191,7 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
-    raise InputError(f"cascade: {name!r}: expected dietz2019, compact or population")
+    raise WeightsError(f"cascade: {name!r}: expected dietz2019, compact or population")
 
 
 class LineWeight(nn.Module):
@@ -257,13 +257,13 @@ class Cascade(nn.Module):
 
         Raises
         ------
-        InputError
+        WeightsError
             If the images have another width than the subspace.
         """
         if self.subspace is None:
             return inputs
         if inputs.shared.shape[-1] != self.config.columns:
-            raise InputError(
+            raise WeightsError(
                 f"cascade: columns = {self.config.columns}, the lines have {inputs.shared.shape[-1]} samples"
             )
         with torch.no_grad():
@@ -285,15 +285,15 @@ class Cascade(nn.Module):
 
         Raises
         ------
-        InputError
+        WeightsError
             If the fold does not divide the matrix, or the number of coils is another.
         """
         config = self.config
         if inputs.coils != config.coils:
-            raise InputError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
+            raise WeightsError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
         ny, nx = inputs.shared.shape[-2:]
         if ny % config.fold or nx % config.fold:
-            raise InputError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
+            raise WeightsError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
         images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
         memory = [images[name] for name in config.memories]
         image = images[config.start]

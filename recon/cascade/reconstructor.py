@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
@@ -58,7 +58,7 @@ class OnlineCascade:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the weights cannot be read, or there is no such engine here.
     """
 
@@ -76,19 +76,19 @@ class OnlineCascade:
 
         Raises
         ------
-        InputError
+        CandidateError
             If the scan's matrix or coils are not those of the weights, or the band is not within it.
         """
         matrix, coils = tuple(self._checkpoint.record.get("matrix", ())), self._cascade.config.coils
         if matrix != header.matrix or header.coils != coils:
-            raise InputError(
+            raise CandidateError(
                 f"cascade: the weights are for a matrix of {matrix} and {coils} coil{'s' * (coils > 1)}, the "
                 f"stream has {header.matrix} and {header.coils}"
             )
         if self._columns is not None:
             (start, stop), fold = self._columns, self._cascade.config.fold
             if not 0 <= start < stop <= header.matrix[1] or start % fold or stop % fold:
-                raise InputError(
+                raise CandidateError(
                     f"cascade: columns {start} to {stop} of {header.matrix[1]}: expected a range of them, "
                     f"each a multiple of {fold}"
                 )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.classical.encoding import EncodingOperator
 from recon.coils.sensitivities import Autocalibration
@@ -73,7 +73,7 @@ class CgSense:
 
     Raises
     ------
-    InputError
+    CandidateError
         If a value is out of range.
 
     References
@@ -83,9 +83,9 @@ class CgSense:
 
     def __init__(self, iterations: int = 8, damping: float = 0.01) -> None:
         if not 1 <= iterations <= MAX_ITERATIONS:
-            raise InputError(f"cg-sense: {iterations} iterations: expected 1 to {MAX_ITERATIONS}")
+            raise CandidateError(f"cg-sense: {iterations} iterations: expected 1 to {MAX_ITERATIONS}")
         if not 0 <= damping < float("inf"):
-            raise InputError(f"cg-sense: damping = {damping}: expected 0 or more")
+            raise CandidateError(f"cg-sense: damping = {damping}: expected 0 or more")
         self._iterations, self._damping = iterations, damping
 
     def open(self, header: Header, emit: Emit) -> None:
@@ -93,11 +93,13 @@ class CgSense:
 
         Raises
         ------
-        InputError
+        CandidateError
             If it has one coil only.
         """
         if header.coils < 2:
-            raise InputError("cg-sense: the stream has 1 coil: it takes 2 or more (mrsim simulate --coils 8)")
+            raise CandidateError(
+                "cg-sense: the stream has 1 coil: it takes 2 or more (mrsim simulate --coils 8)"
+            )
         self._memory, self._emit = LineMemory(header), emit
         self._coils = Autocalibration(header)
         self._threads = torch.get_num_threads()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.classical.encoding import EncodingOperator
 from recon.classical.sparsity import FILTERS, TotalVariation, Wavelets, fista
@@ -39,7 +39,7 @@ class Sparsity:
 
     Raises
     ------
-    InputError
+    CandidateError
         If a value is out of range.
     """
 
@@ -51,15 +51,15 @@ class Sparsity:
     def __post_init__(self) -> None:
         if self.transform != "tv" and self.transform not in FILTERS:
             known = ", ".join(("tv", *FILTERS))
-            raise InputError(f"compressed sensing: transform {self.transform!r}: expected one of {known}")
+            raise CandidateError(f"compressed sensing: transform {self.transform!r}: expected one of {known}")
         if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise InputError(f"compressed sensing: lambda = {self.weight}: expected 0 or more")
+            raise CandidateError(f"compressed sensing: lambda = {self.weight}: expected 0 or more")
         if not 1 <= self.iterations <= MAX_ITERATIONS:
-            raise InputError(
+            raise CandidateError(
                 f"compressed sensing: {self.iterations} iterations: expected 1 to {MAX_ITERATIONS}"
             )
         if not 0 <= self.prior <= 1:
-            raise InputError(f"compressed sensing: prior = {self.prior}: expected 0 to 1")
+            raise CandidateError(f"compressed sensing: prior = {self.prior}: expected 0 to 1")
 
     @classmethod
     def of(cls, transform: str, *, assisted: bool = False, **given: Any) -> Sparsity:

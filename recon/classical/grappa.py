@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.classical.zero_filled import combine_coils
 from recon.coils.sensitivities import Autocalibration
@@ -110,18 +110,20 @@ class Tgrappa:
 
         Raises
         ------
-        InputError
+        CandidateError
             If it has one coil only, its rows are not uniform, or a frame has too few of them.
         """
         if header.coils < 2:
-            raise InputError("tgrappa: the stream has 1 coil: it takes 2 or more (mrsim simulate --coils 8)")
+            raise CandidateError(
+                "tgrappa: the stream has 1 coil: it takes 2 or more (mrsim simulate --coils 8)"
+            )
         if header.sampler not in ("uniform", "full"):
-            raise InputError(
+            raise CandidateError(
                 f"tgrappa: the stream's sampler is {header.sampler!r}: it takes 'uniform' "
                 "(mrsim simulate --sampler uniform)"
             )
         if header.lines_per_frame < NEIGHBOURS:
-            raise InputError(
+            raise CandidateError(
                 f"tgrappa: {header.lines_per_frame} lines a frame: it takes {NEIGHBOURS} or more"
             )
         self._memory, self._emit = LineMemory(header), emit

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
@@ -37,7 +37,7 @@ class Decomposition:
 
     Raises
     ------
-    InputError
+    CandidateError
         If a value is out of range.
     """
 
@@ -47,11 +47,11 @@ class Decomposition:
 
     def __post_init__(self) -> None:
         if not (0 <= self.low_rank <= 1 and 0 <= self.sparse <= 1):
-            raise InputError(
+            raise CandidateError(
                 f"low-rank-sparse: thresholds {self.low_rank}, {self.sparse}: expected shares from 0 to 1"
             )
         if not 1 <= self.iterations <= 1000:
-            raise InputError(f"low-rank-sparse: {self.iterations} iterations: expected 1 to 1000")
+            raise CandidateError(f"low-rank-sparse: {self.iterations} iterations: expected 1 to 1000")
 
 
 def decompose(rows: Tensor, sampled: Tensor, guess: Tensor, how: Decomposition) -> tuple[Tensor, Tensor]:
@@ -161,11 +161,11 @@ class LowRankSparse:
 
         Raises
         ------
-        InputError
+        CandidateError
             If it has several coils.
         """
         if header.coils != 1:
-            raise InputError(f"low-rank-sparse: the stream has {header.coils} coils: it takes 1")
+            raise CandidateError(f"low-rank-sparse: the stream has {header.coils} coils: it takes 1")
         self._header, self._emit = header, emit
         self._memory = LineMemory(header, mean=False)
         self._frames: list[tuple[int, int, NDArray[np.bool_], NDArray[np.complex64]]] = []
@@ -175,7 +175,7 @@ class LowRankSparse:
 
         Raises
         ------
-        InputError
+        CandidateError
             If the scan is too long to be kept.
         """
         if self._memory.push(readout):
@@ -183,7 +183,7 @@ class LowRankSparse:
             self._frames.append((readout.frame, readout.index, mask, self._memory.shared[0, mask]))
             size = len(self._frames) * self._header.lines_per_frame * self._header.matrix[1] * 8
             if size > MAX_SCAN_BYTES:
-                raise InputError(
+                raise CandidateError(
                     f"low-rank-sparse: {len(self._frames)} frames are above {MAX_SCAN_BYTES >> 30} GiB: "
                     "replay fewer (--frames)"
                 )

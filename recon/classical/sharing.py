@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image
@@ -32,7 +32,7 @@ class SlidingWindow:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the window is not 1 to 4096 frames.
 
     References
@@ -42,7 +42,7 @@ class SlidingWindow:
 
     def __init__(self, frames: int | None = None) -> None:
         if frames is not None and not 1 <= frames <= 4096:
-            raise InputError(f"sliding-window: {frames} frames: expected 1 to 4096")
+            raise CandidateError(f"sliding-window: {frames} frames: expected 1 to 4096")
         self._frames = frames
 
     def open(self, header: Header, emit: Emit) -> None:
@@ -50,13 +50,13 @@ class SlidingWindow:
 
         Raises
         ------
-        InputError
+        CandidateError
             If the window does not fit into memory.
         """
         length = self._frames or math.ceil(header.matrix[0] / header.lines_per_frame)
         size = length * header.lines_per_frame * header.coils * header.matrix[1] * 8
         if size > MAX_WINDOW_BYTES:
-            raise InputError(f"sliding-window: {length} frames need {size >> 20} MiB: take fewer")
+            raise CandidateError(f"sliding-window: {length} frames need {size >> 20} MiB: take fewer")
         self._memory, self._emit, self._length = LineMemory(header, mean=False), emit, length
         self._window: deque[tuple[int, NDArray[np.intp], NDArray[np.complex64]]] = deque()
         self._sum = np.zeros((header.coils, *header.matrix), np.complex64)
@@ -98,7 +98,7 @@ class Keyhole:
 
     Raises
     ------
-    InputError
+    CandidateError
         If there is no such reference.
 
     References
@@ -110,7 +110,7 @@ class Keyhole:
 
     def __init__(self, reference: str = "mean") -> None:
         if reference not in self.REFERENCES:
-            raise InputError(f"keyhole: reference {reference!r}: expected {' or '.join(self.REFERENCES)}")
+            raise CandidateError(f"keyhole: reference {reference!r}: expected {' or '.join(self.REFERENCES)}")
         self._reference = reference
 
     def open(self, header: Header, emit: Emit) -> None:

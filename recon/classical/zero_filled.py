@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout, Stream
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
@@ -83,7 +83,7 @@ class NearestFrame:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the scan has no truth, several coils, or more frames than fit in memory.
 
     References
@@ -94,14 +94,16 @@ class NearestFrame:
     def __init__(self, training: Stream) -> None:
         where = str(training.path or "the training stream")
         if training.truth is None:
-            raise InputError(
+            raise CandidateError(
                 f"{where}: it stores no truth; nearest-frame needs the images of a training scan"
             )
         if training.header.coils != 1:
-            raise InputError(f"{where}: {training.header.coils} coils; nearest-frame takes streams of 1 coil")
+            raise CandidateError(
+                f"{where}: {training.header.coils} coils; nearest-frame takes streams of 1 coil"
+            )
         images = training.truth.image
         if images.nbytes > MAX_LIBRARY_BYTES:
-            raise InputError(
+            raise CandidateError(
                 f"{where}: {len(images)} frames exceed {MAX_LIBRARY_BYTES} bytes; use a shorter scan"
             )
         self._images = np.asarray(images)
@@ -113,12 +115,12 @@ class NearestFrame:
 
         Raises
         ------
-        InputError
+        CandidateError
             If its matrix or number of coils differs from the training scan's.
         """
         matrix = self._images.shape[1:]
         if header.matrix != matrix or header.coils != 1:
-            raise InputError(
+            raise CandidateError(
                 f"nearest-frame: the training frames are {matrix} of 1 coil, the stream is {header.matrix} "
                 f"of {header.coils}"
             )

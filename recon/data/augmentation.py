@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from recon.cascade.inputs import CascadeInputs
 from recon.fourier import to_image, to_kspace
 
@@ -46,7 +46,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         for key, high in (("shift", 64.0), ("warp", 64.0), ("share", 1.0)):
             if not 0 <= getattr(self, key) <= high:  # false for NaN, too
-                raise InputError(f"augmentation: {key} = {getattr(self, key)}: expected 0 to {high:g}")
+                raise TrainingError(f"augmentation: {key} = {getattr(self, key)}: expected 0 to {high:g}")
 
     def __call__(
         self, inputs: CascadeInputs, target: Tensor, rng: np.random.Generator

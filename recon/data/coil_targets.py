@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.stream import Stream
 from recon.coils.waves import WAVES, waves
 
@@ -43,12 +43,12 @@ def true_waves(stream: Stream) -> NDArray[np.complex64]:
 
     Raises
     ------
-    InputError
+    TrainingError
         If the scan has no truth, or a single frame.
     """
     header, where = stream.header, str(stream.path or "the training stream")
     if stream.truth is None or stream.frames < 2:
-        raise InputError(f"{where}: it needs truth and 2 frames or more to find its coils' sensitivities")
+        raise TrainingError(f"{where}: it needs truth and 2 frames or more to find its coils' sensitivities")
     (ny, nx), per_frame, coils = header.matrix, header.lines_per_frame, header.coils
     along_y, along_x = waves(ny), waves(nx)
     rows, columns = np.arange(ny) - ny // 2, np.arange(nx) - nx // 2

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data import Sampler as IndexSampler
 
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import read_json
 from mrsim.sampling import Sampler
 from mrsim.stream import Stream, load
@@ -56,7 +56,7 @@ class Undersampling:
 
         Raises
         ------
-        InputError
+        DatasetError
             If the sampler cannot give this acceleration.
         """
         return pattern_of(ny, self.acceleration, self.seed, "item", epoch, item)
@@ -82,7 +82,7 @@ class FrameDataset(Dataset[Example]):
 
     Raises
     ------
-    InputError
+    DatasetError
         If the folder is not a whole dataset, no item is left, items differ in matrix or coils, or cannot be
         undersampled so.
     """
@@ -97,13 +97,13 @@ class FrameDataset(Dataset[Example]):
     ) -> None:
         self.folder = Path(folder)
         if part is not None and part not in PARTS:
-            raise InputError(f"{self.folder}: part = {part!r}: expected {', '.join(PARTS)}")
+            raise DatasetError(f"{self.folder}: part = {part!r}: expected {', '.join(PARTS)}")
         self.hash, every = _read(self.folder)
         self.items = [
             item for item in every if part in (None, item["part"]) and (where is None or where(item))
         ]
         if not self.items:
-            raise InputError(f"{self.folder}: no item of part {part!r} is left to train on")
+            raise DatasetError(f"{self.folder}: no item of part {part!r} is left to train on")
         self.undersampling = undersampling
         self.epoch = 0
         self._open: OrderedDict[int, Stream] = OrderedDict()
@@ -114,12 +114,12 @@ class FrameDataset(Dataset[Example]):
         for number, item in enumerate(self.items):
             header = self.stream(number).header
             if (header.matrix, header.coils) != (first.matrix, first.coils):
-                raise InputError(
+                raise DatasetError(
                     f"{self.folder}: {item['name']} has {header.coils} coils, a matrix of {header.matrix}, "
                     f"{self.items[0]['name']} {first.coils} and {first.matrix}; choose some with `where`"
                 )
             if undersampling is not None and header.lines_per_frame != header.matrix[0]:
-                raise InputError(
+                raise DatasetError(
                     f"{self.folder}: {item['name']} holds {header.lines_per_frame} of {header.matrix[0]} "
                     "rows a frame; only fully sampled items (acceleration 1) can be undersampled"
                 )
@@ -150,7 +150,7 @@ class FrameDataset(Dataset[Example]):
         if item not in self._open:
             stream = load(self.folder / self.items[item]["path"])
             if stream.truth is None:
-                raise InputError(f"{stream.path}: it stores no truth; training needs what it should show")
+                raise DatasetError(f"{stream.path}: it stores no truth; training needs what it should show")
             self._open[item] = stream
             if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)
@@ -203,9 +203,9 @@ class ShuffledFrames(IndexSampler[int]):
         self, dataset: FrameDataset, by: str = "frame", *, seed: int = 0, rank: int = 0, processes: int = 1
     ) -> None:
         if by not in ORDERS:
-            raise InputError(f"shuffling: by = {by!r}: expected {' or '.join(ORDERS)}")
+            raise DatasetError(f"shuffling: by = {by!r}: expected {' or '.join(ORDERS)}")
         if not 0 <= rank < processes:
-            raise InputError(
+            raise DatasetError(
                 f"shuffling: rank = {rank} of {processes} processes: expected 0 to {processes - 1}"
             )
         self._dataset, self._by, self._seed, self._rank, self._processes = dataset, by, seed, rank, processes
@@ -239,7 +239,7 @@ def _copied(array: NDArray[Any]) -> Tensor:
 def _read(folder: Path) -> tuple[str, list[dict[str, Any]]]:
     file = folder / "manifest.json"
     if not file.is_file():
-        raise InputError(
+        raise DatasetError(
             f"{folder}: not a whole dataset: it has no manifest.json; make it with `mrsim dataset`"
         )
     manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
@@ -248,9 +248,9 @@ def _read(folder: Path) -> tuple[str, list[dict[str, Any]]]:
         for item in items:
             path = Path(item["path"])
             if path.is_absolute() or ".." in path.parts or item["part"] not in PARTS:
-                raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
+                raise DatasetError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
         return str(manifest["hash"]), items
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None
+        raise DatasetError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.stream import Stream
 from recon.cascade.coil_inputs import CoilLines, CoilRecorder, combined_rows
 from recon.cascade.inputs import CascadeInputs
@@ -77,14 +77,14 @@ def examples_of(
 
     Raises
     ------
-    InputError
+    TrainingError
         If the scan has no truth, or too few frames.
     """
     where = str(stream.path or "the training stream")
     header = stream.header
     if target is None:
         if stream.truth is None:
-            raise InputError(f"{where}: it stores no truth; training needs the images that it should show")
+            raise TrainingError(f"{where}: it stores no truth; training needs the images that it should show")
         target = stream.truth.image
     memory, calibration, recorder = LineMemory(header), Autocalibration(header), CoilRecorder()
     known = None if waves is None else torch.from_numpy(unit_maps(maps_of(waves, header.matrix))[0])
@@ -106,7 +106,7 @@ def examples_of(
             recorder.take(memory, maps)
         kept.append((memory.mask.copy(), memory.ages(readout.index), shared, mean))
     if len(kept) < MIN_FRAMES:
-        raise InputError(
+        raise TrainingError(
             f"{where}: {len(kept)} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
         )
     mask, ages, shared, mean = (np.stack(column) for column in zip(*kept, strict=True))

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.sampling import Sampler
 from mrsim.seeds import child
 from mrsim.stream import Stream
@@ -36,15 +36,17 @@ def full_examples(stream: Stream) -> Examples:
 
     Raises
     ------
-    InputError
+    TrainingError
         If some frame lacks a row, or there are several coils or too few frames.
     """
     where, header = str(stream.path or "the training stream"), stream.header
     ny = header.matrix[0]
     if header.coils != 1:
-        raise InputError(f"{where}: {header.coils} coils: only scans of one coil are undersampled afterwards")
+        raise TrainingError(
+            f"{where}: {header.coils} coils: only scans of one coil are undersampled afterwards"
+        )
     if stream.frames < MIN_FRAMES:
-        raise InputError(
+        raise TrainingError(
             f"{where}: {stream.frames} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
         )
     memory = LineMemory(header, mean=False)
@@ -54,7 +56,7 @@ def full_examples(stream: Stream) -> Examples:
         if not memory.push(readout):
             continue
         if not memory.mask.all():
-            raise InputError(
+            raise TrainingError(
                 f"{where}: frame {readout.frame} holds {int(memory.mask.sum())} of {ny} rows; only fully "
                 "sampled scans (simulate --acceleration 1 --sampler full) are undersampled afterwards"
             )
@@ -79,7 +81,7 @@ def pattern_of(ny: int, acceleration: float, seed: int, *use: str | int) -> Samp
 
     Raises
     ------
-    InputError
+    TrainingError
         If the sampler cannot give this acceleration.
     """
     drawn = int(child(seed, "undersample", *use).generate_state(1, np.uint64)[0] >> 1)
@@ -114,7 +116,7 @@ def undersampled(full: Examples, acceleration: float, seed: int, *use: str | int
 
     Raises
     ------
-    InputError
+    TrainingError
         If the sampler cannot give this acceleration.
     """
     frames, ny = full.mask.shape
@@ -128,11 +130,11 @@ def check_sees(config: CascadeConfig) -> None:
 
     Raises
     ------
-    InputError
+    TrainingError
         If it starts from anything but the zero-filled image, or has a memory.
     """
     if (config.start, config.memory) != SEES:
-        raise InputError(
+        raise TrainingError(
             f"undersample: a network with start = {config.start!r}, memory = {config.memory!r} remembers "
             "other lines than those that are left; take --network dietz2019"
         )

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import MrsimError, TrainingError
 from mrsim.files.targets import check_target
 from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import load as load_weights
@@ -47,7 +47,7 @@ class DistributedRun(TrainingRun):
     def stage(self, progress: Callable[[Progress], None] | None) -> None:
         """Train to the end of the present stage; the first process reports."""
         if self._plan.batch < dist.get_world_size():
-            raise InputError(
+            raise TrainingError(
                 f"training: batch = {self._plan.batch} for {dist.get_world_size()} processes: expected a "
                 "frame for each at least"
             )
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> None:
     if not 0 < args.wait_s <= MAX_WAIT_S:
-        raise InputError(f"--wait-s {args.wait_s:g}: expected seconds, above 0 to {MAX_WAIT_S:g}")
+        raise TrainingError(f"--wait-s {args.wait_s:g}: expected seconds, above 0 to {MAX_WAIT_S:g}")
     output = Path(args.output)
     state = output.with_name(f"{output.stem}.training")
     check_target(output, ".npz")

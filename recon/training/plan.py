@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from recon.cascade.network import CascadeConfig
 from recon.data.augmentation import Augmentation
 
@@ -44,9 +44,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not 0 <= self.epochs <= MAX_EPOCHS:
-            raise InputError(f"{self.name}: epochs = {self.epochs}: expected 0 to {MAX_EPOCHS}")
+            raise TrainingError(f"{self.name}: epochs = {self.epochs}: expected 0 to {MAX_EPOCHS}")
         if not 0 < self.rate < 1:  # false for NaN, too
-            raise InputError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
+            raise TrainingError(f"{self.name}: rate = {self.rate}: expected a learning rate between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -100,27 +100,33 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         if sum(stage.epochs for stage in self.stages) < 1:
-            raise InputError("training: epochs: at least one epoch is needed")
+            raise TrainingError("training: epochs: at least one epoch is needed")
         if not 1 <= self.batch <= 1024 or not 1 <= self.columns <= 4096:
-            raise InputError(f"training: batch = {self.batch}, columns = {self.columns}: expected 1 and more")
+            raise TrainingError(
+                f"training: batch = {self.batch}, columns = {self.columns}: expected 1 and more"
+            )
         if not 0 < self.validation < 1:
-            raise InputError(f"training: validation = {self.validation}: expected a share between 0 and 1")
+            raise TrainingError(f"training: validation = {self.validation}: expected a share between 0 and 1")
         if not 0 <= self.patience <= MAX_EPOCHS:
-            raise InputError(f"training: patience = {self.patience}: expected 0 to {MAX_EPOCHS} epochs")
+            raise TrainingError(f"training: patience = {self.patience}: expected 0 to {MAX_EPOCHS} epochs")
         if not 1 <= self.undersample <= MAX_UNDERSAMPLE:  # false for NaN, too
-            raise InputError(f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}")
+            raise TrainingError(
+                f"training: undersample = {self.undersample:g}: expected 1 to {MAX_UNDERSAMPLE}"
+            )
         if self.undersample > 1 and self.target_instant != "centre":
-            raise InputError(
+            raise TrainingError(
                 f"training: target instant {self.target_instant!r}: a frame's whole image shows its "
                 "centre; give --target-instant centre with --undersample"
             )
         if self.precision not in PRECISIONS:
-            raise InputError(f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}")
+            raise TrainingError(
+                f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}"
+            )
         kind, colon, number = self.device.partition(":")
         if kind not in ("cpu", "cuda") or (colon and not number.isdigit()):
-            raise InputError(f"training: device = {self.device!r}: expected cpu, cuda or cuda:N")
+            raise TrainingError(f"training: device = {self.device!r}: expected cpu, cuda or cuda:N")
         if kind == "cuda" and not torch.cuda.is_available():
-            raise InputError(f"training: device = {self.device!r}: no CUDA device is found; take cpu")
+            raise TrainingError(f"training: device = {self.device!r}: no CUDA device is found; take cpu")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import CascadeConfig, named_config
@@ -87,15 +87,15 @@ def train(
     """
     given = [scans] if isinstance(scans, Stream | str | Path) else list(scans)
     if not given:
-        raise InputError("training: no scan is given")
+        raise TrainingError("training: no scan is given")
     streams = [scan if isinstance(scan, Stream) else load(scan) for scan in given]
     for stream in streams:
         stream.check_finite()
     if first is not None and blocks is not None:
-        raise InputError("training: give weights to start from, or blocks to start from, not both")
+        raise TrainingError("training: give weights to start from, or blocks to start from, not both")
     config = _configured(network, dict(changes or {}), streams[0], first)
     if not stages or [name for name in STAGES if name in stages] != list(stages):
-        raise InputError(f"training: stages = {','.join(stages)!r}: expected coarse, fine or coarse,fine")
+        raise TrainingError(f"training: stages = {','.join(stages)!r}: expected coarse, fine or coarse,fine")
     of_stages = dict(zip(STAGES, zip(epochs, rates or usual_rates(config), strict=True), strict=True))
     plan = TrainingPlan(
         tuple(Stage(name, *of_stages[name]) for name in stages),
@@ -130,7 +130,7 @@ def _configured(
 ) -> CascadeConfig:
     if first is not None:
         if changes:
-            raise InputError(
+            raise TrainingError(
                 "training: the weights to start from have their own configuration; leave the changes out"
             )
         return first.cascade.config

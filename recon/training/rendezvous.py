@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from mrsim.errors import InputError
+from mrsim.errors import HostError
 
 LOOK_S = 0.02
 """Pause between two checks of the store by the first process."""
@@ -50,7 +50,7 @@ def join_group(backend: str, wait: datetime.timedelta) -> None:
 
     Raises
     ------
-    InputError
+    TrainingError
         If some do not come within that time.
     """
     store, rank, world = next(rendezvous("env://", timeout=wait))
@@ -72,7 +72,7 @@ def agree_on_name(store: Store, rank: int, world: int, wait: datetime.timedelta)
 
     Raises
     ------
-    InputError
+    TrainingError
         If some do not come within that time.
     """
     mine = uuid.uuid4().hex
@@ -83,7 +83,7 @@ def agree_on_name(store: Store, rank: int, world: int, wait: datetime.timedelta)
     try:
         store.wait([f"mrsim/welcome/{mine}"], wait)
     except RuntimeError:
-        raise InputError(
+        raise HostError(
             f"process {rank} of {world}: the first did not answer within {_seconds(wait)}; is it started?"
         ) from None
     name = store.get(f"mrsim/welcome/{mine}").decode()
@@ -102,7 +102,7 @@ def _answer_all(store: Store, name: str, missing: set[int], wait: datetime.timed
                 missing.discard(rank)
         if missing and time.monotonic() > until:
             absent = ", ".join(map(str, sorted(missing)))
-            raise InputError(f"process 0: {absent} did not come within {_seconds(wait)}; are they started?")
+            raise HostError(f"process 0: {absent} did not come within {_seconds(wait)}; are they started?")
         time.sleep(LOOK_S)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import InputError, TrainingError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.writing import write_arrays
@@ -115,7 +115,7 @@ def load_state(
 
     Raises
     ------
-    InputError
+    TrainingError
         If the file is damaged, or belongs to another training.
     """
     remedy = "remove it, or give --restart, to train from the start"
@@ -125,7 +125,7 @@ def load_state(
         if record["format"] != FORMAT or record["version"] != FORMAT_VERSION:
             raise ValueError(f"format = {record['format']!r}, version = {record['version']!r}")
         if record["digest"] != digest:
-            raise InputError(f"{path}: it belongs to a training with other data or settings; {remedy}")
+            raise TrainingError(f"{path}: it belongs to a training with other data or settings; {remedy}")
         arrays = {key: torch.from_numpy(array) for key, array in found.items()}
         values = record["position"]
         position = TrainingPosition(
@@ -136,7 +136,7 @@ def load_state(
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
+        raise TrainingError(f"{path}: damaged, or not the state of a training: {text}; {remedy}") from None
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in _under("adam/", arrays).items():
         number, _, name = key.partition("/")

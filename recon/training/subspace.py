@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from recon.data.examples import Examples
 from recon.subspace.known_positions import learn_kernel_root
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace, side_by_side
@@ -63,14 +63,14 @@ def learn_subspace(
 
     Raises
     ------
-    InputError
+    TrainingError
         If there are fewer frames than a subspace of so many dimensions needs.
     """
     frames = sum(len(s) for s in sets)
     if not 3 <= knots <= MAX_KNOTS:
-        raise InputError(f"subspace: knots = {knots}: expected 3 to {MAX_KNOTS}")
+        raise TrainingError(f"subspace: knots = {knots}: expected 3 to {MAX_KNOTS}")
     if not 1 <= components <= MAX_COMPONENTS or frames < 4 * components:
-        raise InputError(
+        raise TrainingError(
             f"subspace: {components} components of {frames} training frames: expected 1 to "
             f"{min(MAX_COMPONENTS, frames // 4)}; scan for longer, or take fewer"
         )

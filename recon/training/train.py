@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import mrsim
-from mrsim.errors import InputError
+from mrsim.errors import TrainingError
 from mrsim.stream import Stream
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
@@ -91,7 +91,7 @@ def train_cascade(
 
     Raises
     ------
-    InputError
+    TrainingError
         If the scans differ in protocol or cannot be trained on, or the state is another training's.
     """
     plan = plan or TrainingPlan()
@@ -99,29 +99,29 @@ def train_cascade(
     offset_ns(plan.target_instant, header)
     for stream in streams[1:]:
         if stream.header != header:
-            raise InputError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
+            raise TrainingError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
     if header.coils != config.coils:
-        raise InputError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
+        raise TrainingError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
     if header.matrix[0] != config.rows:
-        raise InputError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
+        raise TrainingError(f"cascade: rows = {config.rows}, the streams have {header.matrix[0]}")
     if first is not None and first.cascade.config != config:
-        raise InputError("training: the weights to start from are of another configuration than asked for")
+        raise TrainingError("training: the weights to start from are of another configuration than asked for")
     if blocks is not None and (first is not None or not _fits(blocks.cascade.config, config)):
-        raise InputError(
+        raise TrainingError(
             "training: the blocks to start from are of another configuration than asked for, or all weights "
             "are given, too"
         )
     if first is not None and first.cascade.subspace is not None:
         aims = str(first.record.get("target_instant", "last"))
         if aims != plan.target_instant:  # its prediction was learnt for that instant
-            raise InputError(
+            raise TrainingError(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
                 f"{plan.target_instant!r}: start the blocks alone from them"
             )
     if plan.undersample > 1:
         check_sees(config)
         if redraw is not None or targets is not None:
-            raise InputError("training: undersampling takes a scan's own lines: leave --redraw out")
+            raise TrainingError("training: undersampling takes a scan's own lines: leave --redraw out")
     given = targets or [None] * len(streams)
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
     if plan.undersample > 1:
@@ -153,7 +153,7 @@ def train_cascade(
     learnt = None
     if config.components and first is None:
         if header.matrix[1] != config.columns:
-            raise InputError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
+            raise TrainingError(f"cascade: columns = {config.columns}, the streams have {header.matrix[1]}")
         learnt = learn_subspace(
             learn, config.components, config.knots, frame_s, scale, config.positions, waves
         )
@@ -224,7 +224,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
         seen, again = (body * maps_of(w, stream.header.matrix) for w in (found, waves))
         off = float(np.linalg.norm(again - seen) / np.linalg.norm(seen))
         if off > COILS_DIFFER:
-            raise InputError(
+            raise TrainingError(
                 f"{stream.path}: its coils' sensitivities differ by {off:.0%} from those of {whose}: a "
                 "subspace is one patient's under the same coils; train on scans with these"
             )

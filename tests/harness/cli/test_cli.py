@@ -111,11 +111,11 @@ def test_a_candidate_that_fails_later_is_a_verdict(folder: Path, capsys: pytest.
         (["replay", "a.stream", "null", "--policy", "bounded:0"], "bounded:N with N from 1"),
         (["replay", "a.stream", "null", "--profile", "gating"], "--downstream-ms 150"),
         (
-            ["replay", "a.stream", "null", "--profile", "seed", "--downstream-ms", "5"],
+            ["replay", "a.stream", "null", "--profile", "dietz2019", "--downstream-ms", "5"],
             "leave out --downstream",
         ),
         (["replay", "a.stream", "null", "--profile", "tracking", "--no-quality"], "leave out --no-quality"),
-        (["replay", "a.stream", "null", "--profile", "nowhere.toml"], "cannot be read"),
+        (["replay", "a.stream", "null", "--profile", "nowhere.toml"], "no such file"),
         (["replay", "a.stream", "null", "--repeat", "0"], "expected 1 to 100"),
         (
             ["replay", "a.stream", "null", "--service", "mine.py", "--clock", "virtual"],

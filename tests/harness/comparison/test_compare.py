@@ -18,15 +18,17 @@ import pytest
 import harness.comparison.compare
 import harness.comparison.timing
 from harness.cli.main import main
-from harness.comparison.accuracy import Task, accuracies, lockstep
-from harness.comparison.compare import Plan, compare
+from harness.comparison.compare import compare, lockstep_pass, timed_pairs
 from harness.comparison.order import BY_NAME, Difference, paired
-from harness.comparison.timing import Times, interleave, part_of, segments, turn_order
+from harness.comparison.plan import ComparisonPlan
+from harness.comparison.scans import segments
+from harness.comparison.timing import Times, in_memory, interleave, turn_order
 from harness.realtime.clock import VirtualClock
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Readout, Stream, load, save
+from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import Blank, make_header, make_stream
 
 MS = 1_000_000
@@ -78,7 +80,7 @@ def folder(tmp_path: Path, scan: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(argv: Sequence[str], code: int) -> dict[str, Any]:
+def result_of(argv: Sequence[str], code: int) -> dict[str, Any]:
     """Run a comparison that must end so; return its JSON."""
     assert main(["compare", *argv, "--json", "c.json"]) == code
     found: dict[str, Any] = json.loads(Path("c.json").read_text())
@@ -89,10 +91,10 @@ def test_in_lockstep_a_candidate_and_itself_are_level_and_an_order_is_exact(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["zero-filled", "view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"]
-    found = told(argv, 0)
+    found = result_of(argv, 0)
     first = (folder / "c.json").read_bytes()
     out = capsys.readouterr().out
-    assert told([*argv, "--seed", "0"], 0) == found
+    assert result_of([*argv, "--seed", "0"], 0) == found
     assert (folder / "c.json").read_bytes() == first
     assert [c["name"] for c in found["candidates"]] == ["zero-filled", "view-sharing", "zero-filled (2)"]
     zero, shared, again = found["candidates"]
@@ -108,7 +110,7 @@ def test_in_lockstep_a_candidate_and_itself_are_level_and_an_order_is_exact(
 
 
 def test_the_figures_are_those_of_a_lockstep_replay(folder: Path) -> None:
-    found = told(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    found = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
     argv = ["replay", "a.stream", "view-sharing", "--scenario", "lockstep", "--json", "r.json"]
     main(argv)
     replayed = json.loads((folder / "r.json").read_text())["quality"]
@@ -121,8 +123,8 @@ def test_the_figures_are_those_of_a_lockstep_replay(folder: Path) -> None:
 
 def test_two_streams_weigh_by_their_images(folder: Path) -> None:
     save(load("a.stream").first_frames(100), folder / "b.stream")
-    one = told(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
-    both = told(["view-sharing", "zero-filled", "--on", "a.stream", "b.stream", "--lockstep"], 0)
+    one = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    both = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "b.stream", "--lockstep"], 0)
     streams = both["candidates"][0]["streams"]
     assert [s["images"] for s in streams] == [s["expected"] for s in streams]
     assert streams[0] == one["candidates"][0]["streams"][0]
@@ -132,23 +134,22 @@ def test_two_streams_weigh_by_their_images(folder: Path) -> None:
 
 
 def test_an_executor_can_take_the_work(folder: Path) -> None:
-    tasks = [Task(name, "a.stream", frames=60, kept=(0, 5)) for name in ("zero-filled", "view-sharing")]
-    here = list(accuracies(tasks))
+    plan = ComparisonPlan(("zero-filled", "view-sharing"), ("a.stream",), frames=60)
+    tasks = [(name, "a.stream", (0, 5)) for name in plan.candidates]
+    here = [lockstep_pass(plan, task) for task in tasks]
     with ThreadPoolExecutor(2) as executor:
-        there = list(accuracies([pickle.loads(pickle.dumps(t)) for t in tasks], executor.map))
+        there = list(executor.map(pickle.loads(pickle.dumps(partial(lockstep_pass, plan))), tasks))
     for one, other in zip(here, there, strict=True):
         other = pickle.loads(pickle.dumps(other))
-        assert [(s.nmse, s.dice, s.centroid_m) for s in one.scores] == [
-            (s.nmse, s.dice, s.centroid_m) for s in other.scores
-        ]
-        assert one.frames.tobytes() == other.frames.tobytes()
-        assert one.kept.keys() == other.kept.keys() <= {0, 5}
+        for name in ("frame", "nmse", "dice", "x_m", "error_last_m", "block"):
+            assert getattr(one.series, name).tobytes() == getattr(other.series, name).tobytes(), name
+        assert one.pixels.keys() == other.pixels.keys() == {0, 5}
     assert here[0].scores[0].nmse != here[1].scores[0].nmse
 
 
 def test_a_timed_comparison_has_all_six_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["zero-filled", "view-sharing", "view-sharing", "--on", "a.stream"]
-    found = told([*argv, "--segment-s", "2", "--repeat", "2"], 0)
+    found = result_of([*argv, "--segment-s", "2", "--repeat", "2"], 0)
     assert found["blocks"]["planned"] == found["blocks"]["count"] == 6
     # The clock stands still here, so every response is one instant: level.
     assert found["order"]["response_ms"] == "zero-filled = view-sharing = view-sharing (2)"
@@ -183,15 +184,14 @@ class Host:
 
 def play(drift: float, costs: Sequence[int], seed: int = 0) -> Times:
     host = Host(drift)
-    builders = [(str(cost), partial(host.build, cost)) for cost in costs]
+    plan = ComparisonPlan(tuple(map(str, costs)), ("a",), repeat=4, segment_s=1.0, seed=seed)
+    builders = [partial(host.build, cost) for cost in costs]
     stream = make_stream(1600, header=make_header(tr_ns=4 * MS))
-    return interleave(
-        [stream], builders, [{} for _ in costs], repeat=4, segment_s=1.0, seed=seed, make_clock=host.clock
-    )
+    return interleave(plan, [stream], builders, [{} for _ in costs], make_clock=host.clock)
 
 
 def ratio(times: Times, seed: int = 0) -> Difference:
-    pairs, blocks = harness.comparison.compare._timed_pairs("response_ms", times, 0, 1)
+    pairs, blocks = timed_pairs("response_ms", times, (0, 1))
     return paired(BY_NAME["response_ms"], pairs, blocks, np.random.SeedSequence(seed))
 
 
@@ -235,7 +235,7 @@ def test_segments_cover_every_frame_once_and_are_scans_of_their_own() -> None:
         assert edges[-1][1] == frames
         assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
     third = cut[2]
-    part = part_of(stream, third)
+    part = in_memory(stream, third)
     assert part.truth is None
     assert part.provenance is None
     assert (part.frames, int(part.frame[0]), int(part.t_ns[0])) == (third.frames, 0, stream.header.te_ns)
@@ -265,7 +265,7 @@ def test_a_host_that_spoils_a_block_once_has_it_played_again(
     monkeypatch.setattr(
         harness.comparison.timing, "why_invalid", lambda *_: "it stalled" if next(calls) == 3 else None
     )
-    found = told(QUICK, 0)
+    found = result_of(QUICK, 0)
     assert (found["blocks"]["count"], found["blocks"]["played_again"]) == (4, 1)
 
 
@@ -273,7 +273,7 @@ def test_a_host_that_spoils_every_block_voids_the_comparison(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(harness.comparison.timing, "why_invalid", lambda *_: "it stalled")
-    found = told(QUICK, 3)
+    found = result_of(QUICK, 3)
     assert found["verdict"] == "INVALID"
     assert "it stalled" in found["reason"]
     assert found["blocks"]["count"] == 0
@@ -287,19 +287,19 @@ def test_a_host_that_spoils_every_block_voids_the_comparison(
 
 
 def test_a_candidate_that_breaks_off_fails_and_is_named(folder: Path) -> None:
-    found = told(["view-sharing", "python:mine.py:raises", "--on", "a.stream"], 1)
+    found = result_of(["view-sharing", "python:mine.py:raises", "--on", "a.stream"], 1)
     assert found["reason"].startswith("python:mine.py:raises: the candidate raised RuntimeError: no memory")
     assert found["order"]["response_ms"] is None
 
 
 def test_other_images_at_tr_than_in_lockstep_void_it(folder: Path) -> None:
-    found = told(["view-sharing", "python:mine.py:other", "--on", "a.stream"], 3)
+    found = result_of(["view-sharing", "python:mine.py:other", "--on", "a.stream"], 3)
     assert "shows another image at TR than in lockstep (frame 0 of" in found["reason"]
     assert found["reason"].endswith("mrsim audit python:mine.py:other")
 
 
 def test_too_few_breaths_are_told(folder: Path) -> None:
-    found = told(["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40"], 4)
+    found = result_of(["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40"], 4)
     assert "take longer streams" in found["reason"]
 
 
@@ -333,9 +333,21 @@ def test_a_stream_without_truth_is_refused(folder: Path, capsys: pytest.CaptureF
     assert "it has no truth" in capsys.readouterr().err
 
 
+def test_objects_and_streams_in_memory_are_compared_as_named_ones_are(folder: Path) -> None:
+    by_name = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    found = compare([ViewSharing, "zero-filled", ViewSharing()], on=[load("a.stream")], lockstep=True)
+    assert found.plan.names == ("ViewSharing", "zero-filled", "ViewSharing (2)")
+    assert found.figures(0) == found.figures(2) == by_name["candidates"][0]["figures"]
+    assert found.differences[0, 1]["nmse"].to_json() == by_name["pairs"][0]["measures"]["nmse"]
+    assert repr(found) == "<Comparison of ViewSharing, zero-filled, ViewSharing (2): PASS>"
+    with pytest.raises(InputError, match="cluster: workers take candidates and streams by name"):
+        compare([ViewSharing, "zero-filled"], on=["a.stream"], lockstep=True, cluster="tcp://127.0.0.1:1")
+    with pytest.raises(InputError, match="cluster: add lockstep = True"):
+        compare(["view-sharing", "zero-filled"], on=["a.stream"], cluster="tcp://127.0.0.1:1")
+
+
 def test_a_plan_names_the_same_candidate_apart() -> None:
-    plan = Plan(("a", "b", "a", "a"), ("s",))
+    plan = ComparisonPlan(("a", "b", "a", "a"), ("s",))
     assert plan.names == ("a", "b", "a (2)", "a (3)")
-    assert lockstep.__module__ == "harness.comparison.accuracy"  # found by name in another process
     with pytest.raises(InputError, match="257 streams"):
-        compare(Plan(("a", "b"), ("s",) * 257))
+        compare(("a", "b"), ("s",) * 257)

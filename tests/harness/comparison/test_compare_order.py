@@ -12,10 +12,10 @@ from harness.comparison.order import (
     MEASURES,
     Difference,
     of_intervals,
+    order_in_words,
     paired,
     ranks,
     standing_of,
-    told_order,
 )
 
 BLOCKS = np.repeat(np.arange(12), 20)
@@ -99,6 +99,14 @@ def test_a_lost_target_is_behind_one_that_is_found() -> None:
     assert found("centroid_mm", rare, errors).standing == "tie"
 
 
+def test_what_is_not_0_is_behind_what_is_0_in_every_image() -> None:
+    """A ratio to 0 is infinite, which no JSON can hold: the standing is told, the figure left out."""
+    some, none = np.random.default_rng(6).uniform(0.1, 1, 240), np.zeros(240)
+    above, below = found("nmse", some, none), found("nmse", none, some)
+    assert (above.value, above.interval, above.standing) == (None, None, "behind")
+    assert (below.value, below.interval, below.standing) == (0.0, (0.0, 0.0), "ahead")
+
+
 def test_lags_differ_where_their_intervals_are_apart() -> None:
     lag = BY_NAME["lag_ms"]
     assert of_intervals(lag, 30.0, 120.0, (25.0, 35.0), (110.0, 130.0)).standing == "ahead"
@@ -130,7 +138,7 @@ def test_ranks_share_a_place_where_level() -> None:
         return values[one] < values[other] / 1.1
 
     assert ranks(4, ahead) == [3, 1, 3, 1]
-    assert told_order("abcd", ranks(4, ahead)) == "b = d, then a = c"
+    assert order_in_words("abcd", ranks(4, ahead)) == "b = d, then a = c"
     for order in itertools.permutations(range(4)):
         shuffled = ranks(4, lambda one, other, order=order: ahead(order[one], order[other]))  # type: ignore[misc]
         assert [shuffled[order.index(i)] for i in range(4)] == [3, 1, 3, 1]

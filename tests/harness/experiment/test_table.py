@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
-from harness.experiment.compare import TIE
-from harness.experiment.format import COUNTS, NAMES, Values
 from harness.experiment.markdown import figure_text
 from harness.experiment.measures import COLUMNS
+from harness.experiment.result import COUNTS, NAMES, Values
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
 from recon.cascade.checkpoint import Checkpoint, save
@@ -132,7 +131,7 @@ def test_a_candidate_is_level_with_itself(values: Values) -> None:
     one, other = row(values, "cascade"), row(values, "twin")
     assert one["figures"] == other["figures"]
     (found,) = [c for c in values["comparisons"] if (c["candidate"], c["opponent"]) == ("cascade", "twin")]
-    assert set(found["outcome"].values()) == {TIE}
+    assert {m["standing"] for m in found["measures"].values()} == {"tie"}
 
 
 def test_references_are_what_they_say(values: Values) -> None:
@@ -213,7 +212,7 @@ def test_time_that_was_trained_on_is_refused(
     # Another seed is another breathing.
     words[words.index("--seed") + 1] = "4"
     monkeypatch.setattr(
-        "harness.experiment.table.make", lambda kept, cells: (_ for _ in ()).throw(InputError("it began"))
+        "harness.experiment.table._made", lambda *_: (_ for _ in ()).throw(InputError("it began"))
     )
     assert main(words) == 2
     assert "it began" in capsys.readouterr().err

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.comparison.series import Series
 from harness.experiment.cells import Row
 from harness.experiment.figures import draw_all
 from harness.experiment.markdown import to_markdown
 from harness.experiment.measures import COLUMNS, Figure, Measures
-from harness.experiment.plan import Cell
+from harness.experiment.plan import Cell, ExperimentPlan
+from harness.experiment.result import Table
 from harness.experiment.scans import Scan
-from harness.experiment.single_pass import Series
 from tests.harness.synthetic import breathing, draw_target, make_header
 
 SIZE = 64
@@ -82,16 +83,6 @@ def test_what_is_not_there_is_not_drawn(rows: list[Row], tmp_path: Path) -> None
 
 
 def test_the_page_shows_the_gaps_and_the_horizon(rows: list[Row]) -> None:
-    from harness.experiment.format import to_json
-
-    config = {
-        "scan_s": 183,
-        "train_s": 70,
-        "lead_s": 10,
-        "seed": 0,
-        "service_ms": None,
-        "command": "mrsim table",
-    }
     retrospective = [
         dataclasses.replace(
             row,
@@ -107,7 +98,8 @@ def test_the_page_shows_the_gaps_and_the_horizon(rows: list[Row]) -> None:
         for row in rows
         if (row.cell.part, row.cell.label, row.cell.stage) == ("main", "cascade", "fine")
     ]
-    page = to_markdown(to_json([*rows, *retrospective, *centre], [], [], config, "abc"), ["figure4.png"])
+    table = Table(ExperimentPlan((), ()), (*rows, *retrospective, *centre), (), (), "abc")
+    page = to_markdown(table.to_json("mrsim table"), ["figure4.png"])
     assert "## Retrospective beside prospective" in page
     assert "## Centre beside last" in page
     ahead = page[page.index("## How far ahead") :]

@@ -10,7 +10,7 @@ import pytest
 from harness.cli.session import show
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.measure.exact_statistics import binomial_interval
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
@@ -21,7 +21,7 @@ FRAMES = 150
 
 
 @pytest.fixture(scope="module")
-def result() -> Result:
+def result() -> RunResult:
     """Return a run with noise in its images, each of another strength, and every tenth of them late."""
     scan = moving_stream(FRAMES)
     assert scan.truth is not None
@@ -44,7 +44,7 @@ def holds(interval: list[float], value: float) -> bool:
     return low < high and low <= value <= high
 
 
-def test_every_interval_in_the_json_holds_its_figure(result: Result) -> None:
+def test_every_interval_in_the_json_holds_its_figure(result: RunResult) -> None:
     told = Repetitions((result,), True).to_json()
     quality, deadline, runs = told["quality"], told["deadline"], told["repetitions"]
     assert set(quality["intervals"]) == {"nmse", "ssim", "dice", "lag_ms"}
@@ -64,7 +64,7 @@ def test_every_interval_in_the_json_holds_its_figure(result: Result) -> None:
 
 
 def test_the_interval_of_missed_images_is_printed_from_low_to_high(
-    result: Result, capsys: pytest.CaptureFixture[str]
+    result: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(result)
     found = re.search(r"\(99 % interval ([\d.]+)% to ([\d.]+)%\)", capsys.readouterr().out)

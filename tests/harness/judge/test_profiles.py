@@ -41,7 +41,7 @@ def drawn(stream: Stream) -> Drawn:
     ("name", "downstream", "deadline_ms"),
     [
         ("keep-up", None, 64),
-        ("seed", None, 100),
+        ("dietz2019", None, 100),
         ("paper", None, 65),
         ("one-TR", None, 2.2),
         ("tracking", None, 200 - 60 - 2),  # the later end of the lag's interval, and TR - TE
@@ -167,8 +167,8 @@ def test_what_a_profile_needs() -> None:
     with pytest.raises(InputError, match="downstream_ms = 150"):
         Bar.of(SHIPPED["gating"], None)
     with pytest.raises(InputError, match="leave out downstream_ms"):
-        Bar.of(SHIPPED["seed"], 3)
+        Bar.of(SHIPPED["dietz2019"], 3)
     with pytest.raises(InputError, match="expected 0 to"):
         Bar.of(SHIPPED["gating"], float("nan"))
-    with pytest.raises(InputError, match="expected one of keep-up, seed"):
+    with pytest.raises(InputError, match="expected one of keep-up, dietz2019"):
         load_profile("fast")

@@ -15,7 +15,7 @@ from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
-from mrsim.stream.stream import Stream
+from mrsim.stream import Stream
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ import harness.report
 from harness.judge.evaluate import evaluate
 from harness.judge.profiles import Bar, Profile
 from harness.judge.repetitions import Repetitions
-from harness.judge.result import Result
+from harness.judge.result import RunResult
 from harness.measure.exact_statistics import binomial_interval
 from harness.realtime.clock import VirtualClock
 from harness.realtime.host import HostLog
@@ -37,7 +37,7 @@ EXTRAS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def result() -> Result:
+def result() -> RunResult:
     """Return a run of 700 images of which no two figures of the head are alike, and which has every part."""
     scan = moving_stream(700)
     assert scan.truth is not None
@@ -61,7 +61,7 @@ def result() -> Result:
 
 
 @pytest.fixture(scope="module")
-def page(result: Result) -> Page:
+def page(result: RunResult) -> Page:
     return Page.of(render({**Repetitions((result, result), True).to_json(), **EXTRAS}, result))
 
 
@@ -79,7 +79,7 @@ def plain(html: str) -> str:
     return re.sub(r"<[^>]*>", "", html)
 
 
-def test_each_tile_shows_the_figures_of_its_name(result: Result) -> None:
+def test_each_tile_shows_the_figures_of_its_name(result: RunResult) -> None:
     """From the run itself, not from its JSON: a path to another figure is found."""
     shown = tiles(render(Repetitions((result,), True).to_json(), result))
     response, timing, quality = result.timing.summary("response"), result.timing, result.quality
@@ -115,7 +115,7 @@ def test_each_tile_shows_the_figures_of_its_name(result: Result) -> None:
     }
 
 
-def test_the_header_names_verdict_candidate_scan_and_profile(result: Result, page: Page) -> None:
+def test_the_header_names_verdict_candidate_scan_and_profile(result: RunResult, page: Page) -> None:
     head = result.stream.header
     for told in (
         result.verdict.outcome.name,
@@ -154,7 +154,7 @@ def paths() -> Iterator[tuple[str, str]]:
                     yield first.value, f"{source.name}:{node.lineno}"
 
 
-def test_every_path_of_the_page_leads_somewhere_and_nothing_hides_it(result: Result, page: Page) -> None:
+def test_every_path_of_the_page_leads_somewhere_and_nothing_hides_it(result: RunResult, page: Page) -> None:
     """In a result that has every part: nothing that is null hides what a path says below it."""
     told = {**Repetitions((result, result), True).to_json(), **EXTRAS}
     figures, found = Figures(told), list(paths())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mrsim
+from tests.wheel import build_wheel, environment_with
 
 ROOT = Path(mrsim.__file__).parents[1]
 
@@ -66,24 +65,11 @@ class Project:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the wheel; everything else is found where this one finds it, our checkout is not."""
     folder = tmp_path_factory.mktemp("stranger")
-    source, wheels, site = folder / "source", folder / "wheels", folder / "venv"
-    ignore = shutil.ignore_patterns("__pycache__", "*.nb*")
-    for name in ("mrsim", "recon", "harness", "phantoms"):
-        shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    for name in ("pyproject.toml", "pytest_mrsim.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source / name)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
-    subprocess.run([*pip, *build], check=True, capture_output=True, timeout=300)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(site)], check=True, timeout=120)
-    (packages,) = site.glob("lib/python*/site-packages")
-    (wheel,) = wheels.glob("mrsim-*.whl")
-    install = ["install", "--no-deps", "--no-index", "--target", str(packages), str(wheel)]
-    subprocess.run([*pip, *install], check=True, capture_output=True, timeout=120)
+    python, packages = environment_with(build_wheel(folder), folder / "venv")
     # As a plain path, so that our own editable install, which hangs on a .pth file of its own, is not seen.
     (packages / "others.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
-    (site / "bin" / "pytest").write_text("import sys, pytest\nsys.exit(pytest.main())\n")
-    return site / "bin" / "python"
+    python.with_name("pytest").write_text("import sys, pytest\nsys.exit(pytest.main())\n")
+    return python
 
 
 @pytest.fixture

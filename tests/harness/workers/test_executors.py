@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.workers.executors import MAX_ATTEMPTS, Engine, LocalProcesses, engine, run_all
-from mrsim.errors import InputError
+from mrsim.errors import HostError, InputError
 
 LIMIT_S = 120.0
 
@@ -136,7 +136,7 @@ def test_no_cluster_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("harness.workers.executors.CONNECT_S", 0.5)
     with (
-        pytest.raises(InputError, match="no Dask scheduler answers there"),
+        pytest.raises(HostError, match="no Dask scheduler answers there"),
         engine(None, "tcp://127.0.0.1:9"),
     ):
         pass

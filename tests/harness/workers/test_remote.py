@@ -24,7 +24,7 @@ from harness.workers import remote
 from harness.workers.executors import Engine, LocalProcesses
 from harness.workers.remote import CallerContext, check_shared_file, send
 from mrsim.anatomy.phantom import load_phantom
-from mrsim.errors import InputError, MissingExtraError
+from mrsim.errors import HostError, MissingExtraError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.network import Cascade, named_config
@@ -247,10 +247,10 @@ def test_what_a_worker_misses_is_told_as_here(workers: Engine) -> None:
 def test_a_worker_with_other_versions_or_another_disk_refuses(folder: Path) -> None:
     here = CallerContext.current()
     other = dataclasses.replace(here, versions={**here.versions, "numpy": "0.1"})
-    with pytest.raises(InputError, match=r"it has numpy .* for 0\.1; install the same"), other.entered():
+    with pytest.raises(HostError, match=r"it has numpy .* for 0\.1; install the same"), other.entered():
         raise AssertionError("it went on")
     nowhere = dataclasses.replace(here, folder=str(folder / "elsewhere"))
-    with pytest.raises(InputError, match="a folder that all machines share"), nowhere.entered():
+    with pytest.raises(HostError, match="a folder that all machines share"), nowhere.entered():
         raise AssertionError("it went on")
     assert Path.cwd() == folder
 
@@ -261,10 +261,10 @@ def test_workers_that_see_no_file_or_do_not_answer_are_told(
     with ThreadPoolExecutor(1) as pool:
         check_shared_file(Engine(pool, 1, True), folder / "net.npz")
         check_shared_file(Engine(pool, 1, False), folder / "nothing")  # our own processes see what we see
-        with pytest.raises(InputError, match="the cluster's workers do not see it"):
+        with pytest.raises(HostError, match="the cluster's workers do not see it"):
             check_shared_file(Engine(pool, 1, True), folder / "nothing")
     monkeypatch.setattr(remote, "FILE_CHECK_S", 0.05)
-    with pytest.raises(InputError, match="no worker of the cluster was free"):
+    with pytest.raises(HostError, match="no worker of the cluster was free"):
         check_shared_file(Engine(Backwards(), 1, True), folder / "net.npz")
 
 

@@ -94,7 +94,7 @@ def test_t1_grows_with_the_field() -> None:
 
 def entries(*, assumed: bool) -> list[tuple[str, float]]:
     return [
-        (name, at["field_T"])
+        (name, at["field_t"])
         for name in SIGNAL
         for at in TABLE[name]["at"]
         if at.get("assumed", False) is assumed
@@ -135,17 +135,17 @@ def test_an_assumption_changes_on_purpose_alone() -> None:
 
 
 def test_proton_densities_and_shifts_are_written_down_twice_too() -> None:
-    assert {name: TABLE[name]["PD"] for name in tissue_names()} == PROTON_DENSITY
+    assert {name: TABLE[name]["pd"] for name in tissue_names()} == PROTON_DENSITY
     shifts = {n: TABLE[n]["shift_ppm"] for n in tissue_names() if "shift_ppm" in TABLE[n]}
     assert shifts == {"oil": -3.4, "fat": -3.4}
 
 
 def test_ranges_of_measurements_reach_as_far_as_the_spread_that_was_published() -> None:
     for name, field, key, low, high in SPREAD:
-        (at,) = [e for e in TABLE[name]["at"] if e["field_T"] == field]
+        (at,) = [e for e in TABLE[name]["at"] if e["field_t"] == field]
         rounding_ms = 2 if key == "T1" else 0
-        assert at[f"range_{key}_ms"][0] <= low + rounding_ms, (name, field, key)
-        assert at[f"range_{key}_ms"][1] >= high - rounding_ms, (name, field, key)
+        assert at[f"range_{key.lower()}_ms"][0] <= low + rounding_ms, (name, field, key)
+        assert at[f"range_{key.lower()}_ms"][1] >= high - rounding_ms, (name, field, key)
 
 
 def test_fat_precesses_434_hz_below_water_at_three_tesla() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mrsim.errors import InputError
+from mrsim.errors import HostError, InputError
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.engines import (
     CALIBRATION,
@@ -202,5 +202,5 @@ def test_an_engine_that_is_not_there_is_refused(monkeypatch) -> None:
     with pytest.raises(InputError, match="engine 'warp': expected one of eager, bfloat16, int8, cuda, auto"):
         accelerated(network(1), "warp")
     monkeypatch.setattr("recon.cascade.engines.can_quantise", lambda: False)
-    with pytest.raises(InputError, match="take 'eager'"):
+    with pytest.raises(HostError, match="take 'eager'"):
         accelerated(network(1), "int8")

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mrsim.stream.stream import Readout, Stream
+from mrsim.stream import Readout, Stream
 from recon.classical.cg_sense import CgSense
 from recon.classical.compressed import CompressedSensing, Sparsity
 from recon.classical.grappa import RENEW_FRAMES, Tgrappa, calibrate

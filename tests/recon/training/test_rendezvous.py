@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch.distributed as dist
 
-from mrsim.errors import InputError
+from mrsim.errors import HostError
 from recon.training.rendezvous import agree_on_name
 
 WAIT = datetime.timedelta(seconds=30)
@@ -33,7 +33,7 @@ def test_what_the_dead_have_left_has_no_part() -> None:
     store = dist.HashStore()
     for rank in (1, 2):  # they said hello, and were killed before anyone answered
         store.set(f"mrsim/hello/{rank}", f"dead{rank}")
-    with pytest.raises(InputError, match=r"1, 2 did not come within 0\.2 s"):  # the first answers the dead
+    with pytest.raises(HostError, match=r"1, 2 did not come within 0\.2 s"):  # the first answers the dead
         agree_on_name(store, 0, 3, SHORT)
     assert store.check(["mrsim/welcome/dead1"])
     (name,) = start(store, 3, [1, 2, 0])
@@ -41,6 +41,6 @@ def test_what_the_dead_have_left_has_no_part() -> None:
 
 
 def test_nobody_waits_for_ever() -> None:
-    with pytest.raises(InputError, match=r"process 1 of 2: the first did not answer within 0\.2 s"):
+    with pytest.raises(HostError, match=r"process 1 of 2: the first did not answer within 0\.2 s"):
         agree_on_name(dist.HashStore(), 1, 2, SHORT)
     assert agree_on_name(dist.HashStore(), 0, 1, SHORT)

@@ -1,0 +1,71 @@
+"""Signals that end a command: it stops as Ctrl-C stops it, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from mrsim.files.partials import discard_all
+
+ENDING = tuple(
+    number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
+)
+
+
+class Ended(KeyboardInterrupt):
+    """End a command because a signal says so.
+
+    Parameters
+    ----------
+    number
+        The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the signals that end a process raise `Ended`; a second one ends it at once, after clearing up.
+
+    A signal that the process ignores, as `nohup` has it, or that someone handles, is left as it is. So are
+    all in a thread other than the first, which gets none.
+
+    Raises
+    ------
+    Ended
+        Where a signal comes.
+    """
+    process = os.getpid()
+
+    def end(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a child that was forked: the signal is its own
+            _die(number)
+        signal.signal(number, at_once)
+        raise Ended(number)
+
+    def at_once(number: int, _: FrameType | None) -> None:
+        discard_all()
+        _die(number)
+
+    mine = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in ENDING if mine and signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        discard_all()
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _die(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -1,0 +1,137 @@
+"""A signal ends a command in one line, with its code, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import mrsim
+from harness.cli.main import main
+from harness.cli.signals import Ended, ended_by_signals
+from mrsim.stream import load, save
+from tests.harness.synthetic import make_stream
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+LONG = ["simulate", "quasar", "--frames", "20000", "--matrix", "64", "64", "--snr", "inf"]
+"""More than a minute of work, in 0.7 GB."""
+
+
+def started(folder: Path, *words: str, ignored: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a command where signals do what they do in a user's terminal."""
+    env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
+
+    def usual() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=folder,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=usual,
+    )
+
+
+def at_work(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until the lines of the scan come."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for file in folder.rglob("*.partial-*/t_ns.npy"):
+            with file.open("rb") as opened:
+                opened.seek(1 << 14)
+                if any(opened.read(8)):  # the first lines are there
+                    return
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(process.communicate(timeout=60))
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told", "more"),
+    [
+        (signal.SIGTERM, 143, "ended by SIGTERM", ["--overwrite"]),
+        (signal.SIGHUP, 129, "ended by SIGHUP", ["--overwrite", "--coils", "2", "--combine", "prewhiten"]),
+        (signal.SIGINT, 130, "interrupted", ["--overwrite"]),
+    ],
+)
+def test_a_scan_that_a_signal_ends_leaves_what_was_there(
+    tmp_path: Path, number: signal.Signals, code: int, told: str, more: list[str]
+) -> None:
+    save(make_stream(40), tmp_path / "a.stream")
+    process = started(tmp_path, *LONG, "-o", "a.stream", *more)
+    at_work(process, tmp_path)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error.decode()) == (code, f"mrsim: {told}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.stream"]
+    assert len(load(tmp_path / "a.stream")) == 40
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """Under nohup the end of the terminal ends nothing."""
+    process = started(tmp_path, *LONG, "-o", "a.stream", ignored=signal.SIGHUP)
+    at_work(process, tmp_path)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=120)
+    assert process.returncode == 143
+
+
+def test_a_second_signal_ends_what_the_first_does_not(tmp_path: Path) -> None:
+    stubborn = """
+import os, signal
+from harness.cli.signals import Ended, ended_by_signals
+from mrsim.files.writing import whole_file
+with ended_by_signals(), whole_file("r") as partial:
+    partial.write_text("half")
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Ended:
+        print("on and on", os.listdir(".") != [], flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("never")
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", stubborn], cwd=tmp_path, env=env, capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, b"on and on True\n", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_are_those_of_before_when_a_command_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert main(["phantoms"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_thread_runs_a_command_without_handlers() -> None:
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["phantoms"])))
+    thread.start()
+    thread.join(60)
+    assert codes == [0]
+
+
+def test_a_child_that_was_forked_dies_of_its_own_signal() -> None:
+    with ended_by_signals():
+        child = os.fork()
+        if child == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Ended:
+                os._exit(7)
+            os._exit(8)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
