@@ -168,7 +168,7 @@ def test_frames_show_truth_image_and_error(page: Page, run: RunResult) -> None:
     assert 77 in shown  # the worst
     lost = frames[shown.index(77)]
     assert lost["found"] == ""
-    assert "no target found" in lost["told"]
+    assert "no target found" in lost["text"]
     assert decoded(lost["image"]).max() == 0
     one = frames[3]
     true = np.abs(truth.image[one["frame"]])
