@@ -13,7 +13,7 @@ from harness.candidates.build import candidate_builder
 from harness.candidates.isolation import MAX_LIMIT_S
 from harness.console import figure, print_table, significant
 from harness.judge.evaluate import MakeFeed, evaluate
-from harness.judge.profiles import Bar, load_profile
+from harness.judge.profiles import Criterion, load_profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
 from harness.judge.search import ShortestStride, find_peak, find_stride
@@ -49,7 +49,7 @@ class Options:
         Its name.
     build
         Makes a fresh one, with its troubles and in its own process where that is asked for.
-    policy, bar, faults
+    policy, criterion, faults
         What becomes of frames that pile up, what it is judged by, and what goes wrong.
     services
         Service times of an earlier run, a table for each of its repetitions; empty for none.
@@ -62,7 +62,7 @@ class Options:
     candidate: str
     build: Builder
     policy: Policy
-    bar: Bar
+    criterion: Criterion
     faults: tuple[Fault, ...]
     services: tuple[ServiceModel, ...]
     repeat: int
@@ -79,7 +79,7 @@ class Options:
         """
         faults = parse_faults(args.faults)
         policy = Policy.parse(args.policy)
-        bar = Bar.of(load_profile(args.profile), args.downstream_ms)
+        criterion = Criterion.of(load_profile(args.profile), args.downstream_ms)
         if not 1 <= args.repeat <= MAX_REPEAT:
             raise InputError(f"--repeat {args.repeat}: expected 1 to {MAX_REPEAT}")
         limit_s = args.limit_s
@@ -92,7 +92,7 @@ class Options:
             args.candidate,
             candidate_builder(args.candidate, args.isolate, limit_s, faults, args.seed),
             policy,
-            bar,
+            criterion,
             faults,
             services,
             args.repeat,
@@ -178,7 +178,7 @@ def _once(
         quality=not args.no_quality,
         scenario=args.scenario,
         policy=options.policy,
-        bar=options.bar,
+        criterion=options.criterion,
         make_feed=make_feed,
         limit_ns=options.limit_ns,
     )
@@ -205,7 +205,7 @@ def _peak(args: argparse.Namespace, stream: Stream, options: Options) -> int:
         raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
     played = stream if args.frames is None else stream.first_frames(args.frames)
     played.check_finite()
-    claim = options.bar.profile.claim if args.claim is None else args.claim
+    claim = options.criterion.profile.claim if args.claim is None else args.claim
     service = options.services[0] if options.services else None
 
     def pace() -> Pace:

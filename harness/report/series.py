@@ -146,8 +146,8 @@ def traces(result: RunResult, quality: Quality) -> list[Chart]:
         Axis(low - room, high + room, f"{name}, mm"),
     )
     where.line(instants / 1e9, true, "true", "true")
-    where.line(shown / 1e9, measured[:, axis], "seen")
-    where.dots(shown / 1e9, measured[:, axis], "seen", "in the image, when it is shown")
+    where.line(shown / 1e9, measured[:, axis], "measured")
+    where.dots(shown / 1e9, measured[:, axis], "measured", "in the image, when it is shown")
     worst = max((e for e in errors if math.isfinite(e)), default=0.0)
     apart = Chart(
         "error",
@@ -157,8 +157,8 @@ def traces(result: RunResult, quality: Quality) -> list[Chart]:
         Axis(0.0, round_up(_finite(errors)), "distance, mm"),
         height_px=130,
     )
-    apart.line(shown / 1e9, errors, "seen")
-    apart.dots(shown / 1e9, errors, "seen")
+    apart.line(shown / 1e9, errors, "measured")
+    apart.dots(shown / 1e9, errors, "measured")
     if lost:
         missing = shown[np.isnan(measured[:, 0])] / 1e9
         apart.marks(missing, "stall", "no target found in the image")
