@@ -235,7 +235,13 @@ def _header(candidate: Candidate) -> Header:
 
 
 def private_copy(readout: Readout) -> Readout:
-    """Return a line whose samples are its own, whatever becomes of them."""
+    """Return a copy of a line with samples of its own.
+
+    Parameters
+    ----------
+    readout
+        The line.
+    """
     return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.candidates.registry import Null
-from harness.judge.profiles import SHIPPED, Bar
+from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
 from harness.judge.verdict import Outcome, Verdict, judge
 from harness.measure.exact_statistics import samples_needed
@@ -45,7 +45,7 @@ def evaluate(
     quality: bool = True,
     scenario: str = "constant-stream",
     policy: Policy | None = None,
-    bar: Bar | None = None,
+    criterion: Criterion | None = None,
     make_feed: MakeFeed | None = None,
     limit_ns: int | None = None,
     keep_images: bool | None = None,
@@ -78,7 +78,7 @@ def evaluate(
         "constant-stream", "burst" or "lockstep".
     policy
         Which frames to drop when the candidate falls behind; None to keep all.
-    bar
+    criterion
         Profile to judge by; None for `keep-up`.
     make_feed
         Makes the feed, with its faults; None for every line unchanged, when it is due.
@@ -100,8 +100,8 @@ def evaluate(
         If quality is asked for and scikit-image is not installed.
     """
     pace = Pace.of(scenario, clock, service)
-    bar = bar or Bar.of(SHIPPED["keep-up"], None)
-    claim = bar.profile.claim if claim is None else claim
+    criterion = criterion or Criterion.of(SHIPPED["keep-up"], None)
+    claim = criterion.profile.claim if claim is None else claim
     samples_needed(claim)  # refuses an impossible claim before anything runs
     played = stream if frames is None else stream.first_frames(frames)
     schedule = Schedule.of(played) if scenario != "burst" else burst_schedule(played)
@@ -122,10 +122,10 @@ def evaluate(
             "skimage",
             "measuring the quality of images (or measure time alone: quality = False, --no-quality)",
         )
-    elif bar.profile.needs_quality:
+    elif criterion.profile.needs_quality:
         raise OptionError(
             "profile {}: it needs the images measured: leave out {}",
-            bar.profile.name,
+            criterion.profile.name,
             Option("quality", False),
         )
     floor = _null(played, pace.clock)
@@ -139,15 +139,15 @@ def evaluate(
         run = after_burst(run)
     timing = measure(run, warmup)
     measured = assess(stream, run, timing, seed) if quality else None
-    timing, verdict = _judge(run, timing, measured, bar, claim, played)
+    timing, verdict = _judge(run, timing, measured, criterion, claim, played)
     # Only a candidate behind a socket has a transfer.
     transfer: Transfer | None = getattr(reconstructor, "transfer", None)
     if transfer is not None and transfer.diagnosis() is not None:
         verdict = Verdict(verdict.outcome, f"{verdict.reason}; {transfer.diagnosis()}")
     gating = None
-    if bar.profile.window_mm is not None and measured is not None:
-        downstream_ns = round(bar.downstream_ms * 1e6)
-        gating = simulate_gating(played, measured, bar.profile.window_mm * 1e-3, downstream_ns)
+    if criterion.profile.window_mm is not None and measured is not None:
+        downstream_ns = round(criterion.downstream_ms * 1e6)
+        gating = simulate_gating(played, measured, criterion.profile.window_mm * 1e-3, downstream_ns)
     return RunResult(
         candidate=candidate,
         stream=played,
@@ -159,7 +159,7 @@ def evaluate(
         claim=claim,
         environment=environment.describe(),
         scenario=scenario,
-        bar=bar,
+        criterion=criterion,
         gating=gating,
         transfer=transfer,
         notes=str(getattr(reconstructor, "notes", "")),
@@ -167,11 +167,11 @@ def evaluate(
 
 
 def _judge(
-    run: Run, timing: Timing, quality: Quality | None, bar: Bar, claim: float, stream: Stream
+    run: Run, timing: Timing, quality: Quality | None, criterion: Criterion, claim: float, stream: Stream
 ) -> tuple[Timing, Verdict]:
     """Return the times measured against the profile's deadline, and the verdict."""
     lag = None if quality is None else quality.lag
-    allowed = bar.deadline_ns(stream.header, run.schedule.deadline_ns, lag)
+    allowed = criterion.deadline_ns(stream.header, run.schedule.deadline_ns, lag)
     if isinstance(allowed, Verdict):
         verdict = judge(run, timing, claim)
         if run.failure is None and run.violation is None and verdict.outcome is not Outcome.INVALID:

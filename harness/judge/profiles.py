@@ -145,7 +145,7 @@ def _profile_of(values: dict[str, Any], where: str) -> Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Criterion:
     """Hold a profile with the delay downstream that applies to one run.
 
     Parameters
@@ -160,7 +160,7 @@ class Bar:
     downstream_ms: float
 
     @classmethod
-    def of(cls, profile: Profile, downstream_ms: float | None) -> Bar:
+    def of(cls, profile: Profile, downstream_ms: float | None) -> Criterion:
         """Return a profile with the delay downstream that the user states.
 
         Parameters

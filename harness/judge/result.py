@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
-from harness.judge.profiles import Bar
+from harness.judge.profiles import Criterion
 from harness.judge.verdict import Verdict
 from harness.measure.columns import Band, band_of
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
@@ -48,7 +48,7 @@ class RunResult(Summarised):
         Host, processor and versions (`harness.realtime.environment`).
     scenario
         How the scan was played.
-    bar
+    criterion
         Profile that the run was judged by.
     gating
         Simulated gating of a beam; None if the profile has no window.
@@ -68,7 +68,7 @@ class RunResult(Summarised):
     claim: float
     environment: dict[str, Any]
     scenario: str
-    bar: Bar
+    criterion: Criterion
     gating: Gating | None
     transfer: Transfer | None = None
     notes: str = ""
@@ -111,7 +111,10 @@ class RunResult(Summarised):
             "clock": self.run.clock,
             "scenario": self.scenario,
             "policy": str(self.run.policy),
-            "profile": {**dataclasses.asdict(self.bar.profile), "downstream_ms": self.bar.downstream_ms},
+            "profile": {
+                **dataclasses.asdict(self.criterion.profile),
+                "downstream_ms": self.criterion.downstream_ms,
+            },
             "lines": _lines(self.run),
             "latency_ms": {key: _summary(timing.summary(key)) for key in ("response", "service", "injector")},
             "null_latency_ms": None

@@ -161,7 +161,7 @@ def _once(
         clock=given.make_clock(),
         service=given.services[number % len(given.services)] if given.services else None,
         policy=given.policy,
-        bar=given.bar,
+        criterion=given.criterion,
         make_feed=make_feed,
         limit_ns=given.limit_ns,
         **how,

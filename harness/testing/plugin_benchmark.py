@@ -1,5 +1,4 @@
-"""The plugin's support of pytest-benchmark: each image is a round, and percentiles, misses and lag are
-reported.
+"""Support of pytest-benchmark: each image is a round, with percentiles, misses and lag in addition.
 
 A row of the benchmark's table is the distribution of response times over the images of one real-time replay.
 Figures without a column are in `extra_info` of its JSON, and in a table below its own.

@@ -98,7 +98,9 @@ def engine(workers: int | None = None, cluster: str | None = None) -> Iterator[E
     Raises
     ------
     InputError
-        If both are given, a number is out of range, or no cluster answers there.
+        If both are given, or a number is out of range.
+    HostError
+        If no cluster answers there, or its workers have several threads.
     MissingExtraError
         If `distributed` is not installed and a cluster is asked for.
     """

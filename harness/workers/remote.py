@@ -61,7 +61,7 @@ class CallerContext:
 
         Raises
         ------
-        InputError
+        HostError
             If this worker does not see the folder, or has other versions.
         """
         own = CallerContext.current().versions
@@ -167,7 +167,7 @@ def check_shared_file(engine: Engine, file: Path) -> None:
 
     Raises
     ------
-    InputError
+    HostError
         If a worker does not see it, or none answers.
     """
     if not engine.shared:
