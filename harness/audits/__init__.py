@@ -1,1 +1,1 @@
-"""Audits: what a reconstructor must not do, and what must hold whatever goes wrong."""
+"""Audits of a reconstructor, invariants that hold under every fault, and the conformance checks."""

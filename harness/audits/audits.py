@@ -1,8 +1,8 @@
 """Audits: what a reconstructor must not do, found by playing it scans that differ in one thing only.
 
-Images alone cannot tell a reconstructor from one that looks ahead, leaves lines out or remembers the answer.
-Each audit plays two scans that must (or must not) lead to the same images, bit for bit, and gives the
-line, the frame and the seed of what it found. All is seeded, and all but the load is in virtual time.
+Images alone do not show whether a reconstructor looks ahead, leaves lines out or remembers the answer. Each
+audit plays two scans whose images must be equal (or must differ), bit for bit, and states the line, the frame
+and the seed of its finding. Everything is seeded, and all audits but those of load run in virtual time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audits.invariants import Evidence, check_promises
-from harness.audits.probes import Sealed, Timed, Weighed
+from harness.audits.invariants import Evidence, check_invariants
+from harness.audits.probes import MemoryProbe, TimingProbe, WriteProbe
 from harness.candidates.isolation import Isolated
 from harness.judge.verdict import Outcome, Verdict
 from harness.realtime.clock import Clock, RealClock, VirtualClock
@@ -41,10 +41,10 @@ FRAMES = 130
 SHORT = 12
 LOADED = 16
 PROBED_LINES = 8
-# Growth in the second half of a long run that is no leak: the interpreter's own, and a little for each line.
+# Growth in the second half of a long run that is no leak: the interpreter's, and a little for each line.
 MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 16 << 10, 32
 RESIDENT_SLACK_BYTES = 32 << 20
-# A scan seen before that takes less than this share of the time of one that differs a little is remembered.
+# A scan is remembered if its second play takes less than this share of the time of a slightly different one.
 CACHE_SHARE, CACHE_FLOOR_NS, CACHE_TRIES = 1 / 3, 50_000, 4
 
 
@@ -57,9 +57,9 @@ class Finding:
     audit
         Its name.
     kept
-        Whether nothing was found.
+        Whether the candidate passed.
     evidence
-        What was found, with line and frame; or what was looked at.
+        What was found, with line and frame; or what was examined.
     """
 
     audit: str
@@ -76,7 +76,7 @@ class AuditReport(Summarised):
     candidate
         Its name.
     seed
-        Seed of all that was altered.
+        Seed of all alterations.
     findings
         One for each audit.
     """
@@ -96,7 +96,7 @@ class AuditReport(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return PASS, or INVALID: what a timed run says of such a candidate means nothing."""
+        """Return PASS, or INVALID: what a probe run says of such a candidate means nothing."""
         if not self.broken:
             return Verdict(Outcome.PASS, f"{len(self.findings)} audits found nothing (seed {self.seed})")
         return Verdict(Outcome.INVALID, f"broken: {', '.join(self.broken)} (seed {self.seed})")
@@ -114,7 +114,7 @@ class AuditReport(Summarised):
 
 
 def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
-    """Return a scan that needs no phantom: random lines that fall off with k, rows redrawn every frame.
+    """Return a scan without a phantom: random lines whose size falls with |k|, and new rows in every frame.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] 
     frames
         Number of frames, at 4x.
     matrix
-        Rows and columns.
+        Number of rows and columns.
     """
     rng = np.random.default_rng(child(seed, "audit stream"))
     ny, nx = matrix
@@ -155,13 +155,13 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
     Parameters
     ----------
     stream
-        A scan; its first 130 frames are used, and 12 are the least.
+        A scan of 12 frames or more; its first 130 frames are used.
     build
         Makes a fresh reconstructor.
     candidate
         Its name for the report.
     seed
-        Seed of all that is altered.
+        Seed of all alterations.
 
     Raises
     ------
@@ -175,13 +175,13 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
     bench = Bench(stream, build, seed)
     findings = []
     for audit, check in AUDITS.items():
-        found = check(bench)
-        findings.append(Finding(audit, found is None, found or bench.looked_at(audit)))
+        fault = check(bench)
+        findings.append(Finding(audit, fault is None, fault or bench.examined(audit)))
     return AuditReport(candidate, seed, tuple(findings))
 
 
 class Bench:
-    """Keep what several audits need: the scan, its beginning, and the images of that.
+    """Keep what several audits need: the scan, its first frames, and their images.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ class Bench:
     build
         Makes a fresh reconstructor.
     seed
-        Seed of all that is altered.
+        Seed of all alterations.
     """
 
     def __init__(self, stream: Stream, build: Builder, seed: int) -> None:
@@ -198,23 +198,39 @@ class Bench:
         self.isolated = isinstance(build(), Isolated)
         self.short = stream.first_frames(SHORT)
         self.base = self.images(self.short)
-        # Of a candidate whose images differ by themselves, only more than that can be blamed on anything.
+        # A second run shows whether the images differ without any alteration.
         self.again = self.images(self.short)
 
     def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
-        """Return the lockstep run of a scan on a fresh reconstructor, or on this one."""
+        """Replay a scan in lockstep.
+
+        Parameters
+        ----------
+        stream
+            The scan.
+        candidate
+            Reconstructor to use; None for a fresh one.
+        """
         return replay(stream, candidate or self.build(), VirtualClock(), ConstantService(0))
 
-    def looked_at(self, audit: str) -> str:
-        """Return what was looked at; in a process of its own a candidate is seen less well."""
-        return (_LOOKED_AT_FROM_OUTSIDE if self.isolated else _LOOKED_AT).get(audit, _LOOKED_AT[audit])
+    def examined(self, audit: str) -> str:
+        """Return what an audit examines; less can be observed of a candidate in a process of its own."""
+        return (_EXAMINED_FROM_OUTSIDE if self.isolated else _EXAMINED).get(audit, _EXAMINED[audit])
 
     def rng(self, *path: str | int) -> np.random.Generator:
-        """Return the random numbers of one audit."""
+        """Return the random generator of one audit, by the names and numbers that identify the draw."""
         return np.random.default_rng(child(self.seed, "audits", *path))
 
     def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
-        """Return the short scan with other samples, as large as before, in some lines."""
+        """Return the short scan with other samples of the same size in some lines.
+
+        Parameters
+        ----------
+        lines
+            Lines to alter, shape (n,), int64.
+        path
+            Names and numbers that identify the draw.
+        """
         samples = np.array(self.short.samples)
         size = np.abs(samples[lines]) + np.float32(1e-3) * np.abs(samples).max()
         turn = np.exp(1j * self.rng(*path).uniform(0.5, 5.5, samples[lines].shape)).astype(np.complex64)
@@ -222,9 +238,15 @@ class Bench:
         return dataclasses.replace(self.short, samples=samples)
 
     def disturbed(self, *path: str | int) -> Stream:
-        """Return the short scan with a thousandth of noise: new to a memory, and as much work as before.
+        """Return the short scan with noise of a thousandth of its samples.
 
-        Quite another scan may take another way through a reconstructor that looks at what its lines say.
+        A memory does not know this scan, yet it takes as much work as the original. A very different scan
+        could take another path through a reconstructor that depends on its data.
+
+        Parameters
+        ----------
+        path
+            Names and numbers that identify the draw.
         """
         samples, rng = np.array(self.short.samples), self.rng(*path)
         size = 1e-3 * float(np.sqrt(np.mean(np.square(np.abs(samples), dtype=np.float64))))
@@ -233,9 +255,9 @@ class Bench:
         return dataclasses.replace(self.short, samples=samples)
 
 
-def _differing(one: Run, other: Run, frames: range) -> int | None:
-    """Return the first of some frames whose images are not the same, bit for bit."""
-    first, second = one.images, other.images
+def _differing(run: Run, other: Run, frames: range) -> int | None:
+    """Return the first frame whose images in two runs are not equal bit for bit."""
+    first, second = run.images, other.images
     for frame in frames:
         if first.shown[frame] != second.shown[frame]:
             return frame
@@ -323,49 +345,49 @@ def _caching(bench: Bench) -> str | None:
         both = bench.base.images.shown[frame] and run.images.shown[frame]
         if both and _differing(bench.base, run, range(frame, frame + 1)) is None:
             return f"frame {frame}: another scan with the same header shows the image of the one before"
-    told = ""
+    times = ""
     for attempt in range(CACHE_TRIES):
-        # A memory shows every time; a host that was busy for a moment does not.
+        # A memory shows in every attempt; a busy host does not.
         known_ns = _service_ns(bench, bench.short)
         new_ns = _service_ns(bench, bench.disturbed("never seen", attempt))
         if new_ns <= CACHE_FLOOR_NS or known_ns >= CACHE_SHARE * new_ns:
             return None
-        told = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
-    return f"a scan that it has seen {told}"
+        times = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
+    return f"a scan that it has seen {times}"
 
 
 def _service_ns(bench: Bench, stream: Stream) -> float:
-    """Return the median time of the pushes that complete an image, nanoseconds; 0 where it came to none."""
-    timed = Timed(bench.build())
-    bench.images(stream, timed)
+    """Return the median time of the pushes that complete an image, nanoseconds; 0 if there was none."""
+    probe = TimingProbe(bench.build())
+    bench.images(stream, probe)
     per_frame = stream.header.lines_per_frame
-    took_ns = timed.took_ns[per_frame - 1 :: per_frame]
+    took_ns = probe.took_ns[per_frame - 1 :: per_frame]
     return float(np.median(took_ns)) if took_ns else 0.0
 
 
 def _input(bench: Bench) -> str | None:
-    sealed = Sealed(bench.build())
-    bench.images(bench.short, sealed)
-    if sealed.written is None:
+    probe = WriteProbe(bench.build())
+    bench.images(bench.short, probe)
+    if probe.written is None:
         return None
-    frame = sealed.written // bench.short.header.lines_per_frame
-    return f"line {sealed.written} (frame {frame}): its samples were written into"
+    frame = probe.written // bench.short.header.lines_per_frame
+    return f"line {probe.written} (frame {frame}): its samples were written into"
 
 
 def _memory(bench: Bench) -> str | None:
     lines = len(bench.stream)
-    weighed = Weighed(bench.build(), lines)
-    ours = not tracemalloc.is_tracing()
-    if ours:
+    probe = MemoryProbe(bench.build(), lines)
+    started_here = not tracemalloc.is_tracing()
+    if started_here:
         tracemalloc.start()
     try:
-        run = replay(bench.stream, weighed, VirtualClock(), ConstantService(0), keep_images=False)
+        run = replay(bench.stream, probe, VirtualClock(), ConstantService(0), keep_images=False)
     finally:
-        if ours:
+        if started_here:
             tracemalloc.stop()
-    if len(weighed.weights) < 2:
+    if len(probe.weights) < 2:
         return f"cannot be told: it stopped at line {run.handed}"
-    (traced, resident), (traced_end, resident_end) = weighed.weights
+    (traced, resident), (traced_end, resident_end) = probe.weights
     half = lines - lines // 2
     grown, resident_grown = traced_end - traced, resident_end - resident
     if grown > MEMORY_SLACK_BYTES + MEMORY_LINE_BYTES * half:
@@ -385,13 +407,13 @@ def _recovery(bench: Bench) -> str | None:
         text = f"{kind}:at={bad}"
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), bench.seed)
         run = replay(stream, bench.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
-        broken = check_promises(Evidence(feed, run, clean), [kind])
+        broken = check_invariants(Evidence(feed, run, clean), [kind])
         if broken:
-            return f"{text}: {broken[0].promise} at line {broken[0].line}: {broken[0].message}"
+            return f"{text}: {broken[0].invariant} at line {broken[0].line}: {broken[0].message}"
     return None
 
 
-# What each audit found; None if nothing.
+# Each audit returns what it found, or None.
 AUDITS: dict[str, Callable[[Bench], str | None]] = {
     "conformance": _conformance,
     "determinism": _determinism,
@@ -404,7 +426,7 @@ AUDITS: dict[str, Callable[[Bench], str | None]] = {
     "recovery after a bad line": _recovery,
 }
 
-_LOOKED_AT = {
+_EXAMINED = {
     "conformance": "every frame has one finite image, of its own last line",
     "determinism": "two fresh ones and one opened again agree bit for bit",
     "causality": f"later lines were changed after frames 1, {SHORT // 2} and {SHORT - 1}",
@@ -412,11 +434,11 @@ _LOOKED_AT = {
     "accuracy under load": "at its pace and as fast as possible it shows what it shows in lockstep",
     "no caching": "another scan has other images, and one seen before takes as long",
     "no write into the input": "every line was compared after its push and until its frame's end",
-    "flat memory": "weighed in the middle and at the end of the scan",
+    "flat memory": "probe in the middle and at the end of the scan",
     "recovery after a bad line": "a NaN and a lost line were put in; then every row was taken anew",
 }
 
-_LOOKED_AT_FROM_OUTSIDE = {
+_EXAMINED_FROM_OUTSIDE = {
     "no write into the input": "in a process of its own it has a copy only",
     "flat memory": f"its process grew by less than {RESIDENT_SLACK_BYTES >> 20} MiB; smaller is not seen",
 }

@@ -1,7 +1,8 @@
-"""Conformance: what any reconstructor must do, one named check after another.
+"""Conformance: what every reconstructor must do, as a list of named checks.
 
-The audits, every promise under a fault, and the plain duties of `open`, `push` and `close`. A check is a
-function of a candidate that returns or raises `NotConforming`, so that any test runner can call it.
+The checks are the audits, the invariants under each kind of fault, and the basic duties of `open`, `push` and
+`close`. A check is a function of a candidate that returns or raises `NotConforming`, so any test runner can
+call it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.audits.audits import AUDITS, FRAMES, SHORT, Bench, default_stream
-from harness.audits.invariants import Evidence, check_promises
+from harness.audits.invariants import Evidence, check_invariants
 from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -27,16 +28,16 @@ from mrsim.errors import InputError, MrsimError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Image
 
-# Long enough for every row of a 4x scan to be taken anew after the fault.
+# Long enough for every row of a 4x scan to be acquired anew after the fault.
 FAULTY_FRAMES = 4 * SHORT
 
 
 class NotConforming(AssertionError):
-    """Say which check a candidate does not pass, where, and what was found."""
+    """State which check a candidate does not pass, where, and what was found."""
 
 
 class Candidate:
-    """Hold a reconstructor under test; what several checks need is made once, by the first of them.
+    """Hold a reconstructor under test; what several checks need is computed once.
 
     Parameters
     ----------
@@ -45,22 +46,22 @@ class Candidate:
     build
         Makes a fresh reconstructor.
     stream
-        Scan of 12 frames or more that it is played; None for random lines at 4x, 128 x 128, one coil.
+        Scan of 12 frames or more to replay; None for random lines at 4x, 128 x 128, one coil.
     seed
-        Seed of that scan and of all that is altered.
+        Seed of that scan and of all alterations.
     """
 
     def __init__(self, name: str, build: Builder, stream: Stream | None = None, seed: int = 0) -> None:
         self.name, self.build, self.seed = name, build, seed
-        self._given = stream
+        self._chosen = stream
 
     def __repr__(self) -> str:
         return self.name
 
     @cached_property
     def stream(self) -> Stream:
-        """Return the scan that it is played: up to 130 frames of it."""
-        stream = default_stream(self.seed) if self._given is None else self._given
+        """Return the scan that the checks replay, at most 130 frames."""
+        stream = default_stream(self.seed) if self._chosen is None else self._chosen
         if stream.frames < SHORT:
             raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, a check takes {SHORT}")
         stream = stream.first_frames(min(stream.frames, FRAMES))
@@ -74,37 +75,42 @@ class Candidate:
 
     @cached_property
     def faulty(self) -> Stream:
-        """Return the part of the scan that is played with faults."""
+        """Return the part of the scan that is replayed with faults."""
         return self.stream.first_frames(min(self.stream.frames, FAULTY_FRAMES))
 
     @cached_property
     def undisturbed(self) -> Run:
-        """Return the lockstep run of that part without faults."""
+        """Return the lockstep run of `faulty` without faults."""
         return self.bench.images(self.faulty)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Name one demand on a reconstructor; called with a `Candidate`, it returns or raises `NotConforming`.
+    """State one requirement; called with a `Candidate`, it returns or raises `NotConforming`.
 
     Parameters
     ----------
     name
         Its name in a test's id.
     find
-        Returns what is wrong, or None.
+        Function that returns what is wrong, or None.
     """
 
     name: str
     find: Callable[[Candidate], str | None]
 
     def __call__(self, candidate: Candidate) -> None:
-        """Check.
+        """Run the check.
+
+        Parameters
+        ----------
+        candidate
+            The reconstructor under test.
 
         Raises
         ------
         NotConforming
-            If the candidate does not do what is asked, or cannot be played the scan.
+            If the candidate does not pass, or cannot be played the scan.
         """
         try:
             found = self.find(candidate)
@@ -128,36 +134,44 @@ def _fault(kind: str) -> Check:
         schedule = Schedule.of(stream)
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), candidate.seed)
         run = replay(stream, candidate.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
-        broken = check_promises(Evidence(feed, run, candidate.undisturbed), [kind])
+        broken = check_invariants(Evidence(feed, run, candidate.undisturbed), [kind])
         if not broken:
             return None
         first = broken[0]
         where = f" at line {first.line}" if first.line >= 0 else ""
-        return f"{text}: broke {first.promise!r}{where}: {first.message}"
+        return f"{text}: broke {first.invariant!r}{where}: {first.message}"
 
     return Check(f"fault {kind}", find)
 
 
 def fault_text(kind: str, stream: Stream) -> str:
-    """Return a fault of a kind that strikes in the midst of a scan's seventh frame, three lines at a time."""
+    """Return a fault that strikes three lines in the middle of a scan's seventh frame.
+
+    Parameters
+    ----------
+    kind
+        Kind of fault.
+    stream
+        The scan.
+    """
     per_frame = stream.header.lines_per_frame
     line = SHORT // 2 * per_frame + per_frame // 2
     if kind == "wrap":
         return "wrap:bits=8"
     if kind == "disconnect":
         return f"disconnect:at={line}"
-    return f"{kind}:at={line},burst=3"  # no whole frame, however short they are
+    return f"{kind}:at={line},burst=3"  # less than a frame, however short it is
 
 
 def _shape_and_type(candidate: Candidate) -> str | None:
     images: list[Image] = []
     header = _header(candidate)
-    one = candidate.build()
+    reconstructor = candidate.build()
     try:
-        one.open(header, images.append)
+        reconstructor.open(header, images.append)
         for readout in candidate.stream.first_frames(1):
-            one.push(private_copy(readout))
-        one.close()
+            reconstructor.push(private_copy(readout))
+        reconstructor.close()
     except MrsimError:
         raise
     except (Exception, SystemExit) as error:
@@ -203,15 +217,15 @@ def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
 
 def _nothing_from_nothing(candidate: Candidate) -> str | None:
     images: list[Image] = []
-    one = candidate.build()
+    reconstructor = candidate.build()
     try:
-        one.open(_header(candidate), images.append)
-        one.close()
+        reconstructor.open(_header(candidate), images.append)
+        reconstructor.close()
     except MrsimError:
         raise
     except (Exception, SystemExit) as error:
         with contextlib.suppress(Exception):
-            one.close()
+            reconstructor.close()
         return f"opened and closed without a line, it raised {one_line(error)}"
     return f"without a line it emitted {len(images)} images" if images else None
 
@@ -221,7 +235,13 @@ def _header(candidate: Candidate) -> Header:
 
 
 def private_copy(readout: Readout) -> Readout:
-    """Return a line whose samples are its own, whatever becomes of them."""
+    """Return a copy of a line with samples of its own.
+
+    Parameters
+    ----------
+    readout
+        The line.
+    """
     return Readout(readout.index, readout.frame, readout.ky, readout.t_ns, np.array(readout.samples))
 
 
@@ -232,15 +252,26 @@ CHECKS: tuple[Check, ...] = (
     Check("reopening after a torn scan", _reopens_after_a_torn_scan),
     *map(_fault, STREAM_KINDS),
 )
-"""All checks, the quickest to tell first."""
+"""All checks, quick ones first."""
 
 
 def conformance(candidate: Candidate) -> list[str]:
-    """Return what a candidate does not do, a message for each check that it does not pass."""
-    found = []
+    """Run all checks.
+
+    Parameters
+    ----------
+    candidate
+        The reconstructor under test.
+
+    Returns
+    -------
+    failures
+        A message for each check that the candidate does not pass.
+    """
+    failures = []
     for check in CHECKS:
         try:
             check(candidate)
         except NotConforming as error:
-            found.append(str(error))
-    return found
+            failures.append(str(error))
+    return failures

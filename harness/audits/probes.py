@@ -1,6 +1,6 @@
-"""Instruments that an audit puts around a reconstructor: how long, what was written into, how much memory.
+"""Probes that an audit puts around a reconstructor: of push times, of writes into the input, and of memory.
 
-Each is a reconstructor itself and passes everything on.
+Each probe is a reconstructor itself and passes every call on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Reconstructor
 
 
-class Timed:
-    """Note how long each push takes.
+class TimingProbe:
+    """Record how long each push takes.
 
     Parameters
     ----------
@@ -34,22 +34,36 @@ class Timed:
         self.took_ns: list[int] = []
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan."""
+        """Open the reconstructor.
+
+        Parameters
+        ----------
+        header
+            The scan's protocol.
+        emit
+            Function that takes the images.
+        """
         self._inner.open(header, emit)
 
     def push(self, readout: Readout) -> None:
-        """Take one line, and note."""
+        """Pass one line on, and record how long its push takes.
+
+        Parameters
+        ----------
+        readout
+            The line.
+        """
         began = time.perf_counter_ns()
         self._inner.push(readout)
         self.took_ns.append(time.perf_counter_ns() - began)
 
     def close(self) -> None:
-        """End the scan."""
+        """Close the reconstructor."""
         self._inner.close()
 
 
-class Sealed:
-    """Look whether lines are still as they were handed out, after each push until their frame's end.
+class WriteProbe:
+    """Check that lines keep the samples that were handed out, after each push until the end of their frame.
 
     Parameters
     ----------
@@ -59,7 +73,7 @@ class Sealed:
     Attributes
     ----------
     written
-        First line that was written into; None while there is none.
+        First line whose samples were changed; None if there is none.
     """
 
     def __init__(self, inner: Reconstructor) -> None:
@@ -68,12 +82,26 @@ class Sealed:
         self.written: int | None = None
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan."""
+        """Open the reconstructor.
+
+        Parameters
+        ----------
+        header
+            The scan's protocol.
+        emit
+            Function that takes the images.
+        """
         self._lines = header.lines_per_frame
         self._inner.open(header, emit)
 
     def push(self, readout: Readout) -> None:
-        """Take one line, and note."""
+        """Pass one line on, and check the frame's lines for writes.
+
+        Parameters
+        ----------
+        readout
+            The line.
+        """
         self._held.append((readout, readout.samples.tobytes()))
         self._inner.push(readout)
         for held, before in self._held:
@@ -83,24 +111,24 @@ class Sealed:
             self._held.clear()
 
     def close(self) -> None:
-        """End the scan."""
+        """Close the reconstructor."""
         self._inner.close()
 
 
-class Weighed:
-    """Weigh the process in the middle and at the end of a run.
+class MemoryProbe:
+    """Measure the memory in the middle and at the end of a run.
 
     Parameters
     ----------
     inner
         The reconstructor.
     lines
-        Lines of the run.
+        Number of lines of the run.
 
     Attributes
     ----------
     weights
-        Bytes that Python allocated (while `tracemalloc` runs) and bytes of the process, at both times.
+        At both times the bytes that Python allocated (while `tracemalloc` runs) and the bytes of the process.
     """
 
     def __init__(self, inner: Reconstructor, lines: int) -> None:
@@ -108,11 +136,25 @@ class Weighed:
         self.weights: list[tuple[int, int]] = []
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan."""
+        """Open the reconstructor.
+
+        Parameters
+        ----------
+        header
+            The scan's protocol.
+        emit
+            Function that takes the images.
+        """
         self._inner.open(header, emit)
 
     def push(self, readout: Readout) -> None:
-        """Take one line, and note."""
+        """Pass one line on, and weigh the process if it is the middle or the last one.
+
+        Parameters
+        ----------
+        readout
+            The line.
+        """
         self._inner.push(readout)
         self._pushed += 1
         if self._pushed in self._at:
@@ -121,12 +163,23 @@ class Weighed:
             self.weights.append((tracemalloc.get_traced_memory()[0], resident_bytes(pid)))
 
     def close(self) -> None:
-        """End the scan."""
+        """Close the reconstructor."""
         self._inner.close()
 
 
 def resident_bytes(pid: int | None) -> int:
-    """Return the own memory of a process (None for this one) in bytes; 0 where the system does not tell."""
+    """Return the private memory of a process.
+
+    Parameters
+    ----------
+    pid
+        Number of the process; None for this one.
+
+    Returns
+    -------
+    bytes
+        0 if the system does not state it.
+    """
     try:
         status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -6,7 +6,7 @@ from harness.candidates.isolation import DEFAULT_LIMIT_S, Isolated
 from harness.candidates.misbehaving import Troubled
 from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
-from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from mrsim.errors import InputError, Option, OptionError
 from recon.protocol import Builder
 
@@ -51,7 +51,7 @@ def candidate_builder(
                 f"candidate {name_of(candidate)}: in a process of its own it is made anew from its string, "
                 "such as 'python:mynet.py:build'; give that"
             )
-        text, limit = told(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
+        text, limit = format_faults(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
         return lambda: Isolated(candidate, limit, text, seed)
     if any(fault.kind == "hang" for fault in troubles):
         raise OptionError(

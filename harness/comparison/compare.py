@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.build import candidate_builder
+from harness.candidates.objects import Given, name_of
 from harness.comparison.order import BY_NAME, TIMED, Difference, of_intervals, paired
 from harness.comparison.plan import ComparisonPlan
 from harness.comparison.result import Comparison, first_broken, pooled_lag
@@ -26,18 +27,18 @@ from harness.console import Report
 from harness.measure.image_quality import Quality, judge_frames
 from harness.measure.timing import default_warmup
 from harness.workers import executors
-from harness.workers.remote import UNTIMED, check_seen, send
-from mrsim.errors import InputError
+from harness.workers.remote import UNTIMED, check_shared_file, send
+from mrsim.errors import Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Stream
 
-Task = tuple[str, str, tuple[int, ...]]
+Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 """Candidate, stream, and the frames whose pixels are handed back."""
 
 
 def compare(
-    candidates: Sequence[str],
-    streams: Sequence[str | Path],
+    candidates: Sequence[Given],
+    on: Sequence[Stream | str | Path],
     *,
     frames: int | None = None,
     lockstep: bool = False,
@@ -54,9 +55,9 @@ def compare(
     Parameters
     ----------
     candidates
-        Names, 2 to 16.
-    streams
-        Folders of streams with truth, up to 256.
+        2 to 16 of them, as for `harness.replay`.
+    on
+        Streams with truth, or folders of such, up to 256.
     frames
         Only so many first frames of each stream; None for all.
     lockstep
@@ -84,22 +85,28 @@ def compare(
     MissingExtraError
         If scikit-image is not installed.
     """
-    named = tuple(candidates), tuple(map(str, streams))
+    named = tuple(map(name_of, candidates)), tuple(map(_path_of, on))
     plan = ComparisonPlan(*named, frames, lockstep, repeat, segment_s, seed, isolate, limit_s)
     if cluster is not None and not lockstep:
-        raise InputError(f"--cluster: add --lockstep: {UNTIMED}")
+        raise OptionError("{}: add {}: {}", Option("cluster"), Option("lockstep", True), UNTIMED)
     if cluster is not None and isolate:
-        raise InputError("--cluster and --isolate: a worker starts no processes; give one of the two")
-    scans = tuple(load_scan(path, plan.frames) for path in plan.streams)
-    builders = [candidate_builder(name, isolate, limit_s, (), seed) for name in plan.candidates]
+        raise OptionError(
+            "{} and {}: a worker starts no processes; give one of the two",
+            Option("cluster"),
+            Option("isolate"),
+        )
+    if cluster is not None and not all(isinstance(one, str | Path) for one in (*candidates, *on)):
+        raise OptionError("{}: workers take candidates and streams by name", Option("cluster"))
+    scans = tuple(load_scan(scan, plan.frames) for scan in on)
+    builders = [candidate_builder(given, isolate, limit_s, (), seed) for given in candidates]
     tell = progress or (lambda done, total, now="": None)
-    tasks, workers = _tasks(plan, scans), None
+    tasks, workers = _tasks(plan, candidates, on, scans), None
     if cluster is None:
         passes = _passes(plan, map(partial(lockstep_pass, plan), tasks), tell)
     else:
         with executors.engine(cluster=cluster) as engine:
             for path in plan.streams:
-                check_seen(engine, Path(path) / "header.json")
+                check_shared_file(engine, Path(path) / "header.json")
             passes = _passes(plan, send(engine, partial(lockstep_pass, plan), tasks), tell)
         workers = engine.workers
     times = None
@@ -117,20 +124,28 @@ def compare(
     return Comparison(plan, scans, passes, times, quality, differences, workers)
 
 
-def _tasks(plan: ComparisonPlan, scans: Sequence[Stream]) -> list[Task]:
+def _path_of(scan: Stream | str | Path) -> str:
+    return str(scan.path or "stream") if isinstance(scan, Stream) else str(scan)
+
+
+def _tasks(
+    plan: ComparisonPlan,
+    candidates: Sequence[Given],
+    on: Sequence[Stream | str | Path],
+    scans: Sequence[Stream],
+) -> list[Task]:
     """Return each candidate on each stream; one that is named twice is played twice."""
     first = {part.stream: part.frames for part in reversed(segments(scans, plan.segment_s))}
     return [
-        (candidate, path, () if plan.lockstep else tuple(sorted({0, first[s] // 2, first[s] - 1})))
-        for candidate, (s, path) in itertools.product(plan.candidates, enumerate(plan.streams))
+        (given, scan, () if plan.lockstep else tuple(sorted({0, first[s] // 2, first[s] - 1})))
+        for given, (s, scan) in itertools.product(candidates, enumerate(on))
     ]
 
 
 def lockstep_pass(plan: ComparisonPlan, task: Task) -> Pass:
     """Play a stream to a fresh candidate in virtual time, nothing ever late, and judge its images.
 
-    It is exact and the same every time. It is names alone that it needs, so that an executor can send it to
-    another process or host.
+    It is exact and the same every time. Where both are given by name, an executor can send it elsewhere.
 
     Parameters
     ----------
@@ -146,11 +161,11 @@ def lockstep_pass(plan: ComparisonPlan, task: Task) -> Pass:
     MissingExtraError
         If scikit-image is not installed.
     """
-    name, path, kept = task
-    stream = load_scan(path, plan.frames)
+    given, scan, kept = task
+    stream = load_scan(scan, plan.frames)
     ground = Ground(stream, default_warmup(stream.frames), stream.frames)
-    candidate = candidate_builder(name, plan.isolate, plan.limit_s, (), plan.seed)()
-    return play(ground, candidate, name, service_ms=0.0, kept=kept)
+    candidate = candidate_builder(given, plan.isolate, plan.limit_s, (), plan.seed)()
+    return play(ground, candidate, name_of(given), service_ms=0.0, kept=kept)
 
 
 def _passes(plan: ComparisonPlan, coming: Iterable[Pass], tell: Report) -> tuple[tuple[Pass, ...], ...]:

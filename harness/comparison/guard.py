@@ -19,14 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audits.audits import default_stream
 from harness.audits.conformance import private_copy
-from harness.candidates.build import candidate_builder
 from harness.console import Report
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.bootstrap import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
 from recon.protocol import Builder, Image, Reconstructor
@@ -154,9 +152,9 @@ def guard(
     """
     check_factor(factor)
     if not 1 <= images <= MAX_IMAGES:
-        raise InputError(f"--images {images}: expected 1 to {MAX_IMAGES} pairs")
+        raise OptionError("{}: expected 1 to {} pairs", Option("images", images), MAX_IMAGES)
     if not 0 < limit_s <= 86_400:
-        raise InputError(f"--limit-s {limit_s}: expected seconds, above 0 to 86400")
+        raise OptionError("{}: expected seconds, above 0 to 86400", Option("limit_s", limit_s))
     if stream.frames < 3 * WARMUP:
         raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, the guard takes {3 * WARMUP}")
     played = stream.first_frames(min(stream.frames, WARMUP + SITTING))
@@ -189,46 +187,6 @@ def check_factor(factor: float, option: str = "--factor") -> float:
     if not 1 < factor <= 100:
         raise InputError(f"{option} {factor}: expected a ratio above 1, up to 100")
     return factor
-
-
-def guard_candidates(
-    base: str,
-    new: str,
-    stream: Stream | None = None,
-    *,
-    factor: float = FACTOR,
-    images: int = IMAGES,
-    isolate: bool = False,
-    limit_s: float = LIMIT_S,
-    seed: int = 0,
-    progress: Report | None = None,
-) -> Guarded:
-    """Run two candidates, given by their names, in turns and judge the ratio of their times.
-
-    Parameters
-    ----------
-    base, new
-        Names of the candidates.
-    stream
-        A scan of 12 frames or more; None for one that is made.
-    factor, images, limit_s, seed, progress
-        As of `guard`.
-    isolate
-        Whether each runs in a process of its own.
-
-    Raises
-    ------
-    InputError
-        As of `guard`, or if there is no such candidate, or both need helpers of one name in one process.
-    """
-    if not isolate:
-        refuse_shared_helpers(base, new)
-    old_build, new_build = (candidate_builder(name, isolate, limit_s, (), seed) for name in (base, new))
-    scan = default_stream(seed, WARMUP + SITTING) if stream is None else stream
-    return guard(
-        old_build, new_build, scan, names=(base, new), factor=factor, images=images, seed=seed,
-        limit_s=limit_s, progress=progress,
-    )  # fmt: skip
 
 
 def ratio_of(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.candidates.isolation import MAX_LIMIT_S
 from harness.comparison.order import MEASURES, TIMED
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 
 MIN_CANDIDATES, MAX_CANDIDATES, MAX_STREAMS, MAX_ROUNDS = 2, 16, 256, 100
 SEGMENT_RANGE_S = (0.5, 600.0)
@@ -18,7 +19,7 @@ class ComparisonPlan:
     Parameters
     ----------
     candidates, streams
-        Names, and folders.
+        Names, and folders; a stream in memory is called by its own folder, or "stream".
     frames
         Only so many first frames of each stream; None for all.
     lockstep
@@ -49,25 +50,18 @@ class ComparisonPlan:
 
     def __post_init__(self) -> None:
         low, high = SEGMENT_RANGE_S
-        checks = [
-            (
-                MIN_CANDIDATES <= len(self.candidates) <= MAX_CANDIDATES,
-                f"{len(self.candidates)} candidates: expected {MIN_CANDIDATES} to {MAX_CANDIDATES}",
-            ),
-            (
-                1 <= len(self.streams) <= MAX_STREAMS,
-                f"{len(self.streams)} streams: expected 1 to {MAX_STREAMS}",
-            ),
-            (1 <= self.repeat <= MAX_ROUNDS, f"--repeat {self.repeat}: expected 1 to {MAX_ROUNDS}"),
-            (low <= self.segment_s <= high, f"--segment-s {self.segment_s}: expected {low} to {high:g} s"),
-            (
-                self.limit_s is None or 0 < self.limit_s <= 86_400,
-                f"--limit-s {self.limit_s}: expected seconds, above 0 to 86400",
-            ),
-        ]
-        for holds, message in checks:
-            if not holds:
-                raise InputError(message)
+        if not MIN_CANDIDATES <= len(self.candidates) <= MAX_CANDIDATES:
+            expected = f"{MIN_CANDIDATES} to {MAX_CANDIDATES}"
+            raise InputError(f"{len(self.candidates)} candidates: expected {expected}")
+        if not 1 <= len(self.streams) <= MAX_STREAMS:
+            raise InputError(f"{len(self.streams)} streams: expected 1 to {MAX_STREAMS}")
+        if not 1 <= self.repeat <= MAX_ROUNDS:
+            raise OptionError("{}: expected 1 to {}", Option("repeat", self.repeat), MAX_ROUNDS)
+        if not low <= self.segment_s <= high:  # nor NaN
+            raise OptionError("{}: expected {} to {:g} s", Option("segment_s", self.segment_s), low, high)
+        if self.limit_s is not None and not 0 < self.limit_s <= MAX_LIMIT_S:
+            limit = Option("limit_s", self.limit_s)
+            raise OptionError("{}: expected seconds, above 0 to {:g}", limit, MAX_LIMIT_S)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mrsim.errors import InputError
 from mrsim.stream import Stream, Truth, load
@@ -30,18 +31,20 @@ class Segment:
     frames: int
 
 
-def load_scan(path: str, frames: int | None) -> Stream:
-    """Return a stream, or its first frames.
+def load_scan(scan: Stream | str | Path, frames: int | None) -> Stream:
+    """Return a stream, read from its folder where that is what is given, or its first frames.
 
     Raises
     ------
     InputError
         If it is not one, has no truth, or holds a sample that is not a number.
     """
-    stream = load(path)
+    stream = scan if isinstance(scan, Stream) else load(scan)
     stream = stream if frames is None else stream.first_frames(frames)
     if stream.truth is None:
-        raise InputError(f"{path}: it has no truth to compare images with; scan it with mrsim simulate")
+        raise InputError(
+            f"{stream.path or 'stream'}: it has no truth to compare images with; scan it with mrsim simulate"
+        )
     stream.check_finite()
     return stream
 

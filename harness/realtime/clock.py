@@ -1,6 +1,6 @@
 """Clocks: the real one sleeps and then spins, the virtual one jumps. The gate runs on either.
 
-Time is integer nanoseconds from an origin that has no meaning; only differences count.
+Times are integer nanoseconds. Their origin has no meaning: only differences count.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from mrsim.errors import InputError
 
 # A sleep ends some 0.1 ms late (Linux, median); spinning the last stretch brings that to about 1 us.
 SPIN_NS = 400_000
-# Away for longer than this while it waited, a process was not merely woken late: the host stalled it.
+# A process that was away for longer than this while it waited was stalled by the host, not just woken late.
 STALL_NS = 1_000_000
 MAX_STALLS = 256
 
 
 class Clock(Protocol):
-    """Tell the time and wait for it."""
+    """Return the time, and wait until a given time."""
 
     @property
     def name(self) -> str:
@@ -28,32 +28,48 @@ class Clock(Protocol):
         """Return the time, nanoseconds; it never goes back."""
 
     def sleep_until_ns(self, t_ns: int) -> None:
-        """Return at `t_ns` or as soon after as can be, never before; at once if it has passed."""
+        """Return at a time or as soon as possible after it, never before; at once if it has passed.
+
+        Parameters
+        ----------
+        t_ns
+            Time to wait for, nanoseconds.
+        """
 
 
 class WakeLog:
-    """Note how late a clock's sleeps end; written only while it waits, so that it costs the waiter nothing.
+    """Record how late a clock's sleeps end.
+
+    The log is written only while the clock waits, so it takes no time from the reconstructor.
 
     Attributes
     ----------
     count
         Number of sleeps.
     longest_ns
-        Longest time for which the process was away beyond what it asked, asleep or spinning, nanoseconds.
+        Longest time for which the process was away beyond what it asked for, asleep or spinning, nanoseconds.
     stalls
-        When, and how long, for the first `MAX_STALLS` of more than `STALL_NS`.
+        End and length of the first `MAX_STALLS` stalls of more than `STALL_NS`, nanoseconds.
     """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Clear the log."""
         self.count = self.longest_ns = 0
         self.stalls: list[tuple[int, int]] = []
 
     def note(self, now_ns: int, late_ns: int) -> None:
-        """Take down that the process was away for so long, until now."""
+        """Record a time for which the process was away.
+
+        Parameters
+        ----------
+        now_ns
+            Time at which the process was back, nanoseconds.
+        late_ns
+            How long it was away, nanoseconds.
+        """
         self.longest_ns = max(self.longest_ns, late_ns)
         if late_ns > STALL_NS and len(self.stalls) < MAX_STALLS:
             self.stalls.append((now_ns, late_ns))
@@ -65,12 +81,17 @@ class RealClock:
     Parameters
     ----------
     spin_ns
-        How long before a deadline sleeping gives way to spinning, nanoseconds.
+        How long before a deadline the clock stops sleeping and spins, nanoseconds.
 
     Attributes
     ----------
     wakes
-        How late its sleeps ended.
+        Log of how late its sleeps ended.
+
+    Raises
+    ------
+    InputError
+        If `spin_ns` is negative.
     """
 
     name = "real"
@@ -86,14 +107,20 @@ class RealClock:
         return time.perf_counter_ns()
 
     def sleep_until_ns(self, t_ns: int) -> None:
-        """Sleep to shortly before `t_ns`, then spin."""
-        # Each sleep is measured anew against the absolute deadline: relative sleeps alone drift.
-        asked, now, wakes = t_ns - self._spin_ns, time.perf_counter_ns(), self.wakes
-        while now < asked:
-            time.sleep((asked - now) * 1e-9)
+        """Sleep until shortly before a time, then spin.
+
+        Parameters
+        ----------
+        t_ns
+            Time to wait for, nanoseconds.
+        """
+        # Each sleep is computed anew from the absolute deadline: relative sleeps drift.
+        wake, now, wakes = t_ns - self._spin_ns, time.perf_counter_ns(), self.wakes
+        while now < wake:
+            time.sleep((wake - now) * 1e-9)
             now = time.perf_counter_ns()
             wakes.count += 1
-            wakes.note(now, now - asked)
+            wakes.note(now, now - wake)
         while now < t_ns:
             before, now = now, time.perf_counter_ns()
             if now - before > wakes.longest_ns:
@@ -101,12 +128,12 @@ class RealClock:
 
 
 class VirtualClock:
-    """Keep a time that stands still until someone moves it.
+    """Keep a time that changes only on request.
 
     Parameters
     ----------
     start_ns
-        Its first time, nanoseconds.
+        Time at which it starts, nanoseconds.
     """
 
     name = "virtual"
@@ -119,12 +146,23 @@ class VirtualClock:
         return self._now_ns
 
     def sleep_until_ns(self, t_ns: int) -> None:
-        """Jump to `t_ns`; stay where it has passed."""
+        """Jump to a time; do nothing if it has passed.
+
+        Parameters
+        ----------
+        t_ns
+            Time to jump to, nanoseconds.
+        """
         if t_ns > self._now_ns:
             self._now_ns = t_ns
 
     def advance(self, ns: int) -> None:
-        """Let so many nanoseconds pass.
+        """Advance the time.
+
+        Parameters
+        ----------
+        ns
+            Time that passes, nanoseconds.
 
         Raises
         ------

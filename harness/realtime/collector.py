@@ -1,7 +1,7 @@
-"""What becomes of an image that a candidate emits: stamped, checked, copied.
+"""The collector: it stamps, checks and copies the images that a candidate emits.
 
-The collector is reachable from the candidate through `emit`, so it holds nothing of the stream and
-nothing of the truth.
+A candidate can reach the collector through `emit`. Therefore the collector holds no samples of the stream and
+none of its truth.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Violation:
     Parameters
     ----------
     kind
-        "contract" where the image is not one (type, shape, frame), "causality" where it claims what it
-        cannot know yet.
+        "contract" for an image of a wrong type, shape or frame; "causality" for an image that claims to hold
+        lines that had not been handed out.
     line
         Newest line that had been handed out.
     message
@@ -51,26 +51,26 @@ class Images:
     completed_ns
         Stamp of the first whole image of each frame, shape (images,), int64, nanoseconds; -1 where none came.
     last_line
-        Newest line that went into it, as it says itself, shape (images,), int64; -1 where none came.
+        Newest line that each image claims to hold, shape (images,), int64; -1 where none came.
     pixels
-        Shape (images, ny, nx), complex64; None where they were not kept.
+        Shape (images, ny, nx), complex64; None if they were not kept.
     extra
-        Whole images of a frame that had one already.
+        Number of whole images of frames that had one already.
     early
-        Images that came before their frame's last line, and so count for nothing.
+        Number of images that came before their frame's last line; they are not counted as images.
     bands
-        Images of a range of columns only.
+        Number of images of a range of columns only.
     band_ns
-        Stamp of the first of those of each frame, shape (images,), int64, nanoseconds; -1 where none came.
+        Stamp of the first band of each frame, shape (images,), int64, nanoseconds; -1 where none came.
     band
-        Columns of the first one of all, start and stop, and the pixels of each frame's, shape (images, ny,
-        stop - start), complex64; None where there was none, or the pixels were not kept.
+        Columns of the first band, start and stop, and the pixels of each frame's band, shape (images, ny,
+        stop - start), complex64; None if there was none, or the pixels were not kept.
     nonfinite
-        Images thrown away because a pixel was not a number.
+        Number of images that were discarded because a pixel was not finite.
     first_nonfinite
-        Frame and newest line of the first of those.
+        Frame and newest line of the first of these; None if there was none.
     late
-        Images that came after the scan was closed.
+        Number of images that came after the scan was closed.
     """
 
     completed_ns: NDArray[np.int64]
@@ -93,7 +93,7 @@ class Images:
 
 
 class Collector:
-    """Take the images of one run.
+    """Collect the images of one run.
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ class Collector:
     completing
         Line that completes each expected image, shape (images,), int64.
     stamp_ns
-        Gives the time of an emitted image, nanoseconds.
+        Returns the time of an image that is emitted now, nanoseconds.
     keep
-        Whether to keep the pixels. Without them memory does not grow with the images.
+        Whether to keep the pixels. Without them memory does not grow with the number of images.
 
     Raises
     ------
@@ -126,7 +126,7 @@ class Collector:
         self._last_line = np.full(count, MISSING, np.int64)
         self._band_ns = np.full(count, MISSING, np.int64)
         self._band: tuple[tuple[int, int], NDArray[np.complex64]] | None = None
-        # Filled, not only reserved: a page that is touched first during the run would cost time there.
+        # Filled, not only reserved: the first access to a page would take time during the run.
         self._pixels = np.full((kept, ny, nx), 0, np.complex64)
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(("extra", "early", "bands", "nonfinite", "late"), 0)
@@ -136,7 +136,13 @@ class Collector:
         self.violation: Violation | None = None
 
     def emit(self, image: Image) -> None:
-        """Stamp an image, check it and copy its pixels; may be called from any thread."""
+        """Stamp an image, check it and copy its pixels; any thread may call this.
+
+        Parameters
+        ----------
+        image
+            Image of the candidate.
+        """
         stamp_ns = self._stamp_ns()
         with self._lock:
             if self._sealed:
@@ -147,7 +153,7 @@ class Collector:
                     self._take(image, stamp_ns)
 
     def finish(self) -> Images:
-        """Close the book: later images are counted and thrown away."""
+        """End the collection and return the images; later images are counted and discarded."""
         with self._lock:
             self._sealed = True
             pixels = self._pixels if self._keep else None
@@ -224,7 +230,7 @@ class Collector:
             self._last_line[frame] = image.last_line
 
     def _take_band(self, frame: int, image: Image, stamp_ns: int) -> None:
-        """Keep the first band of a frame: all of one run have the columns of its first one."""
+        """Keep the first band of a frame; all bands of a run must have the columns of the first one."""
         assert image.columns is not None
         columns = (int(image.columns[0]), int(image.columns[1]))
         if self._band is None:

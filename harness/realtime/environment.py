@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The environment of a measurement: host, processor, versions and threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ def describe() -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """Return the version of an installed package, without importing it."""
+    """Return the version of an installed package, without importing it.
+
+    Parameters
+    ----------
+    package
+        Name of the distribution.
+
+    Returns
+    -------
+    version
+        None if it is not installed.
+    """
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -43,13 +54,13 @@ def usable_cores() -> int:
 
 
 def torch_threads() -> int | None:
-    """Return the threads that torch computes with; None where nothing has imported it."""
+    """Return the number of threads that torch uses; None if nothing has imported torch."""
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the processor's name, as far as the system states it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for _, line in zip(range(64), file, strict=False):

@@ -1,8 +1,9 @@
-"""Faults: what goes wrong between scanner and reconstructor, as seeded maps of what arrives and when.
+"""Faults: what goes wrong between scanner and reconstructor. Each one changes which lines arrive, and when.
 
-`drop:p=0.01,burst=4;nan:every=500` is read from left to right, each fault applied to what the one before it
-left. Where it strikes is `p` (the chance of each line), `every` (every n-th) or `at` (one line), `burst`
-lines at a time. The same text, seed and stream give the same feed, bit for bit.
+A fault string such as `drop:p=0.01,burst=4;nan:every=500` is read from left to right. Each fault is applied
+to the feed that the one before it left. A fault strikes each line with a chance (`p`), every n-th line
+(`every`) or one line (`at`), and `burst` lines at a time. The same string, seed and stream give the same
+feed, bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_FAULTS = 32
 MAX_PATCH_BYTES = 1 << 30
 MAX_COPIES = 8
 
-# Options of each kind beside where it strikes: name -> (default, lowest, highest, whole number).
+# Options of each kind, beside where it strikes: name -> (default, lowest, highest, whole number).
 _OPTIONS: dict[str, dict[str, tuple[float, float, float, bool]]] = {
     "drop": {},
     "duplicate": {"span": (1, 1, 1 << 16, True)},
@@ -55,13 +56,13 @@ class Fault:
     kind
         One of `STREAM_KINDS` or `CANDIDATE_KINDS`.
     where
-        "p", "every" or "at"; "" for `wrap`, which is everywhere.
+        "p", "every" or "at"; "" for `wrap`, which affects every line.
     value
-        Of it.
+        Value of `where`: a chance, a period in lines, or a line.
     burst
-        Lines that are struck at once.
+        Number of consecutive lines that one strike affects.
     options
-        What else the kind takes.
+        Other options of the kind, by name.
     """
 
     kind: str
@@ -71,7 +72,20 @@ class Fault:
     options: dict[str, float]
 
     def struck(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return which of so many lines are struck, shape (count,), bool."""
+        """Draw the lines that the fault strikes.
+
+        Parameters
+        ----------
+        count
+            Number of lines.
+        rng
+            Source of the draws.
+
+        Returns
+        -------
+        struck
+            Which lines are struck, shape (count,), bool.
+        """
         struck = np.zeros(count, np.bool_)
         if self.where == "p":
             struck = rng.random(count) < self.value
@@ -83,16 +97,26 @@ class Fault:
         return _spread(struck, self.burst)
 
     def __str__(self) -> str:
-        given = {self.where: self.value} if self.where else {}
+        options = {self.where: self.value} if self.where else {}
         if self.burst != 1:
-            given["burst"] = self.burst
-        given |= self.options
-        told = ",".join(f"{key}={int(v) if v == int(v) else v!r}" for key, v in given.items())
-        return f"{self.kind}:{told}" if told else self.kind
+            options["burst"] = self.burst
+        options |= self.options
+        text = ",".join(f"{key}={int(v) if v == int(v) else v!r}" for key, v in options.items())
+        return f"{self.kind}:{text}" if text else self.kind
 
 
 def parse_faults(text: str) -> tuple[Fault, ...]:
     """Read a fault string, such as `drop:p=0.01,burst=4;nan:every=500`.
+
+    Parameters
+    ----------
+    text
+        Faults, separated by semicolons.
+
+    Returns
+    -------
+    faults
+        In the order of the string.
 
     Raises
     ------
@@ -143,27 +167,38 @@ def _number(text: str, key: str, number: str, low: float, high: float, whole: bo
     return value
 
 
-def told(faults: tuple[Fault, ...]) -> str:
-    """Return the faults as a string that `parse_faults` reads."""
+def format_faults(faults: tuple[Fault, ...]) -> str:
+    """Return faults as the string that `parse_faults` reads.
+
+    Parameters
+    ----------
+    faults
+        The faults, in order.
+    """
     return ";".join(map(str, faults))
 
 
 def apply_faults(feed: Feed, faults: tuple[Fault, ...], seed: int) -> Feed:
-    """Let the faults of the stream happen, one after the other; those of a candidate are not for here.
+    """Apply the faults of the stream, one after the other; faults of the candidate change no feed.
 
     Parameters
     ----------
     feed
-        What would arrive.
+        What would arrive without faults.
     faults
-        In the order in which they are applied.
+        Faults in the order in which they are applied.
     seed
-        Seed of where they strike.
+        Seed that draws the lines that are struck.
+
+    Returns
+    -------
+    feed
+        What arrives with the faults.
 
     Raises
     ------
     InputError
-        If so many lines would be changed that they pass `MAX_PATCH_BYTES`.
+        If the changed lines need more than `MAX_PATCH_BYTES`.
     """
     check_seed(seed)
     for number, fault in enumerate(faults):
@@ -183,39 +218,39 @@ _COLUMNS = ("source", "index", "frame", "ky", "t_ns", "offset_ns", "patch")
 _Map = Callable[[Feed, NDArray[np.int64], Fault, np.random.Generator], Feed]
 
 
-def _taken(feed: Feed, events: NDArray[np.int64]) -> Feed:
-    """Return the feed with these of its events, in this order; none arrives before the one ahead of it."""
+def _select(feed: Feed, events: NDArray[np.int64]) -> Feed:
+    """Return the feed with these events, in this order; each arrives no earlier than the one before it."""
     columns = {name: getattr(feed, name)[events] for name in _COLUMNS}
     columns["offset_ns"] = np.maximum.accumulate(columns["offset_ns"])
     return dataclasses.replace(feed, **columns)
 
 
 def _drop(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
-    return _taken(feed, np.delete(np.arange(len(feed)), at))
+    return _select(feed, np.delete(np.arange(len(feed)), at))
 
 
 def _disconnect(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
-    return _taken(feed, np.arange(at[0] if len(at) else len(feed)))
+    return _select(feed, np.arange(at[0] if len(at) else len(feed)))
 
 
 def _duplicate(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
     if len(feed) + len(at) > MAX_COPIES * len(feed.stream):
         raise InputError(f"faults: duplicates of duplicates pass {MAX_COPIES} events a line; ask for fewer")
-    place = np.concatenate((np.arange(len(feed)), at + fault.options["span"] - 0.5))
+    rank = np.concatenate((np.arange(len(feed)), at + fault.options["span"] - 0.5))
     events = np.concatenate((np.arange(len(feed)), at))
-    return _taken(feed, events[np.argsort(place, kind="stable")])
+    return _select(feed, events[np.argsort(rank, kind="stable")])
 
 
 def _reorder(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
-    place = np.arange(len(feed), dtype=np.float64)
-    place[at] += fault.options["span"] + 0.5
-    return _taken(feed, np.argsort(place, kind="stable"))
+    rank = np.arange(len(feed), dtype=np.float64)
+    rank[at] += fault.options["span"] + 0.5
+    return _select(feed, np.argsort(rank, kind="stable"))
 
 
 def _late(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
     offset_ns = np.array(feed.offset_ns)
     offset_ns[at] += round(fault.options["ms"] * 1e6)
-    # One connection: what comes after a late line waits behind it.
+    # There is one connection: every later line waits behind a late one.
     return dataclasses.replace(feed, offset_ns=np.maximum.accumulate(offset_ns))
 
 
@@ -227,8 +262,8 @@ def _patched(
         raise InputError(f"faults: {len(at)} changed lines pass {MAX_PATCH_BYTES >> 20} MiB: fewer frames")
     patch, patches = np.array(feed.patch), list(feed.patches)
     for event in at.tolist():
-        own = feed.stream.samples[feed.source[event]] if patch[event] < 0 else patches[patch[event]]
-        patches.append(change(np.array(own)))
+        samples = feed.stream.samples[feed.source[event]] if patch[event] < 0 else patches[patch[event]]
+        patches.append(change(np.array(samples)))
         patch[event] = len(patches) - 1
     return dataclasses.replace(feed, patch=patch, patches=tuple(patches))
 
@@ -261,9 +296,9 @@ def _saturate(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Ge
 
 
 def _header(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
-    """Damage one field of each: number, frame, row or time, by what redundancy or range can tell."""
+    """Damage one field of each line (number, frame, row or time) so that redundancy or a range reveals it."""
     which = rng.integers(4, size=len(at))
-    # Never by a whole turn of a counter, nor by nothing.
+    # An odd amount is neither 0 nor a whole turn of a counter.
     amount = rng.integers(1, 1 << 20, size=len(at)) * 2 - 1
     ny = feed.stream.header.matrix[0]
     columns: dict[str, Any] = {
@@ -295,7 +330,7 @@ _MAPS: dict[str, _Map] = {
 
 
 def _spread(first: NDArray[np.bool_], burst: int) -> NDArray[np.bool_]:
-    """Return the flags with each of them lengthened to a burst."""
+    """Lengthen every flag to a burst."""
     if burst == 1:
         return first
     starts = np.cumsum(first)

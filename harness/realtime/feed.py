@@ -1,8 +1,8 @@
-"""What arrives at the gate: the lines of a scan in the order of their arrival, faults and all.
+"""The feed: the lines of a scan in the order in which they arrive at the gate.
 
-A clean feed is the stream itself. A faulty one is a list of events, each a line of the stream with what it
-says of itself (which may be wrong), when it arrives and how much of it (`harness.realtime.faults` makes
-them).
+A clean feed is the stream itself. A faulty one is a list of events (`harness.realtime.faults` makes them).
+Each event is a line of the stream with the fields that it carries, which may be wrong, its time of arrival
+and the samples that arrived.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.realtime.schedule import Schedule
 from mrsim.stream import Header, Readout, Stream
 from mrsim.stream.header import ky_range
 
-# Lines whose numbers are turned into Python integers at once: one by one costs several times as much.
+# Lines that are converted into Python integers at once: one by one takes several times as long.
 CHUNK = 4096
 NEVER_NS = (1 << 63) - 1
 
@@ -35,17 +35,17 @@ class Feed:
     source
         Line of the stream that each event came from, int64.
     index, frame, ky, t_ns
-        What each event says of itself, int64.
+        Fields that each event carries, int64; a fault may have made them wrong.
     offset_ns
         When it arrives, from the start of the scan, ascending, int64, nanoseconds.
     patch
-        Number of the array in `patches` that came instead of the line's own samples, int64; -1 for its own.
+        Number of the array in `patches` that arrived instead of the line's samples, int64; -1 for the line's.
     patches
-        Samples that were changed on the way.
+        Samples that a fault changed, each of shape (coils, samples), complex64.
     counter_bits
-        Width of the counter that `index` was sent in; None where it cannot wrap.
+        Width of the counter that `index` was sent in; None if it cannot wrap.
     clean
-        Whether no event can be other than its line, so that none need be checked.
+        Whether every event equals its line, so that none needs a check.
     touched
         Lines of the stream that each kind of fault touched.
     """
@@ -65,7 +65,15 @@ class Feed:
 
     @classmethod
     def of(cls, stream: Stream, schedule: Schedule) -> Feed:
-        """Return every line as it is, when it is due."""
+        """Return the feed without faults: every line arrives unchanged when it is due.
+
+        Parameters
+        ----------
+        stream
+            The scan.
+        schedule
+            When each line is due.
+        """
         line = np.arange(len(stream), dtype=np.int64)
         return cls(
             stream,
@@ -82,15 +90,20 @@ class Feed:
         return len(self.source)
 
     def events(self) -> Iterator[Event]:
-        """Yield (source, index, frame, ky, t_ns, offset_ns, patch) as integers, a bounded piece at a time."""
+        """Yield (source, index, frame, ky, t_ns, offset_ns, patch) as integers, one chunk at a time."""
         columns = (self.source, self.index, self.frame, self.ky, self.t_ns, self.offset_ns, self.patch)
         for start in range(0, len(self), CHUNK):
             yield from zip(*(c[start : start + CHUNK].tolist() for c in columns), strict=True)
 
     def ready_ns(self) -> NDArray[np.int64]:
-        """Return when each frame has arrived, or a later one has, ascending, shape (frames begun,), int64.
+        """Return when each frame is complete, or when a later frame is, if that is earlier.
 
-        Once a later frame is whole nothing more is awaited of an earlier one, lost or late as it may be.
+        Once a later frame is complete, the gate waits no longer for lines of an earlier one.
+
+        Returns
+        -------
+        ready_ns
+            Time from the start of the scan, ascending, shape (frames begun,), int64, nanoseconds.
         """
         per_frame = self.stream.header.lines_per_frame
         ready = np.full((len(self.stream) + per_frame - 1) // per_frame, -1, np.int64)
@@ -100,18 +113,18 @@ class Feed:
 
 
 class Intake:
-    """Let through what keeps to the protocol, so that a candidate is only ever handed whole, true lines.
+    """Reject events that break the protocol, so that a candidate receives only whole lines with right fields.
 
-    Every event carries its own number twice, by counter and by echo time; where they disagree, or the samples
-    are not as many as the header says, the event is rejected and its reason counted. Values are not
-    judged here: a sample that is not a number is the candidate's to cope with.
+    Every event carries its number twice: as a counter and as an echo time. If the two disagree, or the number
+    of samples differs from the header's, the event is rejected and the reason is counted. Sample values are
+    not checked: the candidate has to cope with one that is not a number.
 
     Parameters
     ----------
     header
         The scan's protocol.
     counter_bits
-        Width of the counter, where it can wrap.
+        Width of the counter; None if it cannot wrap.
     """
 
     REASONS = ("truncated", "header", "duplicate", "stale")
@@ -126,7 +139,20 @@ class Intake:
     def check(
         self, index: int, frame: int, ky: int, t_ns: int, samples: NDArray[np.complex64]
     ) -> Readout | None:
-        """Return the line as it is handed out, with its whole number; None where it is rejected."""
+        """Return an event as the line that is handed out, with its full number.
+
+        Parameters
+        ----------
+        index, frame, ky, t_ns
+            Fields that the event carries.
+        samples
+            Samples that arrived, shape (coils, samples), complex64.
+
+        Returns
+        -------
+        readout
+            None if the event is rejected.
+        """
         header = self._header
         reason = None
         if self._bits is not None:
@@ -147,7 +173,7 @@ class Intake:
             self.rejected[reason] += 1
             return None
         if frame > self._frame:
-            self._seen.clear()  # older lines are stale from here on, so that nothing grows
+            self._seen.clear()  # older lines are stale from now on, so the set stays small
             self._frame = frame
         self._seen.add(index)
         return Readout(index, frame, ky, t_ns, samples)

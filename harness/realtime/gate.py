@@ -1,4 +1,7 @@
-"""The gate's own loop: wait, hand over, stamp. Kept apart because every microsecond of it is the bench's."""
+"""The gate: it waits for each line, hands it to the candidate and stamps it.
+
+The loop has a module of its own because every microsecond in it is an error of the measurement.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from mrsim.errors import MrsimError
 from mrsim.stream import Header, Readout
 from recon.protocol import Reconstructor
 
-# Between the end of `open` and the scan's start, so that the first line is not late by our own doing.
+# Time between the end of `open` and the scan's start, so that the bench does not make the first line late.
 LEAD_NS = 5_000_000
 
 
@@ -37,9 +40,9 @@ class Gate:
     collector
         Takes the images.
     policy
-        What becomes of frames that pile up.
+        Which frames to drop when the candidate falls behind.
     limit_ns
-        Real time that the run may take, nanoseconds, looked at after every push; None for no limit.
+        Real time that the run may take, nanoseconds, checked after every push; None for no limit.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Gate:
         self._timer, self._collector, self._policy = timer, collector, policy
         self._limit_ns = limit_ns
         lines = len(feed.stream)
-        # Reserved and touched before the run: nothing grows while it lasts.
+        # Allocated and touched before the run, so that no memory grows during it.
         self.delivered_ns, self.started_ns, self.finished_ns, self.dropped_ns = (
             np.full(lines, -1, np.int64) for _ in range(4)
         )
@@ -72,17 +75,18 @@ class Gate:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Return how many events were turned away, by reason."""
+        """Return the number of events that were rejected, by reason."""
         return dict.fromkeys(Intake.REASONS, 0) if self._intake is None else dict(self._intake.rejected)
 
     @property
     def arrived_ns(self) -> NDArray[np.int64]:
-        """Return when each line first arrived, shape (lines,), int64; -1 where it never did."""
+        """Return when each line first arrived, shape (lines,), int64, nanoseconds; -1 if it never did."""
         feed = self._feed
         if feed.clean:
             return self.t0_ns + feed.offset_ns
         arrived = np.full(len(feed.stream), -1, np.int64)
-        arrived[feed.source[::-1]] = self.t0_ns + feed.offset_ns[::-1]  # the first event of a line wins
+        # In reverse, so that a line's first event is assigned last.
+        arrived[feed.source[::-1]] = self.t0_ns + feed.offset_ns[::-1]
         return arrived
 
     def play(self) -> None:
@@ -94,7 +98,7 @@ class Gate:
             if opened:
                 self._push_all()
         except BaseException:
-            # A refusal or Ctrl-C: the candidate still lets go of what it holds, and the first error wins.
+            # After a refusal or Ctrl-C the candidate still frees its resources; the first error is reported.
             self._guarded("close", quiet=True)
             raise
         self._guarded("close")
@@ -102,7 +106,7 @@ class Gate:
     def _guarded(self, stage: str, quiet: bool = False) -> bool:
         try:
             if stage == "open":
-                # A copy, so that nothing the candidate holds is held by the stream too.
+                # A copy, so that the candidate shares no object with the stream.
                 header = Header.from_dict(self._feed.stream.header.to_dict())
                 self._candidate.open(header, self._collector.emit)
             else:
@@ -115,7 +119,7 @@ class Gate:
 
     def _fail(self, stage: str, error: BaseException) -> None:
         if isinstance(error, MrsimError):
-            raise error  # the candidate refuses this scan and says why: that is the user's to mend
+            raise error  # the candidate refuses this scan and says why: the user has to correct it
         line = self._collector.newest
         frame = line // self._feed.stream.header.lines_per_frame if line >= 0 else -1
         if self.failure is None:
@@ -123,7 +127,7 @@ class Gate:
 
     def _push_all(self) -> None:
         feed, clock, timer, collector = self._feed, self._clock, self._timer, self._collector
-        # A plain array: indexing a mapped one costs several times as much.
+        # A plain array: indexing a memory-mapped one takes several times as long.
         samples = np.asarray(feed.stream.samples)
         push, sleep_until_ns, now_ns = self._candidate.push, clock.sleep_until_ns, clock.now_ns
         begin, end = timer.begin, timer.end
@@ -141,12 +145,12 @@ class Gate:
                         fate[line] = Fate.DROPPED
                         self.dropped_ns[line] = t0_ns + overload.dropped_ns
                     continue
-                # Copied before it is due, so that a page read from disk does not make it late.
-                private = np.array(samples[line] if patch < 0 else patches[patch])
+                # Copied before the line is due, so that reading a page from disk does not make it late.
+                samples_copy = np.array(samples[line] if patch < 0 else patches[patch])
                 if intake is None:
-                    readout = Readout(index, frame, ky, t_ns, private)
+                    readout = Readout(index, frame, ky, t_ns, samples_copy)
                 else:
-                    checked = intake.check(index, frame, ky, t_ns, private)
+                    checked = intake.check(index, frame, ky, t_ns, samples_copy)
                     if checked is None:
                         if fate[line] == Fate.UNREACHED:
                             fate[line] = rejected
@@ -174,10 +178,10 @@ class Gate:
 
 
 class _Overload:
-    """Decide, at the first event of each frame, whether the frame has waited too long.
+    """Decide at the first event of each frame whether to drop the frame.
 
-    Deciding then gives the same as dropping the oldest frame the moment that one too many is whole: what has
-    been dropped is never looked at in between.
+    This gives the same result as dropping the oldest frame at the moment when one too many is complete:
+    nothing reads a dropped frame in between.
     """
 
     def __init__(self, feed: Feed, waiting: int) -> None:
@@ -185,21 +189,27 @@ class _Overload:
         self._per_frame, self._waiting = feed.stream.header.lines_per_frame, waiting
         self._frame, self._dropping, self._last = -1, False, -1
         self.dropped_ns = 0
-        """When the frame that is being dropped was, from the start of the scan, nanoseconds."""
+        """Time at which the current frame was dropped, from the start of the scan, nanoseconds."""
 
     def drops(self, line: int, now_ns: int) -> bool:
         frame = line // self._per_frame
         if frame > self._frame:
             self._frame = frame
-            over = frame + self._waiting  # the frame whose arrival makes this one too many
+            over = frame + self._waiting  # when this frame is complete, the current one is one too many
             self._dropping = over < len(self._ready) and int(self._ready[over]) <= now_ns
             if self._dropping:
                 self.dropped_ns, self._last = int(self._ready[over]), frame
-        # A straggler of a frame that is gone, or of one before that, does not bring it back.
+        # A late line of a dropped frame, or of one before it, is dropped too.
         return self._dropping or frame <= self._last
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception's type and message without line breaks, cut to 300 characters."""
+    """Return an exception's type and message without line breaks, cut to 300 characters.
+
+    Parameters
+    ----------
+    error
+        The exception.
+    """
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}"[:300] if message else type(error).__name__

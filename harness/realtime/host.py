@@ -1,8 +1,8 @@
-"""What the host did to a run: who else used its cores, how long we waited for one, how late we woke.
+"""The host during a run: how much others used its cores, how long the gate waited for one, how late it woke.
 
-Read once before a run and once after it, from what the system counts anyway; during the run only the clock
-takes notes, in the time in which the gate waits (`harness.realtime.clock.WakeLog`). Where a system does not
-tell, the figure is None and nothing is concluded from it.
+The system's counters are read once before a run and once after it. During the run only the clock records
+anything, and only while the gate waits (`harness.realtime.clock.WakeLog`). A figure that a system does not
+provide is None, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import numpy as np
 from harness.realtime.clock import RealClock
 from harness.realtime.environment import torch_threads, usable_cores
 
-# A wake-up log before the run: enough of them to see a host that is busy, in 30 ms.
+# Number and spacing of wake-ups before a run: enough to recognise a busy host in 30 ms.
 PROBES = 30
 PROBE_NS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Hold what the system had counted at one instant; None where it does not tell.
+    """Hold the system's counters at one instant; None where it does not provide them.
 
     Parameters
     ----------
     wall_ns, process_ns
         Time now, and the processor time that this process has used, nanoseconds.
     waited_ns
-        Time that this thread was ready to run and had no core.
+        Time for which this thread was ready to run and had no core, nanoseconds.
     busy_ns, stolen_ns
-        Processor time used by all, and taken away by the machine that hosts this one.
+        Processor time that all processes used, and that the hypervisor took, nanoseconds.
     throttled_ns
-        Time for which a limit on this group of processes stopped it.
+        Time for which a limit on this group of processes stopped it, nanoseconds.
     probe_ns
-        Worst lateness of some wake-ups just before.
+        Greatest lateness of some wake-ups just before, nanoseconds.
     """
 
     wall_ns: int
@@ -51,7 +51,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class HostLog:
-    """Hold what happened to a run; None where the system does not tell.
+    """Hold what the host did during a run; None where the system does not provide a figure.
 
     Parameters
     ----------
@@ -60,24 +60,25 @@ class HostLog:
     cores
         Cores that this process may use.
     others
-        Cores that other processes used, on average.
+        Number of cores that other processes used, on average.
     waited_ns
-        Time that the gate's thread was ready and had no core.
+        Time for which the gate's thread was ready and had no core, nanoseconds.
     stolen_ns, throttled_ns
-        Processor time taken by the machine beneath, and by a limit on this group of processes.
+        Processor time that the hypervisor took, and time for which a limit on this group of processes stopped
+        it, nanoseconds.
     probe_ns
-        Worst lateness of the wake-ups before the run.
+        Greatest lateness of the wake-ups before the run, nanoseconds.
     wakes
-        Wake-ups during the run, in the gate's idle time.
+        Number of wake-ups during the run, in the gate's idle time.
     longest_stall_ns
-        Longest time for which the gate was away while it waited.
+        Longest time for which the gate was away while it waited, nanoseconds.
     threads
-        Threads that torch computes with, if it is loaded.
+        Number of threads that torch uses; None if it is not loaded.
     load
         Mean number of processes that ran or waited over the last minute.
     stalls
-        When, on the gate's clock, each stall of its idle time ended, and how long it was, nanoseconds; the
-        first ones, of more than a millisecond.
+        End (on the gate's clock) and length of the first stalls of more than a millisecond in the gate's idle
+        time, nanoseconds.
     """
 
     wall_ns: int
@@ -94,25 +95,35 @@ class HostLog:
     stalls: tuple[tuple[int, int], ...] = ()
 
     def causes(self) -> list[str]:
-        """Return what can have made a run late, in plain words, likeliest first; none of a quiet host."""
-        told = []
+        """Return what can have made the run late, in plain words, likeliest first; empty for a quiet host."""
+        causes = []
         if self.throttled_ns:
-            told.append(f"a limit on this group of processes stopped it for {self.throttled_ns / 1e6:.0f} ms")
+            causes.append(
+                f"a limit on this group of processes stopped it for {self.throttled_ns / 1e6:.0f} ms"
+            )
         if self.stolen_ns is not None and self.stolen_ns > 0.02 * self.wall_ns * self.cores:
-            told.append(f"the machine beneath took {self.stolen_ns / 1e6:.0f} ms of processor time")
+            causes.append(f"the machine beneath took {self.stolen_ns / 1e6:.0f} ms of processor time")
         if self.threads is not None and self.threads > self.cores:
-            told.append(f"torch computes with {self.threads} threads on {self.cores} cores (oversubscribed)")
-        # A share of one core is left to the system itself.
+            causes.append(
+                f"torch computes with {self.threads} threads on {self.cores} cores (oversubscribed)"
+            )
+        # The system itself may use a quarter of a core.
         if self.others is not None and self.others > 0.25:
-            told.append(f"other processes used {self.others:.1f} of {self.cores} cores")
+            causes.append(f"other processes used {self.others:.1f} of {self.cores} cores")
         if self.waited_ns is not None and self.waited_ns > 0.01 * self.wall_ns:
             share = self.waited_ns / self.wall_ns
-            told.append(f"the gate waited for a core for {self.waited_ns / 1e6:.0f} ms ({share:.0%})")
-        return told
+            causes.append(f"the gate waited for a core for {self.waited_ns / 1e6:.0f} ms ({share:.0%})")
+        return causes
 
 
-def look(clock: RealClock | None) -> Snapshot:
-    """Read the system's counters, and try some wake-ups where there is a real clock; clears its log."""
+def take_snapshot(clock: RealClock | None) -> Snapshot:
+    """Read the system's counters.
+
+    Parameters
+    ----------
+    clock
+        Clock of the run; its log is cleared after some wake-ups that test the host. None for a virtual clock.
+    """
     probe_ns = None
     if clock is not None:
         probe_ns = int(probe(clock).max())
@@ -129,19 +140,27 @@ def look(clock: RealClock | None) -> Snapshot:
     )
 
 
-def compare(before: Snapshot, clock: RealClock | None) -> HostLog:
-    """Read the counters again and return what happened since `before`."""
+def changes_since(before: Snapshot, clock: RealClock | None) -> HostLog:
+    """Read the counters again and return what happened in between.
+
+    Parameters
+    ----------
+    before
+        Counters at the start.
+    clock
+        Clock of the run; None for a virtual clock.
+    """
     waited_ns, throttled_ns = _waited_ns(), _throttled_ns()
     busy_ns, stolen_ns = _processors()
     wall_ns = max(time.perf_counter_ns() - before.wall_ns, 1)
     own_ns = time.process_time_ns() - before.process_ns
     all_ns = _since(before.busy_ns, busy_ns)
-    # The system counts in ticks of 10 ms: of a shorter run it cannot tell whose they were.
-    told = all_ns is not None and wall_ns > 200_000_000
+    # The system counts in ticks of 10 ms: in a shorter run it cannot attribute them.
+    long_enough = wall_ns > 200_000_000
     return HostLog(
         wall_ns=wall_ns,
         cores=usable_cores(),
-        others=max(0.0, (all_ns - own_ns) / wall_ns) if told and all_ns is not None else None,
+        others=max(0.0, (all_ns - own_ns) / wall_ns) if long_enough and all_ns is not None else None,
         waited_ns=_since(before.waited_ns, waited_ns),
         stolen_ns=_since(before.stolen_ns, stolen_ns),
         throttled_ns=_since(before.throttled_ns, throttled_ns),
@@ -155,11 +174,24 @@ def compare(before: Snapshot, clock: RealClock | None) -> HostLog:
 
 
 def probe(clock: RealClock, wakes: int = PROBES) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return how late some waits at absolute times end, a millisecond apart, shape (wakes,), nanoseconds."""
+    """Measure how late some waits end that are a millisecond apart.
+
+    Parameters
+    ----------
+    clock
+        Clock that waits.
+    wakes
+        Number of waits.
+
+    Returns
+    -------
+    late_ns
+        Lateness of each, shape (wakes,), int64, nanoseconds.
+    """
     late = np.empty(wakes, np.int64)
     deadline = clock.now_ns()
     for wake in range(wakes):
-        # A wait that the last one overran is moved: it would tell of that one again.
+        # A deadline that the last wait overran is moved: else its lateness would count twice.
         deadline = max(deadline, clock.now_ns()) + PROBE_NS
         clock.sleep_until_ns(deadline)
         late[wake] = clock.now_ns() - deadline
@@ -171,13 +203,13 @@ def _since(before: int | None, after: int | None) -> int | None:
 
 
 def _waited_ns() -> int | None:
-    """Return the second figure of schedstat: time on a run queue, nanoseconds."""
+    """Return the time on a run queue, nanoseconds: the second figure of schedstat."""
     fields = _read("/proc/thread-self/schedstat").split()
     return int(fields[1]) if len(fields) == 3 and fields[1].isdigit() else None
 
 
 def _processors() -> tuple[int | None, int | None]:
-    """Return the processor time used by all and the time stolen, of all cores, nanoseconds."""
+    """Return the processor time that all processes used and the time stolen, of all cores, nanoseconds."""
     fields = _read("/proc/stat").partition("\n")[0].split()
     if len(fields) < 9 or fields[0] != "cpu" or not all(f.isdigit() for f in fields[1:9]):
         return None, None

@@ -1,8 +1,8 @@
-"""A replay: lines in at the scanner's pace, stamped images out.
+"""The replay: lines in at the scanner's pace, stamped images out.
 
-The schedule is fixed before the run, an open loop: line i is due at t0 + (i + 1) TR whatever the
-candidate does, so a stall delays everything behind it, as on a scanner. A line is handed out as a
-private copy at max(now, due), never earlier. The same code runs on the real and the virtual clock.
+The schedule is fixed before the run (an open loop): line i is due at t0 + (i + 1) TR whatever the candidate
+does. A stall therefore delays every line behind it, as on a scanner. Each line is handed out as a private
+copy at max(now, due), never earlier. The same code runs on the real and the virtual clock.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def replay(
 ) -> Run:
     """Play a stream to a candidate, each line when it is due.
 
-    Images are taken until `close` returns; a candidate with threads of its own ends them there.
+    Images are collected until `close` returns. A candidate with threads of its own ends them in `close`.
 
     Parameters
     ----------
@@ -60,23 +60,23 @@ def replay(
     clock
         Real or virtual.
     service
-        What a push takes on a virtual clock; None where the clock itself runs meanwhile.
+        Model of the time of a push on a virtual clock; None if the clock runs during the push.
     schedule
         When lines are due; None for the scanner's own pace.
     keep_images
         Whether to keep the pixels for judging them.
     policy
-        What becomes of frames that pile up; None to keep them all.
+        Which frames to drop when the candidate falls behind; None to keep all.
     feed
-        What arrives of the stream; None for every line as it is, when it is due.
+        What arrives of the stream; None for every line unchanged, when it is due.
     limit_ns
         Real time that the run may take, nanoseconds; a run that passes it has failed.
 
     Returns
     -------
     run
-        All raw stamps and images. An exception of the candidate is in `failure`, a breach of the
-        protocol in `violation`; either stops the run.
+        All raw stamps and images. `failure` holds an exception of the candidate, `violation` a breach of the
+        protocol; either stops the run.
 
     Raises
     ------
@@ -85,19 +85,21 @@ def replay(
     """
     schedule = schedule or Schedule.of(stream)
     policy = policy or Policy()
-    feed = Feed.of(stream, schedule) if feed is None else feed  # one of no events is false
+    feed = Feed.of(stream, schedule) if feed is None else feed  # a feed without events is false
     if feed.stream is not stream:
         raise InputError("feed: it is of another stream than the one that is replayed")
     timer = PushTimer(clock, service)
     collector = Collector(stream.header, schedule.completing, timer.stamp_ns, keep_images)
     gate = Gate(feed, candidate, clock, timer, collector, policy, limit_ns)
-    # Where time is modelled a pause does no harm, and collecting first would cost more than the run.
+    # With modelled times a pause does no harm, and collecting garbage first would take longer than the run.
     timed = clock.name == "real" or isinstance(service, MeasuredService)
     with _GcWatch(collect=timed) as watch:
-        before = host.look(clock if isinstance(clock, RealClock) else None) if timed else None
+        before = host.take_snapshot(clock if isinstance(clock, RealClock) else None) if timed else None
         gate.play()
         log = (
-            None if before is None else host.compare(before, clock if isinstance(clock, RealClock) else None)
+            None
+            if before is None
+            else host.changes_since(before, clock if isinstance(clock, RealClock) else None)
         )
     return Run(
         clock=clock.name,
@@ -124,7 +126,7 @@ def replay(
 
 
 class _GcWatch:
-    """Time every collection of garbage during a run, after one before it if asked."""
+    """Time every garbage collection during a run, after a first one before it if asked."""
 
     def __init__(self, collect: bool) -> None:
         self._collect = collect

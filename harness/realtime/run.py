@@ -1,4 +1,4 @@
-"""What a replay leaves behind: every raw stamp, the fate of every line, and what stopped it."""
+"""The record of a replay: every raw stamp, the fate of every line, and what stopped the run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from harness.realtime.schedule import Policy, Schedule
 
 
 class Fate(enum.IntEnum):
-    """Say what became of a line."""
+    """Name what happened to a line."""
 
     UNREACHED = 0
-    """The run ended before its turn."""
+    """The run ended before it was handed out."""
     HANDED = 1
-    """The candidate was given it."""
+    """It was handed to the candidate."""
     DROPPED = 2
-    """It waited too long and its frame was lost by the queue's policy."""
+    """The queue's policy dropped its frame, which waited too long."""
     REJECTED = 3
-    """It arrived, but not as the protocol has it."""
+    """It arrived, but broke the protocol."""
     LOST = 4
     """It never arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Say where a candidate raised an exception.
+    """State where a candidate raised an exception.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Pauses:
     count
         Number of collections.
     total_ns, longest_ns
-        Their real time, nanoseconds.
+        Their total and longest real time, nanoseconds.
     """
 
     count: int
@@ -80,28 +80,29 @@ class Run:
     schedule
         When each line was due, and which lines complete an image.
     policy
-        What became of frames that piled up.
+        Which frames were dropped when the candidate fell behind.
     fate
         `Fate` of each line, shape (lines,), int8.
     order
-        How many lines were handed out before each, shape (lines,), int64; -1 where it was not.
+        Number of lines that were handed out before each, shape (lines,), int64; -1 if it was not handed out.
     arrived_ns
-        When each line arrived, which is when it was due unless it was late; -1 where it never did.
+        When each line arrived (when it was due, unless it was late), shape (lines,), int64, nanoseconds; -1
+        if it never did.
     delivered_ns, started_ns, finished_ns
         When each line was handed over, its push began and its push returned, shape (lines,), int64,
-        nanoseconds; -1 where it was not.
+        nanoseconds; -1 if it was not.
     dropped_ns
-        When each line was dropped by the policy; -1 where it was not.
+        When the policy dropped each line, shape (lines,), int64, nanoseconds; -1 if it did not.
     rejected
-        Events that were turned away, by reason: more than lines where one came twice.
+        Number of events that were rejected, by reason. A line that came twice counts twice.
     images
-        What was emitted.
+        The images that were emitted.
     open_ns
         Real time that `open` took, nanoseconds.
     pauses
         Pauses of the garbage collector.
     host
-        What the host did meanwhile; None where time was modelled.
+        What the host did during the run; None if times were modelled.
     violation
         First breach of the protocol, which stopped the run.
     failure
@@ -147,9 +148,9 @@ class Run:
 
     @property
     def service_ns(self) -> NDArray[np.int64]:
-        """Return how long each push took, shape (lines,), int64, nanoseconds; -1 where there was none."""
-        given = self.fate == Fate.HANDED
-        return np.where(given, self.finished_ns - self.started_ns, -1)
+        """Return how long each push took, shape (lines,), int64, nanoseconds; -1 if there was none."""
+        handed = self.fate == Fate.HANDED
+        return np.where(handed, self.finished_ns - self.started_ns, -1)
 
     @property
     def dropped_frames(self) -> int:

@@ -1,4 +1,4 @@
-"""Raw samples on disk: every stamp of a session as `.npz`, and service times read back to be played again."""
+"""Raw samples on disk: every stamp of a session as `.npz`, and service times read back for another replay."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ STAMPS = ("due_ns", "arrived_ns", "delivered_ns", "started_ns", "finished_ns", "
 
 
 def write_samples(path: str | Path, runs: Sequence[Run]) -> None:
-    """Write the stamps of some runs of one stream, whole or not at all.
+    """Write the stamps of some runs of one stream; the file is written whole or not at all.
 
-    Stamps are from the start of each scan, shape (runs, lines); those of images (`completing`, the line, and
-    `completed_ns`) have shape (runs, images). What never happened is -1.
+    Stamps are counted from the start of each scan and have shape (runs, lines), int64, nanoseconds. Those of
+    images (`completing`, the line, and `completed_ns`) have shape (runs, images). -1 stands for what never
+    happened.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    runs
+        Runs of one stream.
 
     Raises
     ------
@@ -47,28 +55,33 @@ def _from_start(run: Run, name: str) -> NDArray[np.int64]:
 
 
 def read_service(path: str | Path, lines: int) -> list[TableService]:
-    """Read measured service times, one table a run, to be played on the virtual clock.
+    """Read measured service times for the virtual clock, one table for each run.
 
-    A line that was not handed out then is given no time now.
+    A line that was not handed out in the recorded run takes no time.
 
     Parameters
     ----------
     path
-        File that `write_samples` made.
+        File that `write_samples` hint.
     lines
-        Lines that will be played.
+        Number of lines that will be played.
+
+    Returns
+    -------
+    tables
+        One for each recorded run.
 
     Raises
     ------
     InputError
         If it is not such a file, holds too few lines, or is too large.
     """
-    made = "make one with mrsim replay --samples"
+    hint = "make one with mrsim replay --samples"
     arrays = read_arrays(
-        path, MAX_BYTES, "a file of samples", names=("service_ns",), missing=f"there is no such file; {made}"
+        path, MAX_BYTES, "a file of samples", names=("service_ns",), missing=f"there is no such file; {hint}"
     )
     if "service_ns" not in arrays:
-        raise InputError(f"{path}: it has no service_ns; {made}")
+        raise InputError(f"{path}: it has no service_ns; {hint}")
     table = arrays["service_ns"]
     if table.dtype != np.int64 or table.ndim != 2 or not len(table) or len(table) > 1000:
         raise InputError(f"{path}: service_ns is {table.dtype} {table.shape}: expected int64 (runs, lines)")

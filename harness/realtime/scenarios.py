@@ -1,9 +1,9 @@
-"""How a scan is played: at its own pace, as fast as possible, in lockstep, or ever faster until it breaks.
+"""Scenarios: how a scan is played.
 
-`constant-stream` is the headline: an open loop at TR. `burst` hands out the next line as soon as the last
-one is taken, so it measures throughput and no deadline. `lockstep` is for accuracy: virtual time, nothing
-ever late. `find-peak` looks for the shortest TR, or stride, at which the cadence holds:
-`harness.judge.search`.
+`constant-stream` is the standard one: an open loop, in which a line is due every TR. `burst` hands out the
+next line as soon as the last push returns, so it measures throughput and has no deadline. `lockstep` measures
+accuracy: it runs in virtual time, and nothing is ever late. `find-peak` searches for the shortest TR or
+stride at which the candidate keeps up (`harness.judge.search`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SCENARIOS = ("constant-stream", "burst", "find-peak", "lockstep")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Say on which clock a scan is played and what a push takes there.
+    """State the clock on which a scan is played and the time that a push takes on it.
 
     Parameters
     ----------
     clock
         Real or virtual.
     service
-        What a push takes on a virtual clock; None where the clock itself runs meanwhile.
+        Model of the time of a push on a virtual clock; None if the clock runs during the push.
     """
 
     clock: Clock
@@ -42,10 +42,19 @@ class Pace:
     def of(cls, scenario: str, clock: Clock | None, service: ServiceModel | None = None) -> Pace:
         """Return the pace of a scenario.
 
+        Parameters
+        ----------
+        scenario
+            One of `SCENARIOS`.
+        clock
+            Clock to play on; None for the real clock. `lockstep` always takes a virtual one.
+        service
+            Model of the time of a push on a virtual clock; None for its measured time.
+
         Raises
         ------
         InputError
-            If the scenario is unknown, or goes with another clock or service.
+            If the scenario is unknown, or needs another clock or service.
         """
         check_scenario(scenario)
         if scenario == "lockstep":
@@ -63,7 +72,12 @@ class Pace:
 
 
 def check_scenario(scenario: str) -> None:
-    """Raise an error if there is no such scenario.
+    """Raise an error if a scenario is unknown.
+
+    Parameters
+    ----------
+    scenario
+        Its name.
 
     Raises
     ------
@@ -75,13 +89,25 @@ def check_scenario(scenario: str) -> None:
 
 
 def burst_schedule(stream: Stream) -> Schedule:
-    """Return a schedule in which every line is there from the start."""
+    """Return a schedule in which every line is available from the start.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    """
     schedule = Schedule.of(stream)
     return dataclasses.replace(schedule, offset_ns=np.zeros_like(schedule.offset_ns))
 
 
 def after_burst(run: Run) -> Run:
-    """Return the run with every line due when it was handed over: nothing can be late in a closed loop."""
+    """Return a run with every line due when it was handed out, since nothing can be late in a closed loop.
+
+    Parameters
+    ----------
+    run
+        Run of a `burst_schedule`.
+    """
     offset_ns = np.where(run.delivered_ns >= 0, run.delivered_ns - run.t0_ns, 0)
     last = int(run.finished_ns.max()) - run.t0_ns if len(offset_ns) else 0
     offset_ns = np.where(run.delivered_ns >= 0, offset_ns, last)
@@ -90,9 +116,20 @@ def after_burst(run: Run) -> Run:
 
 
 def lines_per_second(run: Run) -> float | None:
-    """Return how many lines a second a run took, first line to last; None of less than two."""
-    given = run.delivered_ns >= 0
-    if given.sum() < 2:
+    """Return the number of lines that a run took in a second, from the first line to the last.
+
+    Parameters
+    ----------
+    run
+        The run.
+
+    Returns
+    -------
+    rate
+        None if fewer than two lines were handed out.
+    """
+    handed = run.delivered_ns >= 0
+    if handed.sum() < 2:
         return None
-    span = int(run.finished_ns.max()) - int(run.delivered_ns[given].min())
-    return float(given.sum()) / span * 1e9 if span else None
+    span = int(run.finished_ns.max()) - int(run.delivered_ns[handed].min())
+    return float(handed.sum()) / span * 1e9 if span else None

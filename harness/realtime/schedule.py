@@ -1,4 +1,4 @@
-"""When each line is due, which lines complete an image, and what becomes of images that pile up."""
+"""The schedule: when each line is due, which lines complete an image, and which frames may be dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mrsim.stream import Stream
 
 MAX_WAITING = 1 << 20
 MAX_WARMUP = 8
-"""First images that are reported apart, at most."""
+"""Greatest default number of first images that are reported separately."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Schedule:
     completing
         Line that completes each expected image, shape (images,), int64.
     deadline_ns
-        Time that an image may take from when its last line is due: the cadence of the images, nanoseconds.
+        Time from an image's last line being due to the image, at most: the cadence of the images,
+        nanoseconds.
     """
 
     offset_ns: NDArray[np.int64]
@@ -35,7 +36,12 @@ class Schedule:
 
     @classmethod
     def of(cls, stream: Stream) -> Schedule:
-        """Return the scanner's own pace: a line each TR, an image for each whole frame.
+        """Return the scanner's own schedule: a line each TR, an image for each whole frame.
+
+        Parameters
+        ----------
+        stream
+            The scan.
 
         Raises
         ------
@@ -54,15 +60,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Say how many whole frames may wait for a candidate that is behind.
+    """State which frames to drop when a candidate falls behind.
 
-    A frame is lost whole and before it is begun, the oldest first, for the newest anatomy matters most;
-    what a candidate has begun it is given to the end. A frame that is lost is a miss.
+    Frames are dropped whole and before their first line is handed out, the oldest first, since the newest
+    anatomy matters most. A frame that was begun is finished. A dropped frame is a miss.
 
     Parameters
     ----------
     waiting
-        Most whole frames that wait, not yet begun; None for all of them.
+        Greatest number of whole frames that may wait, not yet begun; None for no limit.
     """
 
     waiting: int | None = None
@@ -70,6 +76,11 @@ class Policy:
     @classmethod
     def parse(cls, text: str) -> Policy:
         """Read `keep-all`, `latest` (one frame waits) or `bounded:N`.
+
+        Parameters
+        ----------
+        text
+            The policy's name.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Service times: how long a push takes on the virtual clock, by measurement or by a model.
 
-On the real clock a push takes the time it takes. On the virtual one time stands still, and one of
-these says what passes: so a queue is tested exactly, and measured times can be replayed on a host
-that is too busy to be trusted with a deadline.
+On the real clock a push takes its real time. The virtual clock stands still, and one of these models says how
+much time passes. So a queue can be tested exactly, and measured times can be played again on a host that is
+too busy for a deadline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mrsim.errors import InputError
 
 
 class ServiceModel(Protocol):
-    """Say how much virtual time a push has taken."""
+    """Model the virtual time that a push takes."""
 
     def cost_ns(self, line: int, wall_ns: int) -> int:
         """Return the virtual time since a push began, nanoseconds.
@@ -34,28 +34,41 @@ class ServiceModel(Protocol):
 
 
 class MeasuredService:
-    """Take the real time of each push.
+    """Let each push take its real time.
 
     Attributes
     ----------
     timer
-        Clock that a push is timed by, nanoseconds.
+        Clock that times a push, nanoseconds.
     """
 
     timer: Callable[[], int] = staticmethod(time.perf_counter_ns)
 
     def cost_ns(self, line: int, wall_ns: int) -> int:
-        """Return the real time."""
+        """Return the real time of the push, nanoseconds.
+
+        Parameters
+        ----------
+        line
+            Line that was pushed.
+        wall_ns
+            Real time since the push began, nanoseconds.
+        """
         return wall_ns
 
 
 class ConstantService:
-    """Give every push the same time; 0 is lockstep, where nothing is ever late.
+    """Let every push take the same time; 0 is lockstep, in which nothing is ever late.
 
     Parameters
     ----------
     service_ns
         Time of a push, nanoseconds.
+
+    Raises
+    ------
+    InputError
+        If it is negative.
     """
 
     def __init__(self, service_ns: int) -> None:
@@ -64,17 +77,30 @@ class ConstantService:
         self._service_ns = service_ns
 
     def cost_ns(self, line: int, wall_ns: int) -> int:
-        """Return the constant."""
+        """Return the constant, nanoseconds.
+
+        Parameters
+        ----------
+        line
+            Line that was pushed.
+        wall_ns
+            Real time since the push began, nanoseconds.
+        """
         return self._service_ns
 
 
 class TableService:
-    """Give each line's push its own time.
+    """Let each line's push take its own time.
 
     Parameters
     ----------
     service_ns
         Time of each push, shape (lines,), int64, nanoseconds.
+
+    Raises
+    ------
+    InputError
+        If it is not a column of times of 0 or more.
     """
 
     def __init__(self, service_ns: NDArray[np.int64]) -> None:
@@ -86,7 +112,14 @@ class TableService:
         self._table = table
 
     def cost_ns(self, line: int, wall_ns: int) -> int:
-        """Return the line's time.
+        """Return the line's time, nanoseconds.
+
+        Parameters
+        ----------
+        line
+            Line that was pushed.
+        wall_ns
+            Real time since the push began, nanoseconds; not used.
 
         Raises
         ------
@@ -99,32 +132,43 @@ class TableService:
 
 
 class PushTimer:
-    """Stamp the start and end of a push and whatever is emitted meanwhile, from any thread.
+    """Stamp the start and the end of a push, and every image that is emitted during it, from any thread.
 
     Parameters
     ----------
     clock
         The gate's clock.
     model
-        Model of the service time; None where the clock itself runs during a push.
+        Model of the service time; None if the clock runs during a push.
     """
 
     def __init__(self, clock: Clock, model: ServiceModel | None) -> None:
         self._clock, self._model = clock, model
-        # A model that does not ask for the real time is not made to wait for it.
+        # Only a model that uses the real time pays for reading it.
         self._wall_ns = model.timer if isinstance(model, MeasuredService) else _no_time
         self._pushing: tuple[int, int, int] | None = None  # line, started, real start
 
     def begin(self, line: int) -> int:
-        """Return the stamp of a push that begins now, nanoseconds."""
+        """Stamp the start of a push.
+
+        Parameters
+        ----------
+        line
+            Line that is pushed.
+
+        Returns
+        -------
+        started_ns
+            Time now, nanoseconds.
+        """
         started_ns = self._clock.now_ns()
         if self._model is not None:
             self._pushing = (line, started_ns, self._wall_ns())
         return started_ns
 
     def stamp_ns(self) -> int:
-        """Return the time now, seen from inside a push if one is under way, nanoseconds."""
-        pushing = self._pushing  # one read: another thread may end the push
+        """Return the time now, nanoseconds; during a push it includes the push's time so far."""
+        pushing = self._pushing  # read once: another thread may end the push
         if pushing is None or self._model is None:
             return self._clock.now_ns()
         line, started_ns, wall_ns = pushing

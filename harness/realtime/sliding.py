@@ -1,4 +1,4 @@
-"""A sliding frame: an image is due after every few lines, each of the lines of a whole frame."""
+"""Sliding frames: an image is due every few lines and shows the lines of a whole frame."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from mrsim.stream import Stream
 
 
 def slide(stream: Stream, stride: int) -> Stream:
-    """Return the scan with an image due after every so many lines, each of the lines of a whole frame.
+    """Return the scan with an image due every few lines; each image shows the lines of a whole frame.
 
-    It has no truth: that is known at the end of the scan's own frames alone.
+    The result has no truth: that is stored only at the end of the scan's own frames.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    stride
+        Number of lines from image to image.
 
     Raises
     ------
     InputError
-        If the stride is not 1 to the lines of a frame, or the scan has no line for it.
+        If the stride is not 1 to the lines of a frame.
     """
     header = stream.header
     if not 1 <= stride <= header.lines_per_frame:
@@ -32,6 +39,15 @@ def slide(stream: Stream, stride: int) -> Stream:
 
 
 def warmup_of(stream: Stream, stride: int) -> int:
-    """Return how many first images of a sliding frame are reported apart: those with less than a whole frame
-    of lines behind them, and eight."""
+    """Return how many first images of a sliding frame are reported separately.
+
+    These are the images with less than a whole frame of lines behind them, and eight more.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    stride
+        Number of lines from image to image.
+    """
     return -(-stream.header.lines_seen // stride) + MAX_WARMUP

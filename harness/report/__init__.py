@@ -1,1 +1,1 @@
-"""Pages and pictures of a run."""
+"""Reports: the page of a run, and pictures of runs and phantoms."""

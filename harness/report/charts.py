@@ -1,8 +1,8 @@
-"""Charts for a page: an SVG that stretches with the page, and its labels as text that does not.
+"""Charts for a page: an SVG that stretches with the page, with labels that do not stretch.
 
-Shapes lie on a square of 1000 by 1000 that is stretched to the room there is, with strokes that keep their
-width; axis labels are text of the page at shares of its width. So a chart reads alike on a telephone, on a
-wide screen and on paper, and takes its colours from the page, light or dark.
+Shapes lie on a square of 1000 by 1000 that is stretched to the available size; strokes keep their width. Axis
+labels are text of the page, placed at shares of its width. So a chart is legible on a telephone, a wide
+screen and paper, and takes its colours from the page, light or dark.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Axis:
     low, high
         Values at its ends.
     label
-        What it shows, with its unit.
+        Quantity and unit.
     log
         Whether it is logarithmic.
     """
@@ -39,7 +39,18 @@ class Axis:
     log: bool = False
 
     def share(self, values: Floats | float) -> Floats:
-        """Return where values lie, 0 to 1, held at the ends."""
+        """Return where values lie on the axis, clipped to its ends.
+
+        Parameters
+        ----------
+        values
+            Values, any shape, float64.
+
+        Returns
+        -------
+        shares
+            0 at `low` to 1 at `high`, the same shape.
+        """
         value = np.asarray(values, np.float64)
         low, high = self.low, self.high
         if self.log:
@@ -47,7 +58,13 @@ class Axis:
         return np.clip((value - low) / (high - low), 0, 1)
 
     def ticks(self, count: int = 6) -> list[float]:
-        """Return round values within the axis, about so many."""
+        """Return round values within the axis.
+
+        Parameters
+        ----------
+        count
+            Approximate number of values.
+        """
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             steps = (1, 2, 5) if self.high < 600 * self.low else (1,)
@@ -72,15 +89,21 @@ class Chart:
     Parameters
     ----------
     name
-        Name for the page's own links, letters only.
+        Id of the figure in the page.
     title
         Heading.
     about
-        What the picture shows, in words, for those who do not see it.
+        Description of the chart for readers who cannot see it.
     x, y
         Axes.
     height_px
-        Height of the drawing.
+        Height of the drawing, pixels.
+    shapes
+        SVG paths so far.
+    keys
+        Class and text of each entry of the legend.
+    notes
+        Position, text and class of each note.
     """
 
     name: str
@@ -97,39 +120,103 @@ class Chart:
         return SIDE * self.x.share(x), SIDE * (1 - self.y.share(y))
 
     def line(self, x: Floats, y: Floats, kind: str, key: str = "") -> None:
-        """Join points by a line that breaks where a value is not a number."""
+        """Join points by a line that has gaps at values that are not finite.
+
+        Parameters
+        ----------
+        x, y
+            Coordinates of the points, shape (n,), float64.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
         parts, pen = [], "M"
-        for at, to, there in zip(*self._at(x, np.nan_to_num(y)), np.isfinite(y), strict=True):
-            if there:
+        for at, to, finite in zip(*self._at(x, np.nan_to_num(y)), np.isfinite(y), strict=True):
+            if finite:
                 parts.append(f"{pen}{at:.1f} {to:.1f}")
-            pen = "L" if there else "M"
+            pen = "L" if finite else "M"
         self._path("".join(parts), f"line {kind}", key)
 
     def dots(self, x: Floats, y: Floats, kind: str, key: str = "") -> None:
-        """Set a dot at every point that is a number."""
-        there = np.isfinite(y)
-        pairs = zip(*self._at(np.asarray(x)[there], np.asarray(y)[there]), strict=True)
+        """Draw a dot at every point whose y is finite.
+
+        Parameters
+        ----------
+        x, y
+            Coordinates of the points, shape (n,), float64.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
+        finite = np.isfinite(y)
+        pairs = zip(*self._at(np.asarray(x)[finite], np.asarray(y)[finite]), strict=True)
         self._path("".join(f"M{at:.1f} {to:.1f}h.01" for at, to in pairs), f"dots {kind}", key)
 
     def level(self, y: float, kind: str, key: str = "") -> None:
-        """Draw a line across at a value."""
+        """Draw a horizontal line.
+
+        Parameters
+        ----------
+        y
+            Its value.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
         to = float(SIDE * (1 - self.y.share(y)))
         self._path(f"M0 {to:.1f}H{SIDE:.0f}", f"line {kind}", key)
 
     def mark(self, x: float, kind: str, note: str = "", key: str = "") -> None:
-        """Draw a line upright at a value, with a few words above it."""
+        """Draw a vertical line with a note above it.
+
+        Parameters
+        ----------
+        x
+            Its value.
+        kind
+            Class of the shape in the style sheet.
+        note
+            Text of the note; empty for none.
+        key
+            Entry in the legend; empty for none.
+        """
         at = float(SIDE * self.x.share(x))
         self._path(f"M{at:.1f} 0V{SIDE:.0f}", f"line {kind}", key)
         if note:
             self.notes.append((at / SIDE, note, kind))
 
     def marks(self, x: Floats, kind: str, key: str = "") -> None:
-        """Draw a line upright at every value."""
+        """Draw a vertical line at every value.
+
+        Parameters
+        ----------
+        x
+            The values, shape (n,), float64.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
         at = SIDE * self.x.share(x)
         self._path("".join(f"M{a:.1f} 0V{SIDE:.0f}" for a in at), f"line {kind}", key)
 
     def bars(self, edges: Floats, heights: Floats, kind: str, key: str = "") -> None:
-        """Draw a bar from each edge to the next."""
+        """Draw a bar from each edge to the next.
+
+        Parameters
+        ----------
+        edges
+            Edges, shape (n + 1,), float64.
+        heights
+            Heights, shape (n,), float64.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
         at = SIDE * self.x.share(edges)
         tops = SIDE * (1 - self.y.share(heights))
         base = float(SIDE * (1 - self.y.share(max(self.y.low, 0.0))))
@@ -180,7 +267,7 @@ class Chart:
 
 
 def _side(share: float) -> str:
-    """Return the place of a note: to the right of its line, or to the left of one that is far right."""
+    """Return the position of a note: right of its line, or left of it near the right edge."""
     return f"left:{100 * share:.2f}%" if share < 0.6 else f"right:{100 * (1 - share):.2f}%"
 
 
@@ -195,6 +282,12 @@ def _number(value: float) -> str:
 
 
 def round_up(values: Sequence[float]) -> float:
-    """Return the end of an axis that holds all values and a little room; 1 of none."""
+    """Return the end of an axis that holds all values and a little more; 1 for none.
+
+    Parameters
+    ----------
+    values
+        The values; those that are not finite are ignored.
+    """
     highest = max((v for v in values if math.isfinite(v)), default=0.0)
     return highest * 1.08 if highest > 0 else 1.0

@@ -1,7 +1,4 @@
-"""The picture of a phantom: what it is, how it moves, how it is received and sampled.
-
-Needs matplotlib, the extra `[report]`.
-"""
+"""The picture of a phantom: its image, motion, coils and sampling. Needs matplotlib (extra `[report]`)."""
 
 from __future__ import annotations
 
@@ -26,13 +23,13 @@ def draw_phantom(path: Path, name: str, *, seed: int = 0, coils: int = 8) -> Non
     Parameters
     ----------
     path
-        PNG file to write, whole or not at all.
+        PNG file; it is written whole or not at all.
     name
-        Name of a shipped phantom, or a .toml file.
+        Name of a shipped phantom, or path of a .toml file.
     seed
         Seed of its motion.
     coils
-        Receive channels whose sensitivities are drawn.
+        Number of receive channels whose sensitivities are drawn.
 
     Raises
     ------
@@ -161,9 +158,9 @@ def _draw_coils(axes: Any, scanner: Any) -> None:
     columns = min(len(maps), 4)
     rows = -(-len(maps) // columns)
     sheet = np.full((rows * 64, columns * 64), np.nan)
-    for n, one in enumerate(maps):
+    for n, map_ in enumerate(maps):
         row, column = divmod(n, columns)
-        sheet[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64] = one
+        sheet[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64] = map_
     axes.imshow(sheet, cmap="viridis")
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""A few dozen frames of a run for a page: truth, image and error, with the target's outline over them."""
+"""The frames of a run for a page: truth, image and error, with the target's outline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mrsim.stream import Header, Truth
 
 MOST, LEAST = 30, 6
 MAX_SIDE = 256  # pixels; larger images are averaged down
-# Three maps a frame, about so many bytes a pixel each in the page: what all frames together may take.
+# Size that all frames together may take in the page, and the size of one pixel of one of the three maps.
 BUDGET_BYTES, BYTES_A_PIXEL = 3_200_000, 0.95
-ERROR_SHARE = 0.1  # of white: the error that the map shows at full colour
+ERROR_SHARE = 0.1  # error, as a share of white, that the map shows in full colour
 WHITE_QUANTILE = 0.998
 
 
 def choose(result: RunResult, quality: Quality) -> list[int]:
-    """Return rows of the measures whose frames are shown: spread evenly, and the worst ones.
+    """Choose the frames that are shown: evenly spaced ones, and the worst ones.
 
     Parameters
     ----------
@@ -29,6 +29,11 @@ def choose(result: RunResult, quality: Quality) -> list[int]:
         The run.
     quality
         Its measures.
+
+    Returns
+    -------
+    rows
+        Rows of `quality`, ascending.
     """
     ny, nx = (min(side, MAX_SIDE) for side in result.stream.header.matrix)
     count = int(np.clip(BUDGET_BYTES / (3 * ny * nx * BYTES_A_PIXEL), LEAST, MOST))
@@ -41,7 +46,7 @@ def choose(result: RunResult, quality: Quality) -> list[int]:
 
 
 def pictures(result: RunResult, quality: Quality) -> list[dict[str, Any]]:
-    """Return the frames that are shown, each with its maps and its figures, as JSON values.
+    """Return the chosen frames with their maps and figures, as JSON values.
 
     Parameters
     ----------
@@ -54,7 +59,7 @@ def pictures(result: RunResult, quality: Quality) -> list[dict[str, Any]]:
     -------
     frames
         `truth`, `image` and `error` are PNG data URIs; `outline` and `found` are SVG paths in pixels of the
-        whole image; figures are in ms and mm, null where they mean nothing.
+        whole image; figures are in ms and mm, null if they are not defined.
     """
     truth, pixels, header = result.stream.truth, result.run.images.pixels, result.stream.header
     if truth is None or pixels is None:
@@ -99,7 +104,13 @@ def _figures(
 
 
 def reduced(image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Return an image averaged down by a whole factor until no side passes `MAX_SIDE`."""
+    """Return an image averaged over blocks of a whole number of pixels, so that no side exceeds `MAX_SIDE`.
+
+    Parameters
+    ----------
+    image
+        Shape (ny, nx), of any float type.
+    """
     step = -(-max(image.shape) // MAX_SIDE)
     if step == 1:
         return image
@@ -110,7 +121,13 @@ def reduced(image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 def outline(mask: NDArray[np.bool_]) -> str:
-    """Return the edge of a mask along its pixels, as an SVG path."""
+    """Return the edge of a mask along its pixels, as an SVG path.
+
+    Parameters
+    ----------
+    mask
+        Shape (ny, nx), bool.
+    """
     padded = np.pad(mask.astype(np.int8), 1)
     parts = []
     for across in (True, False):
@@ -124,7 +141,7 @@ def outline(mask: NDArray[np.bool_]) -> str:
 
 
 def _cross(centroid_m: NDArray[np.float64], header: Header) -> str:
-    """Return a cross at a point, in pixels (the centre of pixel N // 2 is 0 m); empty of none."""
+    """Return a cross at a point, in pixels (the centre of pixel N // 2 is 0 m); empty for no point."""
     if not np.isfinite(centroid_m).all():
         return ""
     (ny, nx), (fy, fx) = header.matrix, header.fov_m

@@ -1,4 +1,4 @@
-"""One page on one run: the verdict first, then what it rests on. No network, no library, one file."""
+"""The page on one run: the verdict, then its basis, in one file without network access or libraries."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ MEANING = {
     "INVALID": ("M12 3V14M12 20V20.1", "This run says nothing about the reconstructor."),
     "INSUFFICIENT": ("M4 12H4.1M12 12H12.1M20 12H20.1", "Too few images for the claim."),
 }
-"""For each verdict its sign, drawn in a square of 24, and what it means."""
+"""For each verdict its sign, as an SVG path in a square of 24, and its meaning."""
 
 
-def page(told: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict[str, Any]]) -> str:
+def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict[str, Any]]) -> str:
     """Return the page.
 
     Parameters
     ----------
-    told
-        The result as JSON values: every figure on the page is one of these.
+    values
+        The result as JSON values; every figure on the page is one of these.
     charts
-        Under "latency" and "trace".
+        Charts, under "latency" and "trace".
     frames
-        Frames to look at, as `report_frames.pictures` makes them.
+        Frames to show, as `harness.report.frames.pictures` makes them.
 
     Returns
     -------
     html
-        Complete; it asks nothing of the network, and forbids itself to.
+        A complete page that forbids itself all network access.
     """
-    figures = Figures(told)
+    figures = Figures(values)
     resources = files("harness.report") / "page"
     style = (resources / "report.css").read_text(encoding="utf-8")
     script = (resources / "report.js").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def page(told: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    frames = [{**frame, "told": frame_text(frame)} for frame in frames]
+    frames = [{**frame, "text": frame_text(frame)} for frame in frames]
     sections = [
         ("latency", "Latency", latency(figures, charts["latency"])),
         ("target", "Where the target appears", _traces(figures, charts["trace"])),
@@ -61,7 +61,7 @@ def page(told: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict
     body = "".join(
         f'<section id="{name}"><h2>{escape(title)}</h2>{html}</section>' for name, title, html in sections
     )
-    title = f"{told['verdict']}: {told['candidate']}"
+    title = f"{values['verdict']}: {values['candidate']}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
@@ -71,12 +71,12 @@ def page(told: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>{body}</main>'
         f"<footer>mrsim {figures.at('environment/mrsim')}. Every figure is in the JSON inside this file "
         '(script element "result"); a dash means that too few samples carry it.</footer>'
-        f"{data('result', told)}{data('frames', frames)}<script>{script}</script></body></html>\n"
+        f"{data('result', values)}{data('frames', frames)}<script>{script}</script></body></html>\n"
     )
 
 
 def _header(figures: Figures) -> str:
-    verdict = str(figures.told["verdict"])
+    verdict = str(figures.values["verdict"])
     sign, meaning = MEANING[verdict]
     phantom = figures.get("stream/phantom")
     of = f" of phantom {figures.at('stream/phantom')}" if phantom else ""
@@ -141,13 +141,13 @@ def _traces(figures: Figures, charts: Sequence[Chart]) -> str:
     if not charts:
         return '<p class="note">The images were not measured, or none came.</p>'
     at = figures.at
-    told = (
+    note = (
         f'<p class="note">The target as it is segmented in {at("quality/images")} steady images, held '
         "against where it truly was when each image was shown. Against the truth at the image's own last "
         f"line the error is {at('quality/centroid_last_line_mm/rms')} mm rms, "
         f"{at('quality/centroid_last_line_mm/max')} mm at most.</p>"
     )
-    return told + "".join(chart.html() for chart in charts)
+    return note + "".join(chart.html() for chart in charts)
 
 
 def _images(frames: Sequence[dict[str, Any]]) -> str:
@@ -173,7 +173,7 @@ def _images(frames: Sequence[dict[str, Any]]) -> str:
         "Magnitudes, unscaled: black is 0, white the 99.8th percentile of the truth.</p>"
         f'<div class="maps">{figures}</div><div class="slider"><label for="frame">Time</label>'
         f'<input type="range" id="frame" min="0" max="{len(frames) - 1}" step="1" value="{start}">'
-        f'<output id="frame-told" for="frame">{escape(first["told"])}</output></div>'
+        f'<output id="frame-text" for="frame">{escape(first["text"])}</output></div>'
     )
 
 
@@ -183,7 +183,13 @@ def _box(frame: dict[str, Any]) -> str:
 
 
 def frame_text(frame: dict[str, Any]) -> str:
-    """Return the figures of one frame in a line."""
+    """Return the figures of one frame in a line.
+
+    Parameters
+    ----------
+    frame
+        The frame, as `harness.report.frames.pictures` makes it.
+    """
     error = frame["centroid_error_mm"]
     where = "no target found" if error is None else f"centroid error when shown {error:.2f} mm"
     return (

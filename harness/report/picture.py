@@ -20,7 +20,7 @@ from mrsim.files.writing import whole_file
 from mrsim.stream import Header, Stream, Truth
 
 COLOURS = ("#9aa0a6", "#e69f00", "#0072b2", "#d55e00")
-"""Zero-filled, view sharing, nearest frame, cascade: apart for colour-blind eyes, too (Okabe and Ito)."""
+"""Zero-filled, view sharing, nearest frame, cascade; distinct to colour-blind readers (Okabe and Ito)."""
 ERROR_GAIN = 5.0
 VIEW_MM = (164.0, 128.0)
 ZOOM_MM = (41.0, 32.0)
@@ -29,16 +29,16 @@ ZOOM_MM = (41.0, 32.0)
 def draw_frames(
     path: Path, stream: Stream, methods: Mapping[str, tuple[NDArray[np.complex64], Quality]]
 ) -> None:
-    """Draw every method beside the truth.
+    """Draw every method next to the truth.
 
     Parameters
     ----------
     path
-        PNG file to write, whole or not at all.
+        PNG file; it is written whole or not at all.
     stream
         The scan, with truth.
     methods
-        For each its images by frame, shape (frames, ny, nx), and their measures.
+        For each method its images by frame, shape (frames, ny, nx), complex64, and their measures.
 
     Raises
     ------
@@ -132,9 +132,9 @@ def _images(figure: Any, grid: Any, frame: int, stream: Stream, truth: Truth, me
     )  # fmt: skip
 
 
-def _view(figure: Any, place: Any, centre: Any, half: tuple[float, float]) -> Any:
-    """Return bare axes that show so many millimetres around a point."""
-    axes = figure.add_subplot(place)
+def _view(figure: Any, cell: Any, centre: Any, half: tuple[float, float]) -> Any:
+    """Return axes without ticks that show a field of given half widths, mm, around a point."""
+    axes = figure.add_subplot(cell)
     axes.set_xlim(centre[0] - half[0], centre[0] + half[0])
     axes.set_ylim(centre[1] + half[1], centre[1] - half[1])
     axes.set_aspect("equal", adjustable="box")
@@ -147,7 +147,7 @@ def _view(figure: Any, place: Any, centre: Any, half: tuple[float, float]) -> An
 def _profiles(
     figure: Any, grid: Any, frames: NDArray[np.int64], stream: Stream, truth: Truth, methods: Any
 ) -> None:
-    """Draw y over time through the target: what moves leaves a wave, and what is late shifts it."""
+    """Draw y over time through the target: motion appears as a wave, and lag shifts it."""
     header = stream.header
     ny, nx = header.matrix
     column = round(float(truth.centroid[:, 0].mean()) / (header.fov_m[1] / nx)) + nx // 2
@@ -176,24 +176,24 @@ def _profiles(
             axes.set_yticklabels([])
 
 
-def _traces(figure: Any, place: Any, stream: Stream, truth: Truth, methods: Any) -> None:
-    """Draw the centroid as it is seen at the instant each image is shown, and its error below."""
-    upper, lower = place.subgridspec(2, 1, height_ratios=(1.7, 1.0)).subplots(sharex=True)
+def _traces(figure: Any, cell: Any, stream: Stream, truth: Truth, methods: Any) -> None:
+    """Draw the measured centroid at the instant each image is shown, and its error below."""
+    upper, lower = cell.subgridspec(2, 1, height_ratios=(1.7, 1.0)).subplots(sharex=True)
     shown = np.concatenate([quality.shown_ns for _, quality in methods.values()])
     t = np.linspace(shown.min(), shown.max(), 2000).astype(np.int64)
     upper.plot(
         t * 1e-9, 1e3 * truth.centroid_at(t, stream.header)[:, 1], color="black", lw=2.2, label="truth"
     )
     for (name, (_, quality)), colour in zip(methods.items(), COLOURS, strict=False):
-        seen = 1e3 * quality.centroid_m[:, 1]
+        measured = 1e3 * quality.centroid_m[:, 1]
         true = 1e3 * truth.centroid_at(quality.shown_ns, stream.header)[:, 1]
         lag = quality.lag.claimed_ns
-        told = "no lag can be stated" if lag is None else f"lag {lag / 1e6:.0f} ms"
+        lag_text = "no lag can be stated" if lag is None else f"lag {lag / 1e6:.0f} ms"
         style = {"color": colour, "lw": 1.3, "marker": ".", "ms": 3.5}
         if lag is None and name == next(iter(methods)):
             style |= {"lw": 0.0}
-        upper.plot(quality.shown_ns * 1e-9, seen, label=f"{name}, {told}", **style)
-        lower.plot(quality.shown_ns * 1e-9, seen - true, **style)
+        upper.plot(quality.shown_ns * 1e-9, measured, label=f"{name}, {lag_text}", **style)
+        lower.plot(quality.shown_ns * 1e-9, measured - true, **style)
     path = 1e3 * truth.centroid_at(t, stream.header)[:, 1]
     upper.set_ylim(path.max() + 7, path.min() - 4)
     upper.set_ylabel("centroid y, mm", fontsize=9)

@@ -1,7 +1,7 @@
-"""Small pictures as PNG data URIs: 8 bits a pixel through a palette, by the standard library alone.
+"""Small pictures as PNG data URIs: 8 bits a pixel with a palette, from the standard library alone.
 
-PNG is zlib between four checked chunks (ISO/IEC 15948): what a page of a few dozen small maps needs is less
-than a library.
+A PNG file is zlib data between four chunks with checksums (ISO/IEC 15948). A few dozen small maps need no
+library for that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LEVELS = 64  # of grey: noise in more of them costs room and shows nothing
+LEVELS = 64  # of grey; more levels would only store noise
 
 Palette = NDArray[np.uint8]
 """Colour of each value, shape (values, 3), uint8."""
@@ -28,7 +28,7 @@ def grey_palette() -> Palette:
 def error_palette() -> Palette:
     """Return blue through black to orange in `2 LEVELS - 1` steps: too little, right, too much.
 
-    The two ends differ for colour-blind eyes, too.
+    The two ends are also distinct to colour-blind readers.
     """
     up = np.linspace(0, 1, LEVELS)[:, None]
     low = np.array([[86, 180, 255]]) * up[::-1]
@@ -37,7 +37,22 @@ def error_palette() -> Palette:
 
 
 def levels_of(values: NDArray[np.floating], low: float, high: float, count: int) -> NDArray[np.uint8]:
-    """Return which of so many even steps from low to high each value falls on, held at the ends."""
+    """Return the level of each value on an even scale, clipped to its ends.
+
+    Parameters
+    ----------
+    values
+        Shape (ny, nx), of any float type.
+    low, high
+        Values of the first and the last level.
+    count
+        Number of levels.
+
+    Returns
+    -------
+    levels
+        Shape (ny, nx), uint8.
+    """
     share = (np.asarray(values, np.float64) - low) / (high - low if high > low else 1.0)
     return np.round(np.clip(np.nan_to_num(share), 0, 1) * (count - 1)).astype(np.uint8)
 
@@ -53,7 +68,7 @@ def png(indices: NDArray[np.uint8], palette: Palette) -> bytes:
         Colours, at most 256.
     """
     ny, nx = indices.shape
-    # Filter 0 before each row: neighbouring steps of a palette have no slope to take off.
+    # Filter 0 before each row: filters that subtract neighbours do not help with a palette.
     rows = np.concatenate([np.zeros((ny, 1), np.uint8), indices], axis=1)
     header = struct.pack(">IIBBBBB", nx, ny, 8, 3, 0, 0, 0)
     chunks = [
@@ -70,5 +85,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def data_uri(indices: NDArray[np.uint8], palette: Palette) -> str:
-    """Return a picture as a `data:` address."""
+    """Return a picture as a `data:` address.
+
+    Parameters
+    ----------
+    indices
+        Row of the palette of each pixel, shape (ny, nx), uint8.
+    palette
+        Colours, at most 256.
+    """
     return "data:image/png;base64," + base64.b64encode(png(indices, palette)).decode("ascii")

@@ -1,4 +1,4 @@
-"""A run as a page to look at and to show: figures from its JSON, charts and frames from its raw stamps."""
+"""The report of a run: a page with figures from its JSON, and charts and frames from its raw stamps."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from harness.report.series import distribution, time_line, traces
 from mrsim.files.writing import write_text
 
 
-def render(told: dict[str, Any], result: RunResult) -> str:
+def render(values: dict[str, Any], result: RunResult) -> str:
     """Return the page of a run.
 
     Parameters
     ----------
-    told
-        Its JSON values, with what else is known: "audit", "faults", "command".
+    values
+        Its JSON values, with further ones under "audit", "faults" and "command".
     result
         The run itself.
     """
-    told = json.loads(json.dumps(told, allow_nan=False))  # tuples as the lists that a reader of the JSON gets
+    values = json.loads(json.dumps(values, allow_nan=False))  # tuples become lists, as in the JSON file
     spread = distribution(result)
     charts: dict[str, list[Chart]] = {
         "latency": [*([] if spread is None else [spread]), time_line(result)],
         "trace": [] if result.quality is None else traces(result, result.quality),
     }
     frames = [] if result.quality is None else pictures(result, result.quality)
-    return page(told, charts, frames)
+    return page(values, charts, frames)
 
 
-def write_page(path: str | Path, told: dict[str, Any], result: RunResult) -> None:
-    """Write the page of a run, whole or not at all.
+def write_page(path: str | Path, values: dict[str, Any], result: RunResult) -> None:
+    """Write the page of a run; the file is written whole or not at all.
 
     Parameters
     ----------
     path
         HTML file.
-    told, result
+    values, result
         As for `render`.
 
     Raises
@@ -49,4 +49,4 @@ def write_page(path: str | Path, told: dict[str, Any], result: RunResult) -> Non
     InputError
         If the file cannot be written.
     """
-    write_text(path, render(told, result))
+    write_text(path, render(values, result))

@@ -1,4 +1,4 @@
-"""The sections of a page that are text and tables: times, faults and audits, host, how to do it again."""
+"""The sections of a page in text and tables: times, faults and audits, host, and how to reproduce the run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ TIMES = (
 
 
 def latency(figures: Figures, charts: Sequence[Chart]) -> str:
-    """Return the charts of times, the percentiles, and the repetitions where there are several."""
+    """Return the section on times: charts, percentiles, and the repetitions if there are several.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    charts
+        Charts of times.
+    """
     at = figures.at
     times = [(name, path) for name, path in TIMES if figures.get(path) is not None]
     rows = [
-        [told, *(at(f"{path}/{key}") for _, path in times)]
-        for told, key in (*((key, key) for key in ("p50", "p95", "p99", "max")), ("samples", "count"))
+        [name, *(at(f"{path}/{key}") for _, path in times)]
+        for name, key in (*((key, key) for key in ("p50", "p95", "p99", "max")), ("samples", "count"))
     ]
-    told = (
+    summary = (
         f"<p>{at('deadline/misses')} of {at('deadline/images')} images missed the deadline of "
         f"{at('deadline/period_ms', 1)} ms (episodes: {at('deadline/episodes')}, longest run: "
         f"{at('deadline/longest_run')}). Oldest image on show {at('queue/age_max_ms', 0)} ms; at most "
@@ -36,7 +44,7 @@ def latency(figures: Figures, charts: Sequence[Chart]) -> str:
         f"{at('warmup/max_ms', 1)} ms.</p>"
     )
     return (
-        told
+        summary
         + "".join(chart.html() for chart in charts)
         + table(["ms", *(name for name, _ in times)], rows, numbers=True)
         + '<p class="note">Response: completed minus the time the last line was due, which the deadline '
@@ -84,7 +92,13 @@ def _gating(figures: Figures) -> str:
 
 
 def behaviour(figures: Figures) -> str:
-    """Return what was found by faults and audits."""
+    """Return the section on faults and audits.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    """
     at = figures.at
     html = ""
     if figures.get("faults"):
@@ -129,7 +143,13 @@ def behaviour(figures: Figures) -> str:
 
 
 def host_and_provenance(figures: Figures) -> str:
-    """Return what it was measured on and of."""
+    """Return the section on the host and the scan.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    """
     at, get = figures.at, figures.get
     host = [
         ("host", at("environment/host")),
@@ -172,7 +192,13 @@ def host_and_provenance(figures: Figures) -> str:
 
 
 def reproduce(figures: Figures) -> str:
-    """Return the command that made the page, and what differs when it is run again."""
+    """Return the section with the command that made the page, and what differs when it runs again.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    """
     exact = figures.get("repetitions/exact")
     again = (
         "Times were modelled: the same command gives the same figures, to the nanosecond."

@@ -1,4 +1,4 @@
-"""The charts of a run: how long each image took, when, and where the target appears in it."""
+"""The charts of a run: response times, when they occurred, and where the target appears."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ MAX_DOTS = 6000
 
 
 def distribution(result: RunResult) -> Chart | None:
-    """Return how the responses are spread, with the percentiles that the samples carry and the deadline."""
+    """Return the histogram of responses with its percentiles and the deadline.
+
+    Parameters
+    ----------
+    result
+        The run.
+
+    Returns
+    -------
+    chart
+        None if no steady image came.
+    """
     timing = result.timing
     steady = timing.response_ns[timing.warmup :][timing.shown[timing.warmup :]] / 1e6
     if not len(steady):
@@ -28,15 +39,15 @@ def distribution(result: RunResult) -> Chart | None:
     counts = np.histogram(values, edges)[0].astype(np.float64)
     summary = timing.summary("response")
     marks = {"p50": summary.p50, "p95": summary.p95, "p99": summary.p99}
-    told = ", ".join(f"{name} {ns / 1e6:.2f} ms" for name, ns in marks.items() if ns is not None)
+    listed = ", ".join(f"{name} {ns / 1e6:.2f} ms" for name, ns in marks.items() if ns is not None)
     chart = Chart(
         "distribution",
         "How long images took",
-        f"Histogram of {len(steady)} responses: {told}; the deadline is {deadline:.1f} ms.",
+        f"Histogram of {len(steady)} responses: {listed}; the deadline is {deadline:.1f} ms.",
         Axis(
             low, high, "response, ms (logarithmic): completed minus the time its last line was due", log=True
         ),
-        Axis(0, 1.45 * float(counts.max()), "images"),  # room for what is written above
+        Axis(0, 1.45 * float(counts.max()), "images"),  # space for the labels above
     )
     on_time = np.where(edges[1:] <= deadline, counts, 0)
     chart.bars(edges, on_time, "fast", "on time")
@@ -49,7 +60,13 @@ def distribution(result: RunResult) -> Chart | None:
 
 
 def time_line(result: RunResult) -> Chart:
-    """Return each image's response over the scan, with the deadline, the misses and the host's stalls."""
+    """Return the response of each image over the scan, with the deadline, the misses and the host's stalls.
+
+    Parameters
+    ----------
+    result
+        The run.
+    """
     timing, run = result.timing, result.run
     seconds = (timing.due_ns - run.t0_ns) / 1e9
     response = np.where(timing.shown, timing.response_ns / 1e6, np.nan)
@@ -83,7 +100,20 @@ def time_line(result: RunResult) -> Chart:
 
 
 def traces(result: RunResult, quality: Quality) -> list[Chart]:
-    """Return where the target is and where it appears, along its main axis, and the distance of the two."""
+    """Return the target's true and measured position along its main axis, and their distance.
+
+    Parameters
+    ----------
+    result
+        The run.
+    quality
+        Its measures.
+
+    Returns
+    -------
+    charts
+        Empty if there is no truth, or all images were shown at one instant.
+    """
     truth, header = result.stream.truth, result.stream.header
     if truth is None:
         return []
@@ -94,30 +124,30 @@ def traces(result: RunResult, quality: Quality) -> list[Chart]:
     end_ns = (len(result.stream) + 1) * header.tr_ns
     instants = np.linspace(int(shown[0]), min(int(shown[-1]), end_ns), TRUE_POINTS)
     true = 1e3 * truth.centroid_at(instants.astype(np.int64), header)[:, axis]
-    seen = 1e3 * quality.centroid_m[order]
+    measured = 1e3 * quality.centroid_m[order]
     within = shown <= end_ns
-    errors = np.hypot(*(seen - 1e3 * truth.centroid_at(shown, header)).T)
+    errors = np.hypot(*(measured - 1e3 * truth.centroid_at(shown, header)).T)
     errors = np.where(within, errors, np.nan)
     seconds = Axis(
         float(shown[0]) / 1e9, float(shown[-1]) / 1e9 or 1.0, "time since the start of the scan, s"
     )
     if not seconds.high > seconds.low:
         return []
-    found = seen[np.isfinite(seen[:, axis]), axis]
+    found = measured[np.isfinite(measured[:, axis]), axis]
     low, high = min([*true, *found]), max([*true, *found])
     room = 0.06 * (high - low) or 1.0
-    lost = int(np.isnan(seen[:, 0]).sum())
+    lost = int(np.isnan(measured[:, 0]).sum())
     where = Chart(
         "trace",
         f"Centroid of the target along {name}",
         f"True and measured centroid of the target over time along {name}, at the instant that each image is "
-        f"shown; in {lost} of {len(seen)} images no target was found.",
+        f"shown; in {lost} of {len(measured)} images no target was found.",
         seconds,
         Axis(low - room, high + room, f"{name}, mm"),
     )
     where.line(instants / 1e9, true, "true", "true")
-    where.line(shown / 1e9, seen[:, axis], "seen")
-    where.dots(shown / 1e9, seen[:, axis], "seen", "in the image, when it is shown")
+    where.line(shown / 1e9, measured[:, axis], "measured")
+    where.dots(shown / 1e9, measured[:, axis], "measured", "in the image, when it is shown")
     worst = max((e for e in errors if math.isfinite(e)), default=0.0)
     apart = Chart(
         "error",
@@ -127,10 +157,10 @@ def traces(result: RunResult, quality: Quality) -> list[Chart]:
         Axis(0.0, round_up(_finite(errors)), "distance, mm"),
         height_px=130,
     )
-    apart.line(shown / 1e9, errors, "seen")
-    apart.dots(shown / 1e9, errors, "seen")
+    apart.line(shown / 1e9, errors, "measured")
+    apart.dots(shown / 1e9, errors, "measured")
     if lost:
-        missing = shown[np.isnan(seen[:, 0])] / 1e9
+        missing = shown[np.isnan(measured[:, 0])] / 1e9
         apart.marks(missing, "stall", "no target found in the image")
     return [where, apart]
 

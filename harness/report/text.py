@@ -1,4 +1,4 @@
-"""Pieces of a page: text that is escaped, figures that say where in the JSON they stand, tables of them."""
+"""Pieces of a page: escaped text, figures with their place in the JSON, and tables of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DASH = "\N{EN DASH}"
 
 
 OPTIONAL = frozenset({"audit", "broken", "command", "faults", "repetitions", "touched"})
-"""What only some results have: all else is there always, and null where it was not measured."""
+"""Parts that only some results have; all other parts exist always, null if they were not measured."""
 
 
 class Figures:
@@ -19,24 +19,34 @@ class Figures:
 
     Parameters
     ----------
-    told
+    values
         The result as JSON values.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.told = told
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
 
     def get(self, path: str) -> Any:
-        """Return the value at `key/key/0/...`; None where it, or what it is part of, is null or optional.
+        """Return the value at a path.
+
+        Parameters
+        ----------
+        path
+            Keys and indices, such as `key/key/0`.
+
+        Returns
+        -------
+        value
+            None if the value or a part of its path is null, or an optional part is missing.
 
         Raises
         ------
         LookupError
-            If there is no such place in a result: a wrong path is an error of the page, never a dash.
+            If a result has no such path: that is an error of the page, never a dash.
         """
-        value: Any = self.told
+        value: Any = self.values
         keys = path.split("/")
-        if keys[0] in OPTIONAL and keys[0] not in self.told:
+        if keys[0] in OPTIONAL and keys[0] not in self.values:
             return None
         for depth, key in enumerate(keys):
             if value is None:
@@ -46,12 +56,22 @@ class Figures:
             elif isinstance(value, dict) and key in value:
                 value = value[key]
             else:
-                there = "/".join(keys[:depth]) or "the result"
-                raise LookupError(f"figure {path!r}: {there} has no {key!r}; it has {_places(value)}")
+                parent = "/".join(keys[:depth]) or "the result"
+                raise LookupError(f"figure {path!r}: {parent} has no {key!r}; it has {_places(value)}")
         return value
 
     def at(self, path: str, digits: int = 2, scale: float = 1.0) -> str:
-        """Return a figure or a text as HTML; a dash where there is none."""
+        """Return a figure or a text as HTML; a dash if there is none.
+
+        Parameters
+        ----------
+        path
+            Path of the value, as for `get`.
+        digits
+            Number of decimals.
+        scale
+            Factor by which the value is multiplied.
+        """
         shown = escape(written(self.get(path), digits, scale))
         return (
             f'<span data-figure="{escape(path)}" data-digits="{digits}" data-scale="{scale:g}">{shown}</span>'
@@ -65,7 +85,17 @@ def _places(value: Any) -> str:
 
 
 def written(value: Any, digits: int = 2, scale: float = 1.0) -> str:
-    """Return a JSON value as a reader sees it."""
+    """Return a JSON value as text for a reader.
+
+    Parameters
+    ----------
+    value
+        The value.
+    digits
+        Number of decimals.
+    scale
+        Factor by which a number is multiplied.
+    """
     if value is None:
         return DASH
     if isinstance(value, bool):
@@ -80,7 +110,17 @@ def written(value: Any, digits: int = 2, scale: float = 1.0) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
-    """Return a table of cells that are HTML already; its first column names the rows."""
+    """Return an HTML table; its first column names the rows.
+
+    Parameters
+    ----------
+    heads
+        Headings, plain text.
+    rows
+        Cells, HTML.
+    numbers
+        Whether all but the first column hold numbers.
+    """
     kind = ' class="n"' if numbers else ""
     head = "".join(f'<th scope="col"{kind if n else ""}>{escape(h)}</th>' for n, h in enumerate(heads))
     body = "".join(
@@ -92,7 +132,15 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = F
 
 
 def tile(name: str, value: str, more: str) -> str:
-    """Return one headline figure; `value` and `more` are HTML already."""
+    """Return one headline figure as HTML.
+
+    Parameters
+    ----------
+    name
+        Its name, plain text.
+    value, more
+        The figure and a note, HTML.
+    """
     return (
         f'<li><span class="name">{escape(name)}</span><span class="value">{value}</span>'
         f'<span class="more">{more}</span></li>'
@@ -100,7 +148,15 @@ def tile(name: str, value: str, more: str) -> str:
 
 
 def data(name: str, value: Any) -> str:
-    """Return JSON in a script element that no text in it can end."""
+    """Return JSON in a script element that no text in it can end.
+
+    Parameters
+    ----------
+    name
+        Id of the element.
+    value
+        The JSON value.
+    """
     text = json.dumps(value, allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.candidates.build import candidate_builder
 from harness.candidates.isolation import MAX_LIMIT_S
 from harness.candidates.objects import Given, name_of
-from harness.judge.profiles import Bar, Profile, load_profile
+from harness.judge.profiles import Criterion, Profile, load_profile
 from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.faults import Fault, parse_faults
 from harness.realtime.samples import read_service
@@ -36,7 +36,7 @@ class Prepared:
         Makes a fresh one, with its troubles and in its own process where that is asked for.
     clock
         "real" or "virtual".
-    policy, bar, faults
+    policy, criterion, faults
         What becomes of frames that pile up, what it is judged by, and what goes wrong.
     services
         Service times of an earlier run, a table for each of its repetitions; empty for none.
@@ -49,7 +49,7 @@ class Prepared:
     build: Builder
     clock: str
     policy: Policy
-    bar: Bar
+    criterion: Criterion
     faults: tuple[Fault, ...]
     services: tuple[ServiceModel, ...]
     limit_ns: int | None
@@ -96,7 +96,7 @@ def prepare(
     lines = (stream.frames if frames is None else frames) * stream.header.lines_per_frame
     troubles, queue = parse_faults(faults), Policy.parse(policy)
     limits = profile if isinstance(profile, Profile) else load_profile(profile)
-    bar = Bar.of(limits, downstream_ms)
+    criterion = Criterion.of(limits, downstream_ms)
     check_limit(limit_s)
     services = () if service is None else tuple(read_service(service, lines))
     if services and clock == "real":
@@ -111,7 +111,7 @@ def prepare(
         build=candidate_builder(candidate, isolate, limit_s, troubles, seed),
         clock=clock,
         policy=queue,
-        bar=bar,
+        criterion=criterion,
         faults=troubles,
         services=services,
         limit_ns=None if limit_s is None or isolate else round(limit_s * 1e9),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.audits.invariants import Evidence, check_promises
+from harness.audits.invariants import Evidence, check_invariants
 from harness.candidates.objects import Given
 from harness.judge.evaluate import MakeFeed, evaluate
 from harness.judge.profiles import Profile
@@ -161,7 +161,7 @@ def _once(
         clock=given.make_clock(),
         service=given.services[number % len(given.services)] if given.services else None,
         policy=given.policy,
-        bar=given.bar,
+        criterion=given.criterion,
         make_feed=make_feed,
         limit_ns=given.limit_ns,
         **how,
@@ -183,6 +183,6 @@ def _with_faults(
     clean = None
     if not set(kinds) & set(CANDIDATE_KINDS):
         clean = play(result.stream, given.build(), VirtualClock(), ConstantService(0))
-    broken = check_promises(Evidence(feeds[0], result.run, clean), kinds)
+    broken = check_invariants(Evidence(feeds[0], result.run, clean), kinds)
     touched = {kind: len(lines) for kind, lines in feeds[0].touched.items()}
     return result, Faulted(given.faults, touched, tuple(broken), once_more)

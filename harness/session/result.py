@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.audits.audits import AuditReport
-from harness.audits.invariants import Broken
+from harness.audits.invariants import Breach
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult, played, quality_line
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.image_quality import Quality
 from harness.measure.timing import Latency
-from harness.realtime.faults import CANDIDATE_KINDS, Fault, told
+from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from harness.realtime.run import Fate
 from harness.realtime.samples import write_samples
 from harness.report.report import write_page
@@ -45,7 +45,7 @@ class Faulted:
 
     faults: tuple[Fault, ...]
     touched: dict[str, int]
-    broken: tuple[Broken, ...]
+    broken: tuple[Breach, ...]
     again: str
 
     def verdict(self, result: RunResult) -> Verdict:
@@ -166,9 +166,9 @@ class Result(Summarised):
         else:
             values = self.first.to_json() | outcome
             values |= {
-                "faults": told(self.faults.faults),
+                "faults": format_faults(self.faults.faults),
                 "touched": self.faults.touched,
-                "broken": [dataclasses.asdict(broken) for broken in self.faults.broken],
+                "broken": [broken.to_json() for broken in self.faults.broken],
             }
         return values if self.audit is None else values | {"audit": self.audit.to_json()}
 
@@ -223,7 +223,7 @@ class Result(Summarised):
         if self.images is not None:
             facts.append(("images", f"{self.images.shape} {self.images.dtype}"))
         if self.faults is not None:
-            facts.append(("faults", told(self.faults.faults)))
+            facts.append(("faults", format_faults(self.faults.faults)))
         if self.audit is not None:
             facts.append(("audit", self.audit.verdict.reason))
         return f"Result of {self.candidate}: {verdict.outcome.name}", facts

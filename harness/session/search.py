@@ -107,7 +107,7 @@ def find_stride(
 def _played(given: Prepared, frames: int | None, claim: float | None) -> tuple[Stream, float]:
     stream = given.stream if frames is None else given.stream.first_frames(frames)
     stream.check_finite()
-    return stream, given.bar.profile.claim if claim is None else claim
+    return stream, given.criterion.profile.claim if claim is None else claim
 
 
 def _pace(given: Prepared) -> Pace:

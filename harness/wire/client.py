@@ -1,8 +1,8 @@
-"""The scanner's side of MRD: a reconstructor that listens on a socket, as a candidate like any other.
+"""The scanner's side of MRD: a reconstructor behind a socket, used like any other candidate.
 
-The gate paces and sends from its own process, the reconstructor computes in another. A thread takes the
-images and emits them the moment that they are whole. Whatever the other side does, each call ends within a
-stated time and says what happened.
+The gate paces and sends lines from its own process, and the reconstructor computes in another. A thread
+receives the images and emits each as soon as it is complete. Whatever the server does, each call ends within
+a stated time and reports what happened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.realtime.gate import one_line
 from harness.wire.images import Matcher, Stamps
 from harness.wire.limits import PURPOSE, Kind, Limits, PeerGone, WireError
 from harness.wire.options import NOISE_SAMPLES, WireOptions
-from harness.wire.session import Channel, clock_name, printable, read_word
+from harness.wire.session import Channel, clock_name, printable, read_status
 from harness.wire.transfer import Transfer
 from mrsim.errors import InputError
 from mrsim.formats import require_ismrmrd
@@ -29,7 +29,7 @@ from mrsim.seeds import child
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image
 
-MOTION_WAVEFORM = 1024  # the first number that is free for others
+MOTION_WAVEFORM = 1024  # first waveform number that is free for applications
 _FROM_SERVER = frozenset({Kind.IMAGE, Kind.TEXT, Kind.CLOSE, Kind.WAVEFORM})
 _FOREVER_S = 86_400.0
 _GRACE_S = 0.5
@@ -42,12 +42,12 @@ class WireClient:
     Parameters
     ----------
     options
-        Where it listens and what it wants to hear.
+        Address of the server and options of the session.
 
     Raises
     ------
     InputError
-        If the stream whose motion is to go along cannot be used.
+        If the stream whose motion is sent cannot be used.
     MissingExtraError
         If `ismrmrd` is not installed.
     """
@@ -58,10 +58,17 @@ class WireClient:
         self._motion = None if options.motion is None else _true_motion(options)
         self._channel: Channel | None = None
         self.transfer: Transfer | None = None
-        """Times on the wire, of the session that is or was."""
+        """Times on the wire of the current or the last session; None before the first."""
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Connect, say what will be scanned, and wait for a server of ours to be ready.
+        """Connect, send the protocol, and wait until an mrsim server is ready.
+
+        Parameters
+        ----------
+        header
+            The scan's protocol.
+        emit
+            Function that takes the images.
 
         Raises
         ------
@@ -77,10 +84,10 @@ class WireClient:
         self._closing = self._hello = self._ready = False
         self._texts: list[str] = []
         self._heard_ns = time.perf_counter_ns()
-        self._owed: tuple[int, int] | None = None  # line whose image is awaited, and since when
+        self._awaited: tuple[int, int] | None = None  # line whose image is awaited, and time of its push
         self._changed = threading.Condition()
         self._matcher = Matcher(header, options.match)
-        introduction = self._introduction(header)  # before the server waits for it
+        introduction = self._introduction(header)  # made before the server waits for it
         sock, connect_ns = self._connect()
         ny, nx = header.matrix
         limits = Limits(image_bytes=2 * ny * nx * 16, message_s=options.limit_s)
@@ -102,6 +109,11 @@ class WireClient:
     def push(self, readout: Readout) -> None:
         """Send one line, in one flush.
 
+        Parameters
+        ----------
+        readout
+            The line.
+
         Raises
         ------
         InputError
@@ -119,8 +131,8 @@ class WireClient:
         self.transfer.sent(readout.index, at_ns)
         self._newest = max(self._newest, readout.index)
         completes = (readout.index + 1) % self._header.lines_per_frame == 0
-        if completes and self._owed is None:
-            self._owed = (readout.index, at_ns)
+        if completes and self._awaited is None:
+            self._awaited = (readout.index, at_ns)
         self._send(*messages)
         if completes and options.wait:
             frame = readout.frame
@@ -129,12 +141,12 @@ class WireClient:
             )
 
     def close(self) -> None:
-        """Say that the scan is over, and take what still comes until the server says so, too.
+        """End the scan, and take images until the server ends the session too.
 
         Raises
         ------
         WireError
-            If it does not, or went wrong before.
+            If it does not, or the session failed before.
         """
         if self._channel is None:
             return
@@ -148,7 +160,7 @@ class WireClient:
                     left_ns = self._heard_ns + limit_ns - time.perf_counter_ns()
                     if left_ns <= 0:
                         raise WireError(
-                            self._told(
+                            self._message(
                                 f"did not end the session in {self._options.limit_s:g} s after the scan"
                             )
                         )
@@ -171,9 +183,9 @@ class WireClient:
         try:
             sock = socket.create_connection((options.host, options.port), options.limit_s)
         except OSError as error:
-            told = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            cause = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
             raise InputError(
-                f"{options.name}: {options.host}:{options.port}: {told.lower()}; start a server there, such "
+                f"{options.name}: {options.host}:{options.port}: {cause.lower()}; start a server there, such "
                 f"as mrsim serve zero-filled --port {options.port}"
             ) from None
         return sock, time.perf_counter_ns() - began_ns
@@ -212,7 +224,7 @@ class WireClient:
         self._guard(lambda: channel.send(*messages))
 
     def _guard(self, send: Any) -> None:
-        """Send; where that fails, what the server said last tells more than the broken pipe does."""
+        """Send; on failure prefer the server's last status to the error of the broken connection."""
         try:
             send()
         except WireError as error:
@@ -220,17 +232,21 @@ class WireClient:
                 self._thread.join(_GRACE_S)
                 if self._lost is not None:
                     raise self._lost from None
-            raise WireError(self._told(f": {error}")) from None
+            raise WireError(self._message(f": {error}")) from None
 
     def _check(self, now_ns: int) -> None:
         if self._lost is not None:
             raise self._lost
         if not self._thread.is_alive():
-            raise WireError(self._told(f"ended the session at line {self._newest}, before the scan was over"))
-        owed = self._owed
-        if owed is not None and now_ns - owed[1] > self._options.limit_s * 1e9:
             raise WireError(
-                self._told(f"gave no answer in {self._options.limit_s:g} s since line {owed[0]} was sent")
+                self._message(f"ended the session at line {self._newest}, before the scan was over")
+            )
+        awaited = self._awaited
+        if awaited is not None and now_ns - awaited[1] > self._options.limit_s * 1e9:
+            raise WireError(
+                self._message(
+                    f"gave no answer in {self._options.limit_s:g} s since line {awaited[0]} was sent"
+                )
             )
 
     def _await(self, holds: Any, limit_s: float, failing: str | None) -> None:
@@ -243,17 +259,17 @@ class WireClient:
         if self._lost is not None:
             raise self._lost
         if not self._thread.is_alive() and failing is None:
-            raise WireError(self._told("ended the session before the scan began"))
+            raise WireError(self._message("ended the session before the scan began"))
         if failing is not None:
-            raise WireError(self._told(f"{failing} in {limit_s:g} s"))
+            raise WireError(self._message(f"{failing} in {limit_s:g} s"))
 
-    def _told(self, what: str) -> str:
-        said = f"; it said: {' | '.join(self._texts)}" if self._texts else ""
+    def _message(self, what: str) -> str:
+        texts = f"; it said: {' | '.join(self._texts)}" if self._texts else ""
         server = f"the server at {self._options.host}:{self._options.port}"
-        return f"{server}{what}{said}" if what.startswith(":") else f"{server} {what}{said}"
+        return f"{server}{what}{texts}" if what.startswith(":") else f"{server} {what}{texts}"
 
     def _listen(self, channel: Channel) -> None:
-        """Be the thread that takes what comes."""
+        """Receive messages until the session ends; this runs in a thread."""
         try:
             while True:
                 message = channel.receive(_FROM_SERVER, _FOREVER_S)
@@ -268,22 +284,24 @@ class WireClient:
                 with self._changed:
                     self._changed.notify_all()
         except PeerGone as error:
-            # After our own CLOSE some servers only hang up, which is an end like another.
+            # After the client's CLOSE some servers only close the connection, which is a normal end.
             if not self._closing:
-                self._lost = self._lost or WireError(self._told(f"is gone at line {self._newest}: {error}"))
+                self._lost = self._lost or WireError(
+                    self._message(f"is gone at line {self._newest}: {error}")
+                )
         except (WireError, InputError) as error:
             if not self._closing or isinstance(error, InputError) or "closed" not in str(error):
-                told = self._told(f": {error}")
-                self._lost = self._lost or (error if isinstance(error, InputError) else WireError(told))
+                lost = error if isinstance(error, InputError) else WireError(self._message(f": {error}"))
+                self._lost = self._lost or lost
         except Exception as error:
-            self._lost = WireError(self._told(f": {one_line(error)}"))
+            self._lost = WireError(self._message(f": {one_line(error)}"))
         finally:
             with self._changed:
                 self._changed.notify_all()
 
     def _take(self, wire: Any, now_ns: int) -> None:
         image, stamps = self._matcher.take(wire, self._newest)
-        self._owed = None
+        self._awaited = None
         self._emit(image)
         assert self.transfer is not None
         self.transfer.arrived(image.last_line, now_ns, stamps)
@@ -296,21 +314,23 @@ class WireClient:
             self.transfer.hint = None
 
     def _hear(self, text: str) -> None:
-        said = read_word(text)
-        what = None if said is None else said["mrsim"]
-        if said is None or what not in ("hello", "ready", "refused", "busy", "error"):
+        status = read_status(text)
+        what = None if status is None else status["mrsim"]
+        if status is None or what not in ("hello", "ready", "refused", "busy", "error"):
             self._texts = [*self._texts[1 - _TEXTS :], printable(text)]
         elif what == "hello":
-            self._matcher.own = bool(said.get("clock")) and said.get("clock") == clock_name()
+            self._matcher.own = bool(status.get("clock")) and status.get("clock") == clock_name()
             self._hello = True
         elif what == "ready":
             self._ready = True
         elif what == "error":
-            self._lost = self._lost or WireError(self._told(f": {printable(str(said.get('error')), 300)}"))
+            self._lost = self._lost or WireError(
+                self._message(f": {printable(str(status.get('error')), 300)}")
+            )
         else:
-            told = f"the server at {self._options.host}:{self._options.port} is busy"
-            reason = printable(str(said.get("error")), 300)
-            self._lost = self._lost or InputError(reason if what == "refused" else f"{told}: {reason}")
+            busy = f"the server at {self._options.host}:{self._options.port} is busy"
+            reason = printable(str(status.get("error")), 300)
+            self._lost = self._lost or InputError(reason if what == "refused" else f"{busy}: {reason}")
 
 
 def _true_motion(options: WireOptions) -> NDArray[np.float32]:

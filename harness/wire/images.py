@@ -1,7 +1,7 @@
-"""Images on the wire: ours with what they say of themselves, and a stranger's matched to its frame.
+"""Images on the wire: those of an mrsim server carry their frame, those of other servers are matched to one.
 
-The counters of an MRD image have 16 bits. A frame is found again from the newest one that was sent: the image
-is of the latest frame that is not newer and has that counter.
+The counters of an MRD image have 16 bits. The frame is recovered from the newest frame that was sent: the
+image belongs to the latest frame that is not newer and has that counter.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _NOMINAL_SLICE_MM = 5.0
 
 
 class Match(enum.Enum):
-    """Name the ways in which servers count their images."""
+    """Name the ways in which servers number their images."""
 
     REPETITION = "repetition"
-    """The counter `repetition` is that of the readouts."""
+    """`repetition` is copied from the readouts."""
     INDEX = "image_index"
     """`image_index` counts the frames, from 0."""
     INDEX_FROM_1 = "image_index_1"
     """`image_index` counts the frames, from 1."""
     ORDER = "order"
-    """Nothing can be relied on: the n-th image is of the n-th frame."""
+    """No counter is usable: the n-th image is of the n-th frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Say when a server of ours had what an image is made of, on its monotonic clock.
+    """State when an mrsim server received the lines of an image, on its monotonic clock.
 
     Parameters
     ----------
     lines
-        Line, when the server began to wait for it, when it was received: one row for each line since the
-        image before.
+        For each line since the previous image: its number, when the server began to wait for it, and when it
+        was received, nanoseconds.
     done_ns
         When the image was emitted, nanoseconds.
     """
@@ -54,18 +54,18 @@ class Stamps:
 
 
 def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps) -> Any:
-    """Return an image as an `ismrmrd.Image`, with what it says of itself among the attributes.
+    """Return an image as an `ismrmrd.Image` whose attributes hold the fields of `Image`.
 
     Parameters
     ----------
     image
-        What a reconstructor emitted.
+        Image of the reconstructor.
     header
         The scan's protocol.
     acquisition
-        The readout that it came with, for its position in space and in the scan.
+        The newest readout, for the position in space and in the scan.
     stamps
-        When its parts were there.
+        When the lines of the image were received.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps
         raise WireError(f"the candidate emitted {rows} x {columns} pixels, the scan has {ny} x {nx}")
     package = require_ismrmrd(PURPOSE)
     frame = int(image.frame)
-    # A stranger counts as it likes; one of ours looks for the frame in the attributes.
+    # An mrsim client reads the frame from the attributes; another one uses `image_index`.
     head = package.image.ImageHeader.from_acquisition(
         acquisition,
         version=1,
@@ -103,52 +103,54 @@ def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps
         meta[_OWN + "shows_ns"] = str(int(image.shows_ns))
     if image.columns is not None:
         meta[_OWN + "columns"] = f"{int(image.columns[0])} {int(image.columns[1])}"
-    if stamps.lines:  # the codec reads an attribute that is empty as the word None
+    if stamps.lines:  # the codec reads an empty attribute as the text None
         meta[_OWN + "lines"] = " ".join(str(v) for row in stamps.lines for v in row)
     meta[_OWN + "done_ns"] = str(stamps.done_ns)
-    # Attributes go through the constructor as text: only so can the head be one that was made before.
+    # The constructor takes a ready header only if the attributes are text.
     made = package.Image(head, meta.serialize())
-    with np.errstate(all="ignore"):  # what overflows complex64 is for the bench to find
+    with np.errstate(all="ignore"):  # the client's bench finds what overflows complex64
         made.data[0, 0] = pixels
     return made
 
 
 @dataclass
 class Matcher:
-    """Turn the images of one session back into ours.
+    """Convert the images of one session into `Image`.
 
     Parameters
     ----------
     header
         The scan's protocol.
     match
-        How the server counts.
+        How the server numbers its images.
     own
-        Whether the server is ours, so that its attributes are what we wrote.
+        Whether the server is an mrsim server, whose attributes can be trusted.
+    frames
+        Number of images that were matched to each of the newest frames.
+    count
+        Number of images so far.
     """
 
     header: Header
     match: Match
     own: bool = False
     frames: dict[int, int] = field(default_factory=dict)
-    """Images that were matched to each of the newest few frames."""
     count: int = 0
-    """Images so far."""
 
     def take(self, wire: Any, newest_line: int) -> tuple[Image, Stamps | None]:
-        """Return an `ismrmrd.Image` as ours, and its stamps if it has any.
+        """Convert an `ismrmrd.Image`, and return its stamps if it has any.
 
         Parameters
         ----------
         wire
-            The image.
+            The `ismrmrd.Image`.
         newest_line
             Newest line that was sent.
 
         Raises
         ------
         WireError
-            If it has several channels or slices, or its attributes are not what we wrote.
+            If it has several channels or slices, or its attributes are damaged.
         """
         pixels = wire.data
         if pixels.shape[:2] != (1, 1):
@@ -169,7 +171,7 @@ class Matcher:
             del self.frames[next(iter(self.frames))]
         plane = pixels[0, 0]
         nx = self.header.matrix[1]
-        if image.columns is None and plane.shape[1] == 2 * nx:  # the server left the oversampling on
+        if image.columns is None and plane.shape[1] == 2 * nx:  # the server kept the oversampling
             plane = plane[:, nx - nx // 2 :][:, :nx]
         return Image(plane, image.frame, image.last_line, image.shows_ns, image.columns), stamps
 
@@ -179,7 +181,7 @@ class Matcher:
         counter = int(wire.repetition if self.match is Match.REPETITION else wire.image_index)
         counter -= self.match is Match.INDEX_FROM_1
         frame = newest - (newest - counter) % REPETITIONS
-        # Before the first frame there is none: the server is ahead of us, and the gate will say so.
+        # A negative frame means that the server is ahead of the scan; the gate rejects such a frame.
         return frame if frame >= 0 else frame + REPETITIONS
 
     def _own(self, meta: Any) -> tuple[Image, Stamps]:

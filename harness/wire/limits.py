@@ -1,7 +1,7 @@
-"""What a socket may ask of us, and how long it may take: the limits, and what keeps them.
+"""Limits on messages from a socket: their sizes and the time that they may take.
 
-The codec of the package `ismrmrd` trusts the sizes in a message and allocates before it reads. So it is given
-a file that does not: every size is checked as it passes, before a byte of what it announces is read.
+The codec of the package `ismrmrd` trusts the sizes in a message and allocates memory before it reads. So it
+reads through a file object that checks every size before the bytes that it announces are read.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ class Kind(enum.IntEnum):
 
 
 class WireError(Exception):
-    """Say how a peer broke the protocol, fell silent or went away."""
+    """Report that a peer broke the protocol, did not answer or closed the connection."""
 
 
 class PeerGone(WireError):
-    """Say that the peer closed the connection between two messages."""
+    """Report that the peer closed the connection between two messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bound what is taken from a socket.
+    """Limit what is read from a socket.
 
     Parameters
     ----------
     text_bytes
-        Any text: a configuration, a header, a word from the peer.
+        Size of a text: a configuration, a header or a status.
     readout_bytes
-        Samples and trajectory of one readout.
+        Size of the samples and trajectory of one readout.
     image_bytes
-        Pixels of one image.
+        Size of the pixels of one image.
     attribute_bytes
-        Attributes of one image.
+        Size of the attributes of one image.
     waveform_bytes
-        Samples of one waveform.
+        Size of the samples of one waveform.
     message_s
-        Time from the first byte of a message to its last, and for a message of ours to be taken, seconds.
+        Time from the first byte of a message to its last, and time for the peer to take a message, seconds.
     """
 
     text_bytes: int = MAX_XML_BYTES
@@ -77,7 +77,13 @@ class Limits:
         check_seconds(self.message_s, "limit")
 
     def of(self, kind: Kind) -> int:
-        """Return the bytes that a message may have after its number."""
+        """Return the number of bytes that a message may have after its number.
+
+        Parameters
+        ----------
+        kind
+            Kind of the message.
+        """
         head = _head_bytes(kind)
         rest = {
             Kind.CONFIG_FILE: 1024,
@@ -91,7 +97,14 @@ class Limits:
 
 
 def check_seconds(seconds: float, name: str) -> float:
-    """Return a time that is positive and at most a day.
+    """Return a time if it is positive and at most a day.
+
+    Parameters
+    ----------
+    seconds
+        The time, seconds.
+    name
+        Its name in the error.
 
     Raises
     ------
@@ -104,14 +117,14 @@ def check_seconds(seconds: float, name: str) -> float:
 
 
 class BoundedReader:
-    """Be the file that the codec reads from: one message at a time, within limits of size and of time.
+    """Serve the codec as a file of one message at a time, within limits of size and time.
 
     Parameters
     ----------
     sock
-        A connected socket that does not block.
+        A connected, non-blocking socket.
     limits
-        What may be taken.
+        Limits of size and time.
     """
 
     def __init__(self, sock: socket.socket, limits: Limits) -> None:
@@ -126,20 +139,33 @@ class BoundedReader:
         self.kind: Kind | None = None
 
     def begin(self, allowed: frozenset[Kind], wait_s: float) -> None:
-        """Await the next message: which kinds it may be of, and how long its first byte may take, seconds."""
+        """Prepare for the next message.
+
+        Parameters
+        ----------
+        allowed
+            Kinds that it may be of.
+        wait_s
+            Time that its first byte may take, seconds.
+        """
         self._allowed, self._wait_s = allowed, wait_s
         self.kind, self._until_ns, self._taken, self._reads = None, None, 0, 0
 
     def read(self, count: int) -> bytes | bytearray:
-        """Return so many bytes of the message.
+        """Read bytes of the message.
+
+        Parameters
+        ----------
+        count
+            Number of bytes.
 
         Raises
         ------
         PeerGone
             If the peer closed the connection before the message.
         WireError
-            If it did so within the message, the message is of a kind that is not awaited, it is larger than
-            the limits, or it takes too long.
+            If the peer closed it within the message, or the message is of another kind, too large or too
+            slow.
         """
         if self.kind is None:
             return self._number()
@@ -176,33 +202,33 @@ class BoundedReader:
             awaited = ", ".join(kind.name for kind in sorted(self._allowed))
             raise WireError(f"{self.kind.name} came out of turn; awaited: {awaited}")
         self._left = self.limits.of(self.kind)
-        # A header is framed as a text is, and its XML is for `mrd_header` to parse, not for the codec.
+        # A header has the form of a text. `mrd_header` parses its XML, not the codec.
         return struct.pack("<H", Kind.TEXT) if self.kind is Kind.HEADER else bytes(data)
 
     def _check_head(self, data: bytes | bytearray) -> None:
-        """Refuse a head that announces too much: the codec allocates for it at once."""
+        """Raise an error if a head announces too much, since the codec allocates it at once."""
         assert self.kind is not None
         head = _head_type(self.kind).from_buffer_copy(data)
         if self.kind is Kind.ACQUISITION:
             size, limit = head.number_of_samples * head.active_channels * 8, self.limits.readout_bytes
             size += head.number_of_samples * head.trajectory_dimensions * 4
-            told = f"{head.active_channels} channels of {head.number_of_samples} samples"
+            content = f"{head.active_channels} channels of {head.number_of_samples} samples"
         elif self.kind is Kind.IMAGE:
             x, y, z = head.matrix_size
             size, limit = head.channels * x * y * z * _pixel_bytes(head.data_type), self.limits.image_bytes
-            told = f"{head.channels} channels of {x} x {y} x {z} pixels"
+            content = f"{head.channels} channels of {x} x {y} x {z} pixels"
         else:
             size, limit = head.channels * head.number_of_samples * 4, self.limits.waveform_bytes
-            told = f"{head.channels} channels of {head.number_of_samples} samples"
+            content = f"{head.channels} channels of {head.number_of_samples} samples"
         if size > limit:
-            raise WireError(f"{self.kind.name}: {told} are {size} bytes: at most {limit} are taken")
+            raise WireError(f"{self.kind.name}: {content} are {size} bytes: at most {limit} are taken")
 
     def _exactly(self, count: int) -> bytearray:
         data = bytearray(count)
         view, done = memoryview(data), 0
         while done < count:
             if self._start == self._stop:
-                # What is larger than the buffer goes past it.
+                # A read that is larger than the buffer bypasses it.
                 if count - done >= CHUNK:
                     step = self._receive(view[done:])
                     done += step
@@ -218,12 +244,12 @@ class BoundedReader:
                 self._until_ns = time.perf_counter_ns() + round(self.limits.message_s * 1e9)
         return data
 
-    def _receive(self, room: memoryview) -> int:
+    def _receive(self, buffer: memoryview) -> int:
         began_ns = time.perf_counter_ns()
         until_ns = self._until_ns or began_ns + round(self._wait_s * 1e9)
         while True:
             try:
-                count = self._sock.recv_into(room)
+                count = self._sock.recv_into(buffer)
             except (BlockingIOError, InterruptedError):
                 left_ns = until_ns - time.perf_counter_ns()
                 if left_ns <= 0 or not self._poll.poll(max(left_ns / 1e6, 1)):
@@ -238,50 +264,56 @@ class BoundedReader:
                 return count
             if self._until_ns is None:
                 raise PeerGone("the peer closed the connection")
-            told = "a message's number" if self.kind is None else self.kind.name
-            raise WireError(f"the peer closed the connection within {told}, after {self._taken} bytes of it")
+            part = "a message's number" if self.kind is None else self.kind.name
+            raise WireError(f"the peer closed the connection within {part}, after {self._taken} bytes of it")
 
     def _late(self) -> str:
         if self._until_ns is None:
             return f"the peer said nothing in {self._wait_s:g} s"
-        told = "a message's number" if self.kind is None else self.kind.name
-        return f"half of {told} came, {self._taken} bytes, and no more in {self.limits.message_s:g} s"
+        part = "a message's number" if self.kind is None else self.kind.name
+        return f"half of {part} came, {self._taken} bytes, and no more in {self.limits.message_s:g} s"
 
 
 class BoundedWriter:
-    """Be the file that the codec writes to: what is gathered leaves at once, or the peer has stopped reading.
+    """Serve the codec as a file that collects bytes and sends them in one flush, within a limit of time.
 
     Parameters
     ----------
     sock
-        A connected socket that does not block.
+        A connected, non-blocking socket.
     limit_s
-        How long the peer may take for what one flush sends, seconds.
+        Time in which the peer must take the bytes of one flush, seconds.
     """
 
     def __init__(self, sock: socket.socket, limit_s: float) -> None:
         self._sock, self._limit_s = sock, limit_s
         self._poll = select.poll()
         self._poll.register(sock, select.POLLOUT)
-        self._gathered = bytearray()
+        self._collected = bytearray()
 
     def write(self, data: Any) -> int:
-        """Gather bytes, or anything with a buffer."""
+        """Collect bytes.
+
+        Parameters
+        ----------
+        data
+            Bytes, or an object with a buffer.
+        """
         piece = bytes(data)
-        self._gathered += piece
+        self._collected += piece
         return len(piece)
 
     def flush(self) -> None:
-        """Send what was gathered.
+        """Send the collected bytes.
 
         Raises
         ------
         PeerGone
             If the peer is gone.
         WireError
-            If it does not take it in time.
+            If it does not take them in time.
         """
-        data, self._gathered = memoryview(self._gathered), bytearray()
+        data, self._collected = memoryview(self._collected), bytearray()
         sent, until_ns = 0, time.perf_counter_ns() + round(self._limit_s * 1e9)
         while sent < len(data):
             try:

@@ -1,4 +1,4 @@
-"""`mrd://HOST:PORT/CONFIG?option=value&...`: where a reconstructor listens, and what it wants to hear."""
+"""The name of a candidate behind a socket, `mrd://HOST:PORT/CONFIG?option=value&...`: address and options."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NOISE_SAMPLES = 256
 
 @dataclass(frozen=True, slots=True)
 class WireOptions:
-    """State how a session with a server is held.
+    """Hold the address of a server and the options of a session.
 
     Parameters
     ----------
     name
-        What the candidate was called.
+        Name of the candidate.
     host, port
-        Where it listens.
+        Address of the server.
     config
         Name of a configuration, sent as CONFIG_FILE.
     config_text
@@ -44,20 +44,20 @@ class WireOptions:
     oversampling
         Convention of readout oversampling.
     match
-        How the server counts its images.
+        How the server numbers its images.
     noise_std
-        Standard deviation of a noise scan that goes first; None for none.
+        Standard deviation of a noise scan that is sent first; None for none.
     motion
-        Folder of a stream whose true motion goes along as a waveform; None for none.
+        Folder of a stream whose true motion is sent as a waveform; None for none.
     nodelay
-        Whether readouts leave at once; off, Nagle's algorithm holds them back, to show what that costs.
+        Whether readouts are sent at once. If not, Nagle's algorithm delays them, to show its cost.
     wait
-        Whether a frame's last line waits for its image.
+        Whether the push of a frame's last line waits for its image.
     limit_s
-        How long the server may take for anything, seconds.
+        Time that the server may take for any answer, seconds.
     ready_s
-        How long it may take to say that it is ours, seconds; a stranger's does not, and this is waited for in
-        `open`.
+        Time that an mrsim server may take to identify itself, seconds. With another server `open` waits for
+        all of it.
     """
 
     name: str
@@ -94,12 +94,17 @@ _KNOWN = {
 
 
 def parse_wire(candidate: str) -> WireOptions:
-    """Read a candidate's name.
+    """Read the name of a candidate behind a socket.
+
+    Parameters
+    ----------
+    candidate
+        The name.
 
     Raises
     ------
     InputError
-        If it has not the form, an option is unknown or wrong, or a file that it names cannot be read.
+        If it has another form, an option is unknown or wrong, or a file that it names cannot be read.
     """
     try:
         parts = urlsplit(candidate)
@@ -111,7 +116,7 @@ def parse_wire(candidate: str) -> WireOptions:
         raise InputError(f"candidate {candidate!r}: {error}; expected {FORM}") from None
     if not parts.hostname or parts.username is not None or parts.fragment or not 1 <= port <= 65535:
         raise InputError(f"candidate {candidate!r}: expected {FORM}")
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     for key, value in query:
         if key not in _KNOWN:
             close = difflib.get_close_matches(key, _KNOWN, n=1)
@@ -119,26 +124,26 @@ def parse_wire(candidate: str) -> WireOptions:
             raise InputError(
                 f"candidate {candidate!r}: unknown option {key!r}; {hint}known: {', '.join(_KNOWN)}"
             )
-        if key in said:
+        if key in values:
             raise InputError(f"candidate {candidate!r}: option {key!r} comes twice")
-        said[key] = value
-    return _options(candidate, parts.hostname, port, unquote(parts.path[1:]), said)
+        values[key] = value
+    return _options(candidate, parts.hostname, port, unquote(parts.path[1:]), values)
 
 
-def _options(candidate: str, host: str, port: int, config: str, said: dict[str, str]) -> WireOptions:
+def _options(candidate: str, host: str, port: int, config: str, values: dict[str, str]) -> WireOptions:
     def wrong(key: str, expected: str) -> InputError:
-        return InputError(f"candidate {candidate!r}: {key}={said[key][:60]!r}: expected {expected}")
+        return InputError(f"candidate {candidate!r}: {key}={values[key][:60]!r}: expected {expected}")
 
-    def one_of(key: str, default: str, values: dict[str, Any]) -> Any:
-        if said.get(key, default) not in values:
-            raise wrong(key, ", ".join(values))
-        return values[said.get(key, default)]
+    def one_of(key: str, default: str, choices: dict[str, Any]) -> Any:
+        if values.get(key, default) not in choices:
+            raise wrong(key, ", ".join(choices))
+        return choices[values.get(key, default)]
 
     def number(key: str, default: float | None, low: float) -> float | None:
-        if key not in said:
+        if key not in values:
             return default
         try:
-            value = float(said[key])
+            value = float(values[key])
         except ValueError:
             value = math.nan
         if not low <= value < 1e9:
@@ -146,12 +151,12 @@ def _options(candidate: str, host: str, port: int, config: str, said: dict[str, 
         return value
 
     switch = {"on": True, "off": False}
-    flags = said.get("flags", "slice,repetition")
+    flags = values.get("flags", "slice,repetition")
     chosen = set(flags.split(",")) if flags else set()
     if not chosen <= {"slice", "repetition", "realtime"}:
         raise wrong("flags", "slice, repetition, realtime, with commas between, or nothing")
     lines = number("lines", None, 1)
-    config_text = _read(said["config_text"], "config_text") if "config_text" in said else None
+    config_text = _read(values["config_text"], "config_text") if "config_text" in values else None
     if config_text is not None and config:
         raise InputError(f"candidate {candidate!r}: a CONFIG and a config_text: give one of them")
     if len(config.encode()) > 1023 or not config.isprintable():
@@ -165,7 +170,7 @@ def _options(candidate: str, host: str, port: int, config: str, said: dict[str, 
         port=port,
         config=config,
         config_text=config_text,
-        parameters=_parameters(candidate, said["parameters"]) if "parameters" in said else None,
+        parameters=_parameters(candidate, values["parameters"]) if "parameters" in values else None,
         marks=Marks(
             slices="slice" in chosen,
             repetitions="repetition" in chosen,
@@ -175,7 +180,7 @@ def _options(candidate: str, host: str, port: int, config: str, said: dict[str, 
         oversampling=one_of("oversampling", "none", {c.value: c for c in Oversampling}),
         match=one_of("match", "repetition", {m.value: m for m in Match}),
         noise_std=number("noise", None, 0),
-        motion=Path(said["motion"]) if "motion" in said else None,
+        motion=Path(values["motion"]) if "motion" in values else None,
         nodelay=not one_of("nagle", "off", switch),
         wait=one_of("wait", "off", switch),
         limit_s=check_seconds(limit_s, "limit_s"),

@@ -1,7 +1,7 @@
-"""A reconstructor as an MRD server: it listens, and gives every connection a session of its own.
+"""A reconstructor as an MRD server: it listens and gives every connection a session of its own.
 
-What a client sends chooses nothing here but its own images: which reconstructor is served was said when the
-server was started. A session that goes wrong is told of and ends; the server goes on.
+The server's options alone decide which reconstructor it serves; a client decides nothing but its own images.
+A session that fails is logged and ends, and the server continues.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.wire.limits import Limits, WireError
 from harness.wire.serving import ServiceLimits, Session
-from harness.wire.session import Channel, word
+from harness.wire.session import Channel, status_text
 from mrsim.errors import InputError
 from recon.protocol import Builder
 
@@ -29,22 +29,22 @@ _REFUSE_S = 0.5
 
 
 class Server:
-    """Serve a reconstructor to whoever connects.
+    """Serve a reconstructor to every client that connects.
 
     Parameters
     ----------
     build
         Makes a fresh reconstructor for every session.
     host, port
-        Where to listen; port 0 for any that is free.
+        Address to listen on; port 0 for any free port.
     limits
-        What a session may have.
+        Limits of a session.
     at_once
-        Sessions at the same time; one more is told that the server is busy.
+        Greatest number of sessions at the same time; further clients get the status "busy".
     assumed
-        Fields of `Header` for what a stranger's header leaves out.
+        Fields of `Header` to use if a client's header lacks them.
     tell
-        Takes a line for the log.
+        Function that takes a line for the log.
 
     Raises
     ------
@@ -70,10 +70,10 @@ class Server:
             self._listener = socket.create_server((host, port), family=family, backlog=16)
         except (OSError, OverflowError) as error:
             number: int | None = getattr(error, "errno", None)
-            told = getattr(error, "strerror", None) or str(error)
-            if number is not None and number > 0:  # without what the library adds to it
-                told = os.strerror(number)
-            raise InputError(f"cannot listen on {host}:{port}: {told.lower()}; name another") from None
+            cause = getattr(error, "strerror", None) or str(error)
+            if number is not None and number > 0:  # the system's message, without the library's additions
+                cause = os.strerror(number)
+            raise InputError(f"cannot listen on {host}:{port}: {cause.lower()}; name another") from None
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -90,20 +90,20 @@ class Server:
         return str(host), int(port)
 
     def stop(self) -> None:
-        """Let `serve` return soon; may be called from a signal handler or any thread."""
+        """Make `serve` return soon; a signal handler or any thread may call this."""
         self._stopping = True
         with contextlib.suppress(OSError):
             self._wake.send(b"x")
 
     def serve(self, sessions: int | None = None, limit_s: float | None = None) -> None:
-        """Serve until `stop` is called, so many sessions have ended, or the time is over.
+        """Serve until `stop` is called, the sessions have ended, or the time is over.
 
         Parameters
         ----------
         sessions
-            Number of sessions; None for no end.
+            Number of sessions to serve; None for no limit.
         limit_s
-            Time, seconds; None for no end.
+            Time to serve, seconds; None for no limit.
         """
         until_ns = None if limit_s is None else time.monotonic_ns() + round(limit_s * 1e9)
         poll = select.poll()
@@ -116,7 +116,7 @@ class Server:
                     return
                 for descriptor, _ in poll.poll(left_ms):
                     if descriptor == self._woken.fileno():
-                        self._woken.recv(4096)  # a session ended, or we are to stop
+                        self._woken.recv(4096)  # a session ended, or `stop` was called
                     elif sessions is None or self.begun < sessions:
                         self._accept()
                     else:
@@ -128,7 +128,7 @@ class Server:
         try:
             sock, address = self._listener.accept()
         except OSError:
-            return  # it went away between the two calls, or there are too many files open: the next may do
+            return  # the client left, or too many files are open: the next attempt may succeed
         peer = f"{address[0]}:{address[1]}"
         with self._lock:
             busy = len(self._live) >= self._at_once
@@ -153,7 +153,7 @@ class Server:
 
     def _refuse(self, channel: Channel, peer: str) -> None:
         with contextlib.suppress(WireError):
-            channel.send(word("busy", error=f"{self._at_once} sessions are held already"))
+            channel.send(status_text("busy", error=f"{self._at_once} sessions are held already"))
             channel.send_close()
             channel.end_sending()
             channel.drain(_REFUSE_S)
@@ -164,18 +164,18 @@ class Server:
 
     def _session(self, channel: Channel, peer: str) -> None:
         session = Session(channel, self._build, self._limits, self._assumed)
-        told: str | None = "it ended in a defect of the server"
+        failure: str | None = "it ended in a defect of the server"
         try:
-            told = session.run()
+            failure = session.run()
         finally:
             channel.close()
-            ended = "ended" if told is None else f"failed: {told}"
+            ended = "ended" if failure is None else f"failed: {failure}"
             counts = f"{session.lines} readouts, {session.images} images"
             self._tell(f"{peer}: config {session.config!r}, {counts}, {ended}")
             with self._lock:
                 del self._live[threading.current_thread()]
                 self.ended += 1
-                self.failed += told is not None
+                self.failed += failure is not None
             with contextlib.suppress(OSError):
                 self._wake.send(b"x")
 
@@ -195,7 +195,13 @@ class Server:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this host can reach an address."""
+    """Return whether only this host can reach an address.
+
+    Parameters
+    ----------
+    host
+        Name or address of a host.
+    """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)

@@ -1,7 +1,7 @@
-"""One session of the server's side: a scan comes in message by message, its images go back.
+"""A session of the server: it receives a scan message by message and returns its images.
 
-The session's thread receives and reconstructs; another sends the images, so that a client that sends all of
-its readouts before it reads an image does not bring both to a halt.
+The session's thread receives and reconstructs. Another thread sends the images, so that a client that sends
+all readouts before it reads an image does not block both sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from harness.realtime.gate import one_line
 from harness.wire.images import Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
-from harness.wire.session import Channel, clock_name, printable, word
+from harness.wire.session import Channel, clock_name, printable, status_text
 from mrsim.errors import InputError, MrsimError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
@@ -33,18 +33,18 @@ MAX_STAMPS = 1024
 
 @dataclass(frozen=True, slots=True)
 class ServiceLimits:
-    """Bound what one session may have.
+    """Limit what one session may use.
 
     Parameters
     ----------
     wire
-        Sizes and times of messages.
+        Limits of size and time of messages.
     idle_s
         Time between two messages, seconds.
     scan_bytes
-        Fully sampled k-space of one frame, all coils.
+        Size of the fully sampled k-space of one frame with all coils.
     queue_bytes
-        Images that the peer has not read yet.
+        Size of the images that the client has not read yet.
     """
 
     wire: Limits = field(default_factory=lambda: Limits(image_bytes=0))
@@ -63,9 +63,9 @@ class Session:
     build
         Makes a fresh reconstructor.
     limits
-        What the session may have.
+        Limits of the session.
     assumed
-        Fields of `Header` for what a stranger's header leaves out.
+        Fields of `Header` to use if the client's header lacks them.
     """
 
     def __init__(
@@ -82,22 +82,22 @@ class Session:
         self.lines = self.images = self.ignored = 0
 
     def run(self) -> str | None:
-        """Serve, and return what went wrong in one line; None where nothing did."""
-        told = self._guarded()
+        """Serve the session; return what went wrong in one line, or None."""
+        failure = self._guarded()
         try:
             if self._inner is not None:
                 self._inner.close()
         except Exception as error:
-            told = told or self._failed("error", one_line(error))
-        told = self._outbox.finish() or told
+            failure = failure or self._failed("error", one_line(error))
+        failure = self._outbox.finish() or failure
         try:
             self._channel.send_close()
         except WireError:
-            return told
+            return failure
         self._channel.end_sending()
-        if told is not None:
+        if failure is not None:
             self._channel.drain(_DRAIN_S)
-        return told
+        return failure
 
     def _guarded(self) -> str | None:
         try:
@@ -114,16 +114,16 @@ class Session:
             return self._failed("error", f"the candidate raised {one_line(error)}")
         return None
 
-    def _failed(self, what: str, told: str) -> str:
-        with contextlib.suppress(WireError):  # the log has it, if the peer cannot be told
-            self._channel.send(word(what, error=told[:300]))
-        return told
+    def _failed(self, what: str, failure: str) -> str:
+        with contextlib.suppress(WireError):  # the log has it if the client is gone
+            self._channel.send(status_text(what, error=failure[:300]))
+        return failure
 
     def _serve(self) -> None:
         first = self._receive(_CONFIG)
         if first.kind is Kind.CLOSE:
             return
-        # Said in the log and used for nothing: what is served was chosen here, not by the peer.
+        # The configuration is only logged: the server's options decide what is served.
         self.config = printable(str(first.content), 60)
         while (message := self._receive(_HEADER)).kind is Kind.TEXT:
             self.ignored += 1
@@ -131,11 +131,11 @@ class Session:
             return
         encoding = xml_to_encoding(message.content, "the header that was sent")
         if encoding.exact:
-            self._channel.send(word("hello", clock=clock_name()))
+            self._channel.send(status_text("hello", clock=clock_name()))
         if self._known(encoding, None):
             self._open(encoding, None)
         if encoding.exact:
-            self._channel.send(word("ready"))
+            self._channel.send(status_text("ready"))
         counting = _Counting(encoding)
         while (message := self._receive(_DATA)).kind is not Kind.CLOSE:
             received_ns = time.perf_counter_ns()
@@ -195,10 +195,10 @@ class Session:
 
 
 class _Counting:
-    """Number the lines of a scan: as they say themselves where they are ours, else as they arrive.
+    """Number the lines of a scan: by the numbers of an mrsim client, else in the order in which they arrive.
 
-    A stranger's frame may have fewer lines than its header lets expect, so its last line, if flagged, is
-    given the last number of its frame; a new repetition begins a frame.
+    A frame of another client may have fewer lines than its header states. So a line that is flagged as last
+    gets the last number of its frame, and a new repetition begins a frame.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -226,12 +226,12 @@ class _Counting:
         if acquisition.flags & int(_FRAME_ENDS):
             index += per_frame - 1 - index % per_frame
         self._next = index + 1
-        came = from_acquisition(acquisition, encoding, header, index, self._frames)
-        return Readout(index, index // per_frame, came.ky, came.t_ns, came.samples)
+        received = from_acquisition(acquisition, encoding, header, index, self._frames)
+        return Readout(index, index // per_frame, received.ky, received.t_ns, received.samples)
 
 
 class _Outbox:
-    """Send images in the order that they were emitted in, from a thread of its own; bounded."""
+    """Send images in the order in which they were emitted, from a thread, with a bounded queue."""
 
     def __init__(self, channel: Channel, limits: ServiceLimits) -> None:
         self._channel, self._limits = channel, limits
@@ -254,7 +254,7 @@ class _Outbox:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_all, daemon=True)
                 self._thread.start()
-            room = self._changed.wait_for(
+            has_space = self._changed.wait_for(
                 lambda: (
                     self._lost is not None
                     or self._bytes + size <= self._limits.queue_bytes
@@ -263,24 +263,24 @@ class _Outbox:
                 self._limits.wire.message_s,
             )
             self.check()
-            if not room:
+            if not has_space:
                 raise WireError(f"the peer stopped reading: {self._bytes >> 20} MiB of images wait for it")
             self._queue.append(image)
             self._bytes += size
             self._changed.notify_all()
 
     def check(self) -> None:
-        """Raise what sending raised, if it did."""
+        """Raise the error of the sending thread, if there is one."""
         if self._lost is not None:
             raise self._lost
 
     def finish(self) -> str | None:
-        """Send what is left, end the thread, and return what went wrong."""
+        """Send the remaining images, end the thread, and return what went wrong, or None."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()  # every flush of it has a limit, and the first that fails is the last
+            self._thread.join()  # each flush has a time limit, and the first failure ends the thread
         return None if self._lost is None else str(self._lost)
 
     def _send_all(self) -> None:

@@ -1,7 +1,7 @@
-"""A connection that speaks MRD: the package's own codec over a bounded reader and writer.
+"""A connection that speaks MRD: the package's codec over a bounded reader and writer.
 
-Both sides talk through a `Channel`; which messages may come next is for them to say. Between our own two ends
-a few words more are said as TEXT, in JSON, which other clients and servers show or ignore.
+Both sides use a `Channel`, and each decides which messages it accepts. An mrsim client and an mrsim server
+also exchange statuses, as JSON in TEXT messages. Other clients and servers display or ignore them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,29 @@ from typing import Any
 from harness.wire.limits import PURPOSE, BoundedReader, BoundedWriter, Kind, Limits, WireError
 from mrsim.formats import require_ismrmrd
 
-# What a codec that is fed nonsense may raise.
+# Exceptions that the codec may raise on a malformed message.
 _UNREADABLE = (ValueError, TypeError, AssertionError, SyntaxError, EOFError, LookupError, AttributeError)
-MAX_WORD = 2000
+MAX_STATUS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Carry what came: its kind, and what the codec made of it (None of CLOSE, text of HEADER)."""
+    """Hold a received message.
+
+    Parameters
+    ----------
+    kind
+        Kind of the message.
+    content
+        What the codec made of it: None for CLOSE, the text for HEADER.
+    """
 
     kind: Kind
     content: Any
 
 
 class Channel:
-    """Send and receive messages over a connected socket, which it owns from here on.
+    """Send and receive messages over a connected socket, which it closes in the end.
 
     One thread may receive while others send.
 
@@ -39,9 +47,9 @@ class Channel:
     sock
         The socket.
     limits
-        What may be taken, and in what time.
+        Limits of size and time of messages.
     nodelay
-        Whether small messages leave at once (TCP_NODELAY).
+        Whether small messages are sent at once (TCP_NODELAY).
     """
 
     def __init__(self, sock: socket.socket, limits: Limits, nodelay: bool = True) -> None:
@@ -57,11 +65,16 @@ class Channel:
 
     @property
     def nodelay(self) -> bool:
-        """Return whether small messages leave at once, as the system has it."""
+        """Return whether the system sends small messages at once."""
         return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def send(self, *messages: Any) -> None:
         """Send messages in one flush.
+
+        Parameters
+        ----------
+        messages
+            Objects that the codec can write.
 
         Raises
         ------
@@ -74,7 +87,7 @@ class Channel:
             self._writer.flush()
 
     def send_close(self) -> None:
-        """Say that nothing more will come from this side."""
+        """Send CLOSE, after which this side sends no message."""
         with self._lock:
             self._serializer.close()
 
@@ -84,41 +97,49 @@ class Channel:
         Parameters
         ----------
         allowed
-            The kinds that it may be of.
+            Kinds that it may be of.
         wait_s
-            How long its first byte may take, seconds.
+            Time that its first byte may take, seconds.
 
         Raises
         ------
         PeerGone
             If the peer closed the connection before it.
         WireError
-            If it is of another kind, breaks off, is too large, takes too long or cannot be read.
+            If it is of another kind, incomplete, too large, too slow or malformed.
         """
         self._reader.begin(allowed, wait_s)
         try:
             content = next(self._deserializer.deserialize(), None)
         except _UNREADABLE as error:
-            told = " ".join(str(error).split())[:160] or type(error).__name__
+            cause = " ".join(str(error).split())[:160] or type(error).__name__
             kind = "a message" if self._reader.kind is None else self._reader.kind.name
-            raise WireError(f"{kind} that cannot be read: {told}") from None
+            raise WireError(f"{kind} that cannot be read: {cause}") from None
         assert self._reader.kind is not None
         return Message(self._reader.kind, content)
 
     def end_sending(self) -> None:
-        """Let the peer see the end of what was sent; receiving goes on."""
+        """Close the sending direction; receiving continues."""
         self._shut(socket.SHUT_WR)
 
     def abort(self) -> None:
-        """End both directions; a thread that waits to receive sees the connection closed."""
+        """Close both directions; a thread that waits to receive gets an error."""
         self._shut(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._sock.close()
 
     def drain(self, limit_s: float) -> None:
-        """Throw away what the peer still sends, so that what it was told is not lost in a reset."""
+        """Read and discard what the peer still sends.
+
+        A reset of the connection would destroy the last message to it.
+
+        Parameters
+        ----------
+        limit_s
+            Time to wait for more, seconds.
+        """
         try:
             self._sock.settimeout(limit_s)
             left = 64 << 20
@@ -137,30 +158,57 @@ class Channel:
             return  # it is closed already
 
 
-def word(what: str, **more: Any) -> str:
-    """Return a word of our own ends: "hello", "ready", "refused", "error" or "busy"."""
+def status_text(what: str, **more: Any) -> str:
+    """Return a status between an mrsim client and an mrsim server, as text.
+
+    Parameters
+    ----------
+    what
+        "hello", "ready", "refused", "error" or "busy".
+    more
+        Further fields, by name.
+    """
     return json.dumps({"mrsim": what, **more})
 
 
-def read_word(text: str) -> dict[str, Any] | None:
-    """Return a word of our own, or None where a text is something else."""
-    if len(text) > MAX_WORD or not text.startswith('{"mrsim"'):
+def read_status(text: str) -> dict[str, Any] | None:
+    """Read a status.
+
+    Parameters
+    ----------
+    text
+        Text of a message.
+
+    Returns
+    -------
+    status
+        Its fields; None if the text is no status.
+    """
+    if len(text) > MAX_STATUS or not text.startswith('{"mrsim"'):
         return None
     try:
-        said = json.loads(text.rstrip("\0"))
+        status = json.loads(text.rstrip("\0"))
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return status if isinstance(status, dict) else None
 
 
 def printable(text: str, most: int = 200) -> str:
-    """Return a peer's text fit for one line of a terminal."""
-    told = " ".join(text[: 4 * most].rstrip("\0").split())
-    return "".join(c if c.isprintable() else "?" for c in told)[:most]
+    """Return a peer's text as one printable line.
+
+    Parameters
+    ----------
+    text
+        The text.
+    most
+        Greatest number of characters.
+    """
+    line = " ".join(text[: 4 * most].rstrip("\0").split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:most]
 
 
 def clock_name() -> str:
-    """Return a name of this host's monotonic clock; two processes that have the same one share it."""
+    """Return an id of this host's monotonic clock, equal in all processes that share the clock."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

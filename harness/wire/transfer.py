@@ -1,7 +1,7 @@
-"""What the wire itself costs: the time of readouts and images on their way, apart from that of computing.
+"""The cost of the wire: times of readouts and images in transit, separate from the time of computation.
 
-A server of ours on this host says when it received each line and when it emitted each image, on the monotonic
-clock that all processes of a host share. Of a stranger's only the whole is known.
+An mrsim server on this host reports when it received each line and when it emitted each image. It uses the
+monotonic clock that all processes of a host share. Of other servers only the total is known.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.measure.exact_statistics import nearest_rank
 from harness.wire.images import Stamps
 
-# What a readout may take on a loopback that is idle; the published figure of a like bench is 3.18 ms.
+# Limit for a readout on an idle loopback; a published bench of this kind took 3.18 ms.
 SLOW_NS = 4_000_000
 USUAL_NS = 1_000_000
 ENOUGH = 32
@@ -32,43 +32,51 @@ class Transfer:
     Parameters
     ----------
     nodelay
-        Whether small messages left at once.
+        Whether small messages were sent at once.
     connect_ns
-        Time of the connection's own handshake: one round trip, the floor.
+        Time of the connection's handshake: one round trip, the least that a message can take.
     """
 
     nodelay: bool
     connect_ns: int
     compute: array[int] = field(default_factory=lambda: array("q"))
-    """From an image's last line being received to the image being emitted."""
+    """Times from the receipt of an image's last line to the image being emitted."""
     image: array[int] = field(default_factory=lambda: array("q"))
-    """From an image being emitted to the whole of it being received."""
+    """Times from an image being emitted to its complete receipt."""
     total: array[int] = field(default_factory=lambda: array("q"))
-    """From the beginning of the push of an image's last line to the whole image being received."""
+    """Times from the start of the push of an image's last line to the complete receipt of the image."""
     hint: str | None = None
-    """What the images themselves show to be wrong."""
+    """What is wrong according to the images; None if nothing is."""
     _rows: array[int] = field(default_factory=lambda: array("q"))
     _sent: dict[int, int] = field(default_factory=dict)
     _order: deque[int] = field(default_factory=deque)
 
     def sent(self, line: int, at_ns: int) -> None:
-        """Note that a line's push began."""
+        """Record that the push of a line began.
+
+        Parameters
+        ----------
+        line
+            The line.
+        at_ns
+            When its push began, nanoseconds.
+        """
         self._sent[line] = at_ns
         self._order.append(line)
         if len(self._order) > _WAITING:
             self._sent.pop(self._order.popleft(), None)
 
     def arrived(self, last_line: int, at_ns: int, stamps: Stamps | None) -> None:
-        """Note that an image is here.
+        """Record that an image was received.
 
         Parameters
         ----------
         last_line
-            Newest line that went into it.
+            Newest line that it shows.
         at_ns
-            When the whole of it was received.
+            When it was received completely, nanoseconds.
         stamps
-            What the server says, if its clock is ours.
+            Stamps of an mrsim server on this host's clock; None for any other server.
         """
         began_ns = self._sent.get(last_line)
         if began_ns is not None:
@@ -86,15 +94,15 @@ class Transfer:
 
     @property
     def readout(self) -> NDArray[np.int64]:
-        """Return the time of each readout on its way, shape (readouts,), int64, nanoseconds.
+        """Return the time of each readout in transit, shape (readouts,), int64, nanoseconds.
 
-        From the beginning of its push to the whole of it being received, less the time for which the server
-        was busy with the lines before and did not listen.
+        It runs from the start of its push to its complete receipt, without the time for which the server was
+        busy with earlier lines and did not listen.
         """
         sent_ns, waiting_ns, got_ns = np.asarray(self._rows, np.int64).reshape(-1, 3).T
         if not len(sent_ns):
             return np.empty(0, np.int64)
-        # Between a line's receipt and the next wait the server was busy: its busy time up to any instant.
+        # The server was busy between a line's receipt and its next wait; this sums the busy time.
         idle_from = np.maximum(waiting_ns[1:], got_ns[:-1])
         edges = np.stack([got_ns[:-1], idle_from], axis=1).ravel()
         origin = int(sent_ns.min())  # so that nanoseconds fit into a float64
@@ -107,22 +115,22 @@ class Transfer:
         return got_ns - sent_ns - np.rint(lost).astype(np.int64)
 
     def diagnosis(self) -> str | None:
-        """Return what is wrong with the wire, in one sentence; None where nothing is."""
+        """Return what is wrong with the wire, in one sentence; None if nothing is."""
         readout = self.readout
         if len(readout) >= ENOUGH:
             p50, p99 = (int(nearest_rank(readout, q)) for q in (0.5, 0.99))
             if p50 > USUAL_NS or p99 > SLOW_NS:
-                told = f"a readout took {p50 / 1e6:.2f} ms (p50) and {p99 / 1e6:.2f} ms (p99) to the server"
+                times = f"a readout took {p50 / 1e6:.2f} ms (p50) and {p99 / 1e6:.2f} ms (p99) to the server"
                 if not self.nodelay:
-                    return f"{told}: Nagle's algorithm holds it back; set TCP_NODELAY (nagle=off)"
+                    return f"{times}: Nagle's algorithm holds it back; set TCP_NODELAY (nagle=off)"
                 shake = f"a handshake took {self.connect_ns / 1e6:.2f} ms"
-                return f"{told}: the network or the host is slow ({shake})"
+                return f"{times}: the network or the host is slow ({shake})"
         if not self.nodelay and not len(readout):
             return "Nagle's algorithm is on: it may hold a readout back by 40 ms; set TCP_NODELAY (nagle=off)"
         return self.hint
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values, milliseconds; null where nothing was measured."""
+        """Return the figures as JSON values, milliseconds; null if nothing was measured."""
         return {
             **{f"{key}_ms": _figures(getattr(self, key)) for key in ("readout", "compute", "image", "total")},
             "connect_ms": self.connect_ns / 1e6,

@@ -3,7 +3,7 @@
   const slider = document.getElementById("frame");
   if (!slider) return;
   const frames = JSON.parse(document.getElementById("frames").textContent);
-  const told = document.getElementById("frame-told");
+  const text = document.getElementById("frame-text");
   const maps = ["truth", "image", "error"].map(function (name) {
     return { name: name, figure: document.getElementById("map-" + name) };
   });
@@ -17,8 +17,8 @@
       const found = map.figure.querySelector(".found");
       if (found) found.setAttribute("d", frame.found);
     }
-    told.textContent = frame.told;
-    slider.setAttribute("aria-valuetext", frame.told);
+    text.textContent = frame.text;
+    slider.setAttribute("aria-valuetext", frame.text);
   }
   slider.addEventListener("input", show);
   show();

@@ -285,7 +285,7 @@ def test_the_closed_form_catches_a_gate_that_stamps_at_the_wrong_moment(
 
 def test_a_gate_that_is_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line handed out an echo time before its TR is over breaks the promise of order."""
-    from harness.audits.invariants import Evidence, check_promises
+    from harness.audits.invariants import Evidence, check_invariants
     from harness.realtime.feed import Feed
     from harness.realtime.schedule import Schedule
 
@@ -297,12 +297,12 @@ def test_a_gate_that_is_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
     feed = Feed.of(stream, Schedule.of(stream))
     for clock, found in ((VirtualClock(10 * MS), []), (Early(10 * MS), ["ordered"])):
         run = replay(stream, Blank(), clock, ConstantService(0), feed=feed)
-        assert [b.promise for b in check_promises(Evidence(feed, run, None), [])] == found
+        assert [b.invariant for b in check_invariants(Evidence(feed, run, None), [])] == found
 
 
 def test_a_gate_that_loses_a_line_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that are silently skipped break the promise that all are accounted for."""
-    from harness.audits.invariants import Evidence, check_promises
+    from harness.audits.invariants import Evidence, check_invariants
     from harness.realtime.feed import Feed
     from harness.realtime.schedule import Schedule
 
@@ -315,8 +315,8 @@ def test_a_gate_that_loses_a_line_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
     feed = Feed.of(stream, schedule)
     skipping = Skipping(**{name: getattr(feed, name) for name in feed.__dataclass_fields__})
     run = replay(stream, Blank(), VirtualClock(), ConstantService(0), feed=skipping)
-    broken = check_promises(Evidence(skipping, run, None), [])
-    assert [(b.promise, b.line) for b in broken] == [("accounted", 17)]
+    broken = check_invariants(Evidence(skipping, run, None), [])
+    assert [(b.invariant, b.line) for b in broken] == [("accounted", 17)]
 
 
 # Metrics that are wrong.

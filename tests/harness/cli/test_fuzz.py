@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from harness.cli.main import main
 from harness.judge.profiles import load_profile
 from harness.realtime.clock import VirtualClock
-from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, parse_faults, told
+from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
 from harness.realtime.samples import read_service
@@ -78,7 +78,7 @@ FAULTS = st.lists(st.tuples(KINDS, PAIRS).map(":".join), max_size=4).map(";".joi
 def test_fault_strings(text: str, seed: int) -> None:
     with bounded():
         faults = parse_faults(text)
-        assert parse_faults(told(faults)) == faults
+        assert parse_faults(format_faults(faults)) == faults
         feed = apply_faults(Feed.of(STREAM, Schedule.of(STREAM)), faults, seed)
         if len(feed) < 10_000:
             run = replay(STREAM, Keeper(), VirtualClock(), ConstantService(0), feed=feed)

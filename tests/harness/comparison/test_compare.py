@@ -28,6 +28,7 @@ from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Readout, Stream, load, save
+from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import Blank, make_header, make_stream
 
 MS = 1_000_000
@@ -330,6 +331,19 @@ def test_a_stream_without_truth_is_refused(folder: Path, capsys: pytest.CaptureF
     save(bare, folder / "bare.stream")
     assert main(["compare", "null", "view-sharing", "--on", "bare.stream"]) == 2
     assert "it has no truth" in capsys.readouterr().err
+
+
+def test_objects_and_streams_in_memory_are_compared_as_named_ones_are(folder: Path) -> None:
+    by_name = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
+    found = compare([ViewSharing, "zero-filled", ViewSharing()], on=[load("a.stream")], lockstep=True)
+    assert found.plan.names == ("ViewSharing", "zero-filled", "ViewSharing (2)")
+    assert found.figures(0) == found.figures(2) == by_name["candidates"][0]["figures"]
+    assert found.differences[0, 1]["nmse"].to_json() == by_name["pairs"][0]["measures"]["nmse"]
+    assert repr(found) == "<Comparison of ViewSharing, zero-filled, ViewSharing (2): PASS>"
+    with pytest.raises(InputError, match="cluster: workers take candidates and streams by name"):
+        compare([ViewSharing, "zero-filled"], on=["a.stream"], lockstep=True, cluster="tcp://127.0.0.1:1")
+    with pytest.raises(InputError, match="cluster: add lockstep = True"):
+        compare(["view-sharing", "zero-filled"], on=["a.stream"], cluster="tcp://127.0.0.1:1")
 
 
 def test_a_plan_names_the_same_candidate_apart() -> None:

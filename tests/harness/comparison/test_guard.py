@@ -167,7 +167,11 @@ def test_an_image_from_a_thread_is_timed_until_it_comes(scan: Stream) -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"factor": 1.0}, "--factor"), ({"images": 0}, "--images"), ({"limit_s": float("nan")}, "--limit-s")],
+    [
+        ({"factor": 1.0}, "factor = 1.0"),
+        ({"images": 0}, "images = 0"),
+        ({"limit_s": float("nan")}, "limit_s"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, float], told: str, scan: Stream) -> None:
     with pytest.raises(InputError, match=told):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.comparison.series import Series
+from harness.comparison.single_pass import Ground
 from harness.experiment.markdown import figure_text
 from harness.experiment.measures import COLUMNS, measure_cell
-from harness.experiment.single_pass import Ground, Series
 from harness.measure.bootstrap import breath_blocks, breath_starts
 from tests.harness.synthetic import moving_stream
 

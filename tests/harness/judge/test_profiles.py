@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.judge.evaluate import evaluate
-from harness.judge.profiles import SHIPPED, Bar, Profile, load_profile
+from harness.judge.profiles import SHIPPED, Criterion, Profile, load_profile
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.gating import simulate_gating
 from harness.measure.image_quality import assess
@@ -50,11 +50,11 @@ def drawn(stream: Stream) -> Drawn:
 )
 def test_a_profile_is_a_deadline(name: str, downstream: float | None, deadline_ms: float) -> None:
     header = make_header(lines_per_frame=8, tr_ns=4 * MS)
-    assert Bar.of(load_profile(name), downstream).deadline_ns(header, 64 * MS, LAG) == deadline_ms * MS
+    assert Criterion.of(load_profile(name), downstream).deadline_ns(header, 64 * MS, LAG) == deadline_ms * MS
 
 
 def test_a_total_without_a_lag_is_no_pass() -> None:
-    bar, header = Bar.of(SHIPPED["tracking"], None), make_header()
+    criterion, header = Criterion.of(SHIPPED["tracking"], None), make_header()
     cases = (
         (dataclasses.replace(LAG, reason="gain 0.50 is not between"), Outcome.FAIL, "gain 0.50"),
         (Lag(None, None, None, None, "3 centroids"), Outcome.INSUFFICIENT, "3 centroids"),
@@ -62,7 +62,7 @@ def test_a_total_without_a_lag_is_no_pass() -> None:
         (None, Outcome.FAIL, "no image came"),
     )
     for lag, outcome, told in cases:
-        verdict = bar.deadline_ns(header, 64 * MS, lag)
+        verdict = criterion.deadline_ns(header, 64 * MS, lag)
         assert isinstance(verdict, Verdict)
         assert verdict.outcome is outcome
         assert told in verdict.reason
@@ -78,7 +78,7 @@ def test_a_run_is_judged_by_its_profile(service_ms: int, outcome: Outcome, strea
         clock=VirtualClock(),
         service=ConstantService(service_ms * MS),
         claim=0.95,
-        bar=Bar.of(SHIPPED["tracking"], None),
+        criterion=Criterion.of(SHIPPED["tracking"], None),
     )
     assert result.verdict.outcome is outcome
     assert result.to_json()["profile"]["name"] == "tracking"
@@ -132,8 +132,8 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     file.write_text('name = "mine"\nmeasure = "total"\nlimit_ms = 80\ndownstream_ms = 12.5\nclaim = 0.95\n')
     profile = load_profile(str(file))
     assert profile == Profile("mine", str(file), "total", 80, 0.95, 12.5)
-    assert Bar.of(profile, None).downstream_ms == 12.5
-    assert Bar.of(profile, 20).downstream_ms == 20
+    assert Criterion.of(profile, None).downstream_ms == 12.5
+    assert Criterion.of(profile, 20).downstream_ms == 20
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_a_profile_that_is_wrong_is_told_in_one_line(text: str, message: str, tm
 
 def test_what_a_profile_needs() -> None:
     with pytest.raises(InputError, match="downstream_ms = 150"):
-        Bar.of(SHIPPED["gating"], None)
+        Criterion.of(SHIPPED["gating"], None)
     with pytest.raises(InputError, match="leave out downstream_ms"):
-        Bar.of(SHIPPED["dietz2019"], 3)
+        Criterion.of(SHIPPED["dietz2019"], 3)
     with pytest.raises(InputError, match="expected 0 to"):
-        Bar.of(SHIPPED["gating"], float("nan"))
+        Criterion.of(SHIPPED["gating"], float("nan"))
     with pytest.raises(InputError, match="expected one of keep-up, dietz2019"):
         load_profile("fast")

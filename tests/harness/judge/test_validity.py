@@ -127,11 +127,11 @@ def test_the_counters_become_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: 100)
     now = time.perf_counter_ns()
     before = Snapshot(now - 10**10, time.process_time_ns() - 5 * 10**9, 500 * MS, 0, 100 * MS, MS, None)
-    log = harness.realtime.host.compare(before, None)
+    log = harness.realtime.host.changes_since(before, None)
     assert log.others == pytest.approx(1.2, abs=0.01)
     assert (log.waited_ns, log.stolen_ns, log.throttled_ns) == (2000 * MS, 200 * MS, 3 * MS)
     files.clear()  # a system that tells nothing
-    log = harness.realtime.host.compare(before, None)
+    log = harness.realtime.host.changes_since(before, None)
     assert (log.others, log.waited_ns, log.stolen_ns, log.throttled_ns) == (None,) * 4
     assert not [cause for cause in log.causes() if "torch" not in cause]
 

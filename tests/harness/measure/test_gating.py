@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.judge.evaluate import evaluate
-from harness.judge.profiles import Bar, Profile
+from harness.judge.profiles import Criterion, Profile
 from harness.measure.gating import Gating, simulate_gating
 from harness.measure.image_quality import Quality, assess
 from harness.measure.timing import measure
@@ -93,7 +93,7 @@ def test_a_stray_at_either_end_of_the_scan_counts_whole(scan: Stream) -> None:
 def test_every_figure_of_gating_is_told_under_its_own_name_and_unit(scan: Stream) -> None:
     truth = scan.truth
     assert truth is not None
-    bar = Bar.of(Profile("mine", "a window", "total", 2000.0, window_mm=3.0), 100.0)
+    criterion = Criterion.of(Profile("mine", "a window", "total", 2000.0, window_mm=3.0), 100.0)
     last = scan.header.lines_per_frame
     result = evaluate(
         scan,
@@ -102,7 +102,7 @@ def test_every_figure_of_gating_is_told_under_its_own_name_and_unit(scan: Stream
         clock=VirtualClock(),
         service=ConstantService(0),
         claim=0.5,
-        bar=bar,
+        criterion=criterion,
     )
     gating = result.gating
     assert gating is not None

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.audits.invariants import Broken, Evidence, check_promises
+from harness.audits.invariants import Breach, Evidence, check_invariants
 from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import STREAM_KINDS, Fault, apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -65,13 +65,13 @@ class Drawn:
     faults: tuple[Fault, ...]
     service_ns: np.ndarray
 
-    def play(self) -> tuple[Evidence, list[Broken]]:
+    def play(self) -> tuple[Evidence, list[Breach]]:
         stream, schedule, clean = scan(self.number, len(self.service_ns))
         feed = apply_faults(Feed.of(stream, schedule), self.faults, self.seed)
         service = TableService(self.service_ns)
         run = replay(stream, Keeper(), VirtualClock(), service, schedule, policy=self.policy, feed=feed)
         evidence = Evidence(feed, run, clean)
-        return evidence, check_promises(evidence, [fault.kind for fault in self.faults])
+        return evidence, check_invariants(evidence, [fault.kind for fault in self.faults])
 
 
 def draw(seed: int) -> Drawn:

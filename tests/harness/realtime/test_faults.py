@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.audits.invariants import PROMISES, Evidence, check_promises
+from harness.audits.invariants import INVARIANTS, Evidence, check_invariants
 from harness.candidates.misbehaving import Troubled
 from harness.realtime.clock import VirtualClock
-from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, parse_faults, told
+from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import Fate, replay
 from harness.realtime.run import Run
@@ -109,7 +109,7 @@ def test_a_counter_that_wraps_is_unwrapped(bits: int) -> None:
     evidence, seen = played(f"wrap:bits={bits}")
     assert int(evidence.feed.index.max()) < 1 << bits
     assert [r.index for r in seen] == list(range(400))
-    assert check_promises(evidence, ["wrap"]) == []
+    assert check_invariants(evidence, ["wrap"]) == []
 
 
 def test_a_disconnect_ends_the_scan_and_the_candidate_is_closed() -> None:
@@ -134,9 +134,9 @@ def test_the_same_seed_gives_the_same_feed() -> None:
 def test_faults_are_read_and_told() -> None:
     text = "drop:p=0.012345678901,burst=4;late:at=3,ms=2.5;wrap:bits=12;stall:every=7,ms=400"
     faults = parse_faults(text)
-    assert parse_faults(told(faults)) == faults
+    assert parse_faults(format_faults(faults)) == faults
     assert parse_faults(" ; ") == ()
-    assert set(PROMISES) == set(STREAM_KINDS)
+    assert set(INVARIANTS) == set(STREAM_KINDS)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_opponents_keep_every_promise(kind: str) -> None:
     )
     evidence, _ = played(text, ViewSharing())
     clean = replay(STREAM, ViewSharing(), VirtualClock(), ConstantService(0))
-    assert check_promises(dataclasses.replace(evidence, clean=clean), [kind]) == []
+    assert check_invariants(dataclasses.replace(evidence, clean=clean), [kind]) == []
 
 
 def test_promises_can_be_broken() -> None:
@@ -205,8 +205,8 @@ def test_promises_can_be_broken() -> None:
         (Keeper(), []),
     ):
         evidence, _ = played("nan:at=201", candidate)
-        broken = check_promises(dataclasses.replace(evidence, clean=clean), ["nan"])
-        assert [b.promise for b in broken] == promises
+        broken = check_invariants(dataclasses.replace(evidence, clean=clean), ["nan"])
+        assert [b.invariant for b in broken] == promises
 
 
 def test_policy_and_faults_go_together() -> None:
@@ -220,7 +220,7 @@ def test_policy_and_faults_go_together() -> None:
         policy=Policy.parse("bounded:2"),
     )
     assert set(fates(run)) >= {"HANDED", "DROPPED", "LOST"}
-    assert check_promises(Evidence(feed, run, None), ["drop", "reorder", "late"]) == []
+    assert check_invariants(Evidence(feed, run, None), ["drop", "reorder", "late"]) == []
 
 
 @pytest.mark.parametrize("where", ["every=100", "at=199,burst=1", "p=0.01,burst=2"])

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from harness.audits.invariants import Evidence
 from harness.measure.timing import measure, queue_depth
-from harness.realtime.faults import STREAM_KINDS, parse_faults, told
+from harness.realtime.faults import STREAM_KINDS, format_faults, parse_faults
 from harness.realtime.run import Fate
 from harness.realtime.schedule import Policy
 from tests.harness.realtime.simulation import LINES, POLICIES, STREAMS, TR_NS, Drawn, draw, log_hash, scan
@@ -40,7 +40,9 @@ def test_every_promise_is_kept() -> None:
     for seed in range(FIRST, FIRST + SCANS):
         drawn = draw(seed)
         evidence, broken = drawn.play()
-        told_of = f"seed {seed}, {drawn.policy}, {told(drawn.faults)}: {broken}; again: {command(seed)}"
+        told_of = (
+            f"seed {seed}, {drawn.policy}, {format_faults(drawn.faults)}: {broken}; again: {command(seed)}"
+        )
         assert not broken, told_of
         events += len(evidence.feed)
         fates += np.bincount(evidence.run.fate, minlength=len(Fate))
@@ -69,7 +71,7 @@ def test_a_broken_promise_is_told_with_its_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(simulation, "Keeper", Careless)
     nan = next(s for s in range(1000) if {"nan"} == {f.kind for f in draw(s).faults})
     broken = draw(nan).play()[1]
-    assert {b.promise for b in broken} >= {"finite"}
+    assert {b.invariant for b in broken} >= {"finite"}
     assert f"MRSIM_SIM_FIRST={nan} MRSIM_SIM_SCANS=1 python -m pytest" in command(nan)
 
 
@@ -116,7 +118,7 @@ class Scans(RuleBasedStateMachine):
         drawn = Drawn(self.seed, self.number, self.policy, self.faults, self.service_ns)
         if scan(self.number, len(self.service_ns))[0].frames:
             self.evidence, broken = drawn.play()
-            assert not broken, (told(self.faults), broken)
+            assert not broken, (format_faults(self.faults), broken)
             assert log_hash(self.evidence) == log_hash(drawn.play()[0])
 
     @invariant()

@@ -14,7 +14,7 @@ import pytest
 
 import harness.report
 from harness.judge.evaluate import evaluate
-from harness.judge.profiles import Bar, Profile
+from harness.judge.profiles import Criterion, Profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
 from harness.measure.exact_statistics import binomial_interval
@@ -52,9 +52,14 @@ def result() -> RunResult:
     service = np.zeros(len(scan), np.int64)
     service[15::16] = rng.integers(1 * MS, 40 * MS, 700)
     service[16 * 20 + 15 :: 16 * 150] = 230 * MS
-    bar = Bar.of(Profile("mine", "a window", "total", 260.0, window_mm=3.0), 100.0)
+    criterion = Criterion.of(Profile("mine", "a window", "total", 260.0, window_mm=3.0), 100.0)
     found = evaluate(
-        scan, "it", lambda: Drawn(draw), clock=VirtualClock(), service=TableService(service), bar=bar
+        scan,
+        "it",
+        lambda: Drawn(draw),
+        clock=VirtualClock(),
+        service=TableService(service),
+        criterion=criterion,
     )
     host = HostLog(10**9, 4, 0.5, MS, MS, MS, MS, 7, 2 * MS, 1, 0.25, ((10**8, 2 * MS),))
     return dataclasses.replace(found, run=dataclasses.replace(found.run, host=host))

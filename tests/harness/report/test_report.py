@@ -120,7 +120,7 @@ def test_charts_have_a_dot_for_every_image(run: RunResult) -> None:
     assert dots_of(html, "time-line", "late") == timing.misses == 13
     assert dots_of(html, "time-line", "fast") == timing.images - timing.misses
     assert run.quality is not None
-    assert dots_of(html, "trace", "seen") == len(run.quality.frames) - 1  # one target is lost
+    assert dots_of(html, "trace", "measured") == len(run.quality.frames) - 1  # one target is lost
     assert "no target found in the image" in html
 
 
@@ -168,7 +168,7 @@ def test_frames_show_truth_image_and_error(page: Page, run: RunResult) -> None:
     assert 77 in shown  # the worst
     lost = frames[shown.index(77)]
     assert lost["found"] == ""
-    assert "no target found" in lost["told"]
+    assert "no target found" in lost["text"]
     assert decoded(lost["image"]).max() == 0
     one = frames[3]
     true = np.abs(truth.image[one["frame"]])

@@ -156,7 +156,7 @@ def test_our_own_policy_stops_a_script_that_is_not_ours(browser: Browser, page: 
 def test_the_slider_goes_by_keyboard(browser: Browser, page: Path) -> None:
     browser.open(page, 1280)
     shown = (
-        "[document.getElementById('frame-told').textContent, document.querySelector('#map-image img').src]"
+        "[document.getElementById('frame-text').textContent, document.querySelector('#map-image img').src]"
     )
     before = browser.value(shown)
     browser.value("document.getElementById('frame').focus()")
@@ -167,11 +167,11 @@ def test_the_slider_goes_by_keyboard(browser: Browser, page: Path) -> None:
     browser.key("Home", 36)
     first, source = browser.value(shown)
     told = browser.value("JSON.parse(document.getElementById('frames').textContent)[0]")
-    assert (first, source) == (told["told"], told["image"])
+    assert (first, source) == (told["text"], told["image"])
     assert browser.value("document.getElementById('frame').getAttribute('aria-valuetext')") == first
     browser.key("End", 35)
     last = browser.value("JSON.parse(document.getElementById('frames').textContent).at(-1)")
-    assert browser.value(shown) == [last["told"], last["image"]]
+    assert browser.value(shown) == [last["text"], last["image"]]
     assert browser.value("document.querySelector('#map-truth .outline').getAttribute('d')") == last["outline"]
     assert browser.value("document.querySelector('#map-image img').naturalWidth") == 64
 
@@ -180,7 +180,7 @@ def test_it_can_be_read_without_a_script(browser: Browser, page: Path, tmp_path:
     html = page.read_text()
     (tmp_path / "still.html").write_text(html[: html.rindex("<script>")] + "</body></html>")
     browser.open(tmp_path / "still.html", 1280)
-    assert "NMSE" in browser.value("document.getElementById('frame-told').textContent")
+    assert "NMSE" in browser.value("document.getElementById('frame-text').textContent")
     assert browser.value("document.querySelector('#map-image img').naturalWidth") == 64
     assert browser.value("document.querySelectorAll('#time-line path').length") > 4
 

@@ -325,7 +325,7 @@ def test_a_frame_that_is_waited_for_in_vain_is_told() -> None:
         ("mrd://h:1/x?limit_s=nan", "expected a number"),
         ("mrd://h:1/x?noise=-1", "expected a number"),
         ("mrd://h:1/x?parameters=[1]", "expected a JSON object"),
-        ("mrd://h:1/x?config_text=/no/such/file", "a CONFIG and a config_text|cannot be read"),
+        ("mrd://h:1/x?config_text=/no/such/file", "config_text /no/such/file: no such file"),
         ("mrd://h:1/x?motion=/no/such/stream", "/no/such/stream"),
         ("mrd://h:1/" + "x" * 1024, "at most 1023 bytes"),
         ("mrd://h:1/x?a", "expected mrd://HOST:PORT/CONFIG"),

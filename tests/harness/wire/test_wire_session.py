@@ -21,7 +21,7 @@ ismrmrd = pytest.importorskip("ismrmrd")
 
 from harness.wire.images import Match, Matcher, Stamps, image_to_wire  # noqa: E402
 from harness.wire.limits import Kind, Limits, PeerGone, WireError  # noqa: E402
-from harness.wire.session import Channel, printable, read_word, word  # noqa: E402
+from harness.wire.session import Channel, printable, read_status, status_text  # noqa: E402
 from mrsim.formats.mrd_header import header_to_xml, xml_to_encoding  # noqa: E402
 from recon.protocol import Image  # noqa: E402
 from tests.harness.synthetic import make_header  # noqa: E402
@@ -369,6 +369,6 @@ def test_what_a_peer_says_is_fit_for_one_line(text: str) -> None:
 
 @given(st.text(max_size=300) | st.text(max_size=50).map(lambda t: '{"mrsim"' + t))
 def test_only_our_own_words_are_taken_for_words(text: str) -> None:
-    said = read_word(text)
+    said = read_status(text)
     assert said is None or "mrsim" in said
-    assert read_word(word("ready")) == {"mrsim": "ready"}
+    assert read_status(status_text("ready")) == {"mrsim": "ready"}

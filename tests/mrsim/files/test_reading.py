@@ -209,6 +209,12 @@ def test_an_archive_that_unfolds_or_lists_without_end_is_refused(tmp_path: Path)
             archive.writestr(f"{number}.npy", b"")
     with pytest.raises(InputError, match="table of contents has more than"):
         read_arrays(tmp_path / "large.npz", 1 << 30, "weights")
+    data = bytearray((tmp_path / "large.npz").read_bytes())
+    at = data.rfind(b"PK\5\6")
+    data[at + 12 : at + 16] = bytes(4)  # this end lies; the longer one before it counts
+    (tmp_path / "large.npz").write_bytes(data)
+    with pytest.raises(InputError, match="table of contents has more than"):
+        read_arrays(tmp_path / "large.npz", 1 << 30, "weights")
     (tmp_path / "text.npz").write_bytes(json.dumps({}).encode())
     with pytest.raises(InputError, match=r"text\.npz: damaged, or not weights: it has no table of contents"):
         read_arrays(tmp_path / "text.npz", 100, "weights")
