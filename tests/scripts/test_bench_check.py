@@ -35,7 +35,7 @@ def checked(new: Path, base: str = str(ROOT)) -> tuple[int, str]:
 
 
 def plant(tree: Path, old: str, new: str) -> None:
-    file = tree / "recon" / "classical.py"
+    file = tree / "recon" / "classical" / "zero_filled.py"
     text = file.read_text()
     assert text.count(old) >= 1
     file.write_text(text.replace(old, new))
