@@ -142,3 +142,16 @@ def test_each_interval_is_of_its_own_quantity_and_holds_it() -> None:
         assert low < value < high
         assert value == pytest.approx(truth, rel=0.1)
         assert high - low < 0.2 * truth
+
+
+@pytest.mark.parametrize("delay_ms", [-200.4, 800.4])
+def test_no_lag_is_claimed_at_the_edge_of_what_is_searched(delay_ms: float) -> None:
+    lag = fit(TRUTH.centroid_at(FRAME_NS - round(delay_ms * 1e6), HEADER))
+    assert lag.claimed_ns is None
+    assert lag.reason == "the best delay is at the edge of -200 to 800 ms"
+
+
+@pytest.mark.parametrize("delay_ms", [-198.0, 798.0])
+def test_a_lag_just_within_what_is_searched_is_claimed(delay_ms: float) -> None:
+    lag = fit(TRUTH.centroid_at(FRAME_NS - round(delay_ms * 1e6), HEADER))
+    assert lag.reason == ""
