@@ -1,4 +1,4 @@
-"""What a terminal shows: tables and progress, through rich where it is installed, else in plain text."""
+"""Output to a terminal: tables and progress, with rich if it is installed, else as plain text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from typing import Any, Protocol
 
 
 class Report(Protocol):
-    """Tell how much is done, of how much, and perhaps what is being done now."""
+    """Report how much is done, of how much, and what is being done."""
 
     def __call__(self, done: int, total: int, now: str = ...) -> None:
-        """Report."""
+        """Report progress.
+
+        Parameters
+        ----------
+        done
+            Amount that is done.
+        total
+            Amount of all.
+        now
+            What is being done.
+        """
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -26,7 +36,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     columns
         Headings.
     rows
-        Cells, as many in a row as there are headings.
+        Cells, one for each heading in every row.
     """
     rich = _rich("rich.table") if sys.stdout.isatty() else None
     if rich is None:
@@ -41,17 +51,43 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def figure(value: float | None, digits: int) -> str:
-    """Return a number as text, or a dash where the samples do not carry it."""
+    """Return a number as text, or a dash for None.
+
+    Parameters
+    ----------
+    value
+        The number.
+    digits
+        Number of decimals.
+    """
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def significant(value: float | None, digits: int = 2) -> str:
-    """Return a number that may be small by orders of magnitude, or a dash where there is none."""
+    """Return a number with significant digits, or a dash for None.
+
+    Parameters
+    ----------
+    value
+        The number.
+    digits
+        Number of significant digits.
+    """
     return "-" if value is None else f"{value:.{digits}g}"
 
 
 def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in plain text."""
+    """Return a table as plain text.
+
+    Parameters
+    ----------
+    title
+        One line above it.
+    columns
+        Headings.
+    rows
+        Cells, one for each heading in every row.
+    """
     widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -64,7 +100,7 @@ def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 @contextmanager
 def progress(what: str) -> Iterator[Report]:
-    """Show how far something is, on standard error and only where that is a terminal.
+    """Show progress on standard error, if that is a terminal.
 
     Parameters
     ----------
@@ -74,7 +110,7 @@ def progress(what: str) -> Iterator[Report]:
     Yields
     ------
     report
-        To be called with what is done and the total.
+        Call it with the amount done and the total.
     """
     rich = _rich("rich.progress") if sys.stderr.isatty() else None
     if rich is None:

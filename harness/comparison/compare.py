@@ -27,7 +27,7 @@ from harness.console import Report
 from harness.measure.image_quality import Quality, judge_frames
 from harness.measure.timing import default_warmup
 from harness.workers import executors
-from harness.workers.remote import UNTIMED, check_seen, send
+from harness.workers.remote import UNTIMED, check_shared_file, send
 from mrsim.errors import Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Stream
@@ -106,7 +106,7 @@ def compare(
     else:
         with executors.engine(cluster=cluster) as engine:
             for path in plan.streams:
-                check_seen(engine, Path(path) / "header.json")
+                check_shared_file(engine, Path(path) / "header.json")
             passes = _passes(plan, send(engine, partial(lockstep_pass, plan), tasks), tell)
         workers = engine.workers
     times = None

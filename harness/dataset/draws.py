@@ -1,4 +1,4 @@
-"""What a value of a dataset's specification may be: fixed, one of several, or drawn from a range."""
+"""Values of a dataset's specification: fixed, chosen from several, drawn from a range, or swept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mrsim.errors import InputError
 from mrsim.seeds import child
 
 MAX_VALUES = 1000
-DIGITS = 6  # of a drawn number: what is recorded is what was used
+DIGITS = 6  # of a drawn number, so that the recorded number is exactly the one used
 KINDS = ("choice", "range", "each")
 
 Plain = bool | int | float | str | list[Any]
@@ -22,22 +22,40 @@ Plain = bool | int | float | str | list[Any]
 
 @dataclass(frozen=True)
 class Fixed:
-    """Hold a value that is always the same."""
+    """Hold a value that is always the same.
+
+    Parameters
+    ----------
+    value
+        A number, a text or a list of them.
+    """
 
     value: Plain
 
     def ends(self) -> tuple[Plain, ...]:
-        """Return the values that stand for all when the specification is checked."""
+        """Return the values on which the specification is checked."""
         return (self.value,)
 
     def draw(self, rng: np.random.Generator) -> Plain:
-        """Return the value."""
+        """Return the value.
+
+        Parameters
+        ----------
+        rng
+            Source of the draw.
+        """
         return self.value
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Hold values of which one is drawn, each as often as another."""
+    """Hold values of which one is drawn with equal chances.
+
+    Parameters
+    ----------
+    values
+        Numbers, texts or lists of them.
+    """
 
     values: tuple[Plain, ...]
 
@@ -46,13 +64,27 @@ class Choice:
         return self.values
 
     def draw(self, rng: np.random.Generator) -> Plain:
-        """Return one of the values."""
+        """Draw one of the values.
+
+        Parameters
+        ----------
+        rng
+            Source of the draw.
+        """
         return self.values[int(rng.integers(len(self.values)))]
 
 
 @dataclass(frozen=True)
 class Range:
-    """Hold the ends of a range from which a number is drawn, uniformly; a whole one includes both ends."""
+    """Hold a range from which a number is drawn uniformly.
+
+    Parameters
+    ----------
+    low, high
+        Its ends; whole numbers include both.
+    whole
+        Whether whole numbers are drawn.
+    """
 
     low: float
     high: float
@@ -63,7 +95,13 @@ class Range:
         return (self.low, self.high)
 
     def draw(self, rng: np.random.Generator) -> Plain:
-        """Return a number of the range."""
+        """Draw a number.
+
+        Parameters
+        ----------
+        rng
+            Source of the draw.
+        """
         if self.whole:
             return int(rng.integers(int(self.low), int(self.high) + 1))
         value = float(f"{rng.uniform(self.low, self.high):.{DIGITS}g}")
@@ -72,7 +110,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Each:
-    """Hold values that are all gone through."""
+    """Hold values that are swept: each is used in turn.
+
+    Parameters
+    ----------
+    values
+        Numbers, texts or lists of them.
+    """
 
     values: tuple[Plain, ...]
 
@@ -85,12 +129,29 @@ Draw = Fixed | Choice | Range
 
 
 def is_draw(value: Any) -> bool:
-    """Return whether a table of the specification says how a value is drawn."""
+    """Return whether a table states how a value is drawn.
+
+    Parameters
+    ----------
+    value
+        A value of the specification.
+    """
     return isinstance(value, dict) and any(kind in value for kind in KINDS)
 
 
 def read_draw(value: Any, where: str, *, whole: bool = False) -> Draw:
-    """Read a value that is not gone through; see `read_value`."""
+    """Read a value that is not swept.
+
+    Parameters
+    ----------
+    value, where, whole
+        As for `read_value`.
+
+    Raises
+    ------
+    InputError
+        If it is swept, or `read_value` refuses it.
+    """
     read = read_value(value, where, whole=whole)
     if isinstance(read, Each):
         raise InputError(f"{where}: each: only values of [scan] are gone through; write choice or range")
@@ -105,14 +166,14 @@ def read_value(value: Any, where: str, *, whole: bool = False) -> Draw | Each:
     value
         A number, a text, a list, or a table with one of the keys `choice`, `range` and `each`.
     where
-        File and key, as errors are to name them.
+        File and key, as errors name them.
     whole
         Whether a range is one of whole numbers.
 
     Raises
     ------
     InputError
-        If it is none of these, or a range or a list is empty.
+        If it has none of these forms, or a range or a list is empty.
     """
     if not isinstance(value, dict):
         return Fixed(_plain(value, where))
@@ -121,28 +182,28 @@ def read_value(value: Any, where: str, *, whole: bool = False) -> Draw | Each:
             f"{where} = {short(value)}: expected a value, or one of {{ choice = [...] }}, "
             "{ range = [low, high] } and { each = [...] }"
         )
-    kind, given = next(iter(value.items()))
+    kind, content = next(iter(value.items()))
     if kind == "range":
-        return _range(given, f"{where}: range = {short(given)}", whole)
-    if not isinstance(given, list) or not 1 <= len(given) <= MAX_VALUES:
-        raise InputError(f"{where}: {kind} = {short(given)}: expected a list of 1 to {MAX_VALUES} values")
-    values = tuple(_plain(v, f"{where}: {kind}") for v in given)
+        return _range(content, f"{where}: range = {short(content)}", whole)
+    if not isinstance(content, list) or not 1 <= len(content) <= MAX_VALUES:
+        raise InputError(f"{where}: {kind} = {short(content)}: expected a list of 1 to {MAX_VALUES} values")
+    values = tuple(_plain(v, f"{where}: {kind}") for v in content)
     if any(v in values[:i] for i, v in enumerate(values)):
-        raise InputError(f"{where}: {kind} = {short(given)}: a value stands there twice")
+        raise InputError(f"{where}: {kind} = {short(content)}: a value stands there twice")
     return Each(values) if kind == "each" else Choice(values)
 
 
-def _range(given: Any, where: str, whole: bool) -> Range:
+def _range(content: Any, where: str, whole: bool) -> Range:
     expected = "whole numbers" if whole else "numbers"
     if (
-        not isinstance(given, list)
-        or len(given) != 2
-        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
-        or not all(math.isfinite(v) and abs(v) < 1e12 for v in given)
-        or (whole and not all(isinstance(v, int) for v in given))
+        not isinstance(content, list)
+        or len(content) != 2
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in content)
+        or not all(math.isfinite(v) and abs(v) < 1e12 for v in content)
+        or (whole and not all(isinstance(v, int) for v in content))
     ):
         raise InputError(f"{where}: expected two {expected} [low, high]")
-    low, high = given
+    low, high = content
     if not low < high:
         raise InputError(f"{where}: the range is empty; write the lower end first, or a plain value")
     return Range(low, high, whole)
@@ -157,9 +218,16 @@ def _plain(value: Any, where: str) -> Plain:
 
 
 def seed_of(seed: int, *path: str | int) -> np.random.SeedSequence:
-    """Return the seed that belongs to a name, whatever else a dataset holds.
+    """Return the seed that belongs to a name, independent of the other items of a dataset.
 
-    A name counts with 128 bits of its SHA-256, so that no two of a million items share theirs.
+    A name contributes 128 bits of its SHA-256, so no two of a million items share a seed.
+
+    Parameters
+    ----------
+    seed
+        Seed of the dataset.
+    path
+        Names and numbers that identify what is drawn.
     """
     words: list[str | int] = []
     for part in path:
@@ -172,16 +240,16 @@ def seed_of(seed: int, *path: str | int) -> np.random.SeedSequence:
 
 
 def draw_all(draws: dict[str, Draw], seed: int, *path: str | int) -> dict[str, Plain]:
-    """Draw every value from a seed of its own, so that one more key changes no other.
+    """Draw every value from a seed of its own, so that another key does not change it.
 
     Parameters
     ----------
     draws
-        By key.
+        Values to draw, by key.
     seed
-        The dataset's seed.
+        Seed of the dataset.
     path
-        What is drawn for.
+        Names and numbers that identify what the values are drawn for.
     """
     return {
         key: draw.draw(np.random.default_rng(seed_of(seed, *path, key)))

@@ -1,12 +1,12 @@
-"""A dataset on disk: its journal while it is made, its manifest when it is whole.
+"""A dataset on disk: a journal while it is made, a manifest when it is complete.
 
     spec.toml       the specification, as it was given
-    journal.jsonl   one line for every item that is there; what a killed run is picked up from
+    journal.jsonl   one line for every item that exists; a killed run continues from it
     subjects/       the definition of every subject
     train/ validation/ test/   the streams
-    manifest.json, README.md, contact-sheet.png   when all items are there
+    manifest.json, README.md, contact-sheet.png   when all items exist
 
-One process writes the journal; a line that a kill cut short is left out when it is read again.
+One process writes the journal. A line that a kill cut short is ignored when the journal is read again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mrsim.files.writing import write_json, write_text
 
 try:
     import fcntl
-except ImportError:  # not on this system: two runs into one folder are not told apart there
+except ImportError:  # without fcntl two runs into one folder are not detected
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = "mrsim-dataset"
@@ -39,23 +39,23 @@ FORMAT_VERSION = 2  # 1 spelt the keys of [scan] otherwise: TR_ms, field_T
 MAX_JOURNAL_BYTES = 4 << 30
 MAX_MANIFEST_BYTES = 4 << 30
 HASHED = ("format", "version", "name", "items")
-"""Keys of the manifest that its hash covers: not the host's, nor the software's, which it states besides."""
+"""Keys of the manifest that its hash covers; those on host and software are not covered."""
 
 
 @dataclass
 class Journal:
-    """Keep what is there, line by line, so that nothing that was made is lost.
+    """Record every item that exists, one line each, so that nothing that was made is lost.
 
     Parameters
     ----------
     path
         The file.
     head
-        What every run into this folder must agree on.
+        Specification and versions, which every run into the folder must share.
     records
-        Record of every item that is there, by name.
+        Record of every item that exists, by name.
     cpus
-        Types of processor that made them, by the item's name.
+        Type of the processor that made each item, by the item's name.
     """
 
     path: Path
@@ -65,22 +65,30 @@ class Journal:
     _file: IO[str] | None = None
 
     def open(self) -> None:
-        """Read what is there and write on behind it; a torn last line goes.
+        """Read the journal and open it for appending; an incomplete last line is removed.
 
         Raises
         ------
         InputError
             If the folder was begun from another specification, or with other versions.
         """
-        good = self._read()
-        if good == 0:
+        complete = self._read()
+        if complete == 0:
             write_text(self.path, json.dumps({"head": dict(self.head)}) + "\n")
         else:
-            os.truncate(self.path, good)
+            os.truncate(self.path, complete)
         self._file = self.path.open("a", encoding="utf-8")
 
     def add(self, record: Record, cpu: str) -> None:
-        """Write a record, on disk before this returns."""
+        """Write a record; it is on disk when this returns.
+
+        Parameters
+        ----------
+        record
+            Record of the item.
+        cpu
+            Type of the processor that made it.
+        """
         assert self._file is not None
         self.records[record["name"]] = record
         self.cpus[record["name"]] = cpu
@@ -94,10 +102,10 @@ class Journal:
             self._file.close()
 
     def _read(self) -> int:
-        """Return the bytes of all whole lines."""
+        """Read the complete lines and return their size, bytes."""
         if not self.path.is_file():
             return 0
-        good = 0
+        complete = 0
         with open_file(self.path, MAX_JOURNAL_BYTES, "a dataset's journal") as file:
             for number, line in enumerate(file):
                 try:
@@ -111,8 +119,8 @@ class Journal:
                 elif isinstance(entry.get("record"), dict):
                     self.records[entry["record"]["name"]] = entry["record"]
                     self.cpus[entry["record"]["name"]] = str(entry.get("cpu"))
-                good += len(line)
-        return good
+                complete += len(line)
+        return complete
 
     def _check_head(self, found: Any) -> None:
         if found == dict(self.head):
@@ -133,26 +141,26 @@ class Journal:
 def opened(
     folder: Path, spec: DatasetSpec, subjects: Sequence[Subject], head: Mapping[str, Any]
 ) -> Iterator[Journal]:
-    """Open a dataset's folder for writing, alone, and clear away what a kill left half-written.
+    """Open a dataset's folder for writing by this process only, and remove incomplete items.
 
     Parameters
     ----------
     folder
         The folder; it is made if its parent exists.
     spec, subjects
-        What it is made from.
+        Specification and subjects of the dataset.
     head
-        What every run into it must agree on.
+        Specification and versions, which every run into the folder must share.
 
     Yields
     ------
     journal
-        What is there already.
+        Record of the items that exist.
 
     Raises
     ------
     InputError
-        If something else stands there, another run is writing, or the specification is another one.
+        If the folder is no dataset, another run is writing it, or it has another specification.
     """
     check_folder(folder)
     strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
@@ -189,7 +197,15 @@ def _prepare(folder: Path, spec: DatasetSpec, subjects: Sequence[Subject]) -> No
 
 
 def head_of(spec: DatasetSpec, subjects: Sequence[Subject], versions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what every run into a folder must agree on: specification, phantoms and versions."""
+    """Return what every run into a folder must share: specification, phantoms and versions.
+
+    Parameters
+    ----------
+    spec, subjects
+        Specification and subjects of the dataset.
+    versions
+        Versions of the packages, by name.
+    """
     whole = hashlib.sha256(spec.text.encode())
     for subject in subjects:
         whole.update(f"{subject.name} {subject.part} {subject.text}".encode())
@@ -200,12 +216,21 @@ def head_of(spec: DatasetSpec, subjects: Sequence[Subject], versions: Mapping[st
 def write_manifest(
     folder: Path, spec: DatasetSpec, items: Sequence[Item], journal: Journal
 ) -> dict[str, Any]:
-    """Write the manifest of a dataset that is whole.
+    """Write the manifest of a complete dataset.
+
+    Parameters
+    ----------
+    folder
+        Folder of the dataset.
+    spec, items
+        Specification and items of the dataset.
+    journal
+        Record of the items.
 
     Returns
     -------
     manifest
-        What was written: `hash` names the dataset.
+        What was written; `hash` identifies the dataset.
     """
     cpus = [journal.cpus[item.name] for item in items]
     manifest: dict[str, Any] = {
@@ -228,13 +253,26 @@ def write_manifest(
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 that names a dataset: of every item's parameters, seed and content, in order."""
+    """Return the SHA-256 that identifies a dataset.
+
+    It covers the parameters, the seed and the content of every item, in order.
+
+    Parameters
+    ----------
+    manifest
+        The manifest.
+    """
     named = {key: manifest[key] for key in HASHED}
     return hashlib.sha256(json.dumps(named, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read and check a manifest.
+
+    Parameters
+    ----------
+    folder
+        Folder of the dataset.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""One item of a dataset: what it is, how it is made on whatever machine, and what its bytes are.
+"""One item of a dataset: its definition, how a worker makes it, and the hash of its content.
 
-An item depends on the specification and its own name alone. Whoever makes it draws its values from seeds of
-that name, so that neither the order nor the place in which items are made has a part in it.
+An item depends on the specification and on its own name alone. Its values are drawn from seeds of that name,
+so the order and the machine on which items are made do not matter.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Item:
     Parameters
     ----------
     name
-        Its name, which no other item has.
+        Its unique name.
     key
-        Name that its seeds come from; the items of a pair share it.
+        Name that its seeds are derived from; paired items share it.
     subject
         Its subject.
     breathing
-        The way to breathe.
+        Name of the breathing.
     scan
-        Number of the scan among those that differ in nothing else.
+        Number of the scan among those that differ only in their seeds.
     axes
-        Values of [scan] that are gone through.
+        The item's values of the swept keys of [scan].
     """
 
     name: str
@@ -76,23 +76,23 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Order:
-    """Carry all that a worker needs to make an item, or to see that it is there already.
+class ItemTask:
+    """Hold all that a worker needs to make an item, or to check one that exists.
 
     Parameters
     ----------
     folder
-        The dataset's.
+        Folder of the dataset.
     item
-        Which.
+        The item.
     seed, seconds
-        Of the dataset, and the length of a scan.
+        Seed of the dataset, and length of a scan, seconds.
     scan, breathing
-        What is drawn, by key.
+        Values to draw, by key.
     known
-        Its record, if it was made before.
+        Record of the item if it was made before; else None.
     versions
-        Versions of what makes it; a worker with others refuses.
+        Versions of the packages; a worker with others refuses.
     """
 
     folder: str
@@ -106,8 +106,20 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Made:
-    """Tell what a worker did: the item's record, whether it was there, and what was wrong with it."""
+class ItemResult:
+    """Hold what a worker did with an item.
+
+    Parameters
+    ----------
+    record
+        The item's record.
+    kept
+        Whether the item existed and was intact.
+    repaired
+        What was wrong with an existing item; empty if nothing was.
+    cpu
+        Type of the worker's processor.
+    """
 
     record: Record
     kept: bool
@@ -118,10 +130,17 @@ class Made:
 def items_of(spec: DatasetSpec, subjects: list[Subject]) -> list[Item]:
     """Return all items of a specification, in the order of the manifest.
 
+    Parameters
+    ----------
+    spec
+        The specification.
+    subjects
+        Its subjects.
+
     Raises
     ------
     InputError
-        If there are too many.
+        If there are too many, or two have one name.
     """
     axes = spec.axes
     each = math.prod(len(values) for values in axes.values()) * len(spec.breathing) * spec.scans
@@ -152,10 +171,22 @@ def _label(key: str, value: Plain) -> str:
     return re.sub("[^A-Za-z0-9.+-]", "-", f"{key}{text}")
 
 
-def order_of(spec: DatasetSpec, folder: Path, item: Item, known: Record | None) -> Order:
-    """Return what a worker is told about an item."""
+def task_of(spec: DatasetSpec, folder: Path, item: Item, known: Record | None) -> ItemTask:
+    """Return what a worker needs to make an item.
+
+    Parameters
+    ----------
+    spec
+        The specification.
+    folder
+        Folder of the dataset.
+    item
+        The item.
+    known
+        Record of the item if it was made before; else None.
+    """
     scan = {key: value for key, value in spec.scan.items() if not isinstance(value, Each)}
-    return Order(
+    return ItemTask(
         str(folder), item, spec.seed, spec.seconds, scan, spec.breathing[item.breathing], known, versions()
     )
 
@@ -166,50 +197,65 @@ def versions() -> dict[str, str | None]:
     return {name: version_of(name) for name in ("mrsim", "numpy", "numba")} | {"python": python}
 
 
-def room_bytes(protocol: ScanProtocol, seconds: float, regions: int) -> int:
-    """Return the size of an item on disk."""
+def stored_bytes(protocol: ScanProtocol, seconds: float, regions: int) -> int:
+    """Return the size of an item on disk, bytes.
+
+    Parameters
+    ----------
+    protocol
+        Protocol of its scan.
+    seconds
+        Length of the scan, seconds.
+    regions
+        Number of regions of its phantom.
+    """
     header = protocol.header()
     lines = math.ceil(seconds * 1e9 / header.frame_ns - 1e-9) * header.lines_per_frame
     layout = expected_arrays(header, lines) | expected_truth(header, lines, regions)
     return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
 
 
-def make_item(order: Order) -> Made:
-    """Make an item in its place, or see that it is there and whole; this runs in a worker.
+def make_item(task: ItemTask) -> ItemResult:
+    """Make an item, or check that it exists and is intact; this runs in a worker.
+
+    Parameters
+    ----------
+    task
+        The item and what it is made from.
 
     Raises
     ------
     InputError
-        If it cannot be made: the error names it.
+        If it cannot be made; the error names it.
     """
     _hold_to_one_thread()
-    item = order.item
-    here = versions()
-    if dict(order.versions) != here:
+    item = task.item
+    own = versions()
+    if dict(task.versions) != own:
         raise InputError(
-            f"{item.name}: a worker has {here}, this dataset is made with {dict(order.versions)}; install "
+            f"{item.name}: a worker has {own}, this dataset is made with {dict(task.versions)}; install "
             "the same versions everywhere"
         )
-    target = Path(order.folder) / item.path
+    target = Path(task.folder) / item.path
     repaired = ""
-    if order.known is not None:
-        repaired = wrong_with(target, order.known)
+    if task.known is not None:
+        repaired = damage_of(target, task.known)
         if not repaired:
-            return Made(order.known, True, "", cpu_name())
+            return ItemResult(task.known, True, "", cpu_name())
     if target.exists():
-        shutil.rmtree(target)  # not on record, or not what the record says
-    record = _drawn(order)
+        shutil.rmtree(target)  # it has no record, or differs from it
+    record = _drawn(task)
     try:
         scan_item(record, item.subject.text, target)
     except (InputError, OSError) as error:
         raise InputError(f"{item.name}: {error}") from None
     record["sha256"] = content_sha256(target)
     record["bytes"] = sum(file.stat().st_size for file in target.iterdir())
-    return Made(record, False, repaired, cpu_name())
+    return ItemResult(record, False, repaired, cpu_name())
 
 
 def scan_item(record: Record, text: str, target: Path) -> None:
-    """Scan what a record says.
+    """Scan an item according to its record.
 
     Parameters
     ----------
@@ -218,7 +264,7 @@ def scan_item(record: Record, text: str, target: Path) -> None:
     text
         The subject's definition.
     target
-        Folder to make.
+        Folder to write.
     """
     parameters = record["parameters"]
     scan_to(
@@ -231,10 +277,15 @@ def scan_item(record: Record, text: str, target: Path) -> None:
 
 
 def content_sha256(folder: Path) -> str:
-    """Return the SHA-256 of what a stored stream says: its arrays, its header and how it was made.
+    """Return the SHA-256 of the content of a stored stream: its arrays, its header and its provenance.
 
-    The version of the software is left out, so that a new one which makes the same bytes does not rename
-    them. Files are read piece by piece.
+    The version of the software is left out, so that a new version that makes the same bytes keeps the hash.
+    Files are read in pieces.
+
+    Parameters
+    ----------
+    folder
+        Folder of the stream.
     """
     whole = hashlib.sha256()
     for name in sorted(ARRAYS):
@@ -246,8 +297,21 @@ def content_sha256(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def wrong_with(target: Path, record: Record) -> str:
-    """Return what is wrong with a stored item; nothing, if its content is what its record says."""
+def damage_of(target: Path, record: Record) -> str:
+    """Return what is wrong with a stored item.
+
+    Parameters
+    ----------
+    target
+        Folder of the item.
+    record
+        Its record.
+
+    Returns
+    -------
+    damage
+        Empty if the content agrees with the record.
+    """
     if not target.exists():
         return "missing"
     try:
@@ -258,18 +322,18 @@ def wrong_with(target: Path, record: Record) -> str:
     return "" if found == record["sha256"] else "corrupt: its content has another SHA-256 than the record's"
 
 
-def _drawn(order: Order) -> Record:
-    """Draw the item's values: the first drawing whose anatomy stays inside itself for the whole scan."""
-    item, last = order.item, None
+def _drawn(task: ItemTask) -> Record:
+    """Draw the item's values: the first draw whose anatomy stays within itself for the whole scan."""
+    item, last = task.item, None
     for attempt in range(MAX_ATTEMPTS):
         path = ("item", item.key, attempt)
-        scan = {**SCAN_DEFAULTS, **draw_all(dict(order.scan), order.seed, *path, "scan"), **item.axes}
-        breathing = draw_all(dict(order.breathing), order.seed, *path, "breathing")
-        seed = int(seed_of(order.seed, *path).generate_state(1, np.uint64)[0] >> 1)
+        scan = {**SCAN_DEFAULTS, **draw_all(dict(task.scan), task.seed, *path, "scan"), **item.axes}
+        breathing = draw_all(dict(task.breathing), task.seed, *path, "breathing")
+        seed = int(seed_of(task.seed, *path).generate_state(1, np.uint64)[0] >> 1)
         try:
             protocol = protocol_of(scan)
             phantom = _phantom(item.subject.text, breathing, item.subject.name)
-            stop_ns = round(order.seconds * 1e9) + protocol.header().frame_ns
+            stop_ns = round(task.seconds * 1e9) + protocol.header().frame_ns
             check_containment(Anatomy(phantom, seed), protocol.fov_m, stop_ns, phantom.name)
         except InputError as error:
             last = error
@@ -281,7 +345,7 @@ def _drawn(order: Order) -> Record:
             "subject": item.subject.name,
             "phantom": item.subject.phantom,
             "parameters": {
-                "seconds": order.seconds,
+                "seconds": task.seconds,
                 "scan": {key: _to_json(value) for key, value in sorted(scan.items())},
                 "subject": dict(item.subject.values),
                 "way_to_breathe": item.breathing,
@@ -309,7 +373,7 @@ def _from_json(value: Plain) -> Plain:
 
 
 def _hold_to_one_thread() -> None:
-    """Keep libraries that are loaded here to one thread; a local worker was born with it."""
+    """Limit loaded libraries to one thread; a local worker starts with this limit."""
     for name in ("numba", "torch"):
         module = sys.modules.get(name)
         if module is not None and os.environ.get("OMP_NUM_THREADS") != "1":

@@ -1,7 +1,7 @@
-"""Datasets: as many streams as a specification asks for, the same bytes wherever and however they are made.
+"""Datasets: all streams of a specification, with the same bytes however and wherever they are made.
 
-What is made stays: a run that is killed, a disk that is full or an item that fails costs what was under way,
-and the same command goes on from there.
+What is made is kept. If a run is killed, a disk is full or an item fails, only the work in progress is lost,
+and the same command continues from there.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from harness.dataset.draws import seed_of
 from harness.dataset.folder import Journal, head_of, opened, read_manifest, write_manifest
 from harness.dataset.items import (
     Item,
-    Made,
-    Order,
+    ItemResult,
+    ItemTask,
     Record,
     content_sha256,
+    damage_of,
     items_of,
     make_item,
-    order_of,
-    room_bytes,
     scan_item,
+    stored_bytes,
+    task_of,
     versions,
-    wrong_with,
 )
 from harness.dataset.sheet import write_sheet
 from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
 from harness.dataset.subjects import Subject, make_subjects
 from harness.realtime.environment import cpu_name
-from harness.workers.executors import Engine, Outcome, run_all
-from harness.workers.remote import check_seen
+from harness.workers.executors import Engine, TaskResult, run_all
+from harness.workers.remote import check_shared_file
 from mrsim.errors import InputError
 from mrsim.files.reading import read_text
 from mrsim.physics.tissue import tissue
 
 SPARE_BYTES = 64 << 20
-"""Room that is left free on the disk."""
-MAX_TOLD = 5
+"""Bytes that are left free on the disk."""
+MAX_LISTED = 5
 MAX_SUBJECT_BYTES = 64 << 20  # the tables of a recorded trace are written into it
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Hold what a specification comes to, before any work starts.
+class DatasetPlan:
+    """Hold the subjects and items of a specification, before any work starts.
 
     Parameters
     ----------
     spec, subjects, items
         The specification, its subjects and its items.
     bytes_
-        Size on disk of the items at their largest.
+        Greatest size of all items on disk, bytes.
     """
 
     spec: DatasetSpec
@@ -78,17 +78,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Tell what a run did.
+class BuildSummary:
+    """Hold the result of a run that makes a dataset.
 
     Parameters
     ----------
     manifest
-        The manifest of the whole dataset.
+        Manifest of the whole dataset.
     made, kept
-        Items that were made, and that were there already.
+        Number of items that were made, and that existed already.
     repaired
-        What was wrong with items that had to be made again, by name.
+        What was wrong with items that were made again, by name.
     """
 
     manifest: dict[str, Any]
@@ -99,16 +99,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Verification:
-    """Tell what was found in a dataset.
+    """Hold the result of a verification.
 
     Parameters
     ----------
     items, remade
-        Stored items that were looked at, and items that were made again and compared.
+        Number of stored items that were checked, and that were made again and compared.
     wrong
         What is wrong, by the item's name.
     other_cpu
-        Whether this processor's type is none of those that made the dataset.
+        Whether the dataset was made on other types of processor than this one.
     """
 
     items: int
@@ -117,8 +117,13 @@ class Verification:
     other_cpu: bool
 
 
-def plan(spec: DatasetSpec) -> Plan:
-    """Work out subjects and items, and refuse what cannot be made.
+def plan(spec: DatasetSpec) -> DatasetPlan:
+    """Determine subjects and items, and refuse what cannot be made.
+
+    Parameters
+    ----------
+    spec
+        The specification.
 
     Raises
     ------
@@ -128,79 +133,86 @@ def plan(spec: DatasetSpec) -> Plan:
     subjects = make_subjects(spec)
     _check_tissues(spec, subjects)
     items = items_of(spec, subjects)
-    return Plan(spec, subjects, items, sum(_largest(spec, items)))
+    return DatasetPlan(spec, subjects, items, sum(_largest(spec, items)))
 
 
-def build(planned: Plan, folder: Path, engine: Engine, report: Report | None = None) -> Summary:
-    """Make a dataset, or go on with one.
+def build(planned: DatasetPlan, folder: Path, engine: Engine, report: Report | None = None) -> BuildSummary:
+    """Make a dataset, or continue one.
 
     Parameters
     ----------
     planned
-        What is to be made.
+        What to make.
     folder
-        Where; it must not exist, or hold an earlier part of the same dataset.
+        Folder of the dataset; it must not exist, or hold an earlier part of the same dataset.
     engine
-        Who makes it.
+        Workers that make it.
     report
-        Called with the items that are there, their number, and the rate and time left.
+        Called with the number of items done, the number of all, and the rate and time left.
 
     Returns
     -------
     summary
-        What was done.
+        What was made and kept.
 
     Raises
     ------
     InputError
-        If the folder is another dataset's, the disk is full, or items could not be made: those that were
-        made are kept, and the same command goes on.
+        If the folder is another dataset's, the disk is full, or items could not be made. Those that were made
+        are kept, and the same command continues.
     """
     spec, items = planned.spec, planned.items
     head = head_of(spec, planned.subjects, versions())
     with opened(folder, spec, planned.subjects, head) as journal:
-        _check_room(folder, planned, journal)
-        check_seen(engine, folder / "journal.jsonl")
+        _check_disk_space(folder, planned, journal)
+        check_shared_file(engine, folder / "journal.jsonl")
         failed: dict[str, str] = {}
         repaired: dict[str, str] = {}
         kept = 0
-        orders = (order_of(spec, folder.absolute(), i, journal.records.get(i.name)) for i in items)
+        tasks = (task_of(spec, folder.absolute(), i, journal.records.get(i.name)) for i in items)
         started = time.monotonic()
         made = 0
-        for outcome in run_all(engine, make_item, orders, lambda: _full(folder, failed)):
-            if outcome.result is None:
-                failed[outcome.task.item.name] = _told(outcome)
+        for ended in run_all(engine, make_item, tasks, lambda: _full(folder, failed)):
+            if ended.result is None:
+                failed[ended.task.item.name] = _message(ended)
             else:
-                kept += outcome.result.kept
-                made += not outcome.result.kept
-                if outcome.result.repaired:
-                    repaired[outcome.task.item.name] = outcome.result.repaired
-                if not outcome.result.kept:
-                    journal.add(outcome.result.record, outcome.result.cpu)
+                kept += ended.result.kept
+                made += not ended.result.kept
+                if ended.result.repaired:
+                    repaired[ended.task.item.name] = ended.result.repaired
+                if not ended.result.kept:
+                    journal.add(ended.result.record, ended.result.cpu)
             if report is not None:
                 done = kept + made + len(failed)
                 report(
-                    done, len(items), _pace(spec.name, made, len(items) - done, time.monotonic() - started)
+                    done,
+                    len(items),
+                    _progress_text(spec.name, made, len(items) - done, time.monotonic() - started),
                 )
-        _complain(failed, made + kept, len(items), folder)
+        _check_complete(failed, made + kept, len(items), folder)
         manifest = write_manifest(folder, spec, items, journal)
         write_sheet(folder, spec, planned.subjects, manifest)
-    return Summary(manifest, made, kept, repaired)
+    return BuildSummary(manifest, made, kept, repaired)
 
 
 def verify(folder: Path, count: int, seed: int = 0, report: Report | None = None) -> Verification:
-    """Compare every stored item with the manifest, and make some again and compare those, too.
+    """Compare every stored item with the manifest, then make some again and compare them too.
 
     Parameters
     ----------
     folder
         A whole dataset.
     count
-        Items that are made again; at most all.
+        Number of items to make again.
     seed
-        Draws which.
+        Seed that draws them.
     report
-        Called with the items that were looked at and their number.
+        Called with the number of items checked and the number of all.
+
+    Returns
+    -------
+    verification
+        What is wrong, by item.
 
     Raises
     ------
@@ -215,7 +227,7 @@ def verify(folder: Path, count: int, seed: int = 0, report: Report | None = None
     wrong: dict[str, str] = {}
     total = len(records) + len(chosen)
     for done, record in enumerate(records, 1):
-        found = wrong_with(folder / record["path"], record)
+        found = damage_of(folder / record["path"], record)
         if found:
             wrong[record["name"]] = found
         if report is not None:
@@ -233,15 +245,15 @@ def _made_again(folder: Path, record: Record) -> str:
     subject = folder / "subjects" / f"{record['subject']}.toml"
     if not subject.is_file():
         raise InputError(f"{subject}: missing; the dataset is incomplete, make it again")
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as place:
-        target = Path(place) / "again.stream"
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as temporary:
+        target = Path(temporary) / "again.stream"
         scan_item(record, read_text(subject, MAX_SUBJECT_BYTES, "a phantom"), target)
         return content_sha256(target)
 
 
 def _largest(spec: DatasetSpec, items: Sequence[Item]) -> Iterator[int]:
-    """Yield the largest size of every item on disk."""
-    # Whatever is drawn, most coils and the longest matrix make the most bytes.
+    """Yield the greatest size on disk of every item, bytes."""
+    # The size grows with the coils and the matrix, so their greatest values give an upper bound.
     drawn = {
         key: max(value.ends(), key=_extent)
         for key, value in spec.scan.items()
@@ -252,12 +264,12 @@ def _largest(spec: DatasetSpec, items: Sequence[Item]) -> Iterator[int]:
         values = {**SCAN_DEFAULTS, **drawn, **{k: v for k, v in item.axes.items() if k in SCAN_DEFAULTS}}
         key = repr(sorted(values.items())), item.subject.regions
         if key not in known:
-            known[key] = room_bytes(protocol_of(values), spec.seconds, key[1])
+            known[key] = stored_bytes(protocol_of(values), spec.seconds, key[1])
         yield known[key]
 
 
 def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
-    """Refuse a field at which a tissue has no values."""
+    """Raise an error if a tissue has no values at one of the fields."""
     fields = spec.scan["field_t"].ends() if "field_t" in spec.scan else (SCAN_DEFAULTS["field_t"],)
     for subject in subjects:
         for name in sorted(subject.tissues):
@@ -273,7 +285,7 @@ def _extent(value: Any) -> float:
     return float(np.prod(value))
 
 
-def _check_room(folder: Path, planned: Plan, journal: Journal) -> None:
+def _check_disk_space(folder: Path, planned: DatasetPlan, journal: Journal) -> None:
     sizes = _largest(planned.spec, planned.items)
     pairs = zip(planned.items, sizes, strict=True)
     needed = sum(size for item, size in pairs if item.name not in journal.records)
@@ -286,18 +298,18 @@ def _check_room(folder: Path, planned: Plan, journal: Journal) -> None:
 
 
 def _full(folder: Path, failed: Mapping[str, str]) -> bool:
-    """Return whether items fail because the disk is full: no other is begun then."""
+    """Return whether items fail because the disk is full, so that no other is begun."""
     return bool(failed) and shutil.disk_usage(folder).free < SPARE_BYTES
 
 
-def _told(outcome: Outcome[Order, Made]) -> str:
-    error = outcome.error
-    name = outcome.task.item.name
+def _message(ended: TaskResult[ItemTask, ItemResult]) -> str:
+    error = ended.error
+    name = ended.task.item.name
     text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     return text if name in text else f"{name}: {text}"
 
 
-def _pace(name: str, made: int, left: int, seconds: float) -> str:
+def _progress_text(name: str, made: int, left: int, seconds: float) -> str:
     if not made:
         return name
     rate = made / seconds
@@ -307,11 +319,11 @@ def _pace(name: str, made: int, left: int, seconds: float) -> str:
     )
 
 
-def _complain(failed: Mapping[str, str], there: int, total: int, folder: Path) -> None:
-    if there == total:
+def _check_complete(failed: Mapping[str, str], present: int, total: int, folder: Path) -> None:
+    if present == total:
         return
-    told = "; ".join(list(failed.values())[:MAX_TOLD])
+    listed = "; ".join(list(failed.values())[:MAX_LISTED])
     raise InputError(
-        f"{folder}: {total - there} of {total} items are missing, {len(failed)} failed: {told}. The other "
-        f"{there} are kept: put it right and run the same command again"
+        f"{folder}: {total - present} of {total} items are missing, {len(failed)} failed: {listed}. The "
+        f"other {present} are kept: put it right and run the same command again"
     )

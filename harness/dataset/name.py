@@ -1,4 +1,4 @@
-"""Which dataset a stream belongs to, for the results that were measured on it."""
+"""The dataset that a stream belongs to, for results that were measured on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dataset_of(stream: Path | None) -> dict[str, str] | None:
     Returns
     -------
     dataset
-        `name`, `hash` and `item`; None where it lies in no whole dataset, or is no item of it.
+        `name`, `hash` and `item`; None if the stream is no item of a complete dataset.
     """
     if stream is None:
         return None
@@ -33,5 +33,5 @@ def dataset_of(stream: Path | None) -> dict[str, str] | None:
         if manifest["format"] != "mrsim-dataset" or item is None:
             return None
         return {"name": str(manifest["name"]), "hash": str(manifest["hash"]), "item": str(item)}
-    except (ValueError, KeyError, TypeError):  # InputError, too
+    except (ValueError, KeyError, TypeError):  # an InputError is a ValueError
         return None

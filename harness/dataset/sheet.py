@@ -1,4 +1,4 @@
-"""The datasheet of a dataset: what is in it, how it was made, how to check it, and what it looks like."""
+"""The datasheet of a dataset: its content, how it was made, how to check it, and sample images."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SHEET = "contact-sheet.png"
 def write_sheet(
     folder: Path, spec: DatasetSpec, subjects: Sequence[Subject], manifest: Mapping[str, Any]
 ) -> None:
-    """Write README.md, and the contact sheet where matplotlib is installed.
+    """Write README.md, and the contact sheet if matplotlib is installed.
 
     Parameters
     ----------
     folder
-        The dataset.
+        Folder of the dataset.
     spec, subjects, manifest
-        What it was made from, and what came of it.
+        Specification, subjects and manifest of the dataset.
     """
     drawn = _draw(folder / SHEET, folder, manifest)
     picture = f"![One image of each of {drawn} items]({SHEET})" if drawn else (
@@ -41,10 +41,10 @@ def write_sheet(
         for part in PARTS
     ]
     table = "\n".join(
-        f"| {part} | {len(names)} | {len(there)} "
+        f"| {part} | {len(names)} | {len(streams)} "
         f"| {', '.join(sorted(names)[:12])}{' ...' * (len(names) > 12)} |"
-        for part, names, there in rows
-        if there
+        for part, names, streams in rows
+        if streams
     )
     again = sum(item["attempt"] > 0 for item in items)
     cpus = ", ".join(f"{cpu} ({count} items)" for cpu, count in manifest["cpus"].items())
@@ -106,18 +106,18 @@ def _draw(path: Path, folder: Path, manifest: Mapping[str, Any]) -> int:
     figure = Figure(figsize=(2.1 * columns, 2.35 * rows + 0.4), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
-    for place in axes.flat:
-        place.axis("off")
-    for place, item in zip(axes.flat, chosen, strict=False):
+    for panel in axes.flat:
+        panel.axis("off")
+    for panel, item in zip(axes.flat, chosen, strict=False):
         stream = load(folder / item["path"])
         assert stream.truth is not None
         frame = stream.frames // 2
         image = np.abs(stream.truth.image[frame])
-        place.imshow(image, cmap="gray", vmin=0, vmax=float(np.quantile(image, 0.995)))
+        panel.imshow(image, cmap="gray", vmin=0, vmax=float(np.quantile(image, 0.995)))
         mask = np.asarray(stream.truth.mask[frame], dtype=float)
         if mask.any():
-            place.contour(mask, levels=[0.5], colors="#00d5ff", linewidths=0.8)
-        place.set_title(f"{item['name']}\n{item['part']}", fontsize=6.5)
+            panel.contour(mask, levels=[0.5], colors="#00d5ff", linewidths=0.8)
+        panel.set_title(f"{item['name']}\n{item['part']}", fontsize=6.5)
     figure.suptitle(
         f"{manifest['name']}: the true image amid each scan, and the target's outline", fontsize=10
     )

@@ -1,4 +1,4 @@
-"""What a dataset is to hold: a specification in TOML, read and checked before any work starts."""
+"""The specification of a dataset in TOML, read and checked before any work starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_SUBJECTS = 100_000
 MAX_SCANS = 100_000
 MAX_PHANTOMS = 1000
 
-# What [scan] may hold, besides the length.
+# Keys of [scan], in addition to the length.
 SCAN_KEYS = (
     "acceleration", "sampler", "order", "matrix", "fov_mm", "tr_ms", "te_ms", "flip_deg", "field_t", "coils",
     "snr", "timing",
@@ -37,36 +37,36 @@ TARGET_DEFAULTS = dict(zip(TARGET_KEYS, (1.0, 0.0, 0.0), strict=True))
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Hold a specification that has been checked by itself; subjects and items are made of it.
+    """Hold a checked specification, from which subjects and items are made.
 
     Parameters
     ----------
     name, title
-        Short name, and one line that says what it is.
+        Short name, and a description in one line.
     seed
-        Everything random is drawn from it.
+        Seed of everything random.
     phantoms
         Names of shipped phantoms, or paths of .toml files within `folder`.
     subjects
-        Subjects made of each phantom.
+        Number of subjects that are made from each phantom.
     scans
-        Scans of every subject at each combination of what is gone through.
+        Number of scans of every subject at each combination of swept values.
     paired
         Whether the scans of a subject at different accelerations and samplers share their breathing.
     seconds
-        Length of a scan.
+        Length of a scan, seconds.
     scan
         Values of the protocol, by key.
     subject
         Values drawn once for each subject, by dotted key of the phantom, or one of `TARGET_KEYS`.
     breathing
-        Ways to breathe, by name: values of the phantom's [motion.breathing], by key.
+        For each name of a breathing, values of the phantom's [motion.breathing], by key.
     split
         Share of the subjects, or names of phantoms and subjects, for each part.
     folder
-        Where paths start; None for a specification that is shipped.
+        Folder that paths are relative to; None for a shipped specification.
     text, where
-        The specification, and how errors name it.
+        Text of the specification, and its name in errors.
     """
 
     name: str
@@ -87,12 +87,12 @@ class DatasetSpec:
 
     @property
     def axes(self) -> dict[str, tuple[Plain, ...]]:
-        """Return the values of [scan] that are gone through, by key."""
+        """Return the swept values of [scan], by key."""
         return {key: value.values for key, value in self.scan.items() if isinstance(value, Each)}
 
 
 def spec_names() -> tuple[str, ...]:
-    """Return the names of the specifications that are shipped."""
+    """Return the names of the shipped specifications."""
     sets = importlib.resources.files("phantoms") / "sets"
     return tuple(sorted(entry.name[:-5] for entry in sets.iterdir() if entry.name.endswith(".toml")))
 
@@ -103,12 +103,12 @@ def load_spec(name_or_path: str | Path) -> DatasetSpec:
     Parameters
     ----------
     name_or_path
-        Name of a shipped one such as "nsclc-v1", or path of a .toml file.
+        Name of a shipped specification such as "nsclc-v1", or path of a .toml file.
 
     Raises
     ------
     InputError
-        If there is none, or a key is wrong: the error names the file, the key and what is expected.
+        If there is none, or a key is wrong. The error names the file, the key and what is expected.
     """
     path = Path(name_or_path)
     if path.suffix == ".toml":
@@ -132,9 +132,9 @@ def read_spec(text: str, folder: Path | None, where: str) -> DatasetSpec:
     text
         TOML.
     folder
-        Where the paths of phantoms start; None where only shipped phantoms may be named.
+        Folder that paths of phantoms are relative to; None to allow shipped phantoms only.
     where
-        How errors name it.
+        Name of the specification in errors.
     """
     keys = Keys(parse(text, where), where)
     name, title = keys.name("name"), keys.text("title")
@@ -157,6 +157,11 @@ def read_spec(text: str, folder: Path | None, where: str) -> DatasetSpec:
 
 def protocol_of(values: Mapping[str, Plain]) -> ScanProtocol:
     """Make the protocol of a scan from the values of [scan].
+
+    Parameters
+    ----------
+    values
+        Values by key; keys that are missing have their defaults.
 
     Raises
     ------
@@ -195,42 +200,48 @@ def _whole(value: Any, where: str, low: int, high: int) -> int:
 
 
 def _phantoms(value: Any, folder: Path | None, where: str) -> tuple[str, ...]:
-    here = f"{where}: phantoms"
+    key = f"{where}: phantoms"
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_PHANTOMS:
-        raise InputError(f"{here} = {short(value)}: expected a list of 1 to {MAX_PHANTOMS} names or files")
+        raise InputError(f"{key} = {short(value)}: expected a list of 1 to {MAX_PHANTOMS} names or files")
     known = phantom_names()
-    seen: list[str] = []
+    labels: list[str] = []
     for entry in value:
         if not isinstance(entry, str) or not entry or "\0" in entry:
-            raise InputError(f"{here}: {short(entry)}: expected the name of a phantom, or a .toml file")
+            raise InputError(f"{key}: {short(entry)}: expected the name of a phantom, or a .toml file")
         if entry.endswith(".toml"):
-            _check_within(entry, folder, here)
+            _check_within(entry, folder, key)
         elif not any(entry in (n, n.rpartition("/")[2]) for n in known):
             raise InputError(
-                f"{here}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file beside "
+                f"{key}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file beside "
                 "the specification"
             )
         label = label_of(entry)
-        if label in seen:
-            raise InputError(f"{here}: {label!r} stands there twice; a phantom is named once")
-        seen.append(label)
+        if label in labels:
+            raise InputError(f"{key}: {label!r} stands there twice; a phantom is named once")
+        labels.append(label)
     return tuple(value)
 
 
 def label_of(phantom: str) -> str:
-    """Return the name that a phantom's subjects begin with."""
+    """Return the name that a phantom's subjects begin with.
+
+    Parameters
+    ----------
+    phantom
+        Name of a phantom, or path of a .toml file.
+    """
     return re.sub("[^A-Za-z0-9_-]+", "-", Path(phantom).stem if phantom.endswith(".toml") else
                   phantom.rpartition("/")[2])[:40] or "phantom"  # fmt: skip
 
 
-def _check_within(entry: str, folder: Path | None, here: str) -> None:
+def _check_within(entry: str, folder: Path | None, key: str) -> None:
     if folder is None:
-        raise InputError(f"{here}: {entry!r}: a shipped specification names shipped phantoms alone")
+        raise InputError(f"{key}: {entry!r}: a shipped specification names shipped phantoms alone")
     root = folder.resolve()
     if Path(entry).is_absolute() or not (root / entry).resolve().is_relative_to(root):
-        raise InputError(f"{here}: {entry!r}: outside the folder of the specification; copy it beside it")
+        raise InputError(f"{key}: {entry!r}: outside the folder of the specification; copy it beside it")
     if not (root / entry).is_file():
-        raise InputError(f"{here}: {root / entry}: no such file")
+        raise InputError(f"{key}: {root / entry}: no such file")
 
 
 def _scan(table: Any, where: str) -> tuple[float, dict[str, Draw | Each]]:

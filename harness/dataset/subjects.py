@@ -1,7 +1,7 @@
-"""The subjects of a dataset: a phantom with its drawn anatomy, and the part that each belongs to.
+"""The subjects of a dataset: phantoms with drawn anatomies, each assigned to a part.
 
-Two subjects are the same anatomy if their regions and their slice are, whatever they are called and however
-they move. The same anatomy in two parts would be a leak, and is refused.
+Two subjects have the same anatomy if their regions and their slice are equal, whatever their names and
+motion. The same anatomy in two parts would be a leak and is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mrsim.errors import InputError
 from mrsim.toml_tables import Table
 
 MAX_ATTEMPTS = 64
-"""Drawings of an anatomy before it is given up; those that do not fit are drawn again."""
+"""Greatest number of draws of an anatomy; one that does not fit is drawn again."""
 _EDGE_POINTS = 72
 
 
@@ -35,13 +35,13 @@ class Subject:
     name
         Its name in the dataset.
     phantom
-        The phantom that it was made of, as the specification names it.
+        Phantom that it was made from, as the specification names it.
     part
         "train", "validation" or "test".
     values
-        What was drawn for it, by key.
+        Drawn values, by key.
     text
-        Its definition, whole.
+        Its complete definition.
     anatomy
         SHA-256 of its regions and slice.
     regions, tissues
@@ -59,7 +59,12 @@ class Subject:
 
 
 def make_subjects(spec: DatasetSpec) -> list[Subject]:
-    """Make all subjects of a specification, each in its part.
+    """Make all subjects of a specification and assign each to a part.
+
+    Parameters
+    ----------
+    spec
+        The specification.
 
     Raises
     ------
@@ -87,9 +92,9 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
         )
         for name, phantom, values, made in drawn
     ]
-    seen: dict[str, Subject] = {}
+    by_anatomy: dict[str, Subject] = {}
     for subject in subjects:
-        other = seen.setdefault(subject.anatomy, subject)
+        other = by_anatomy.setdefault(subject.anatomy, subject)
         if other.part != subject.part:
             raise InputError(
                 f"{spec.where}: [split]: {other.name} in {other.part} and {subject.name} in {subject.part} "
@@ -101,10 +106,19 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
 def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> Phantom:
     """Load a phantom of the specification, with some values replaced.
 
+    Parameters
+    ----------
+    spec
+        The specification.
+    phantom
+        Name of a shipped phantom, or path of a .toml file.
+    overrides
+        New values, by dotted key.
+
     Raises
     ------
     InputError
-        If it, or a trace that it names, lies outside the specification's folder, or it is wrong.
+        If it is wrong, or it or a trace that it names lies outside the specification's folder.
     """
     if not phantom.endswith(".toml"):
         return load_phantom(phantom, overrides)
@@ -122,7 +136,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
 
 
 def _check_ends(spec: DatasetSpec, phantom: str) -> None:
-    """Load the phantom with the ends of every value that is drawn, so that a wrong key shows at once."""
+    """Load the phantom with the ends of every drawn value, so that a wrong key is found at once."""
     for key, draw in spec.subject.items():
         if key not in TARGET_KEYS:
             for end in draw.ends():
@@ -153,7 +167,7 @@ def _draw(spec: DatasetSpec, phantom: str, number: int) -> tuple[str, str, dict[
 
 
 def _place_target(phantom: Phantom, values: Mapping[str, Plain]) -> Phantom:
-    """Return the phantom with its target, and all that lies in it, scaled about its centre and shifted."""
+    """Return the phantom with the target and its inner regions scaled about its centre and shifted."""
     scale, dx, dy = (_number(values.get(key, default)) for key, default in TARGET_DEFAULTS.items())
     if (scale, dx, dy) == (1, 0, 0):
         return phantom
@@ -179,35 +193,35 @@ def _number(value: Plain) -> float:
 
 
 def _move(region: Table, scale: float, about: tuple[float, float], by: tuple[float, float]) -> None:
-    """Scale one region's table about a point of the plane and shift it; sizes along z scale, too."""
+    """Scale a region about a point of the plane and shift it; sizes along z are scaled too."""
 
-    def place(x: float, y: float) -> list[float]:
+    def moved_point(x: float, y: float) -> list[float]:
         return [
             round(c + scale * (v - c) + d, 4) for v, c, d in zip((x, y), about, by, strict=True)
         ]  # fmt: skip
 
     if "points_mm" in region:
-        region["points_mm"] = [place(x, y) for x, y in region["points_mm"]]
+        region["points_mm"] = [moved_point(x, y) for x, y in region["points_mm"]]
         if "depth_mm" in region:
             z, half = region["depth_mm"]
             region["depth_mm"] = [z, round(scale * half, 4)]
         return
     x, y, *z = region["center_mm"]
-    region["center_mm"] = [*place(x, y), *z]
+    region["center_mm"] = [*moved_point(x, y), *z]
     region["semi_axes_mm"] = [round(scale * axis, 4) for axis in region["semi_axes_mm"]]
 
 
 def _check_clear(phantom: Phantom) -> None:
-    """Raise an error if the target lies over a sibling at rest: contrasts of siblings would add up."""
+    """Raise an error if the target overlaps a sibling at rest, since contrasts of siblings would add up."""
     target = phantom.regions[phantom.index(phantom.target)]
     edge = target.shape.boundary(_EDGE_POINTS)
     for other in phantom.regions:
         if other.parent != target.parent or other.name == target.name:
             continue
-        theirs = other.shape.boundary(_EDGE_POINTS)
+        other_edge = other.shape.boundary(_EDGE_POINTS)
         if (
             other.shape.inside(edge[:, 0], edge[:, 1]).any()
-            or target.shape.inside(theirs[:, 0], theirs[:, 1]).any()
+            or target.shape.inside(other_edge[:, 0], other_edge[:, 1]).any()
         ):
             raise InputError(f"{phantom.name}: target {target.name!r} lies over {other.name!r}")
 
@@ -246,7 +260,7 @@ def _parts(spec: DatasetSpec, named: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _shared_out(spec: DatasetSpec, names: list[str], shares: Mapping[str, float]) -> dict[str, str]:
-    """Deal the subjects out by share, the largest remainders first, in an order that is drawn."""
+    """Assign subjects to parts by share, the largest remainders first, in a drawn order."""
     exact = {part: share * len(names) for part, share in shares.items()}
     counts = {part: int(value + 1e-9) for part, value in exact.items()}
     for part in sorted(exact, key=lambda p: (counts[p] - exact[p], p))[: len(names) - sum(counts.values())]:

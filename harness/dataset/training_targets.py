@@ -1,7 +1,7 @@
-"""What the simulator adds to a training: targets of any instant, and the same scan sampled anew.
+"""What the simulator adds to a training: targets at any instant, and new samplings of the same scan.
 
-`recon` learns from scans as they are stored. What a scanner could not give it, the images of other instants
-than each frame's last line and other lines of the same breathing, is made here from the scan's provenance.
+`recon` learns from stored scans. A scanner cannot provide images at other instants than each frame's last
+line, or other lines of the same breathing. They are computed here from the scan's provenance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 def targets(stream: Stream, instant: str, progress: Progress | None = None) -> NDArray[np.complex64] | None:
-    """Compute the image that is to be shown at the end of every frame.
+    """Compute the image that should be shown at the end of every frame.
 
     Parameters
     ----------
@@ -35,17 +35,17 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
     instant
         `last`, `centre` or `last+MS`.
     progress
-        Called with the frames done and their number.
+        Called with the number of frames done and the number of all.
 
     Returns
     -------
     images
-        Shape (frames, ny, nx), complex64, noise-free; None for `last`, whose images the scan stores.
+        Shape (frames, ny, nx), complex64, noise-free; None for `last`, since the scan stores these images.
 
     Raises
     ------
     InputError
-        If the instant is unknown, or the scan does not say how it was made.
+        If the instant is unknown, or the scan has no provenance.
     """
     header = stream.header
     offset = offset_ns(instant, header)
@@ -62,22 +62,21 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
 
 
 class Redraw:
-    """Sample scans anew for every epoch: the same anatomy at the same instants, other lines, other noise.
+    """Sample scans anew for every epoch: the same anatomy at the same instants, with other lines and noise.
 
     Parameters
     ----------
     streams
         Prospective scans of this simulator, of one coil.
     count
-        Number of new samplings; epoch e sees number e modulo count + 1, and number 0
-        is the scan as it is.
+        Number of new samplings. Epoch e uses number e modulo (count + 1); number 0 is the scan itself.
     seed
-        Draws them.
+        Seed of the new samplings.
 
     Raises
     ------
     InputError
-        If a scan does not say how it was made, or not by the exact prospective engine.
+        If a scan has no provenance, or was not made by the exact prospective engine.
     """
 
     def __init__(self, streams: Sequence[Stream], count: int, seed: int) -> None:
@@ -97,7 +96,13 @@ class Redraw:
         self._made: dict[int, list[Stream]] = {0: self._streams}
 
     def __call__(self, epoch: int) -> list[Stream]:
-        """Return the scans of an epoch."""
+        """Return the scans of an epoch.
+
+        Parameters
+        ----------
+        epoch
+            Number of the epoch, from 0.
+        """
         number = epoch % (self._count + 1)
         if number not in self._made:
             pairs = zip(self._streams, self._oracles, strict=True)

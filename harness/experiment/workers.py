@@ -15,7 +15,7 @@ from harness.experiment.cells import Cells, Row
 from harness.experiment.plan import NEAREST, Cell, ExperimentPlan
 from harness.experiment.scans import Scan
 from harness.workers.executors import Engine
-from harness.workers.remote import check_seen, send
+from harness.workers.remote import check_shared_file, send
 from mrsim.errors import InputError, MissingExtraError
 
 SEEN = ".seen-{}"
@@ -53,7 +53,7 @@ def make_on(
     seen = folder / SEEN.format(run[:8])
     seen.touch()
     try:
-        check_seen(engine, seen)
+        check_shared_file(engine, seen)
     finally:
         seen.unlink(missing_ok=True)
     call, scans = (str(folder), plan, run), _needed(cells)

@@ -1,1 +1,1 @@
-"""Verdicts: what a run claims, whether it may be judged at all, and its result as JSON."""
+"""Verdicts: whether a run is valid, whether it meets its deadline, and its result as JSON."""

@@ -1,4 +1,4 @@
-"""One replay from start to verdict: what the command line, the demo and the tests share."""
+"""One replay from start to verdict, for the command line, the Python interface, the demo and the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Stream
 from recon.protocol import Builder
 
-# How much of the scan the null reconstructor is shown on the real clock, nanoseconds.
+# Length of the scan that the null reconstructor is played, nanoseconds.
 NULL_NS = 1_000_000_000
 
 MakeFeed = Callable[[Stream, Schedule], Feed]
@@ -63,13 +63,13 @@ def evaluate(
     clock
         The real clock (default) or a virtual one.
     service
-        What a push takes on a virtual clock; None for its measured time.
+        Model of the time of a push on a virtual clock; None for its measured time.
     frames
-        Replay only so many first frames; None for all.
+        Number of first frames to replay; None for all.
     claim
         Share of images that must meet the deadline; None for the profile's.
     warmup
-        First images that are reported apart; None for `timing.default_warmup`.
+        Number of first images that are reported separately; None for `timing.default_warmup`.
     seed
         Seed of the bootstrap intervals.
     quality
@@ -77,25 +77,25 @@ def evaluate(
     scenario
         "constant-stream", "burst" or "lockstep".
     policy
-        What becomes of frames that pile up; None to keep them all.
+        Which frames to drop when the candidate falls behind; None to keep all.
     bar
-        Profile to be judged by; None for `keep-up`.
+        Profile to judge by; None for `keep-up`.
     make_feed
-        Makes what arrives of the stream, with its faults; None for every line when it is due.
+        Makes the feed, with its faults; None for every line unchanged, when it is due.
     limit_ns
         Real time that the replay may take, nanoseconds.
     keep_images
-        Whether to keep the images where they are not measured, too; None to keep what is measured alone.
+        Whether to keep images that are not measured; None for no.
 
     Returns
     -------
     result
-        With a verdict, whatever the candidate did.
+        It has a verdict whatever the candidate did.
 
     Raises
     ------
     InputError
-        If the stream is not usable, the candidate refuses it, or an image is not one.
+        If the stream is not usable, the candidate refuses it, or an image broke the contract.
     MissingExtraError
         If quality is asked for and scikit-image is not installed.
     """
@@ -140,7 +140,7 @@ def evaluate(
     timing = measure(run, warmup)
     measured = assess(stream, run, timing, seed) if quality else None
     timing, verdict = _judge(run, timing, measured, bar, claim, played)
-    # Only a candidate behind a socket has one.
+    # Only a candidate behind a socket has a transfer.
     transfer: Transfer | None = getattr(reconstructor, "transfer", None)
     if transfer is not None and transfer.diagnosis() is not None:
         verdict = Verdict(verdict.outcome, f"{verdict.reason}; {transfer.diagnosis()}")
@@ -169,7 +169,7 @@ def evaluate(
 def _judge(
     run: Run, timing: Timing, quality: Quality | None, bar: Bar, claim: float, stream: Stream
 ) -> tuple[Timing, Verdict]:
-    """Return the times against the profile's deadline, and the verdict."""
+    """Return the times measured against the profile's deadline, and the verdict."""
     lag = None if quality is None else quality.lag
     allowed = bar.deadline_ns(stream.header, run.schedule.deadline_ns, lag)
     if isinstance(allowed, Verdict):
@@ -185,17 +185,24 @@ def _judge(
 def refuse_broken(run: Run, candidate: str) -> None:
     """Raise an error that names the candidate and the line if an image broke the contract.
 
+    Parameters
+    ----------
+    run
+        The run.
+    candidate
+        Name of the candidate.
+
     Raises
     ------
     InputError
-        If one did.
+        If an image broke the contract.
     """
     if run.violation is not None and run.violation.kind == "contract":
         raise InputError(f"{candidate}: line {run.violation.line}: {run.violation.message}")
 
 
 def _null(stream: Stream, clock: Clock) -> Timing:
-    """Return the times of the null reconstructor on the first second of the scan, as they really are."""
+    """Return the real times of the null reconstructor on the first second of the scan."""
     frames = max(1, min(stream.frames, NULL_NS // stream.header.frame_ns))
     part = stream.first_frames(frames)
     if clock.name == "real":

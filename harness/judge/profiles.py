@@ -1,8 +1,8 @@
-"""What a reconstructor is asked to be fast enough for: limits from the field, as data.
+"""Profiles: limits on latency from the field, as data.
 
-A profile names what is limited and how tightly; it becomes a time that every image may take from when its
-last line is due, so that one verdict serves them all. For a limit on the total, what the anatomy has
-moved on meanwhile counts too: the apparent lag and the delay downstream are taken off first.
+A profile states what is limited and how tightly. It is converted into a time from the moment an image's last
+line is due, so that one verdict serves all profiles. A limit on the total includes the motion of the anatomy
+meanwhile: the apparent lag and the delay downstream are subtracted first.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Profile:
     Parameters
     ----------
     name
-        What it is called.
+        Its name.
     about
-        What it is for, in one line.
+        Its purpose, in one line.
     measure
-        "response": from when an image's last line is due to the image. "total": from the anatomy to what acts
-        on it, which is apparent lag, time from the last echo to the image, and the delay downstream.
+        "response": from an image's last line being due to the image. "total": from the anatomy to the beam,
+        which is the apparent lag, the time from the last echo to the image, and the delay downstream.
     limit_ms
         The limit, milliseconds; None for the cadence of the images.
     claim
-        Share of images that must keep it.
+        Share of images that must keep the limit.
     downstream_ms
-        Delay of what comes after the image, milliseconds; None where the user has to state it.
+        Delay after the image, milliseconds; None if the user has to state it.
     window_mm
-        Half width of a gating window around the planned position, millimetres; None where nothing is gated.
+        Half width of a gating window around the planned position, millimetres; None if nothing is gated.
     """
 
     name: str
@@ -95,7 +95,12 @@ SHIPPED = {
 
 
 def load_profile(name: str) -> Profile:
-    """Return a shipped profile, or one from a TOML file with the fields of `Profile` as its keys.
+    """Return a shipped profile, or one from a TOML file whose keys are the fields of `Profile`.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped profile, or path of a .toml file.
 
     Raises
     ------
@@ -141,14 +146,14 @@ def _profile_of(values: dict[str, Any], where: str) -> Profile:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Hold a profile as it applies to one run.
+    """Hold a profile with the delay downstream that applies to one run.
 
     Parameters
     ----------
     profile
         The profile.
     downstream_ms
-        Delay of what comes after the image, milliseconds.
+        Delay after the image, milliseconds.
     """
 
     profile: Profile
@@ -158,10 +163,17 @@ class Bar:
     def of(cls, profile: Profile, downstream_ms: float | None) -> Bar:
         """Return a profile with the delay downstream that the user states.
 
+        Parameters
+        ----------
+        profile
+            The profile.
+        downstream_ms
+            Delay after the image, milliseconds; None for the profile's.
+
         Raises
         ------
         InputError
-            If it needs one and there is none, or takes none.
+            If the profile needs a delay and there is none, or takes none.
         """
         stated = profile.downstream_ms if downstream_ms is None else downstream_ms
         if stated is None:
@@ -179,21 +191,21 @@ class Bar:
         return cls(profile, stated)
 
     def deadline_ns(self, header: Header, cadence_ns: int, lag: Lag | None) -> int | Verdict:
-        """Return the time that an image may take from when its last line is due, nanoseconds.
+        """Return the time that an image may take from its last line being due, nanoseconds.
 
         Parameters
         ----------
         header
             The scan's protocol.
         cadence_ns
-            Cadence of the images.
+            Cadence of the images, nanoseconds.
         lag
-            Apparent lag of the run, for a limit on the total.
+            Apparent lag of the run, for a limit on the total; None if no image came.
 
         Returns
         -------
         deadline
-            Or a verdict, where no time at all is left, or there is no lag that can be claimed.
+            A verdict instead if no time is left, or no lag can be claimed.
         """
         profile = self.profile
         if profile.limit_ms is None:
@@ -206,13 +218,13 @@ class Bar:
         if lag.claimed_ns is None:
             outcome = Outcome.INSUFFICIENT if lag.gain is None else Outcome.FAIL
             return Verdict(outcome, f"{profile.name}: no lag can be claimed: {lag.reason}")
-        # The later end of its interval: a limit is kept only if the lag may be that long, too.
+        # The upper end of its interval: the limit must hold even if the lag is that long.
         lag_ns = lag.claimed_ns if lag.interval_ns is None else max(lag.claimed_ns, lag.interval_ns[1])
-        # An image's last line is due when its TR is over, TR - TE after its echo.
+        # An image's last line is due at the end of its TR, TR - TE after its echo.
         left_ns = limit_ns - self.downstream_ms * 1e6 - lag_ns - (header.tr_ns - header.te_ns)
         if left_ns <= 0:
-            lag_text = (
+            spent = (
                 f"{profile.name}: lag {lag_ns / 1e6:.0f} ms and {self.downstream_ms:g} ms downstream leave"
             )
-            return Verdict(Outcome.FAIL, f"{lag_text} nothing of {profile.limit_ms:g} ms")
+            return Verdict(Outcome.FAIL, f"{spent} nothing of {profile.limit_ms:g} ms")
         return int(left_ns)

@@ -1,7 +1,7 @@
-"""Several replays of one candidate, judged together: a claim on a tail rests on more than one run.
+"""Several replays of one candidate, judged together: a claim about a tail needs more than one run.
 
-What differs from run to run (a neighbour on the host, the state of a cache, the place of the code in
-memory) is the same all through one run, so more images of one run say nothing about it.
+Some conditions differ from run to run: a neighbour on the host, the state of a cache, the position of the
+code in memory. They are constant within a run, so more images of the same run do not average over them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.measure.exact_statistics import binomial_interval
 from harness.measure.timing import Latency
 from mrsim.summary import Summarised, counted
 
-# Claims from here on are about a tail.
+# A claim of this share or more is about a tail.
 TAIL = 0.99
 MIN_RUNS = 3
 
@@ -27,9 +27,9 @@ class Repetitions(Summarised):
     Parameters
     ----------
     results
-        One or more, each of a fresh reconstructor.
+        One or more results, each of a fresh reconstructor.
     exact
-        Whether the times were modelled, so that another run would be the same.
+        Whether times were modelled, so that another run would give the same times.
     """
 
     results: tuple[RunResult, ...]
@@ -48,12 +48,12 @@ class Repetitions(Summarised):
 
     @property
     def latency(self) -> Latency:
-        """Return the percentiles of the response and the misses of all runs together."""
+        """Return the percentiles of the response and the number of misses, over all runs."""
         return Latency.of([result.timing for result in self.results])
 
     @property
     def verdict(self) -> Verdict:
-        """Return the verdict on all runs: what voids or breaks one decides, and misses are pooled."""
+        """Return the verdict on all runs: one invalid or failed run decides, else misses are pooled."""
         results = self.results
         for outcome in (Outcome.INVALID, Outcome.FAIL):
             bad = [(n, r.verdict) for n, r in enumerate(results, 1) if r.verdict.outcome is outcome]
@@ -70,13 +70,13 @@ class Repetitions(Summarised):
             pooled = judge_misses(misses, images, episodes, results[0].timing.deadline_ns, claim)
             outcome, reason = pooled.outcome, f"{len(results)} runs: {pooled.reason}"
         if outcome is Outcome.PASS and claim >= TAIL and len(results) < MIN_RUNS and not self.exact:
-            told = f"a claim of {claim:.4g} is about a tail and takes {MIN_RUNS} runs: --repeat {MIN_RUNS}"
-            return Verdict(Outcome.INSUFFICIENT, f"{reason}; {told}")
+            needed = f"a claim of {claim:.4g} is about a tail and takes {MIN_RUNS} runs: --repeat {MIN_RUNS}"
+            return Verdict(Outcome.INSUFFICIENT, f"{reason}; {needed}")
         return Verdict(outcome, reason)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the first result as JSON values, with the verdict on all and a line for each run."""
-        told = self.results[0].to_json()
+        """Return the first result as JSON values, with the verdict on all runs and an entry for each run."""
+        first = self.results[0].to_json()
         verdict = self.verdict
         misses = sum(r.timing.misses for r in self.results)
         images = sum(r.timing.images for r in self.results)
@@ -95,7 +95,7 @@ class Repetitions(Summarised):
                 }
             )
         return {
-            **told,
+            **first,
             "verdict": verdict.outcome.name,
             "reason": verdict.reason,
             "repetitions": {

@@ -1,4 +1,4 @@
-"""A run's result: everything measured, as one strict JSON object."""
+"""The result of a run: everything measured, as one strict JSON object."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ class RunResult(Summarised):
     Parameters
     ----------
     candidate
-        Its name.
+        Name of the candidate.
     stream
         The scan that was played.
     run, timing, quality, verdict
         Raw stamps, times, measures of the images (None without truth or images), and the verdict.
     null
-        Times of the null reconstructor beside it: the floor of the bench on this host.
+        Times of the null reconstructor: the shortest times that the bench can measure on this host.
     claim
-        Share of images that was to meet the deadline.
+        Share of images that must meet the deadline.
     environment
-        What it was measured on.
+        Host, processor and versions (`harness.realtime.environment`).
     scenario
         How the scan was played.
     bar
-        Profile that it was judged by.
+        Profile that the run was judged by.
     gating
-        What a gated beam would have done, where the profile asks for it.
+        Simulated gating of a beam; None if the profile has no window.
     transfer
-        Times on the wire, where the candidate is behind a socket.
+        Times on the wire; None if the candidate is not behind a socket.
     notes
-        What the candidate says of itself once it is open, such as how it computes.
+        What the candidate states about itself once it is open, such as its method of computation.
     """
 
     candidate: str
@@ -99,10 +99,10 @@ class RunResult(Summarised):
         return int(self.verdict.outcome.value)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values; what the samples do not carry is null."""
+        """Return the result as JSON values; a figure for which there are too few samples is null."""
         timing = self.timing
         low, high = binomial_interval(timing.misses, timing.images)
-        # The first image is cold; those after it warm up.
+        # The first image is cold; the next ones warm up.
         warm = timing.response_ns[1 : timing.warmup][timing.shown[1 : timing.warmup]]
         return {
             "schema": SCHEMA,
@@ -156,7 +156,13 @@ class RunResult(Summarised):
 
 
 def played(result: RunResult) -> str:
-    """Return in one line what was played, how, and against which deadline."""
+    """Return in one line what was played, how, and against which deadline.
+
+    Parameters
+    ----------
+    result
+        The result.
+    """
     deadline_ms = result.timing.deadline_ns / 1e6
     return (
         f"{result.stream.path or 'a stream'}, {result.stream.frames} frames, {result.run.clock} clock, "
@@ -165,7 +171,13 @@ def played(result: RunResult) -> str:
 
 
 def quality_line(quality: Quality) -> str:
-    """Return the measures of images in one line."""
+    """Return the measures of images in one line.
+
+    Parameters
+    ----------
+    quality
+        The measures.
+    """
     lag_ms = _ms(quality.lag.claimed_ns)
     return (
         f"NMSE {quality.nmse.mean():.2g}, SSIM {quality.ssim.mean():.3f}, Dice {quality.dice.mean():.3f}, "
@@ -217,7 +229,13 @@ def _centroids(centroids: Centroids) -> dict[str, Any]:
 
 
 def quality_json(quality: Quality) -> dict[str, Any]:
-    """Return the measures of images as JSON values."""
+    """Return the measures of images as JSON values.
+
+    Parameters
+    ----------
+    quality
+        The measures.
+    """
     lag = quality.lag
     return {
         "nmse": float(quality.nmse.mean()),
@@ -277,7 +295,7 @@ def _gating(gating: Gating) -> dict[str, Any]:
 
 def _stream(stream: Stream) -> dict[str, Any]:
     made = stream.provenance
-    # An infinite SNR (no noise) has no place in JSON.
+    # JSON has no infinite number, so an SNR without noise is null.
     snr = None if made is None or not math.isfinite(made.target_snr) else made.target_snr
     return {
         "path": None if stream.path is None else str(stream.path),

@@ -1,4 +1,4 @@
-"""What a machine can just carry: the shortest TR, or the fewest lines from image to image, that holds."""
+"""The search for the shortest TR, or the fewest lines from image to image, that a candidate can take."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ from recon.protocol import Builder
 PEAK_SCHEMA, STRIDE_SCHEMA = "mrsim-peak/1", "mrsim-stride/1"
 MIN_TR_NS, MAX_TR_NS = 1_000, 10**11
 RESOLUTION = 0.02  # of the shortest TR
-TRIES = 3  # of a trial that the host spoiled
+TRIES = 3  # replays of a trial that the host disturbed
 MAX_TRIALS = 48
 
 
 def at_tr(stream: Stream, tr_ns: int) -> Stream:
-    """Return the scan as if each line had taken another TR, without its truth."""
+    """Return the scan as if each line had taken another TR; the result has no truth.
+
+    Parameters
+    ----------
+    stream
+        The scan.
+    tr_ns
+        The other TR, nanoseconds.
+    """
     header = stream.header
     te_ns = min(header.te_ns * tr_ns // header.tr_ns, tr_ns - 1)
     header = dataclasses.replace(header, tr_ns=tr_ns, te_ns=te_ns)
@@ -45,9 +53,9 @@ class Trial:
     tr_ns
         Its TR, nanoseconds.
     misses, images
-        Steady images that missed the cadence, of how many.
+        Number of steady images that missed the cadence, and number of steady images.
     holds
-        Whether few enough did.
+        Whether the share of misses is within the claim.
     """
 
     tr_ns: int
@@ -73,7 +81,7 @@ class Peak(Summarised):
     trials
         Every replay, in the order in which it was made.
     stopped
-        Why the search ended before its time; None if it did not.
+        Verdict that ended the search early; None if it was completed.
     """
 
     candidate: str
@@ -93,16 +101,18 @@ class Peak(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return PASS where the scan's own TR holds; what is found is observed, not proved."""
+        """Return PASS if the scan's own TR holds; the search observes and proves nothing."""
         if self.stopped is not None:
             return self.stopped
-        seen = f"in {self.trials[0].images} images a trial, {len(self.trials)} trials, claim {self.claim:.4g}"
+        basis = (
+            f"in {self.trials[0].images} images a trial, {len(self.trials)} trials, claim {self.claim:.4g}"
+        )
         if self.tr_ns is None:
-            return Verdict(Outcome.FAIL, f"no TR up to {self.trials[-1].tr_ns / 1e6:g} ms holds, {seen}")
+            return Verdict(Outcome.FAIL, f"no TR up to {self.trials[-1].tr_ns / 1e6:g} ms holds, {basis}")
         own_ns = self.own_tr_ns
         outcome = Outcome.PASS if self.tr_ns <= own_ns else Outcome.FAIL
-        told = f"the shortest TR that holds is {self.tr_ns / 1e6:.4g} ms, the scan's is {own_ns / 1e6:g} ms"
-        return Verdict(outcome, f"{told}; {seen}")
+        found = f"the shortest TR that holds is {self.tr_ns / 1e6:.4g} ms, the scan's is {own_ns / 1e6:g} ms"
+        return Verdict(outcome, f"{found}; {basis}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, every trial included."""
@@ -128,7 +138,7 @@ def find_peak(
     policy: Policy | None = None,
     candidate: str = "candidate",
 ) -> Peak:
-    """Bisect the TR for the shortest one at which the cadence of images holds.
+    """Search by bisection for the shortest TR at which the candidate keeps the cadence.
 
     Parameters
     ----------
@@ -137,20 +147,20 @@ def find_peak(
     build
         Makes a fresh reconstructor for every trial.
     make_pace
-        Gives each trial its clock and its service times.
+        Returns the clock and the service times of a trial.
     claim
         Share of images that must meet the cadence in a trial.
     warmup
-        First images of a trial that do not count; None for the default.
+        Number of first images of a trial that do not count; None for the default.
     policy
-        What becomes of frames that pile up.
+        Which frames to drop when the candidate falls behind; None to keep all.
     candidate
         Its name.
 
     Returns
     -------
     peak
-        To 2 % of the TR. A trial that the host spoils is repeated twice.
+        The TR to within 2 %. A trial that the host disturbs is repeated, at most twice.
     """
     trials: list[Trial] = []
 
@@ -191,7 +201,7 @@ class ShortestStride(Summarised):
     trials
         Stride, misses and images of every replay, in the order in which it was made.
     stopped
-        Why the search ended before its time; None if it did not.
+        Verdict that ended the search early; None if it was completed.
     """
 
     candidate: str
@@ -209,7 +219,7 @@ class ShortestStride(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return PASS where any stride up to a whole frame holds; what is found is observed, not proved."""
+        """Return PASS if any stride up to a whole frame holds; the search observes and proves nothing."""
         if self.stopped is not None:
             return self.stopped
         whole = self.header.lines_per_frame
@@ -217,8 +227,8 @@ class ShortestStride(Summarised):
             return Verdict(Outcome.FAIL, f"not even an image every {whole} lines, a whole frame, holds")
         every_ms = self.stride * self.header.tr_ns / 1e6
         lines = "every line" if self.stride == 1 else f"every {self.stride} lines"
-        told = f"an image {lines}, {every_ms:.4g} ms, holds; {len(self.trials)} trials"
-        return Verdict(Outcome.PASS, told)
+        reason = f"an image {lines}, {every_ms:.4g} ms, holds; {len(self.trials)} trials"
+        return Verdict(Outcome.PASS, reason)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, every trial included."""
@@ -242,7 +252,9 @@ def find_stride(
     policy: Policy | None = None,
     candidate: str = "candidate",
 ) -> ShortestStride:
-    """Bisect the lines from image to image for the fewest at which their cadence holds, at the scan's own TR.
+    """Search by bisection for the fewest lines from image to image at which the candidate keeps the cadence.
+
+    The TR is the scan's own.
 
     Parameters
     ----------
@@ -254,7 +266,7 @@ def find_stride(
     Returns
     -------
     shortest
-        Every line is tried first, then up to a whole frame.
+        The search starts at an image every line and ends at one every frame.
     """
     trials: list[tuple[int, int, int]] = []
 
@@ -287,7 +299,7 @@ class _Spoiled(Exception):
 
 
 def _bracket(tr_ns: int, holds: Callable[[int], bool]) -> tuple[int, int | None]:
-    """Return a TR that breaks and one that holds: (0, high) if all hold, (low, None) if none does."""
+    """Return a TR that fails and one that holds: (0, high) if all hold, (low, None) if none does."""
     low, high = tr_ns, tr_ns
     if holds(tr_ns):
         while low > MIN_TR_NS:
@@ -318,7 +330,7 @@ def _trial(
         if broken is not None:
             raise _Spoiled(broken)
         timing = measure(run, warmup)
-        # At a TR that is too short the gate is never idle: then there is nothing of its own to be late.
+        # At a TR that is too short the gate is never idle, so it has no lateness of its own.
         spoiled = why_invalid(run, timing)
         if spoiled is None:
             return timing

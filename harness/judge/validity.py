@@ -1,7 +1,7 @@
-"""Whether a run may be judged at all: the bench's own lateness, and a host that was elsewhere.
+"""Validity: whether a run may be judged, or the bench itself or the host was too late.
 
-A candidate that held its deadline on a bad host held it. A miss on a bad host is nobody's, so the run is
-void, and the cause is named where the system tells it.
+A candidate that kept its deadline on a bad host kept it. A miss on a bad host cannot be attributed, so the
+run is invalid; the cause is named if the system states it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from harness.measure.exact_statistics import nearest_rank
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
 
-# Above this share of the deadline the bench's own lateness could decide the verdict.
+# Above this share of the deadline, the bench's own lateness could decide the verdict.
 MAX_INJECTOR_SHARE = 0.05
-# A stall above this share of the deadline can have cost an image.
+# A stall above this share of the deadline can have made an image late.
 MAX_STALL_SHARE = 0.5
-# So much of a run without a core, or stopped, is more than a miss or two can be blamed on the candidate.
+# If the host took more than this share of a run, its misses cannot be attributed to the candidate.
 MAX_LOST_SHARE = 0.05
 
 
 def why_invalid(run: Run, timing: Timing) -> str | None:
-    """Return why a run says nothing about its candidate, with the cause if it is known; None if it does.
+    """Return why a run is no measurement of its candidate, with the cause if it is known.
 
     Parameters
     ----------
@@ -27,6 +27,11 @@ def why_invalid(run: Run, timing: Timing) -> str | None:
         The run.
     timing
         Its times.
+
+    Returns
+    -------
+    reason
+        None if the run is valid.
     """
     reason = _late(timing) or _stalled(run, timing)
     if reason is None:
@@ -49,7 +54,7 @@ def _late(timing: Timing) -> str | None:
 
 
 def _stalled(run: Run, timing: Timing) -> str | None:
-    """Return how the host can have made images late; one that never came is the candidate's own."""
+    """Return how the host can have made images late; an image that never came is the candidate's miss."""
     host = run.host
     late = timing.shown & timing.missed
     late[: timing.warmup] = False
@@ -63,7 +68,7 @@ def _stalled(run: Run, timing: Timing) -> str | None:
             f"{host.longest_stall_ns / 1e6:.1f} ms, above half of the deadline"
         )
     lost_ns = (host.waited_ns or 0) + (host.throttled_ns or 0)
-    # An image that is later than all that the host took is late by itself.
+    # An image that is later than all the time that the host took is the candidate's miss.
     excess_ns = timing.response_ns[late] - timing.deadline_ns
     if len(excess_ns) and int(excess_ns.min()) > lost_ns:
         return None
@@ -76,10 +81,10 @@ def _stalled(run: Run, timing: Timing) -> str | None:
 
 
 def _causes(run: Run, timing: Timing) -> list[str]:
-    told = [] if run.host is None else run.host.causes()
+    causes = [] if run.host is None else run.host.causes()
     if run.pauses.longest_ns > MAX_INJECTOR_SHARE * timing.deadline_ns:
-        told.append(
+        causes.append(
             f"the garbage collector paused the process {run.pauses.count} times, "
             f"for {run.pauses.longest_ns / 1e6:.1f} ms at the longest"
         )
-    return told
+    return causes

@@ -1,8 +1,8 @@
 """The verdict on a run: PASS, FAIL, INVALID or INSUFFICIENT, and the reason.
 
-The claim is that at least a given share of images meets the deadline, at one-sided 99 % confidence
-by the exact binomial bound, which takes images for independent; misses that cluster are therefore
-reported as episodes too. The candidate is judged only where the bench itself was in time.
+The claim is that at least a given share of images meets the deadline. It is tested at one-sided 99 %
+confidence with the exact binomial bound, which assumes independent images. Misses can cluster, so the number
+of episodes is reported too. The candidate is judged only if the bench itself was in time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mrsim.summary import Summarised
 
 
 class Outcome(enum.Enum):
-    """Name a verdict; the value is the command line's exit code."""
+    """Name the outcome of a verdict; its value is the exit code of the command line."""
 
     PASS = 0
     FAIL = 1
@@ -33,9 +33,9 @@ class Verdict(Summarised):
     Parameters
     ----------
     outcome
-        Which of the four.
+        One of the four outcomes.
     reason
-        One sentence.
+        Why, in one sentence.
     """
 
     outcome: Outcome
@@ -51,7 +51,8 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     Parameters
     ----------
     run
-        The run; a breach of the contract (as opposed to causality) is the caller's to refuse.
+        The run. The caller must refuse an image that broke the contract; a breach of causality is judged
+        here.
     timing
         Its times.
     claim
@@ -60,9 +61,9 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     Returns
     -------
     verdict
-        In this order: INVALID where an image claims a line that had not been handed out, FAIL where the
-        candidate raised or emitted what is not a number, INVALID where the bench was late itself or the
-        host stalled, and then what the misses show.
+        The first that applies: INVALID if an image claims a line that had not been handed out; FAIL if the
+        candidate raised an exception or emitted pixels that are not finite; INVALID if the bench was late or
+        the host stalled; else what the misses show.
     """
     broken = judge_conduct(run)
     if broken is not None:
@@ -73,19 +74,30 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     verdict = judge_misses(timing.misses, timing.images, len(timing.episodes), timing.deadline_ns, claim)
     if not run.dropped_frames:
         return verdict
-    told = f"{run.dropped_frames} frames were dropped by the queue ({run.policy})"
-    return Verdict(verdict.outcome, f"{verdict.reason}; {told}")
+    dropped = f"{run.dropped_frames} frames were dropped by the queue ({run.policy})"
+    return Verdict(verdict.outcome, f"{verdict.reason}; {dropped}")
 
 
 def judge_conduct(run: Run) -> Verdict | None:
-    """Judge what a candidate must not do at any speed; None where it did nothing of the kind."""
+    """Judge what a candidate must not do at any speed.
+
+    Parameters
+    ----------
+    run
+        The run.
+
+    Returns
+    -------
+    verdict
+        None if the candidate did nothing of the kind.
+    """
     if run.violation is not None:
         return Verdict(Outcome.INVALID, f"{run.violation.kind}: {run.violation.message}")
     if run.failure is not None:
-        at = f"in {run.failure.stage}"
+        where = f"in {run.failure.stage}"
         if run.failure.line >= 0:
-            at += f" at line {run.failure.line} (frame {run.failure.frame})"
-        return Verdict(Outcome.FAIL, f"the candidate raised {run.failure.error} {at}")
+            where += f" at line {run.failure.line} (frame {run.failure.frame})"
+        return Verdict(Outcome.FAIL, f"the candidate raised {run.failure.error} {where}")
     if run.images.first_nonfinite is not None:
         frame, line = run.images.first_nonfinite
         count = run.images.nonfinite
@@ -97,28 +109,28 @@ def judge_conduct(run: Run) -> Verdict | None:
 
 
 def judge_misses(misses: int, images: int, episodes: int, deadline_ns: int, claim: float) -> Verdict:
-    """Judge so many misses among so many images.
+    """Judge a number of misses.
 
     Parameters
     ----------
     misses, images
-        Images that came late or never, of how many.
+        Number of images that came late or never, and number of images.
     episodes
-        Clusters that the misses form.
+        Number of clusters of consecutive misses.
     deadline_ns
-        What was missed, nanoseconds.
+        The deadline, nanoseconds.
     claim
-        Share of images that must meet it.
+        Share of images that must meet the deadline.
     """
     needed = samples_needed(claim, allowed=max(misses, 1))
-    told = f"{misses} of {images} images missed {deadline_ns / 1e6:.1f} ms"
+    result = f"{misses} of {images} images missed {deadline_ns / 1e6:.1f} ms"
     if misses:
-        told += f" in {episodes} episode{'s' if episodes > 1 else ''}"
-    sure = f"{CONFIDENCE:.0%} confidence, images taken for independent"
+        result += f" in {episodes} episode{'s' if episodes > 1 else ''}"
+    confidence = f"{CONFIDENCE:.0%} confidence, images taken for independent"
     if images and upper_bound(misses, images) <= 1 - claim:
-        return Verdict(Outcome.PASS, f"{told}; at least {claim:.4g} meet it ({sure})")
+        return Verdict(Outcome.PASS, f"{result}; at least {claim:.4g} meet it ({confidence})")
     if images and lower_bound(misses, images) > 1 - claim:
-        return Verdict(Outcome.FAIL, f"{told}; fewer than {claim:.4g} meet it ({sure})")
+        return Verdict(Outcome.FAIL, f"{result}; fewer than {claim:.4g} meet it ({confidence})")
     allowed = "with no other miss" if misses else "of which one may miss"
     more = f"a claim of {claim:.4g} needs {needed - images} more images, {allowed}"
-    return Verdict(Outcome.INSUFFICIENT, f"{told}; {more} ({sure})")
+    return Verdict(Outcome.INSUFFICIENT, f"{result}; {more} ({confidence})")

@@ -1,1 +1,1 @@
-"""Measures: latency, image quality, the target and how far behind it is shown, intervals."""
+"""Measures of a run: latency, image quality, the lag of the target, and their intervals."""

@@ -1,7 +1,7 @@
-"""Intervals by block bootstrap over breaths.
+"""Intervals by a block bootstrap over breaths.
 
-Neighbouring frames resemble each other, so frames are not drawn one by one but a whole breath at a
-time (Kuensch 1989, 10.1214/aos/1176347265). Percentile intervals of 95 %.
+Neighbouring frames are correlated, so whole breaths are resampled, not single frames (Kuensch 1989,
+10.1214/aos/1176347265). The intervals are percentile intervals of 95 %.
 """
 
 from __future__ import annotations
@@ -15,28 +15,35 @@ from mrsim.stream import Header, Truth
 
 COVERAGE = 0.95
 RESAMPLES = 1000
-# Fewer breaths say too little about how breaths differ.
+# Fewer breaths do not show how breaths differ.
 MIN_BREATHS = 4
 
 Interval = tuple[float, float]
 
 
 def breath_starts(truth: Truth, header: Header) -> NDArray[np.int64]:
-    """Return when the target passes the middle of its path, once a breath, nanoseconds.
+    """Return the times at which the target passes the middle of its path, once in each breath.
 
-    A pass counts once the target has been a quarter of its standard deviation to either side, so that
-    small movements about the middle make no breaths. Of a target that rests, there are none.
+    A pass counts only if the target has been a quarter of its standard deviation to either side, so that
+    small movements about the middle make no breaths. A target at rest makes none.
+
+    Parameters
+    ----------
+    truth
+        Truth of the stream.
+    header
+        The scan's protocol.
 
     Returns
     -------
     starts
-        Shape (passes,), int64, from the start of the scan.
+        Time from the start of the scan, shape (passes,), int64, nanoseconds.
     """
     centred = truth.centroid - truth.centroid.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     along = centred @ directions[:, -1]
     band = along.std() / 4
-    if not band > 1e-9:  # a nanometre: it rests
+    if not band > 1e-9:  # below a nanometre the target is at rest
         return np.empty(0, np.int64)
     far = np.flatnonzero(np.abs(along) > band)
     rising = far[1:][(along[far[1:]] > 0) & (along[far[:-1]] < 0)].astype(np.int64)
@@ -45,14 +52,16 @@ def breath_starts(truth: Truth, header: Header) -> NDArray[np.int64]:
 
 
 def breath_blocks(t_ns: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the breath of every instant; a part of less than half a breath at an end joins its neighbour.
+    """Return the number of the breath of each instant.
+
+    A part of less than half a breath at either end is joined to its neighbour.
 
     Parameters
     ----------
     t_ns
-        Instants, ascending, shape (n,), nanoseconds.
+        Instants, ascending, shape (n,), int64, nanoseconds.
     starts
-        Starts of breaths, ascending, nanoseconds.
+        Starts of breaths, ascending, shape (passes,), int64, nanoseconds.
 
     Returns
     -------
@@ -69,12 +78,38 @@ def breath_blocks(t_ns: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray
 
 
 def draw_blocks(count: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """Draw blocks with replacement: how often each is in each resample, shape (resamples, count), int64."""
+    """Draw blocks with replacement.
+
+    Parameters
+    ----------
+    count
+        Number of blocks.
+    rng
+        Source of the draws.
+    resamples
+        Number of resamples.
+
+    Returns
+    -------
+    counts
+        How often each block is in each resample, shape (resamples, count), int64.
+    """
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
 def interval_of(statistics: NDArray[np.float64]) -> Interval | None:
-    """Return the central 95 % of a bootstrap's statistics; None where one of them is not finite."""
+    """Return the central 95 % of the statistics of a bootstrap.
+
+    Parameters
+    ----------
+    statistics
+        One value for each resample, shape (resamples,), float64.
+
+    Returns
+    -------
+    interval
+        None if a value is not finite.
+    """
     if not np.isfinite(statistics).all():
         return None
     low, high = np.quantile(statistics, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
@@ -87,23 +122,23 @@ def bootstrap(
     statistic: Callable[[NDArray[np.float64]], float],
     rng: np.random.Generator,
 ) -> Interval | None:
-    """Return the interval of a statistic of frames that come in breaths.
+    """Return the bootstrap interval of a statistic over frames.
 
     Parameters
     ----------
     values
-        One value a frame, shape (n,).
+        One value for each frame, shape (n,), float64.
     blocks
-        Breath of each, shape (n,), from 0.
+        Breath of each frame, shape (n,), int64, from 0.
     statistic
-        What is computed of each resample.
+        Function of the values of a resample.
     rng
         Source of the draws.
 
     Returns
     -------
     interval
-        None of fewer than `MIN_BREATHS` breaths, or where the statistic is not finite.
+        None for fewer than `MIN_BREATHS` breaths, or if the statistic is not finite.
     """
     members = [values[blocks == b] for b in np.unique(blocks)]
     if len(members) < MIN_BREATHS:

@@ -1,4 +1,4 @@
-"""A band of columns that was shown before the whole image: when it came, and how good it is by itself."""
+"""Bands: ranges of columns that are shown before the whole image, when they come and how good they are."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Band:
     columns
         First column and the one past the last.
     images
-        Steady frames whose band came.
+        Number of steady frames whose band came.
     response
         Time from when a frame's last line was due to its band.
     nmse, nmse_whole
-        ||m - t||^2 / ||t||^2 of magnitudes over these columns and all those frames, of the bands and of the
-        same columns of whole images; None where nothing was kept, or there is no truth.
+        ||m - t||^2 / ||t||^2 of magnitudes over these columns and frames, of the bands and of the same
+        columns of whole images; None if no pixels were kept, or there is no truth.
     """
 
     columns: tuple[int, int]
@@ -39,14 +39,14 @@ class Band:
 
 
 def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
-    """Measure the bands of a run, which has some.
+    """Measure the bands of a run that has some.
 
     Parameters
     ----------
     stream
         The scan that was played.
     run, timing
-        The run, and its times.
+        The run and its times.
     """
     assert run.images.band is not None
     columns, pixels = run.images.band

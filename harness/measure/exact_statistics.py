@@ -1,7 +1,7 @@
-"""Exact small-sample statistics: how many samples a claim needs, and what so few can say.
+"""Exact statistics of small samples: how many samples a claim needs, and what few samples can show.
 
-The binomial tail is summed term by term and its quantile found by bisection, so that nothing is
-approximated and no library is needed. Independence of the images is assumed where stated.
+The binomial tail is summed term by term and its quantile is found by bisection. So nothing is approximated
+and no library is needed. The images are assumed to be independent where this is stated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_SAMPLES = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Hold nearest-rank percentiles of times, nanoseconds; None where the samples do not carry them.
+    """Hold nearest-rank percentiles of times, nanoseconds; None if there are too few samples.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Summary:
     p50, p95, p99
         Percentiles.
     max
-        The largest; None of no samples.
+        The largest sample; None if there are none.
     """
 
     count: int
@@ -43,7 +43,14 @@ class Summary:
 
 
 def nearest_rank(values: NDArray[Any], quantile: float) -> Any:
-    """Return the smallest value that at least this share of the values does not exceed.
+    """Return the smallest value that at least a given share of the values does not exceed.
+
+    Parameters
+    ----------
+    values
+        Shape (n,), of any number type.
+    quantile
+        The share, above 0 and at most 1.
 
     Raises
     ------
@@ -58,16 +65,35 @@ def nearest_rank(values: NDArray[Any], quantile: float) -> Any:
 
 
 def summarise(values: NDArray[np.int64]) -> Summary:
-    """Return the percentiles that the samples carry: those for which `samples_needed` is met."""
+    """Return the percentiles for which there are enough samples (`samples_needed`).
+
+    Parameters
+    ----------
+    values
+        Times, shape (n,), int64, nanoseconds.
+    """
     count = len(values)
-    carried = {
+    percentiles = {
         q: int(nearest_rank(values, q)) if count >= samples_needed(q) else None for q in (0.5, 0.95, 0.99)
     }
-    return Summary(count, carried[0.5], carried[0.95], carried[0.99], int(values.max()) if count else None)
+    return Summary(
+        count, percentiles[0.5], percentiles[0.95], percentiles[0.99], int(values.max()) if count else None
+    )
 
 
 def clusters(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the runs of consecutive true flags: index of the first, length."""
+    """Return the runs of consecutive true flags.
+
+    Parameters
+    ----------
+    flags
+        Shape (n,), bool.
+
+    Returns
+    -------
+    runs
+        Index of the first flag and length of each run.
+    """
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(flags, np.int8), [0]))))
     return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -110,7 +136,7 @@ def binomial_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[f
     Returns
     -------
     low, high
-        Bounds of the probability; (0, 1) of no images.
+        Bounds of the probability; (0, 1) if there are no images.
 
     Notes
     -----
@@ -121,7 +147,22 @@ def binomial_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[f
 
 
 def upper_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
-    """Return the one-sided upper bound: the p at which so few misses have probability 1 - confidence."""
+    """Return the one-sided upper bound: the p at which so few misses have probability 1 - confidence.
+
+    Parameters
+    ----------
+    k
+        Number of misses.
+    n
+        Number of independent images.
+    confidence
+        One-sided confidence, below 1.
+
+    Raises
+    ------
+    InputError
+        If `k` is not between 0 and `n`.
+    """
     if not 0 <= k <= n:
         raise InputError(f"{k} of {n}: expected a count between 0 and the number of images")
     if k == n:
@@ -130,30 +171,45 @@ def upper_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
 
 
 def lower_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
-    """Return the one-sided lower bound: the p at which so many misses have probability 1 - confidence."""
+    """Return the one-sided lower bound: the p at which so many misses have probability 1 - confidence.
+
+    Parameters
+    ----------
+    k
+        Number of misses.
+    n
+        Number of independent images.
+    confidence
+        One-sided confidence, below 1.
+
+    Raises
+    ------
+    InputError
+        If `k` is not between 0 and `n`.
+    """
     if not 0 <= k <= n:
         raise InputError(f"{k} of {n}: expected a count between 0 and the number of images")
     if k == 0:
         return 0.0
-    # P(X >= k | p) is P(Y <= n - k | 1 - p) of the hits Y.
+    # P(X >= k | p) equals P(Y <= n - k | 1 - p) for the number Y of hits.
     return _bisect(lambda p: binomial_tail(n - k, n, 1 - p) < 1 - confidence)
 
 
 @lru_cache(maxsize=256)
 def samples_needed(quantile: float, confidence: float = CONFIDENCE, allowed: int = 1) -> int:
-    """Return how many independent samples show that a share of them meets its deadline.
+    """Return how many independent samples are needed to show that a share of them meets its deadline.
 
-    The smallest n for which `allowed` misses or fewer would have a probability of at most
-    1 - confidence if the share were no better than `quantile`.
+    This is the smallest n for which at most `allowed` misses have a probability of at most 1 - confidence if
+    the share is no better than `quantile`.
 
     Parameters
     ----------
     quantile
-        The share that is claimed, such as 0.99.
+        Share that is claimed, such as 0.99.
     confidence
         One-sided confidence.
     allowed
-        Misses that may happen.
+        Number of misses that may happen.
 
     Raises
     ------
@@ -201,7 +257,7 @@ def _sum_terms(first: int, last: int, n: int, p: float) -> float:
 
 
 def _bisect(below: Callable[[float], bool]) -> float:
-    """Return where a predicate that holds from 0 upwards ceases to, to the last bit."""
+    """Return the last number for which a predicate that holds from 0 upwards still holds."""
     low, high = 0.0, 1.0
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if below(middle) else (low, middle)

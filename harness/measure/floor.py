@@ -1,7 +1,8 @@
-"""The floor of hard data consistency: the best that keeps every acquired line as it is.
+"""The floor of hard data consistency: the best images that keep every acquired line unchanged.
 
-The lines of a frame are of different instants and carry noise. A perfect prediction of everything else still
-shows them, so it lags by up to half a frame; a reconstructor below this floor has learnt to doubt old lines.
+The lines of a frame are acquired at different instants and contain noise. Even with a perfect prediction of
+all other lines, the image still shows the acquired ones, so it lags by up to half a frame. A reconstructor
+below this floor has learnt to give old lines less weight.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from recon.fourier import to_image, to_kspace
 def consistency_floor(
     stream: Stream, frames: NDArray[np.int64], seed: int = 0
 ) -> tuple[NDArray[np.complex64], Quality]:
-    """Fill what a frame did not sample with the truth at its last line.
+    """Fill the lines that a frame did not sample with the truth at its last line.
 
     Parameters
     ----------
     stream
         A scan of one coil, with truth.
     frames
-        Frames to make.
+        Frames to make, shape (n,), int64.
     seed
         Seed of the bootstrap intervals.
 
     Returns
     -------
     pixels
-        Shape (frames of the stream, ny, nx), complex64, zero where a frame was not asked for.
+        Shape (last frame + 1, ny, nx), complex64, zero for frames that are not in `frames`.
     quality
-        As if each image were shown the moment its last line is due.
+        Measures of the images, each shown at the instant when its last line is due.
 
     Raises
     ------
@@ -59,7 +60,19 @@ def consistency_floor(
 
 
 def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:
-    """Return the truth at a frame's last line with the frame's lines as they were acquired, shape (ny, nx).
+    """Return the truth at a frame's last line with the frame's acquired lines in it.
+
+    Parameters
+    ----------
+    stream
+        A scan of one coil, with truth.
+    frame
+        Number of the frame.
+
+    Returns
+    -------
+    image
+        Shape (ny, nx), complex64.
 
     Raises
     ------
@@ -76,16 +89,21 @@ def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:
 
 
 def full_image(stream: Stream, frame: int, seed: int = 0) -> NDArray[np.complex64]:
-    """Return what full sampling in an instant would give at a frame's last line: the truth and noise.
+    """Return the image that instantaneous full sampling would give at a frame's last line: truth plus noise.
 
     Parameters
     ----------
     stream
-        A scan with truth; its provenance says how strong the noise is, and is silent of none.
+        A scan with truth. Its provenance states the noise; without provenance none is added.
     frame
         Number of the frame.
     seed
-        Seed of the noise, which is another one for every frame.
+        Seed of the noise, which differs in every frame.
+
+    Returns
+    -------
+    image
+        Shape (ny, nx), complex64.
 
     Raises
     ------

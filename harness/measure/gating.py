@@ -1,7 +1,8 @@
-"""What the delays of a run would do to a gated beam.
+"""Gating: what the delays of a run would do to a gated beam.
 
-The beam is on while the newest image that has come through, delay downstream and all, shows the target
-within a window around its planned position. Where the target truly is meanwhile is known here.
+The beam is on while the newest image that has reached it shows the target within a window around its planned
+position. An image reaches the beam after the delay downstream. The truth states where the target is
+meanwhile.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ PLAN_POINTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Gating:
-    """Hold what a gated beam would have done; times are exact to one TR.
+    """Hold what a gated beam would have done; times have a resolution of one TR.
 
     Parameters
     ----------
     window_m
         Half width of the window, metres.
     planned_m
-        Planned position (x, y): where the target dwells longest, to within the window, metres.
+        Planned position (x, y), metres: the one within whose window the target stays longest.
     downstream_ns
-        From image to beam, nanoseconds.
+        Delay from image to beam, nanoseconds.
     duty
-        Share of the time that the beam was on.
+        Share of the time for which the beam was on.
     ideal_duty
-        Share of the time that the target was inside: the duty of a beam without delay or error.
+        Share of the time for which the target was inside: the duty of a beam without delay or error.
     outside_share
-        Share of the beam's time for which the target was outside; None of a beam that was never on.
+        Share of the beam's time for which the target was outside; None if the beam was never on.
     outside_longest_ns
-        The longest of it at once, nanoseconds.
+        Longest time for which the beam was on and the target outside, nanoseconds.
     missed_share
-        Share of the target's time inside for which the beam was off; None of a target never inside.
+        Share of the target's time inside for which the beam was off; None if the target was never inside.
     """
 
     window_m: float
@@ -63,29 +64,29 @@ def simulate_gating(stream: Stream, quality: Quality, window_m: float, downstrea
     window_m
         Half width of the window, metres.
     downstream_ns
-        From image to beam, nanoseconds.
+        Delay from image to beam, nanoseconds.
 
     Returns
     -------
     gating
-        None where no image comes through before the scan ends.
+        None if no image reaches the beam before the scan ends, or there is no truth.
     """
     truth, header = stream.truth, stream.header
     if truth is None:
         return None
-    through = quality.shown_ns + downstream_ns
-    order = np.argsort(through, kind="stable")
-    through, centroid, newest = through[order], quality.centroid_m[order], quality.frames[order]
-    # An older image that is late does not replace a newer one.
+    at_beam_ns = quality.shown_ns + downstream_ns
+    order = np.argsort(at_beam_ns, kind="stable")
+    at_beam_ns, centroid, newest = at_beam_ns[order], quality.centroid_m[order], quality.frames[order]
+    # A late image of an older frame does not replace a newer one.
     current = np.maximum.accumulate(newest) == newest
-    through, centroid = through[current], centroid[current]
+    at_beam_ns, centroid = at_beam_ns[current], centroid[current]
     t_ns = np.arange(len(stream), dtype=np.int64) * header.tr_ns + header.te_ns
-    steady = t_ns >= through[0]
+    steady = t_ns >= at_beam_ns[0]
     if not steady.any():
         return None
     planned = _planned(truth.centroid, window_m)
-    shown = centroid[np.searchsorted(through, t_ns[steady], side="right") - 1]
-    on = np.hypot(*(shown - planned).T) <= window_m  # false where no target was found
+    shown = centroid[np.searchsorted(at_beam_ns, t_ns[steady], side="right") - 1]
+    on = np.hypot(*(shown - planned).T) <= window_m  # false if no target was found
     inside = np.hypot(*(truth.centroid[: len(stream)][steady] - planned).T) <= window_m
     stray = on & ~inside
     edges = np.flatnonzero(np.diff(np.concatenate(([0], stray.astype(np.int8), [0]))))
@@ -103,7 +104,7 @@ def simulate_gating(stream: Stream, quality: Quality, window_m: float, downstrea
 
 
 def _planned(path_m: NDArray[np.float64], window_m: float) -> NDArray[np.float64]:
-    """Return the point of a path, shape (lines, 2), around which most of it lies within the window."""
+    """Return the point of a path, shape (lines, 2), whose window contains most of the path."""
     points = path_m[:: max(1, len(path_m) // PLAN_POINTS)]
     near = [float(np.mean(np.hypot(*(path_m - point).T) <= window_m)) for point in points]
     best: NDArray[np.float64] = points[int(np.argmax(near))]

@@ -1,8 +1,8 @@
-"""How good the images are: NMSE, SSIM, Dice, where the target appears and how far behind it runs.
+"""Image quality: NMSE, SSIM, Dice, the target's centroid and its lag.
 
-All of it on magnitudes, unscaled, against the truth at the echo of each frame's last line, and the
-centroid also against the truth at the instant that the image was shown. The candidate's own claims
-(`last_line`, `shows_ns`) play no part.
+All measures use unscaled magnitudes and the truth at the echo of each frame's last line. The centroid is also
+compared with the truth at the instant when the image was shown. What the candidate claims (`last_line`,
+`shows_ns`) is not used.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class FrameScore:
     ssim
         Mean structural similarity of the magnitudes (Wang 2004, 10.1109/TIP.2003.819861).
     dice
-        Overlap of the segmented and the true target; 0 where none was found.
+        Overlap of the segmented and the true target; 0 if no target was found.
     centroid_m
-        Centroid (x, y) of the segmented target, metres; None where none was found.
+        Centroid (x, y) of the segmented target, metres; None if no target was found.
     found
-        Pixels of the segmented target in the judge's window, bool; None where none was found.
+        Pixels of the segmented target in the judge's window, bool; None if no target was found.
     """
 
     nmse: float
@@ -96,21 +96,32 @@ class FrameJudge:
         )
 
 
-def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient of two masks (Dice 1945, 10.2307/1932409); 0 of two that are empty."""
-    size = int(one.sum()) + int(other.sum())
-    return 2 * float((one & other).sum()) / size if size else 0.0
+def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient of two masks (Dice 1945, 10.2307/1932409); 0 for two empty ones.
+
+    Parameters
+    ----------
+    first, second
+        Masks of the same shape, bool.
+    """
+    size = int(first.sum()) + int(second.sum())
+    return 2 * float((first & second).sum()) / size if size else 0.0
 
 
 def nmse(magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
-    """Return the squared error over the squared truth, in float64.
+    """Return the squared error of a magnitude image over the squared truth, computed in float64.
+
+    Parameters
+    ----------
+    magnitude, true
+        Magnitudes of the image and of the truth, shape (ny, nx).
 
     Raises
     ------
     InputError
-        If the truth is blank.
+        If the truth is zero everywhere.
     """
-    # Sums, not BLAS: on a busy host its threads wait for each other far longer than this takes.
+    # Sums, not BLAS: on a busy host BLAS threads wait for each other far longer than the sums take.
     error = float(np.sum(np.square(np.asarray(magnitude, np.float64) - true)))
     energy = float(np.sum(np.square(true, dtype=np.float64)))
     if not energy:
@@ -125,14 +136,13 @@ class Centroids:
     Parameters
     ----------
     rms, max
-        Over the images in which the target was found; None of none.
+        Root mean square and maximum over the images in which the target was found; None if there are none.
     p95
-        Nearest rank, where an image without a target counts as an infinite error; None where the
-        samples do not carry it.
+        Nearest rank; an image without a target counts as an infinite error. None for too few images.
     p95_interval
-        Block-bootstrap interval.
+        Block-bootstrap interval of `p95`.
     count, not_found
-        Images that were judged, and those of them in which no target was found.
+        Number of images that were judged, and of those in which no target was found.
     """
 
     rms: float | None
@@ -150,24 +160,24 @@ class Quality:
     Parameters
     ----------
     frames
-        Frames that were judged, shape (n,).
+        Frames that were judged, shape (n,), int64.
     t_ns
-        Echo of the last line of each, from the start of the scan, shape (n,), int64.
+        Echo of the last line of each, from the start of the scan, shape (n,), int64, nanoseconds.
     shown_ns
-        When each image was completed, from the start of the scan, shape (n,), int64.
+        When each image was completed, from the start of the scan, shape (n,), int64, nanoseconds.
     nmse, ssim, dice
-        Of each, shape (n,).
+        Measures of each image, shape (n,), float64.
     centroid_m
-        Centroid (x, y) of the segmented target, shape (n, 2), metres; NaN where none was found.
+        Centroid (x, y) of the segmented target, shape (n, 2), metres; NaN if no target was found.
     last_line, when_shown
-        Centroid errors against the truth at the last line and at the instant of showing. An image that
-        was shown after the scan's end has no truth to be compared with, and is left out of the second.
+        Centroid errors against the truth at the last line and at the instant when the image was shown. The
+        second leaves out images that were shown after the scan's end, for which there is no truth.
     lag
         Apparent lag.
     total_lag_ns
-        Apparent lag plus the mean time from last echo to completed image; None without a lag.
+        Apparent lag plus the mean time from last echo to completed image, nanoseconds; None without a lag.
     breaths
-        Number of blocks that the intervals rest on.
+        Number of breaths, the blocks of the intervals.
     intervals
         Block-bootstrap intervals of the means of `nmse`, `ssim` and `dice`.
     """
@@ -204,7 +214,7 @@ def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality |
     Returns
     -------
     quality
-        None where no steady image came.
+        None if no steady image came.
 
     Raises
     ------
@@ -233,18 +243,18 @@ def judge_frames(
     scores: list[FrameScore],
     seed: int,
 ) -> Quality:
-    """Draw the measures of single images together.
+    """Combine the measures of single images.
 
     Parameters
     ----------
     stream
         The scan with its truth.
     frames
-        Frames that were scored, ascending, shape (n,).
+        Frames that were scored, ascending, shape (n,), int64.
     shown_ns
         When each image was shown, from the start of the scan, shape (n,), int64, nanoseconds.
     scores
-        Their scores.
+        Score of each frame.
     seed
         Seed of the bootstrap.
 
@@ -294,12 +304,12 @@ def _centroids(
     errors = np.hypot(*(measured - true).T)
     found = errors[np.isfinite(errors)]
     errors = np.where(np.isfinite(errors), errors, np.inf)
-    carried = len(errors) >= samples_needed(0.95)
+    enough = len(errors) >= samples_needed(0.95)
 
     def p95(values: NDArray[np.float64]) -> float:
         return float(nearest_rank(values, 0.95))
 
-    value = p95(errors) if carried else math.inf
+    value = p95(errors) if enough else math.inf
     return Centroids(
         rms=float(np.sqrt(np.mean(found**2))) if len(found) else None,
         p95=value if math.isfinite(value) else None,

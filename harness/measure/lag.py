@@ -1,9 +1,8 @@
-"""Apparent lag: by how much the images run behind the anatomy.
+"""Apparent lag: the time by which the images are behind the anatomy.
 
-The measured centroid is fitted by a delayed copy of the true one, m(t) = g c(t - tau) + b, with tau
-found on a grid and refined: the phase method of Borman et al. (Phys Med Biol 2018;63:155023), for any
-breathing. Gain and residual tell whether the fit means anything: the lag of an image that hardly moves is
-only a number.
+A delayed copy of the true centroid is fitted to the measured one, m(t) = g c(t - tau) + b. The delay tau is
+found on a grid and refined. This is the phase method of Borman et al. (Phys Med Biol 2018;63:155023) for any
+breathing. Gain and residual show whether the fit is meaningful: the lag of an image that hardly moves is not.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ MIN_MOTION_M = 2e-4  # rms; below it any delay fits
 
 @dataclass(frozen=True)
 class Lag:
-    """Hold the fit of a delayed truth to what was measured.
+    """Hold the fit of the delayed truth to the measured centroids.
 
     Parameters
     ----------
     tau_ns
-        Delay of the best fit, nanoseconds; None where there is no fit.
+        Delay of the best fit, nanoseconds; None if there is no fit.
     gain
-        Measured over true motion.
+        Ratio of the measured to the true motion.
     residual_m
-        Root of the mean squared distance that remains, metres.
+        Root mean square distance that remains after the fit, metres.
     interval_ns
-        Block-bootstrap interval of the delay, 95 %; None of too few breaths.
+        Block-bootstrap interval of the delay, 95 %, nanoseconds; None for too few breaths.
     reason
-        Why there is no lag to be claimed; empty where there is.
+        Why no lag can be claimed; empty if one can.
     gain_interval, residual_interval_m
-        Block-bootstrap intervals of gain and residual, 95 %; None of too few breaths.
+        Block-bootstrap intervals of gain and residual, 95 %; None for too few breaths.
     """
 
     tau_ns: float | None
@@ -55,7 +54,7 @@ class Lag:
 
     @property
     def claimed_ns(self) -> float | None:
-        """Return the delay if gain and residual let it be called the lag, nanoseconds."""
+        """Return the delay, nanoseconds, if gain and residual allow it to be called the lag; else None."""
         return None if self.reason else self.tau_ns
 
 
@@ -74,19 +73,19 @@ def apparent_lag(
     t_ns
         Echo of the last line of each frame, shape (n,), int64, nanoseconds.
     measured_m
-        Centroids (x, y), shape (n, 2), metres; NaN where none was found.
+        Centroids (x, y), shape (n, 2), float64, metres; NaN if no target was found.
     truth, header
         Truth of the whole stream, and its protocol.
     blocks
-        Breath of each frame, shape (n,).
+        Breath of each frame, shape (n,), int64.
     rng
         Source of the bootstrap's draws.
 
     Returns
     -------
     lag
-        Fitted over the frames for which every delay on the grid lies within the scan, so that all delays
-        are judged by the same frames.
+        Fitted to the frames for which every delay on the grid lies within the scan, so that all delays use
+        the same frames.
     """
     end_ns = header.echo_ns(len(truth.centroid) - 1)
     usable = np.isfinite(measured_m).all(axis=1)
@@ -134,7 +133,7 @@ def _sums(
     truth: Truth,
     header: Header,
 ) -> NDArray[np.float64]:
-    """Return what a linear fit needs of one breath, for each delay, shape (8, delays).
+    """Return the sums that a linear fit to one breath needs, for each delay, shape (8, delays).
 
     Rows: n, sum of c_x, c_y, m_x, m_y, c.c, c.m, m.m.
     """
@@ -152,7 +151,7 @@ def _sums(
 def _fit(
     sums: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the remaining sum of squares, the gain, and the true motion's, of sums (8, ...)."""
+    """Return the residual sum of squares, the gain and the true sum of squares, of sums (8, ...)."""
     n, cx, cy, mx, my, cc, cm, mm = sums
     motion = cc - (cx**2 + cy**2) / n
     both = cm - (cx * mx + cy * my) / n
@@ -162,7 +161,7 @@ def _fit(
 
 
 def _refined(squares: NDArray[np.float64], grid: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the delay of the least squares, by a parabola through the best three, of rows (r, delays)."""
+    """Return the delay of the least squares for each row (r, delays), by a parabola through three points."""
     rows = np.arange(len(squares))
     best = np.clip(np.argmin(squares, axis=1), 1, len(grid) - 2)
     before, at, after = (squares[rows, best + step] for step in (-1, 0, 1))
@@ -179,11 +178,11 @@ def _intervals(
     if len(sums) < MIN_BREATHS:
         return None, None, None
     draws = draw_blocks(len(sums), rng).astype(np.float64)
-    # The sum of squares bends over a breath, so a parabola on a coarser grid finds its lowest point as well.
+    # The sum of squares varies slowly with the delay, so a parabola on a coarser grid finds the same minimum.
     sums, grid = sums[:, :, ::BOOTSTRAP_STEP], grid[::BOOTSTRAP_STEP]
     delays, gains, residuals = [], [], []
-    for part in np.array_split(draws, 20):  # a bounded piece at a time
-        # einsum, not BLAS: its threads would wait for each other longer than such small sums take.
+    for part in np.array_split(draws, 20):  # in parts, to bound the memory
+        # einsum, not BLAS: BLAS threads would wait for each other longer than such small sums take.
         drawn = np.einsum("rb,bkd->krd", part, sums)
         squares, gain, _ = _fit(drawn)
         rows, best = np.arange(len(squares)), np.argmin(squares, axis=1)

@@ -1,9 +1,8 @@
-"""Find the target in a magnitude image, as a planning system would: where to look, how large, how bright.
+"""Segmentation of the target in a magnitude image, with the prior knowledge of a planning system.
 
-What is known beforehand is the same for every candidate and every frame: the window in which the
-target moves, its area, and whether it is brighter than what surrounds it. The outline is the
-contour at the level of Otsu's threshold in that window, to a fraction of a pixel.
-Otsu 1979, 10.1109/TSMC.1979.4310076.
+The prior knowledge is the same for every candidate and frame: the window in which the target moves, its area,
+and whether it is brighter than its surroundings. The outline is the contour at the level of Otsu's threshold
+in that window, with sub-pixel accuracy. Otsu 1979, 10.1109/TSMC.1979.4310076.
 """
 
 from __future__ import annotations
@@ -20,14 +19,21 @@ from mrsim.errors import InputError, MissingExtraError
 from mrsim.stream import Header, Truth
 
 MARGIN_M = 0.02
-# An outline whose area differs from the planned one by more than this factor is not the target.
+# An outline is not the target if its area differs from the planned one by more than this factor.
 AREA_FACTOR = 2.5
-# Frames from which the plan is made; more change it by less than a pixel.
+# Frames that the plan is made from; more frames change it by less than a pixel.
 PLAN_FRAMES = 64
 
 
 def eval_library(module: str, purpose: str) -> Any:
     """Import a module of scikit-image.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    purpose
+        What it is needed for, as the error states it.
 
     Raises
     ------
@@ -42,14 +48,14 @@ def eval_library(module: str, purpose: str) -> Any:
 
 @dataclass(frozen=True)
 class Segment:
-    """Hold the target as it was found.
+    """Hold the target as it was segmented.
 
     Parameters
     ----------
     centroid_m
         Centroid (x, y) of the area that the contour encloses, metres.
     mask
-        Pixels whose centres lie inside, in the window, bool.
+        Which pixels of the window have their centre inside the contour, bool.
     """
 
     centroid_m: tuple[float, float]
@@ -66,12 +72,12 @@ class TargetFinder:
     header
         The protocol.
     margin_m
-        Margin of the window around everywhere that the target goes, metres.
+        Margin of the window around all positions of the target, metres.
 
     Raises
     ------
     InputError
-        If the target is in no frame.
+        If no frame contains the target.
     MissingExtraError
         If scikit-image is not installed.
     """
@@ -104,12 +110,12 @@ class TargetFinder:
         Parameters
         ----------
         magnitude
-            Shape (ny, nx).
+            Shape (ny, nx), float32.
 
         Returns
         -------
         segment
-            None where no closed outline of about the planned area is found.
+            None if no closed outline of about the planned area is found.
         """
         view = np.ascontiguousarray(magnitude[self.window], dtype=np.float64)
         level = otsu_level(view)
@@ -118,8 +124,8 @@ class TargetFinder:
         best, outline = AREA_FACTOR, None
         for contour in self._contours(view, level):
             if len(contour) < 4 or not np.array_equal(contour[0], contour[-1]):
-                continue  # it leaves the window: not the target
-            # find_contours walks so that the area of a bright island is negative, of a dark one positive.
+                continue  # an open contour leaves the window, so it is not the target
+            # find_contours gives a bright island a negative area and a dark one a positive area.
             area, row, column = polygon_moments(contour)
             if (area < 0) is not self.bright:
                 continue
@@ -139,12 +145,17 @@ class TargetFinder:
 def otsu_level(values: NDArray[np.float64]) -> float | None:
     """Return the level that splits the values into two classes with the greatest variance between them.
 
-    Evaluated at every gap between sorted values, without a histogram.
+    The level is evaluated at every gap between sorted values, without a histogram.
+
+    Parameters
+    ----------
+    values
+        Any shape, float64.
 
     Returns
     -------
     level
-        Midway between the means of the two classes; None where all values are equal.
+        Midway between the means of the two classes; None if all values are equal.
     """
     ordered = np.sort(values, axis=None)
     count = np.arange(1, len(ordered))
@@ -164,15 +175,15 @@ def polygon_moments(vertices: NDArray[np.float64]) -> tuple[float, float, float]
     Parameters
     ----------
     vertices
-        Shape (n, 2), (row, column), the first repeated at the end.
+        Shape (n, 2), float64, (row, column), the first repeated at the end.
 
     Returns
     -------
     area, row, column
-        The area is positive for a path that turns from the row axis to the column axis.
+        Signed area, positive for a path that turns from the row axis to the column axis, and centroid.
     """
     origin = vertices[0]
-    r, c = (vertices - origin).T  # about a vertex: the sums cancel less
+    r, c = (vertices - origin).T  # relative to a vertex, which reduces cancellation
     cross = r[:-1] * c[1:] - r[1:] * c[:-1]
     area = float(cross.sum()) / 2
     if area == 0:
@@ -183,7 +194,7 @@ def polygon_moments(vertices: NDArray[np.float64]) -> tuple[float, float, float]
 
 
 def _contrast(magnitude: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Return the mean inside a mask less the mean in a ring of two pixels around it."""
+    """Return the mean inside a mask minus the mean in a ring of two pixels around it."""
     grown = mask.copy()
     for _ in range(2):
         padded = np.pad(grown, 1)

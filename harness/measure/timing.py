@@ -1,8 +1,8 @@
-"""Stamps to latency: response, service, injector lateness, misses, queue, age of the image on show.
+"""Timing: from stamps to response, service, lateness of the bench, misses, queue and age of the shown image.
 
-Three times, never mixed: *response* = completed - due, which the deadline judges; *service* =
-completed - started, the candidate's own; *injector lateness* = delivered - due where nothing was
-queued, the bench's own fault.
+Three times are kept apart. *Response* = completed - due, which the deadline judges. *Service* = completed -
+started, the candidate's own time. *Injector lateness* = delivered - due when nothing was queued, the bench's
+own error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from harness.realtime.schedule import MAX_WARMUP
 
 
 def default_warmup(images: int) -> int:
-    """Return how many first images are reported apart: 8, or a quarter of a short run."""
+    """Return how many first images are reported separately: 8, or a quarter of a short run.
+
+    Parameters
+    ----------
+    images
+        Number of images of the run.
+    """
     return min(MAX_WARMUP, images // 4)
 
 
@@ -30,24 +36,25 @@ class Timing:
     Parameters
     ----------
     deadline_ns
-        Time allowed between an image's last line being due and its completion.
+        Time allowed between an image's last line being due and its completion, nanoseconds.
     warmup
-        Number of first images that are reported apart.
+        Number of first images that are reported separately.
     due_ns, delivered_ns, started_ns, completed_ns
-        The four stamps, shape (images,), int64; -1 where that never happened.
+        The four stamps, shape (images,), int64, nanoseconds; -1 for what never happened.
     shown
         Which images came, shape (images,), bool.
     missed
         Which images came late or never, shape (images,), bool.
     response_ns, service_ns
-        Shape (images,), int64; -1 where no image came.
+        Response and service, shape (images,), int64, nanoseconds; -1 if no image came.
     injector_ns
-        Lateness of every line that found nothing queued, shape (lines,), int64.
+        Lateness of every line that arrived at an empty queue, shape (lines,), int64, nanoseconds.
     depth
-        Lines that waited behind an image's last line when that was handed over, shape (images,), int64.
+        Number of lines that waited behind an image's last line when it was handed out, shape (images,),
+        int64.
     age_mean_ns, age_max_ns
-        Age of the image on show, echo of its newest line to now: over time, and at its worst; None where
-        fewer than two images came.
+        Mean over time and maximum of the age of the shown image, from the echo of its newest line,
+        nanoseconds; None if fewer than two images came.
     """
 
     deadline_ns: int
@@ -66,7 +73,13 @@ class Timing:
     age_max_ns: int | None
 
     def summary(self, name: str) -> Summary:
-        """Return the percentiles of `response`, `service` (steady images that came) or `injector` (lines)."""
+        """Return the percentiles of one of the times.
+
+        Parameters
+        ----------
+        name
+            "response" or "service" (of the steady images that came), or "injector" (of lines).
+        """
         if name == "injector":
             return summarise(self.injector_ns)
         values: NDArray[np.int64] = getattr(self, f"{name}_ns")
@@ -84,7 +97,7 @@ class Timing:
 
     @property
     def episodes(self) -> list[tuple[int, int]]:
-        """Return the runs of consecutive steady misses: number of the first image, length."""
+        """Return the runs of consecutive misses of steady images: number of the first image, and length."""
         return [(self.warmup + first, length) for first, length in clusters(self.missed[self.warmup :])]
 
     @property
@@ -95,16 +108,16 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Hold the response of a candidate's steady images: completed minus due of the last line.
+    """Hold the response of a candidate's steady images: completion minus the time the last line was due.
 
     Parameters
     ----------
     p50_ms, p95_ms, p99_ms
-        Percentiles of the images that came, milliseconds; None where so few images do not carry them.
+        Percentiles over the images that came, milliseconds; None for too few images.
     max_ms
-        The longest, milliseconds; None where no image came.
+        The longest response, milliseconds; None if no image came.
     misses, images
-        Images that came later than the deadline or never, of how many that were due.
+        Number of images that came after the deadline or never, and number of images that were due.
     """
 
     p50_ms: float | None
@@ -116,7 +129,7 @@ class Latency:
 
     @classmethod
     def of(cls, timings: Sequence[Timing]) -> Latency:
-        """Return the latency of one run, or of several together.
+        """Return the latency of one run, or of several runs together.
 
         Parameters
         ----------
@@ -132,22 +145,24 @@ class Latency:
         return cls(p50, p95, p99, longest, misses, images)
 
     def __str__(self) -> str:
-        told = {"p50": self.p50_ms, "p95": self.p95_ms, "p99": self.p99_ms, "max": self.max_ms}
-        figures = ", ".join(f"{name} {'-' if ms is None else f'{ms:.2f}'}" for name, ms in told.items())
+        percentiles = {"p50": self.p50_ms, "p95": self.p95_ms, "p99": self.p99_ms, "max": self.max_ms}
+        figures = ", ".join(
+            f"{name} {'-' if ms is None else f'{ms:.2f}'}" for name, ms in percentiles.items()
+        )
         return f"{figures} ms; {self.misses} of {self.images} images missed"
 
 
 def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None) -> Timing:
-    """Turn the stamps of a run into times.
+    """Compute the times of a run from its stamps.
 
     Parameters
     ----------
     run
         The run.
     warmup
-        Number of first images to report apart; None for `default_warmup`.
+        Number of first images to report separately; None for `default_warmup`.
     deadline_ns
-        Time that an image may take, nanoseconds; None for the cadence.
+        Time that an image may take from its last line being due, nanoseconds; None for the cadence.
     """
     schedule, images = run.schedule, run.images
     completing = schedule.completing
@@ -176,7 +191,7 @@ def measure(run: Run, warmup: int | None = None, deadline_ns: int | None = None)
 
 
 def _injector(run: Run) -> NDArray[np.int64]:
-    """Return delivered - arrived of the lines whose predecessor had been finished by then."""
+    """Return delivered - arrived of the lines whose predecessor was finished when they arrived."""
     lines = run.in_order  # a line may have overtaken another
     idle = np.ones(len(lines), np.bool_)
     idle[1:] = run.finished_ns[lines[:-1]] <= run.arrived_ns[lines[1:]]
@@ -185,28 +200,38 @@ def _injector(run: Run) -> NDArray[np.int64]:
 
 
 def queue_depth(run: Run) -> NDArray[np.int64]:
-    """Return how many lines waited behind each line when it was handed over, shape (lines,), int64.
+    """Return how many lines waited behind each line when it was handed out.
 
-    Lines that were turned away are not waited for, and those dropped by then wait no more.
+    Rejected lines do not wait, and neither do lines that had been dropped by then.
+
+    Parameters
+    ----------
+    run
+        The run.
+
+    Returns
+    -------
+    depth
+        Shape (lines,), int64.
     """
-    given = run.fate == Fate.HANDED
-    queued = given | (run.fate == Fate.DROPPED) | ((run.fate == Fate.UNREACHED) & (run.arrived_ns >= 0))
+    handed = run.fate == Fate.HANDED
+    queued = handed | (run.fate == Fate.DROPPED) | ((run.fate == Fate.UNREACHED) & (run.arrived_ns >= 0))
     arrivals = np.sort(run.arrived_ns[queued])
-    gone = np.sort(np.concatenate((run.delivered_ns[given], run.dropped_ns[run.dropped_ns >= 0])))
+    gone = np.sort(np.concatenate((run.delivered_ns[handed], run.dropped_ns[run.dropped_ns >= 0])))
     at = run.delivered_ns
     waiting = np.searchsorted(arrivals, at, side="right") - np.searchsorted(gone, at, side="right")
-    # Handed over at one instant, lines still go one after the other: those after it were waiting.
+    # Of lines with one stamp the later ones were still waiting.
     order = run.in_order
     after = np.searchsorted(at[order], at[order], side="right") - np.arange(len(order)) - 1
     waiting[order] += after
-    return np.where(given, waiting, 0).astype(np.int64)
+    return np.where(handed, waiting, 0).astype(np.int64)
 
 
 def _age(run: Run) -> tuple[float | None, int | None]:
-    """Return mean and maximum of the age of the image on show, from the first image to the last."""
+    """Return mean and maximum of the age of the shown image, from the first image to the last."""
     shown = run.images.shown
     completed = run.images.completed_ns[shown]
-    # By the frame's own last line: what the candidate says of itself cannot make an image younger.
+    # From the frame's own last line, so that a candidate's claim cannot make an image younger.
     echo = run.t0_ns + run.schedule.completing[shown] * run.tr_ns + run.te_ns
     order = np.argsort(completed, kind="stable")
     completed, echo = completed[order], np.maximum.accumulate(echo[order])  # the newest stays on show

@@ -1,1 +1,1 @@
-"""The test kit for whoever brings a reconstructor, and its pytest plugin."""
+"""The test kit for authors of a reconstructor, and its pytest plugin."""

@@ -1,4 +1,4 @@
-"""The test kit for whoever brings a reconstructor: scans, clocks, faults, conformance and latency.
+"""The test kit for authors of a reconstructor: scans, clocks, faults, conformance and latency.
 
     from harness.testing.kit import parametrize_with_checks
 
@@ -6,8 +6,8 @@
     def test_mine(candidate, check):
         check(candidate)
 
-With pytest installed, the same is had without a line of code: `pytest --reconstructor python:mynet:build`
-(`pytest_mrsim`, which also gives what is here as fixtures).
+With pytest installed, the same needs no code: `pytest --reconstructor python:mynet:build`. The plugin
+(`pytest_mrsim`) also provides the functions below as fixtures.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ Given: TypeAlias = "objects.Given | Candidate"
 
 
 def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
-    """Return what is under test.
+    """Return the candidate under test.
 
     Parameters
     ----------
     given
         Whatever may stand for a reconstructor, or a candidate, which is returned as it is.
     stream
-        Scan that it is played by the checks; None for the one that they make.
+        Scan that the checks play to it; None for the one that they make.
     seed
         Seed of the checks.
 
@@ -86,9 +86,9 @@ def parametrize_with_checks(
     Parameters
     ----------
     candidates
-        What is under test.
+        The reconstructors under test.
     stream
-        Scan of 12 frames or more that they are played; None for random lines, 128 x 128 at 4x, one coil.
+        Scan of 12 frames or more to play to them; None for random lines, 128 x 128 at 4x, one coil.
     seed
         Seed of the checks.
 
@@ -105,8 +105,8 @@ def parametrize_with_checks(
         raise MissingExtraError("pytest", "test", "parametrize_with_checks") from None
     made = [as_candidate(given, stream, seed) for given in candidates]
     pairs = [
-        pytest.param(one, check, id=f"{one.name}-{check.name.replace(' ', '-')}")
-        for one in made
+        pytest.param(candidate, check, id=f"{candidate.name}-{check.name.replace(' ', '-')}")
+        for candidate in made
         for check in CHECKS
     ]
     return pytest.mark.parametrize(("candidate", "check"), pairs)
@@ -128,15 +128,15 @@ def phantom_stream(
     frames
         Number of frames.
     phantom
-        A shipped phantom, or a .toml file.
+        Name of a shipped phantom, or path of a .toml file.
     matrix
-        Rows and columns.
+        Number of rows and columns.
     acceleration
-        Undersampling.
+        Undersampling factor.
     coils
-        Receive channels.
+        Number of receive channels.
     seed
-        Seed of motion, pattern and noise.
+        Seed of motion, sampling and noise.
 
     Raises
     ------
@@ -152,16 +152,16 @@ def phantom_stream(
 
 
 def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:
-    """Return what arrives of a scan when something goes wrong, for `replay(..., feed=...)`.
+    """Return the feed of a scan with faults, for `replay(..., feed=...)`.
 
     Parameters
     ----------
     stream
         The scan.
     faults
-        Such as `drop:p=0.01,burst=4;nan:every=500`.
+        Fault string, such as `drop:p=0.01,burst=4;nan:every=500`.
     seed
-        Seed of where they strike.
+        Seed that draws the lines that are struck.
 
     Raises
     ------
@@ -179,14 +179,14 @@ def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> RunResu
     given
         The candidate.
     stream
-        The scan; images are measured where it has its truth and scikit-image is installed.
+        The scan; images are measured if it has truth and scikit-image is installed.
     options
-        More for `harness.judge.evaluate.evaluate`.
+        Further arguments of `harness.judge.evaluate.evaluate`.
 
     Raises
     ------
     InputError
-        If the scan is not usable, or an image is not one.
+        If the scan is not usable, or an image broke the contract.
     """
     candidate = as_candidate(given)
     measurable = stream.truth is not None and importlib.util.find_spec("skimage") is not None
@@ -195,20 +195,20 @@ def replay_in_real_time(given: Given, stream: Stream, **options: Any) -> RunResu
 
 
 def figures(result: RunResult) -> dict[str, Any]:
-    """Return a replay's percentiles, misses and lag as one flat record; None where samples carry no figure.
+    """Return a replay's percentiles, misses and lag as one flat record; None for too few samples.
 
     Parameters
     ----------
     result
         The replay.
     """
-    told = result.to_json()
-    quality = told["quality"] or {}
-    response, deadline = told["latency_ms"]["response"], told["deadline"]
+    record = result.to_json()
+    quality = record["quality"] or {}
+    response, deadline = record["latency_ms"]["response"], record["deadline"]
     return {
         **{f"response_{name}_ms": response[name] for name in ("p50", "p95", "p99", "max")},
-        **{f"service_{name}_ms": told["latency_ms"]["service"][name] for name in ("p50", "p95", "p99")},
-        "injector_p99_ms": told["latency_ms"]["injector"]["p99"],
+        **{f"service_{name}_ms": record["latency_ms"]["service"][name] for name in ("p50", "p95", "p99")},
+        "injector_p99_ms": record["latency_ms"]["injector"]["p99"],
         "deadline_ms": deadline["period_ms"],
         "misses": deadline["misses"],
         "images": deadline["images"],
@@ -217,6 +217,6 @@ def figures(result: RunResult) -> dict[str, Any]:
         "gain": quality.get("gain"),
         "nmse": quality.get("nmse"),
         "dice": quality.get("dice"),
-        "verdict": told["verdict"],
-        "reason": told["reason"],
+        "verdict": record["verdict"],
+        "reason": record["reason"],
     }

@@ -1,6 +1,7 @@
-"""The tests of `pytest --reconstructor CANDIDATE`: every check is one, and `--baseline` adds the guard.
+"""The tests of `pytest --reconstructor CANDIDATE`: each check is a test, and `--baseline` adds the guard.
 
-`pytest_mrsim` declares the options and registers `Checks` where one is given; nobody else loads this.
+`pytest_mrsim` declares the options. It loads this module and registers `Checks` only if one of them is
+requested.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ PREFIX = "conformance["
 
 
 class Checks:
-    """Hold what was asked for, and put it among what pytest collects.
+    """Hold the requested checks and add them to the tests that pytest collects.
 
     Parameters
     ----------
     config
-        The options.
+        Configuration of pytest, with the options.
 
     Raises
     ------
@@ -52,7 +53,13 @@ class Checks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """Take the ids of checks from the arguments, which pytest would look for as files."""
+        """Remove the ids of checks from the arguments, since pytest would look for files of that name.
+
+        Parameters
+        ----------
+        session
+            The session of pytest.
+        """
         config = session.config
         ids = {arg: _own_id(arg, config) for arg in config.args}
         if not any(ids.values()):
@@ -68,7 +75,7 @@ class Checks:
         config.args = [arg for arg, own in ids.items() if not own]
 
     def _named(self, arg: str, own: str) -> tuple[str, list[str]]:
-        """Return the candidate and the checks that an id stands for."""
+        """Return the candidate and the checks that an id names."""
         for name in self.names:
             head = f"{PREFIX}{name}]"
             if own == head:
@@ -86,23 +93,29 @@ class Checks:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Append the checks of every reconstructor to the tests of the session."""
+        """Append the checks of every reconstructor to the tests of the session.
+
+        Parameters
+        ----------
+        collector
+            Collector whose report is made.
+        """
         if isinstance(collector, Conformance):
-            collector.prepare()  # here: an error while it collects would be told as one of a test's file
+            collector.prepare()  # pytest would report a later error as one of a test's file
         report = yield
         if report.failed and (wrong := shadowed()):
-            raise pytest.UsageError(wrong)  # in place of an import from a module of ours
+            raise pytest.UsageError(wrong)  # instead of an error of an import
         if isinstance(collector, pytest.Session):
             for name, labels in self._wanted.items():
                 label = f"{PREFIX}{name}]"
-                one = Conformance.from_parent(
+                node = Conformance.from_parent(
                     collector, name=label, nodeid=label, checks=self, candidate=name, labels=labels
                 )
-                report.result.append(one)
+                report.result.append(node)
         return report
 
     def pytest_collection_finish(self) -> None:
-        """Refuse a module of the project that ours would hide from its tests."""
+        """Raise an error if a module of this package hides one of the project from its tests."""
         if wrong := shadowed():
             raise pytest.UsageError(wrong)
 
@@ -125,16 +138,16 @@ class Conformance(pytest.Collector):
         """
         if wrong := shadowed():
             raise pytest.UsageError(wrong)
-        given = self._checks
+        requested = self._checks
         try:
-            stream = None if given.stream_path is None else load(given.stream_path)
-            candidate = Candidate(self._candidate, builder(self._candidate), stream, given.seed)
+            stream = None if requested.stream_path is None else load(requested.stream_path)
+            candidate = Candidate(self._candidate, builder(self._candidate), stream, requested.seed)
             checks: list[Find] = list(CHECKS)
-            if given.baseline:
-                checks.append(_no_slower(given.baseline, given.factor))
+            if requested.baseline:
+                checks.append(_no_slower(requested.baseline, requested.factor))
         except MrsimError as error:
             raise pytest.UsageError(str(error)) from None
-        pairs = zip(given.labels, checks, strict=True)
+        pairs = zip(requested.labels, checks, strict=True)
         self._found = [(label, candidate, check) for label, check in pairs if label in self._labels]
 
     def collect(self) -> Iterator[CheckItem]:
@@ -155,7 +168,15 @@ class CheckItem(pytest.Item):
         self._check(self._candidate)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return one line for what a candidate does wrong; a traceback for what we do."""
+        """Return one line for a failed check, and a traceback for a defect of this package.
+
+        Parameters
+        ----------
+        excinfo
+            The exception.
+        style
+            Style of the traceback.
+        """
         if isinstance(excinfo.value, NotConforming):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -182,7 +203,7 @@ def _own_id(arg: str, config: pytest.Config) -> str | None:
 def _seed(text: str | None) -> int:
     try:
         return 0 if text is None else check_seed(int(text))
-    except ValueError:  # of which an InputError is one
+    except ValueError:  # an InputError is a ValueError
         raise pytest.UsageError(
             f"--reconstructor-seed {text}: expected a whole number from 0 to {MAX_SEED}"
         ) from None

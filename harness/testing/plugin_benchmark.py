@@ -1,7 +1,8 @@
-"""What the plugin adds to pytest-benchmark: an image is a round, and percentiles, misses and lag are told.
+"""The plugin's support of pytest-benchmark: each image is a round, and percentiles, misses and lag are
+reported.
 
-A row of its table is then the distribution of response times over the images of one real-time replay. What
-its columns do not hold stands in `extra_info` of its JSON, and in a table below its own.
+A row of the benchmark's table is the distribution of response times over the images of one real-time replay.
+Figures without a column are in `extra_info` of its JSON, and in a table below its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_ma
 def measure(
     benchmark: Any, given: Given, scan: Stream, options: dict[str, Any]
 ) -> tuple[RunResult, dict[str, Any]]:
-    """Play a scan to a candidate as the one round of a benchmark, and give its statistics a round an image.
+    """Play a scan to a candidate in a benchmark, and enter each image as a round in its statistics.
 
     Parameters
     ----------
@@ -30,27 +31,27 @@ def measure(
     scan
         The scan.
     options
-        More for `harness.testing.kit.replay_in_real_time`.
+        Further arguments of `harness.testing.kit.replay_in_real_time`.
 
     Returns
     -------
     result
-        What came of the replay.
-    told
-        Its percentiles, misses and lag, which the benchmark's `extra_info` holds, too.
+        Result of the replay.
+    record
+        Its percentiles, misses and lag, which are also in the benchmark's `extra_info`.
     """
     result: RunResult = benchmark.pedantic(
         replay_in_real_time, args=(given, scan), kwargs=options, rounds=1, iterations=1
     )
-    told = figures(result)
-    benchmark.extra_info.update(told)
+    record = figures(result)
+    benchmark.extra_info.update(record)
     if benchmark.stats is not None:  # it is None where benchmarks are disabled
         _one_round_an_image(benchmark.stats.stats, result)
-    return result, told
+    return result, record
 
 
 def _one_round_an_image(stats: Any, result: RunResult) -> None:
-    """Put the response of every steady image in the place of the one round that was the replay."""
+    """Replace the one round of the replay by the response of every steady image."""
     timing = result.timing
     shown = timing.response_ns[timing.warmup :][timing.shown[timing.warmup :]]
     if len(shown):
@@ -60,16 +61,16 @@ def _one_round_an_image(stats: Any, result: RunResult) -> None:
 
 
 def table(reports: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return what the benchmark's own columns do not hold.
+    """Return a table of the figures that have no column in the benchmark's table.
 
     Parameters
     ----------
     reports
-        Name of a test, and its figures.
+        Name and figures of each test.
     """
     rows = []
-    for name, told in reports:
-        cells = [figure(told[key], 2) for key in COLUMNS[:4]]
-        rows.append([name, *cells, f"{told['misses']}/{told['images']}", figure(told["lag_ms"], 0)])
+    for name, record in reports:
+        cells = [figure(record[key], 2) for key in COLUMNS[:4]]
+        rows.append([name, *cells, f"{record['misses']}/{record['images']}", figure(record["lag_ms"], 0)])
     heads = ["", "p50", "p95", "p99", "max", "missed", "lag"]
     return plain_table("response and lag, ms (mrsim)", heads, rows)

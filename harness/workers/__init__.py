@@ -1,1 +1,1 @@
-"""Where independent pieces of work are done: processes of this machine, or a cluster."""
+"""Workers that run independent tasks: processes of this machine, or a cluster."""

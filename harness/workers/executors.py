@@ -1,7 +1,7 @@
-"""Where independent pieces of work are done: processes of this machine, or a Dask cluster.
+"""Executors: independent tasks run in processes of this machine, or on a Dask cluster.
 
-Whoever has work takes any `concurrent.futures.Executor`. Every local worker is a process of its own, with
-one thread, in a pool of its own: one that dies costs its piece of work alone, and another takes its place.
+Callers accept any `concurrent.futures.Executor`. Every local worker is a process of its own with one thread,
+in a pool of its own. If one dies, only its task is lost, and another worker replaces it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 MAX_WORKERS = 1024
 MAX_ATTEMPTS = 3
-"""Workers that one piece of work may lose before it is given up."""
+"""Number of workers that a task may lose before it fails."""
 CONNECT_S = 20.0
 WORKERS_S = 120.0
 ONE_THREAD = {
@@ -43,17 +43,36 @@ _environment = threading.Lock()
 
 @dataclass(frozen=True)
 class Engine:
-    """Hold an executor and the number of pieces of work that it does at a time."""
+    """Hold an executor and its size.
+
+    Parameters
+    ----------
+    executor
+        Executor that runs the tasks.
+    workers
+        Number of tasks that it runs at a time.
+    shared
+        Whether others may use the same machines, so that times taken there are no measurements.
+    """
 
     executor: Executor
     workers: int
     shared: bool
-    """Whether others may work on the same machines, so that no time taken there is a measurement."""
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T, R]):
-    """Carry what came of a piece of work: a result, or the error that it ended with."""
+class TaskResult(Generic[T, R]):
+    """Hold the result of a task, or the error that ended it.
+
+    Parameters
+    ----------
+    task
+        The task.
+    result
+        What the function returned; None after an error.
+    error
+        The error; None if there was none.
+    """
 
     task: T
     result: R | None
@@ -62,14 +81,19 @@ class Outcome(Generic[T, R]):
 
 @contextlib.contextmanager
 def engine(workers: int | None = None, cluster: str | None = None) -> Iterator[Engine]:
-    """Open the place where work is done, and close it at the end.
+    """Open the workers, and close them at the end.
 
     Parameters
     ----------
     workers
-        Local processes; None for one a core.
+        Number of local processes; None for one for each core.
     cluster
         Address of a Dask scheduler, such as tcp://127.0.0.1:8786; None for local processes.
+
+    Yields
+    ------
+    engine
+        The workers.
 
     Raises
     ------
@@ -101,24 +125,26 @@ def run_all(
     function: Callable[[T], R],
     tasks: Iterable[T],
     done: Callable[[], bool] = lambda: False,
-) -> Iterator[Outcome[T, R]]:
-    """Do pieces of work in whatever order they end; few of them wait at a time, however many there are.
+) -> Iterator[TaskResult[T, R]]:
+    """Run tasks and yield their results in the order in which they end.
+
+    Only a few tasks are queued at a time, however many there are.
 
     Parameters
     ----------
     engine
-        Where.
+        Workers to use.
     function
-        What is done with each; it and its argument must be picklable.
+        Function of a task; it and the task must be picklable.
     tasks
-        The pieces.
+        The tasks.
     done
-        Asked before another piece is begun; True begins no more.
+        Called before each task is begun; no task is begun after it returns True.
 
     Yields
     ------
-    outcome
-        A piece whose worker died is begun again, at most `MAX_ATTEMPTS` times in all.
+    result
+        Result of a task. A task whose worker died is repeated, with at most `MAX_ATTEMPTS` attempts.
     """
     waiting = iter(tasks)
     running: dict[Future[R], tuple[T, int]] = {}
@@ -136,25 +162,31 @@ def run_all(
             task, attempt = running.pop(future)
             error = future.exception()
             if error is None:
-                yield Outcome(task, future.result(), None)
+                yield TaskResult(task, future.result(), None)
             elif not worker_died(error):
-                yield Outcome(task, None, error)
+                yield TaskResult(task, None, error)
             elif attempt < MAX_ATTEMPTS:
                 again.append((task, attempt + 1))
             else:
-                yield Outcome(task, None, HostError(f"its worker died {attempt} times: {error}"))
+                yield TaskResult(task, None, HostError(f"its worker died {attempt} times: {error}"))
 
 
 def worker_died(error: BaseException) -> bool:
-    """Return whether a piece of work ended because its worker did (the memory ran out, a node went down)."""
+    """Return whether a task ended because its worker died, for lack of memory or because its node failed.
+
+    Parameters
+    ----------
+    error
+        Error of the task.
+    """
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
 
 
 class LocalProcesses(Executor):
-    """Run work in processes of this machine, one thread each.
+    """Run tasks in processes of this machine, each with one thread.
 
-    `ProcessPoolExecutor` loses everything that is under way when one of its processes dies. Here each
-    worker is a pool of one, so that its death is nobody else's; it is replaced when the next piece is due.
+    `ProcessPoolExecutor` loses all running tasks when one of its processes dies. Here each worker is a pool
+    of one process, so its death affects no other task. It is replaced when the next task is due.
 
     Parameters
     ----------
@@ -170,11 +202,28 @@ class LocalProcesses(Executor):
 
     @property
     def pids(self) -> list[int]:
-        """Return the numbers of the processes that are up."""
+        """Return the ids of the running processes."""
         return [slot.pid for slot in self._slots if slot.pid]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queue a call; see `concurrent.futures.Executor.submit`."""
+        """Queue a call; see `concurrent.futures.Executor.submit`.
+
+        Parameters
+        ----------
+        fn
+            Function to call.
+        args
+            Its positional arguments.
+        kwargs
+            Not supported.
+
+        Raises
+        ------
+        TypeError
+            If keyword arguments are given.
+        RuntimeError
+            If the workers were shut down.
+        """
         if kwargs:
             raise TypeError("LocalProcesses.submit takes positional arguments alone")
         outer: Future[Any] = Future()
@@ -215,7 +264,15 @@ class LocalProcesses(Executor):
         self._fill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close; see `concurrent.futures.Executor.shutdown`."""
+        """Close the workers; see `concurrent.futures.Executor.shutdown`.
+
+        Parameters
+        ----------
+        wait
+            Whether to wait for running tasks.
+        cancel_futures
+            Not used: queued tasks are always cancelled.
+        """
         with self._lock:
             self._closed = True
             queue, self._queue = self._queue, deque()
@@ -225,7 +282,7 @@ class LocalProcesses(Executor):
             slot.close(wait=wait)
 
     def stop(self) -> None:
-        """End all processes at once, whatever they are doing."""
+        """Terminate all processes at once."""
         with self._lock:
             self._closed = True
             pids = self.pids
@@ -236,11 +293,11 @@ class LocalProcesses(Executor):
 
 
 class CancelledWork(BrokenExecutor):
-    """Tell that a worker was shut down with a piece of work before it."""
+    """Report that a worker was shut down before it ran its task."""
 
 
 class _Slot:
-    """Hold one worker: a pool of one process, made when it is needed."""
+    """Hold one worker: a pool of one process, started when it is needed."""
 
     def __init__(self) -> None:
         self.busy = False
@@ -251,22 +308,22 @@ class _Slot:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
-            # Libraries read the number of their threads when they are loaded: the process is born with it.
+            # Libraries read their number of threads on loading, so it is set before the process starts.
             with _environment:
                 before = {name: os.environ.get(name) for name in ONE_THREAD}
                 os.environ.update(ONE_THREAD)
                 try:
-                    born = self._pool.submit(os.getpid)
+                    started = self._pool.submit(os.getpid)
                 finally:
                     for name, value in before.items():
                         if value is None:
                             del os.environ[name]
                         else:
                             os.environ[name] = value
-            born.add_done_callback(self._born)
+            started.add_done_callback(self._started)
         return self._pool.submit(fn, *args)
 
-    def _born(self, future: Future[int]) -> None:
+    def _started(self, future: Future[int]) -> None:
         if not future.cancelled() and future.exception() is None:
             self.pid = future.result()
 
@@ -277,7 +334,7 @@ class _Slot:
 
 
 def _begin() -> None:
-    """Prepare a worker: it leaves Ctrl-C to its parent, and ends when its parent does, even by SIGKILL."""
+    """Prepare a worker: it ignores Ctrl-C, and ends when its parent ends, even by SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -316,7 +373,7 @@ def _dask(address: str) -> Iterator[Engine]:
         try:
             yield Engine(executor, len(threads), shared=True)
         except BaseException:
-            executor.shutdown(wait=False)  # what was sent and not begun is called off
+            executor.shutdown(wait=False)  # cancels tasks that were sent and not begun
             raise
         executor.shutdown()
     finally:

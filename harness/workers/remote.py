@@ -1,8 +1,8 @@
-"""Work that is sent away and done as it would be here: in the same folder, by the same versions, from new.
+"""Remote tasks: a worker uses the caller's folder, the same versions and freshly imported modules.
 
-Whoever evaluates on other machines gets the figures of this one. So a worker stands where its caller does,
-so that relative names mean the same; it refuses where its versions differ; and it forgets the caller's own
-modules after each piece, as a worker lives long and a candidate's code changes.
+An evaluation on other machines must give the figures of this one. So a worker changes to its caller's folder,
+where relative names mean the same. It refuses other versions. It also unloads the caller's own modules after
+each task, since a worker lives long and a candidate's code changes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mrsim.errors import HostError
 T = TypeVar("T")
 R = TypeVar("R")
 
-SEEN_S = 60.0
-"""How long a worker may take to look for a file."""
-OURS = frozenset({"mrsim", "recon", "harness"})
+FILE_CHECK_S = 60.0
+"""Time in which a worker must answer whether it sees a file, seconds."""
+OWN_PACKAGES = frozenset({"mrsim", "recon", "harness"})
 UNTIMED = (
     "no time was taken: on shared workers the work of others is in it. The images are the same wherever they "
     "are made; take times without --cluster, on a machine that does nothing else"
@@ -34,41 +34,43 @@ UNTIMED = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """Say where the caller stands, and on what its results depend.
+class CallerContext:
+    """Hold the caller's folder and the versions that its results depend on.
 
     Parameters
     ----------
     folder
-        What relative names are relative to.
+        Folder that relative names are relative to.
     versions
-        Versions of what computes, by name.
+        Versions of the packages that compute results, by name.
     """
 
     folder: str
     versions: Mapping[str, str | None]
 
     @classmethod
-    def here(cls) -> Place:
-        """Return this process's own."""
+    def current(cls) -> CallerContext:
+        """Return the context of this process."""
         names = ("mrsim", "numpy", "numba", "torch", "scikit-image")
         found = {name: version_of(name) for name in names}
         return cls(str(Path.cwd()), found | {"python": platform.python_version()})
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Stand there for a while, on one thread, and leave nothing of it behind.
+        """Change to the folder, use one thread, and undo both at the end.
 
         Raises
         ------
         InputError
             If this worker does not see the folder, or has other versions.
         """
-        mine = Place.here().versions
-        differing = [name for name in self.versions if mine.get(name) != self.versions[name]]
+        own = CallerContext.current().versions
+        differing = [name for name in self.versions if own.get(name) != self.versions[name]]
         if differing:
-            told = ", ".join(f"{name} {mine.get(name)} for {self.versions[name]}" for name in differing)
-            raise HostError(f"worker {platform.node()}: it has {told}; install the same versions everywhere")
+            mismatch = ", ".join(f"{name} {own.get(name)} for {self.versions[name]}" for name in differing)
+            raise HostError(
+                f"worker {platform.node()}: it has {mismatch}; install the same versions everywhere"
+            )
         before, path, known = os.getcwd(), sys.path.copy(), set(sys.modules)
         try:
             os.chdir(self.folder)
@@ -86,10 +88,10 @@ class Place:
             self._forget(known)
 
     def _forget(self, known: set[str]) -> None:
-        """Forget modules of the caller's folder: they may have changed by next time."""
+        """Unload modules of the caller's folder, which may have changed by the next task."""
         for name in set(sys.modules) - known:
             file = getattr(sys.modules[name], "__file__", None)
-            if not file or name.partition(".")[0] in OURS or Path(file).is_relative_to(sys.prefix):
+            if not file or name.partition(".")[0] in OWN_PACKAGES or Path(file).is_relative_to(sys.prefix):
                 continue
             if Path(file).is_relative_to(self.folder):
                 del sys.modules[name]
@@ -109,53 +111,59 @@ def one_thread() -> Iterator[None]:
 
 
 def send(engine: Engine, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-    """Do pieces of work elsewhere, and yield what comes of them in the order of the tasks.
+    """Run tasks on workers and yield their results in the order of the tasks.
 
     Parameters
     ----------
     engine
-        Where.
+        Workers to use.
     function
-        What is done with each; it and its argument must be picklable.
+        Function of a task; it and the task must be picklable.
     tasks
-        The pieces.
+        The tasks.
 
     Raises
     ------
     MrsimError
-        If a piece raised it, or lost its worker time and again.
+        If a task raised it, or lost its worker repeatedly.
     """
-    numbered, place = list(enumerate(tasks)), Place.here()
+    numbered, context = list(enumerate(tasks)), CallerContext.current()
     ready: dict[int, R] = {}
     due = 0
-    for outcome in run_all(engine, partial(_done_at, place, function), numbered):
-        if outcome.error is not None:
-            raise outcome.error
-        ready[outcome.task[0]] = cast(R, outcome.result)
+    for ended in run_all(engine, partial(_run_in, context, function), numbered):
+        if ended.error is not None:
+            raise ended.error
+        ready[ended.task[0]] = cast(R, ended.result)
         while due in ready:
             yield ready.pop(due)
             due += 1
 
 
 def mapper(engine: Engine) -> Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]:
-    """Return what does `map` elsewhere."""
-    return partial(send, engine)
-
-
-def _done_at(place: Place, function: Callable[[T], R], numbered: tuple[int, T]) -> R:
-    with place.entered():
-        return function(numbered[1])
-
-
-def check_seen(engine: Engine, file: Path) -> None:
-    """Refuse workers that share no file system with this machine.
+    """Return a function that does what `map` does, on workers.
 
     Parameters
     ----------
     engine
-        Who works.
+        Workers to use.
+    """
+    return partial(send, engine)
+
+
+def _run_in(context: CallerContext, function: Callable[[T], R], numbered: tuple[int, T]) -> R:
+    with context.entered():
+        return function(numbered[1])
+
+
+def check_shared_file(engine: Engine, file: Path) -> None:
+    """Raise an error if the workers share no file system with this machine.
+
+    Parameters
+    ----------
+    engine
+        The workers.
     file
-        A file that they are to see.
+        A file that they must see.
 
     Raises
     ------
@@ -164,16 +172,16 @@ def check_seen(engine: Engine, file: Path) -> None:
     """
     if not engine.shared:
         return
-    future = engine.executor.submit(_is_there, str(file.absolute()))
+    future = engine.executor.submit(_is_file, str(file.absolute()))
     try:
-        seen = future.result(timeout=SEEN_S)
+        visible = future.result(timeout=FILE_CHECK_S)
     except TimeoutError:
-        raise HostError(f"no worker of the cluster was free within {SEEN_S:g} s; start more") from None
-    if not seen:
+        raise HostError(f"no worker of the cluster was free within {FILE_CHECK_S:g} s; start more") from None
+    if not visible:
         raise HostError(
             f"{file.parent}: the cluster's workers do not see it; take one that all machines share"
         )
 
 
-def _is_there(path: str) -> bool:
+def _is_file(path: str) -> bool:
     return Path(path).is_file()

@@ -20,7 +20,7 @@ import pytest
 import harness.dataset.items as dataset_items
 from harness.cli.main import main
 from harness.dataset.folder import read_manifest
-from harness.dataset.make import Summary, build, plan, verify
+from harness.dataset.make import BuildSummary, build, plan, verify
 from harness.dataset.name import dataset_of
 from harness.dataset.spec import load_spec
 from harness.workers.executors import Engine, LocalProcesses, engine
@@ -91,7 +91,7 @@ def copied(reference: Path, tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def make(file: Path, folder: Path, workers: Engine | None = None, report: Any = None) -> Summary:
+def make(file: Path, folder: Path, workers: Engine | None = None, report: Any = None) -> BuildSummary:
     planned = plan(load_spec(file))
     if workers is not None:
         return build(planned, folder, workers, report)
@@ -271,7 +271,7 @@ def test_other_versions_are_refused(spec_file: Path, copied: Path, monkeypatch: 
     with pytest.raises(InputError, match="go on with those versions"):
         make(spec_file, copied)
     planned = plan(load_spec(spec_file))
-    order = dataset_items.order_of(planned.spec, copied, planned.items[0], None)
+    order = dataset_items.task_of(planned.spec, copied, planned.items[0], None)
     with monkeypatch.context() as patch:
         patch.setattr(dataset_items, "versions", lambda: {"mrsim": "8"})
         with pytest.raises(InputError, match="install the same versions everywhere"):

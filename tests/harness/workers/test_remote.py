@@ -22,7 +22,7 @@ from harness.cli.main import main
 from harness.experiment.measures import COLUMNS
 from harness.workers import remote
 from harness.workers.executors import Engine, LocalProcesses
-from harness.workers.remote import Place, check_seen, send
+from harness.workers.remote import CallerContext, check_shared_file, send
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import HostError, MissingExtraError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
@@ -245,7 +245,7 @@ def test_what_a_worker_misses_is_told_as_here(workers: Engine) -> None:
 
 
 def test_a_worker_with_other_versions_or_another_disk_refuses(folder: Path) -> None:
-    here = Place.here()
+    here = CallerContext.current()
     other = dataclasses.replace(here, versions={**here.versions, "numpy": "0.1"})
     with pytest.raises(HostError, match=r"it has numpy .* for 0\.1; install the same"), other.entered():
         raise AssertionError("it went on")
@@ -259,13 +259,13 @@ def test_workers_that_see_no_file_or_do_not_answer_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        check_seen(Engine(pool, 1, True), folder / "net.npz")
-        check_seen(Engine(pool, 1, False), folder / "nothing")  # our own processes see what we see
+        check_shared_file(Engine(pool, 1, True), folder / "net.npz")
+        check_shared_file(Engine(pool, 1, False), folder / "nothing")  # our own processes see what we see
         with pytest.raises(HostError, match="the cluster's workers do not see it"):
-            check_seen(Engine(pool, 1, True), folder / "nothing")
-    monkeypatch.setattr(remote, "SEEN_S", 0.05)
+            check_shared_file(Engine(pool, 1, True), folder / "nothing")
+    monkeypatch.setattr(remote, "FILE_CHECK_S", 0.05)
     with pytest.raises(HostError, match="no worker of the cluster was free"):
-        check_seen(Engine(Backwards(), 1, True), folder / "net.npz")
+        check_shared_file(Engine(Backwards(), 1, True), folder / "net.npz")
 
 
 def test_a_table_is_not_shared_out_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
