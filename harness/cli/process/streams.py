@@ -25,6 +25,13 @@ SPELLING = {
     "overrides": "--set",
     "t2_prime_s": "--t2-prime-ms",
     "field": "--field-hz or --breathing-field-hz-per-m",
+    "entries": "--candidates",
+    "parts": "--what",
+    "timings": "--timing",
+    "slow_s": "--slow-seconds",
+    "lead_s": "--lead-seconds",
+    "train_s": "--train-seconds",
+    "judged_s": "--seconds",
 }
 """Keywords whose option on the command line has another name."""
 
