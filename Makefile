@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Modules are compiled when they are first imported: pip would compile all of torch, which takes as long as the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-harness test-others bench bench-check lint weights clean
+.PHONY: demo test test-harness test-others test-quick test-newest coverage bench bench-check lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
@@ -16,11 +16,24 @@ demo: $(READY)
 test: $(READY)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others lint
 
+# Without what is marked slow: what to run while one works.
+test-quick: $(READY)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others MARKED='-m "not slow"'
+
 test-harness: $(READY)
-	$(BIN)/python -m pytest --benchmark-skip tests/harness
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests/harness
 
 test-others: $(READY)
-	$(BIN)/python -m pytest --benchmark-skip tests --ignore=tests/harness
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests --ignore=tests/harness
+
+# The quick part on the newest other Python that is here and for which the pins have wheels.
+NEWEST_WITHIN_S ?= 900
+test-newest: $(READY)
+	$(BIN)/python scripts/other_pythons.py --within-s $(NEWEST_WITHIN_S)
+
+# The whole suite again, a third slower: which lines no test runs, and whether they are more than the floor allows.
+coverage: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip --cov --cov-report=term:skip-covered tests
 
 lint: $(READY)
 	$(BIN)/ruff check .

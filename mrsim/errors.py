@@ -29,8 +29,62 @@ class MrsimError(Exception):
     """Stand at the root of all errors that name what is wrong, where, and what to do."""
 
 
+class Option:
+    """Name an option within a message: a keyword in Python, and what is typed on the command line.
+
+    Parameters
+    ----------
+    name
+        The keyword, such as "quality".
+    value
+        Its value, if that is to be told: `quality = False` is `--no-quality` there.
+    """
+
+    def __init__(self, name: str, value: object = ...) -> None:
+        self.name, self.value = name, value
+
+    def __str__(self) -> str:
+        return self.name if self.value is ... else f"{self.name} = {self.value!r}"
+
+    def typed(self, spelling: Mapping[str, str]) -> str:
+        """Return it as it is typed on the command line.
+
+        Parameters
+        ----------
+        spelling
+            Options that are not spelt as their keyword, by keyword.
+        """
+        option = spelling.get(self.name, "--" + self.name.replace("_", "-"))
+        if self.value is False:
+            return option.replace("--", "--no-", 1)
+        return option if self.value is ... or self.value is True else f"{option} {self.value}"
+
+
 class InputError(MrsimError, ValueError):
-    """Reject input from outside: a file, a key, a candidate's string, an array's shape."""
+    """Reject input from outside: a file, a key, an option, a candidate's string, an array's shape.
+
+    Parameters
+    ----------
+    message
+        What is wrong, where, and what to do.
+    pieces
+        What is put in for each `{}` of the message, if anything is; an `Option` among them reads as the
+        caller wrote it.
+    """
+
+    def __init__(self, message: str = "", *pieces: object) -> None:
+        super().__init__(message, *pieces)
+
+    def __str__(self) -> str:
+        message, *pieces = self.args
+        return str(message).format(*pieces) if pieces else str(message)
+
+    def typed(self, spelling: Mapping[str, str]) -> str:
+        """Return the message with every option as it is typed on the command line."""
+        message, *pieces = self.args
+        if not pieces:
+            return str(message)
+        return str(message).format(*(p.typed(spelling) if isinstance(p, Option) else p for p in pieces))
 
 
 class FileError(InputError):
@@ -88,59 +142,8 @@ def files_raise(kind: type[InputError]) -> Iterator[None]:
         raise kind(str(error)) from None
 
 
-class Option:
-    """Name an option within a message: a keyword in Python, and what is typed on the command line.
-
-    Parameters
-    ----------
-    name
-        The keyword, such as "quality".
-    value
-        Its value, if that is to be told: `quality = False` is `--no-quality` there.
-    """
-
-    def __init__(self, name: str, value: object = ...) -> None:
-        self.name, self.value = name, value
-
-    def __str__(self) -> str:
-        return self.name if self.value is ... else f"{self.name} = {self.value!r}"
-
-    def typed(self, spelling: Mapping[str, str]) -> str:
-        """Return it as it is typed on the command line.
-
-        Parameters
-        ----------
-        spelling
-            Options that are not spelt as their keyword, by keyword.
-        """
-        option = spelling.get(self.name, "--" + self.name.replace("_", "-"))
-        if self.value is False:
-            return option.replace("--", "--no-", 1)
-        return option if self.value is ... or self.value is True else f"{option} {self.value}"
-
-
 class OptionError(InputError):
-    """Reject an option of a call, or several that do not go together.
-
-    Parameters
-    ----------
-    message
-        What is wrong and what to do, with `{}` for each piece.
-    pieces
-        What is put in; an `Option` among them reads as the caller wrote it.
-    """
-
-    def __init__(self, message: str, *pieces: object) -> None:
-        super().__init__(message, *pieces)
-
-    def __str__(self) -> str:
-        message, *pieces = self.args
-        return str(message).format(*pieces)
-
-    def typed(self, spelling: Mapping[str, str]) -> str:
-        """Return the message with every option as it is typed on the command line."""
-        message, *pieces = self.args
-        return str(message).format(*(p.typed(spelling) if isinstance(p, Option) else p for p in pieces))
+    """Reject an option of a call, or several that do not go together."""
 
 
 class MissingExtraError(MrsimError, ImportError):

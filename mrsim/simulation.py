@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.errors import ProtocolError
+from mrsim.errors import Option, ProtocolError
 from mrsim.files.writing import scratch_folder
 from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
@@ -97,12 +97,15 @@ def simulate(
     """
     for name, value, known in (("engine", engine, ENGINES), ("combine", combine, COMBINATIONS)):
         if value not in known:
-            raise ProtocolError(f"{name} = {value!r}: expected one of {', '.join(known)}")
+            raise ProtocolError("{}: expected one of {}", Option(name, value), ", ".join(known))
     of_spins = {"spins": spins, "catalysation": catalysation, "field": field, "t2_prime_s": t2_prime_s}
     if engine == "analytic" and (given := [name for name, value in of_spins.items() if value is not None]):
-        raise ProtocolError(f"{given[0]}: for engine = 'isochromats' alone")
+        raise ProtocolError("{}: for {} alone", Option(given[0]), Option("engine", ENGINES[1]))
     if engine == "isochromats" and (timing != "prospective" or rendering != "exact"):
-        raise ProtocolError("engine = 'isochromats': it is prospective and exact; leave timing and rendering")
+        raise ProtocolError(
+            "{}: it is prospective and exact; leave {} and {}",
+            Option("engine", engine), Option("timing"), Option("rendering"),
+        )  # fmt: skip
     if output is not None:
         check_new_stream(output, overwrite=overwrite)
     protocol = ScanProtocol(
@@ -114,7 +117,9 @@ def simulate(
         check_combination(protocol.header(), combine)  # before the scan, which may be long
     if isinstance(phantom, Phantom):
         if overrides:
-            raise ProtocolError("overrides: for a phantom by its name or file; this one is loaded already")
+            raise ProtocolError(
+                "{}: for a phantom by its name or file; this one is loaded already", Option("overrides")
+            )
         body = phantom
     else:
         body = load_phantom(phantom, dict(overrides or {}))

@@ -45,8 +45,8 @@ ALLOWED = {
     ("harness/dataset/folder.py", "open to write"): "the lock, and the journal that lines are added to",
     ("harness/dataset/folder.py", "os.truncate"): "the journal's torn last line",
     ("harness/experiment/workers.py", ".touch"): "an empty file of a new name, which workers must see",
-    ("harness/cli/process_streams.py", "os.open"): "the null device in the place of a closed stream",
-    ("harness/cli/process_streams.py", "open to read"): "a standard stream by its number",
+    ("harness/cli/process/streams.py", "os.open"): "the null device in the place of a closed stream",
+    ("harness/cli/process/streams.py", "open to read"): "a standard stream by its number",
     ("harness/cli/check_child.py", "os.fdopen"): "a pipe by its number",
 }
 

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.candidates.isolation import MAX_LIMIT_S
+from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
 from harness.judge.verdict import Outcome, Verdict
+from harness.session.given import check_limit
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
@@ -64,7 +65,34 @@ class _Judgement:
         return Verdict(Outcome.PASS, f"all {len(answers)} questions on {scans}")
 
 
-def run(args: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_candidate(command)
+    command.add_argument("streams", nargs="+", metavar="STREAM", help="folders of streams")
+    add_bar(command)
+    command.add_argument("--isolate", action="store_true", help="run the candidate in a process of its own")
+    command.add_argument(
+        "--limit-s", type=float, default=3600.0, metavar="S", help="end it all after this time (%(default)s)"
+    )
+    add_seed(command)
+    add_json(command)
+
+
+def run(
+    *,
+    candidate: str,
+    streams: list[str],
+    clock: str,
+    profile: str,
+    downstream_ms: float | None,
+    claim: float | None,
+    repeat: int,
+    no_quality: bool,
+    isolate: bool,
+    limit_s: float,
+    seed: int,
+    json_file: str | None,
+) -> int:
     """Judge a candidate on every stream, a line for each question, and return 0 only if it passed all.
 
     Returns
@@ -77,32 +105,50 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If the candidate, a stream or an option is wrong.
     """
-    check_target(args.json)
-    if not 0 < args.limit_s <= MAX_LIMIT_S:
-        raise InputError(f"--limit-s {args.limit_s}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
+    check_target(json_file)
+    check_limit(limit_s)
+    shared = {"seed": seed, "isolate": isolate}
+    task = {
+        "candidate": candidate,
+        "streams": streams,
+        "audit": shared,
+        "replay": {
+            **shared, "clock": clock, "profile": profile, "downstream_ms": downstream_ms, "claim": claim,
+            "repeat": repeat, "quality": not no_quality, "keep_images": False,
+        },
+    }  # fmt: skip
     found = _Judgement()
-    with _child(args.argv) as (process, answers):
-        found.lost = _listen(process, answers, args, found)
-    verdict = found.verdict(args.stream)
-    if args.json:
+    with _child(task) as (process, answers):
+        found.lost = _listen(process, answers, limit_s, streams, found)
+    verdict = found.verdict(streams)
+    if json_file is not None:
         parts = [
-            {"stream": args.stream[number], "part": part, "result": found.parts[number, part]["told"]}
+            {"stream": streams[number], "part": part, "result": found.parts[number, part]["result"]}
             for number, part in found.parts
         ]
-        told = {"verdict": verdict.outcome.name, "reason": verdict.reason, "candidate": args.candidate}
-        write_json(args.json, {"schema": SCHEMA, **told, "parts": parts})
+        outcome = {"verdict": verdict.outcome.name, "reason": verdict.reason, "candidate": candidate}
+        write_json(json_file, {"schema": SCHEMA, **outcome, "parts": parts})
     print(f"{verdict.outcome.name}: {verdict.reason}")
     return PASSED if verdict.outcome is Outcome.PASS else NOT_PASSED
 
 
 @contextlib.contextmanager
-def _child(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _child(task: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start the judging process in a group of its own, and end all of that group in every case."""
     answers, theirs = os.pipe()
     lifeline, ours = os.pipe()
     try:
         # -P: no module of the folder that we stand in is to be taken for one of ours.
-        words = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), str(theirs), str(lifeline), *argv]
+        words = [
+            sys.executable,
+            "-P",
+            "-c",
+            _CHILD,
+            json.dumps(sys.path),
+            str(theirs),
+            str(lifeline),
+            json.dumps(task),
+        ]
         process = subprocess.Popen(words, pass_fds=(theirs, lifeline), start_new_session=True)
         os.close(theirs)
         try:
@@ -117,7 +163,7 @@ def _child(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 
 
 def _listen(
-    process: subprocess.Popen[bytes], pipe: int, args: argparse.Namespace, found: _Judgement
+    process: subprocess.Popen[bytes], pipe: int, limit_s: float, streams: list[str], found: _Judgement
 ) -> str | None:
     """Take answers until the child has ended; return how it was lost, if it was.
 
@@ -126,12 +172,12 @@ def _listen(
     InputError
         If the child says that what it was given is wrong.
     """
-    deadline = time.monotonic() + args.limit_s
+    deadline = time.monotonic() + limit_s
     text, open_still = b"", True
     while open_still:
         left = deadline - time.monotonic()
         if left <= 0:
-            return f"it did not end within {args.limit_s:g} s (--limit-s) and was killed"
+            return f"it did not end within {limit_s:g} s (--limit-s) and was killed"
         ended = process.poll() is not None
         if not select.select([pipe], [], [], 0 if ended else min(left, POLL_S))[0]:
             open_still = not ended
@@ -143,7 +189,7 @@ def _listen(
             return f"an answer of its process is longer than {MAX_TEXT} bytes"
         for line in lines:
             try:
-                _take(json.loads(line), args.stream, found)
+                _take(json.loads(line), streams, found)
             except (ValueError, LookupError, TypeError) as error:
                 if isinstance(error, InputError):
                     raise

@@ -5,7 +5,6 @@ What ends the process early, however it does so, leaves answers out, and an exit
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -14,16 +13,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from harness.cli.arguments import parser
-from harness.cli.process_streams import complaint, conclude
-from harness.cli.session import Options, audited, replayed
-from harness.judge.repetitions import Repetitions
+from harness.cli.process.streams import complaint, conclude
 from harness.realtime.gate import one_line
-from mrsim.stream import load
+from harness.session.audit import audit
+from harness.session.replay import replay
 
 
 def main() -> int:
-    """Judge as the arguments of the process say: two file descriptors, then those of `mrsim check`."""
+    """Judge as the arguments of the process say: two file descriptors, and the task as JSON."""
     return conclude(_serve)
 
 
@@ -33,7 +30,7 @@ def _serve() -> int:
         os.set_inheritable(number, False)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with os.fdopen(answers, "w", encoding="utf-8") as pipe:
-        for answer in _answers(parser().parse_args(sys.argv[3:])):
+        for answer in _answers(json.loads(sys.argv[3])):
             pipe.write(json.dumps(answer) + "\n")
             pipe.flush()
     return 0
@@ -45,29 +42,23 @@ def _end_with_parent(lifeline: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _answers(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _answers(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
-        for number, stream in enumerate(args.stream):
+        for number, stream in enumerate(task["streams"]):
             for part, judge in (("replay", _replay), ("audit", _audit)):
-                yield {"stream": number, "part": part, **judge(args, stream)}
+                yield {"stream": number, "part": part, **judge(task["candidate"], stream, task[part])}
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        told = complaint(error)
-        yield {"crash": one_line(error)} if told is None else {"error": told}
+        reason = complaint(error)
+        yield {"crash": one_line(error)} if reason is None else {"error": reason}
 
 
-def _replay(args: argparse.Namespace, path: str) -> dict[str, Any]:
-    # What `check` does not offer is as `replay` has it when nothing is said.
-    defaults = vars(parser().parse_args(["replay", path, args.candidate]))
-    given = argparse.Namespace(**{**defaults, **vars(args), "stream": path, "limit_s": None})
-    stream = load(path)
-    options = Options.of(given, len(stream))
-    session = Repetitions(tuple(replayed(given, stream, options)), exact=False)
-    verdict = session.verdict
-    return {"answers": [["replay", verdict.outcome.name, verdict.reason]], "told": session.to_json()}
+def _replay(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:
+    result = replay(stream, candidate, **options)
+    verdict = result.verdict
+    return {"answers": [["replay", verdict.outcome.name, verdict.reason]], "result": result.to_json()}
 
 
-def _audit(args: argparse.Namespace, path: str) -> dict[str, Any]:
-    given = argparse.Namespace(**{**vars(args), "limit_s": None})
-    report = audited(given, load(path))
+def _audit(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:
+    report = audit(candidate, stream, **options)
     answers = [[f.audit, "PASS" if f.kept else "INVALID", f.evidence] for f in report.findings]
-    return {"answers": answers, "told": report.to_json()}
+    return {"answers": answers, "result": report.to_json()}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from harness.comparison.compare import compare
-from harness.comparison.order import BY_NAME, TIMED, Difference
-from harness.comparison.result import Comparison
+from harness.cli.arguments import add_isolate, add_json, add_seed, count
 from harness.console import figure, print_table, progress, significant
-from harness.workers.remote import UNTIMED
-from mrsim.files.targets import check_target
-from mrsim.files.writing import write_json
+
+if TYPE_CHECKING:
+    from harness.comparison.order import Difference
+    from harness.comparison.result import Comparison
 
 SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
 HEADINGS = {
@@ -23,7 +23,54 @@ HEADINGS = {
 }
 
 
-def run(args: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    from harness.candidates.registry import known
+
+    command.add_argument("candidates", nargs="+", metavar="CANDIDATE", help=", ".join(known()))
+    command.add_argument(
+        "--on",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="STREAM",
+        help="folders of streams with truth",
+    )
+    command.add_argument("--frames", type=int, help="only so many first frames of each stream")
+    command.add_argument(
+        "--lockstep",
+        action="store_true",
+        help="images alone, in virtual time: exact, and the same every time",
+    )
+    command.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="with --lockstep: on a Dask cluster, such as tcp://127.0.0.1:8786",
+    )
+    command.add_argument("--repeat", type=count, default=3, help="rounds of replays at TR (%(default)s)")
+    command.add_argument(
+        "--segment-s", type=float, default=5.0, metavar="S",
+        help="candidates take turns after so much of a scan (%(default)s)",
+    )  # fmt: skip
+    add_isolate(command)
+    add_seed(command)
+    add_json(command)
+
+
+def run(
+    *,
+    candidates: list[str],
+    on: list[str],
+    frames: int | None,
+    lockstep: bool,
+    cluster: str | None,
+    repeat: int,
+    segment_s: float,
+    isolate: bool,
+    limit_s: float | None,
+    seed: int,
+    json_file: str | None,
+) -> int:
     """Compare as the options say, print the tables and return the exit code.
 
     Raises
@@ -31,25 +78,30 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If an option, a stream or a candidate is wrong.
     """
-    check_target(args.json)
+    from harness.comparison.compare import compare
+    from harness.workers.remote import UNTIMED
+    from mrsim.files.targets import check_target
+    from mrsim.files.writing import write_json
+
+    check_target(json_file)
     with progress("comparing") as report:
         comparison = compare(
-            args.candidate,
-            args.on,
-            frames=args.frames,
-            lockstep=args.lockstep,
-            repeat=args.repeat,
-            segment_s=args.segment_s,
-            seed=args.seed,
-            isolate=args.isolate,
-            limit_s=args.limit_s,
-            cluster=args.cluster,
+            candidates,
+            on,
+            frames=frames,
+            lockstep=lockstep,
+            repeat=repeat,
+            segment_s=segment_s,
+            seed=seed,
+            isolate=isolate,
+            limit_s=limit_s,
+            cluster=cluster,
             progress=report,
         )
     if comparison.workers is not None:
-        print(f"on {comparison.workers} workers of {args.cluster}: {UNTIMED}")
-    if args.json:
-        write_json(args.json, comparison.to_json())
+        print(f"on {comparison.workers} workers of {cluster}: {UNTIMED}")
+    if json_file is not None:
+        write_json(json_file, comparison.to_json())
     show(comparison)
     verdict = comparison.verdict
     print(f"{verdict.outcome.name}: {verdict.reason}")
@@ -58,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
 
 def show(comparison: Comparison) -> None:
     """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
+    from harness.comparison.order import BY_NAME, TIMED
+
     plan, times = comparison.plan, comparison.times
     what = "in lockstep" if times is None else f"{len(times.blocks)} blocks of replays at TR, in turns"
     again = f", {times.again} played again" if times is not None and times.again else ""
@@ -112,6 +166,8 @@ def _cell(measure: str, value: float | None, place: str) -> str:
 
 
 def _interval(measure: str, difference: Difference) -> str:
+    from harness.comparison.order import BY_NAME
+
     if difference.interval is None:
         return "-"
     digits = BY_NAME[measure].digits

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from harness.cli.arguments import add_overwrite
 from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.formats.fastmri import fastmri_to_stream, is_fastmri, write_fastmri
@@ -19,10 +20,47 @@ from mrsim.stream.units import SPELLINGS
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
 LAYOUTS = ("mrd", "fastmri")
-_READING = ("tr_ms", "te_ms", "flip_deg", "field_t", "lines_per_frame", "slice", "prewhiten")
 
 
-def run(args: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("source", metavar="SRC", help="folder of a stream, or an HDF5 file")
+    command.add_argument("target", metavar="DST", help="a name that ends in .h5 or .mrd, or a folder")
+    command.add_argument(
+        "--layout", choices=("mrd", "fastmri"), default="mrd", help="of a file to write (%(default)s)"
+    )
+    command.add_argument(
+        "--oversampling", choices=("none", "reported", "unreported"), default="none",
+        help="write 2x readout oversampling, with or without it in the encoded space (%(default)s)",
+    )  # fmt: skip
+    reading = command.add_argument_group("of a file that is read, where it does not say so itself")
+    reading.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time")
+    reading.add_argument("--te-ms", type=float, metavar="MS", help="echo time (half of TR)")
+    reading.add_argument("--flip-deg", type=float, metavar="DEG", help="flip angle (20)")
+    reading.add_argument("--field-t", type=float, metavar="T", help="static field")
+    reading.add_argument("--lines-per-frame", type=int, metavar="N", help="cut frames anew, by time")
+    reading.add_argument(
+        "--slice", dest="slice_", type=int, metavar="N", help="the slice to take, of several"
+    )
+    reading.add_argument("--prewhiten", action="store_true", help="by the noise scans in the file")
+    add_overwrite(command)
+
+
+def run(
+    *,
+    source: str,
+    target: str,
+    layout: str,
+    oversampling: str,
+    overwrite: bool,
+    tr_ms: float | None,
+    te_ms: float | None,
+    flip_deg: float | None,
+    field_t: float | None,
+    lines_per_frame: int | None,
+    slice_: int | None,
+    prewhiten: bool,
+) -> int:
     """Convert, say what was left out or assumed, and return the exit code.
 
     Raises
@@ -30,49 +68,55 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If the source is damaged, an option is wrong, or the two do not go together.
     """
-    source, target = Path(args.source), Path(args.target)
-    writes = target.suffix.lower() in FILE_SUFFIXES
-    if not source.exists():
-        raise InputError(f"{source}: no such stream or file")
-    if source.is_dir() != writes:
+    reading = {
+        "tr_ms": tr_ms, "te_ms": te_ms, "flip_deg": flip_deg, "field_t": field_t,
+        "lines_per_frame": lines_per_frame, "slice": slice_, "prewhiten": prewhiten,
+    }  # fmt: skip
+    path, goal = Path(source), Path(target)
+    writes = goal.suffix.lower() in FILE_SUFFIXES
+    if not path.exists():
+        raise InputError(f"{path}: no such stream or file")
+    if path.is_dir() != writes:
         suffixes = ", ".join(FILE_SUFFIXES)
-        what = "a stream" if source.is_dir() else "a file"
+        what = "a stream" if path.is_dir() else "a file"
         raise InputError(
-            f"{source} is {what}, and so would {target} be: convert a folder to a {suffixes}, or back"
+            f"{path} is {what}, and so would {goal} be: convert a folder to a {suffixes}, or back"
         )
-    return _export(args, source, target) if writes else _import(args, source, target)
+    if writes:
+        for name, value in {**reading, "overwrite": overwrite}.items():
+            if value:
+                raise InputError(f"--{name.replace('_', '-')} goes with a file as the source")
+        return _export(path, goal, layout, oversampling)
+    if oversampling != "none":
+        raise InputError(
+            "--oversampling goes with a stream as the source; from a file it is taken off by itself"
+        )
+    return _import(path, goal, reading, overwrite)
 
 
-def _export(args: argparse.Namespace, source: Path, target: Path) -> int:
-    for name in (*_READING, "overwrite"):
-        if getattr(args, name):
-            raise InputError(f"--{name.replace('_', '-')} goes with a file as the source")
+def _export(source: Path, target: Path, layout: str, how: str) -> int:
     stream, noise = load(source), NoiseScans.of(source)
-    oversampling = Oversampling(args.oversampling)
+    oversampling = Oversampling(how)
     with progress(f"writing {target.name}") as report:
-        if args.layout == "fastmri":
+        if layout == "fastmri":
             if oversampling is not Oversampling.NONE:
                 raise InputError("--oversampling goes with --layout mrd")
             write_fastmri(stream, target, progress=report)
         else:
             write_mrd(stream, target, oversampling=oversampling, noise=noise, progress=report)
     extra = "" if stream.truth is None else ", with the truth beside"
-    print(f"{target}: {len(stream)} lines of {stream.header.coils} coils ({args.layout}){extra}")
-    if args.layout == "fastmri" and noise is not None:
+    print(f"{target}: {len(stream)} lines of {stream.header.coils} coils ({layout}){extra}")
+    if layout == "fastmri" and noise is not None:
         print("note: the layout has no place for the noise scans: they were left out")
     return 0
 
 
-def _import(args: argparse.Namespace, source: Path, target: Path) -> int:
-    if args.oversampling != "none":
-        raise InputError(
-            "--oversampling goes with a stream as the source; from a file it is taken off by itself"
-        )
-    check_new_stream(target, overwrite=args.overwrite)
-    given = _given(args)
+def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool) -> int:
+    check_new_stream(target, overwrite=overwrite)
+    given = _given(reading)
     convert = fastmri_to_stream if is_fastmri(source) else mrd_to_stream
     with progress(f"reading {source.name}") as report:
-        imported = convert(source, target, given, report, overwrite=args.overwrite)
+        imported = convert(source, target, given, report, overwrite=overwrite)
     stream = load(target)
     header = stream.header
     print(
@@ -86,21 +130,21 @@ def _import(args: argparse.Namespace, source: Path, target: Path) -> int:
     return 0
 
 
-def _given(args: argparse.Namespace) -> Given:
+def _given(reading: dict[str, Any]) -> Given:
     limits = {"tr_ms": 1e6, "te_ms": 1e6, "flip_deg": 180.0, "field_t": 100.0, "lines_per_frame": 1 << 16}
     for name, most in limits.items():
-        value = getattr(args, name)
+        value = reading[name]
         if value is not None and not 0 < value <= most:
             raise InputError(f"--{name.replace('_', '-')} {value}: expected above 0, at most {most:g}")
-    if args.slice is not None and args.slice < 0:
-        raise InputError(f"--slice {args.slice}: expected 0 or more")
+    if reading["slice"] is not None and reading["slice"] < 0:
+        raise InputError(f"--slice {reading['slice']}: expected 0 or more")
     given: dict[str, Any] = {}
     for key in ("tr_ms", "te_ms", "flip_deg", "field_t"):
-        if getattr(args, key) is not None:
-            given[SPELLINGS[key].name] = SPELLINGS[key].read(getattr(args, key))
+        if reading[key] is not None:
+            given[SPELLINGS[key].name] = SPELLINGS[key].read(reading[key])
     return Given(
         **given,
-        lines_per_frame=args.lines_per_frame,
-        slice=args.slice,
-        prewhiten=args.prewhiten,
+        lines_per_frame=reading["lines_per_frame"],
+        slice=reading["slice"],
+        prewhiten=reading["prewhiten"],
     )

@@ -26,7 +26,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plan", action="store_true", help="say what would be made, and how large it is")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    spec: str,
+    output: str | None,
+    workers: int | None,
+    cluster: str | None,
+    verify: int | None,
+    plan: bool,
+) -> int:
     """Make a dataset, go on with one, or verify one.
 
     Returns
@@ -34,21 +42,21 @@ def run(args: argparse.Namespace) -> int:
     code
         0 if all is there and well, 1 if a verification found something wrong.
     """
-    from harness.dataset.make import build, plan
+    from harness.dataset import make
     from harness.dataset.spec import load_spec
     from harness.workers.executors import engine
 
-    if args.output is None and not args.plan:
+    if output is None and not plan:
         raise InputError("dataset: -o DIR: name the folder to make, or give --plan")
-    if args.verify is not None:
-        return _verify(args)
-    planned = plan(load_spec(args.spec))
+    if verify is not None and output is not None:
+        return _verify(spec, Path(output), verify)
+    planned = make.plan(load_spec(spec))
     print(planned, flush=True)
-    if args.plan:
+    if plan or output is None:
         return 0
-    folder = Path(args.output)
-    with progress(planned.spec.name) as report, engine(args.workers, args.cluster) as workers:
-        summary = build(planned, folder, workers, report)
+    folder = Path(output)
+    with progress(planned.spec.name) as report, engine(workers, cluster) as pool:
+        summary = make.build(planned, folder, pool, report)
     for name, why in summary.repaired.items():
         print(f"{name}: made again: {why}")
     digest = summary.manifest["hash"]
@@ -57,17 +65,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _verify(spec_name: str, folder: Path, count: int) -> int:
     from harness.dataset.folder import read_manifest
     from harness.dataset.make import verify
     from harness.dataset.spec import load_spec
 
-    folder = Path(args.output)
-    spec, manifest = load_spec(args.spec), read_manifest(folder)
+    spec, manifest = load_spec(spec_name), read_manifest(folder)
     if manifest["name"] != spec.name:
         raise InputError(f"{folder}: it holds {manifest['name']}, not {spec.name}; name its specification")
     with progress(f"verifying {spec.name}") as report:
-        found = verify(folder, args.verify, report=report)
+        found = verify(folder, count, report=report)
     for name, why in found.wrong.items():
         print(f"{name}: {why}")
     if found.wrong and found.other_cpu:

@@ -5,6 +5,7 @@ Nothing in it is special to it: every step is what `mrsim simulate`, `replay` an
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.candidates.registry import builder
+from harness.cli.arguments import add_overwrite, add_seed
 from harness.console import print_table, progress
 from harness.judge.evaluate import evaluate
 from harness.judge.result import RunResult, quality_json
@@ -63,7 +65,16 @@ class Row:
     result: RunResult | None
 
 
-def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument(
+        "-o", "--output", default="demo", metavar="DIR", help="folder to write (%(default)s)"
+    )
+    add_overwrite(command)
+    add_seed(command)
+
+
+def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     """Run the demonstration and write its report and its picture.
 
     Parameters
@@ -85,6 +96,7 @@ def run(output: Path, seed: int = 0, *, overwrite: bool = False) -> int:
     InputError
         If the folder cannot be made, or the seed is one that the weights were trained on.
     """
+    output = Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: it is not a folder; choose another with -o")
     output.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import time
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.registry import Null
+from harness.cli.arguments import add_json
 from harness.judge.validity import MAX_INJECTOR_SHARE
 from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
 from harness.realtime import environment
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
 from harness.realtime.host import HostLog, changes_since, probe, take_snapshot
 from harness.realtime.replay import replay
+from mrsim.files.targets import check_target
+from mrsim.files.writing import write_json
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.stream import Stream
 
@@ -27,6 +31,21 @@ DEADLINES = (
     *((f"{r}x frames", ScanProtocol(acceleration=r).header().frame_ns) for r in (4, 10)),
     (f"one TR of {ScanProtocol.tr_ns / 1e6:g} ms", ScanProtocol.tr_ns),
 )
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_json(command)
+
+
+def run(*, json_file: str | None) -> int:
+    """Say what this host can measure."""
+    check_target(json_file)
+    found = diagnose()
+    if json_file is not None:
+        write_json(json_file, found.to_json())
+    print("\n".join(found.lines()))
+    return 0
 
 
 @dataclass(frozen=True)

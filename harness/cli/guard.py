@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from harness.comparison.guard import Guarded
+from harness.cli.arguments import add_json, add_seed
 from harness.console import print_table, progress
-from harness.measure.exact_statistics import nearest_rank
-from harness.session.guard import guard
-from mrsim.files.targets import check_target
-from mrsim.files.writing import write_json
+
+if TYPE_CHECKING:
+    from harness.comparison.guard import Guarded
 
 
-def run(args: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("base", metavar="BASE", help="the candidate that is there")
+    command.add_argument("new", metavar="NEW", help="the candidate that is to replace it")
+    command.add_argument(
+        "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
+    )
+    command.add_argument(
+        "--factor", type=float, default=1.15, help="new may take this many times as long (%(default)s)"
+    )
+    command.add_argument("--images", type=int, default=240, help="pairs of images (%(default)s)")
+    command.add_argument("--isolate", action="store_true", help="run each in a process of its own")
+    command.add_argument(
+        "--limit-s", type=float, default=30.0, metavar="S", help="wait for an image (%(default)s)"
+    )
+    add_seed(command)
+    add_json(command)
+
+
+def run(
+    *,
+    base: str,
+    new: str,
+    stream: str | None,
+    factor: float,
+    images: int,
+    isolate: bool,
+    limit_s: float,
+    seed: int,
+    json_file: str | None,
+) -> int:
     """Run base and new in turns, print what was found and return the exit code.
 
     Raises
@@ -22,27 +50,28 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If a candidate, the stream or an option is wrong.
     """
-    check_target(args.json)
-    with progress(f"{args.base} and {args.new} in turns") as report:
+    from harness.session.guard import guard
+    from mrsim.files.targets import check_target
+    from mrsim.files.writing import write_json
+
+    check_target(json_file)
+    with progress(f"{base} and {new} in turns") as report:
         found = guard(
-            args.base,
-            args.new,
-            args.stream,
-            factor=args.factor,
-            images=args.images,
-            isolate=args.isolate,
-            limit_s=args.limit_s,
-            seed=args.seed,
+            base, new, stream, factor=factor, images=images, seed=seed, isolate=isolate, limit_s=limit_s,
             progress=report,
-        )
-    if args.json:
-        write_json(args.json, found.to_json())
+        )  # fmt: skip
+    if json_file is not None:
+        write_json(json_file, found.to_json())
     _show(found)
     print(f"{found.verdict.outcome.name}: {found.verdict.reason}")
     return int(found.verdict.outcome.value)
 
 
 def _show(found: Guarded) -> None:
+    import numpy as np
+
+    from harness.measure.exact_statistics import nearest_rank
+
     if not len(found.base_ns):
         return
     rows = [

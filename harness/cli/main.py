@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness.cli.process_streams import conclude
+from harness.cli.process.streams import conclude
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,9 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    # Here, where closed streams are open and Ctrl-C is caught: it imports the rest of the bench.
-    from harness.cli.arguments import parser
+    # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
+    from harness.cli.arguments import read
 
-    args = parser().parse_args(argv)
-    args.argv = argv
-    return int(args.run(args))
+    command, options = read(argv)
+    return command(**options)

@@ -15,10 +15,9 @@ from mrsim.errors import InputError
 from mrsim.stream.units import SPELLINGS
 
 MAX_MIB = 1 << 16
-_ASSUMED = ("tr_ms", "te_ms", "flip_deg", "field_t")  # what a stranger's header may leave out
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     served = [form for form in known() if not form.startswith("mrd:")]
     command.add_argument("candidate", metavar="CANDIDATE", help=", ".join(served))
@@ -58,7 +57,22 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    candidate: str,
+    host: str,
+    port: int,
+    sessions: int | None,
+    limit_s: float | None,
+    at_once: int,
+    idle_s: float,
+    message_s: float,
+    max_mib: int,
+    tr_ms: float | None,
+    te_ms: float | None,
+    flip_deg: float | None,
+    field_t: float | None,
+) -> int:
     """Serve until the sessions or the time are over, or a signal comes.
 
     Raises
@@ -69,54 +83,53 @@ def run(args: argparse.Namespace) -> int:
     from harness.wire.server import Server, is_loopback
     from harness.wire.serving import ServiceLimits
 
-    if args.candidate.startswith("mrd:"):
-        raise InputError(f"candidate {args.candidate!r}: it is a server already")
-    for name, low, high in (
-        ("port", 0, 65535), ("at_once", 1, 64), ("max_mib", 1, MAX_MIB), ("sessions", 1, 1 << 62),
+    if candidate.startswith("mrd:"):
+        raise InputError(f"candidate {candidate!r}: it is a server already")
+    for name, value, low, high in (
+        ("port", port, 0, 65535), ("at_once", at_once, 1, 64), ("max_mib", max_mib, 1, MAX_MIB),
+        ("sessions", sessions, 1, 1 << 62),
     ):  # fmt: skip
-        value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise InputError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
-    for name in ("idle_s", "message_s", "limit_s"):
-        if getattr(args, name) is not None:
-            check_seconds(getattr(args, name), f"--{name.replace('_', '-')}")
+    for name, seconds in (("idle_s", idle_s), ("message_s", message_s), ("limit_s", limit_s)):
+        if seconds is not None:
+            check_seconds(seconds, f"--{name.replace('_', '-')}")
     limits = ServiceLimits(
-        Limits(image_bytes=0, message_s=args.message_s),
-        args.idle_s,
-        args.max_mib << 20,
+        Limits(image_bytes=0, message_s=message_s),
+        idle_s,
+        max_mib << 20,
     )
     server = Server(
-        builder(args.candidate),
-        args.host,
-        args.port,
+        builder(candidate),
+        host,
+        port,
         limits=limits,
-        at_once=args.at_once,
-        assumed=_assumed(args),
+        at_once=at_once,
+        assumed=_assumed(tr_ms=tr_ms, te_ms=te_ms, flip_deg=flip_deg, field_t=field_t),
         tell=lambda line: print(line, flush=True),
     )
-    if not is_loopback(args.host):
+    if not is_loopback(host):
         print(
-            f"mrsim: warning: {args.host} is not a loopback: whoever reaches port {server.address[1]} can "
+            f"mrsim: warning: {host} is not a loopback: whoever reaches port {server.address[1]} can "
             "send scans and be sent images, for MRD knows neither a password nor encryption",
             file=sys.stderr,
         )
-    host, port = server.address
+    address, number = server.address
     print(
-        f"serving {args.candidate} on {host}:{port}, at most {args.at_once} sessions at once; Ctrl-C ends it",
+        f"serving {candidate} on {address}:{number}, at most {at_once} sessions at once; Ctrl-C ends it",
         flush=True,
     )
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: server.stop())
-    server.serve(args.sessions, args.limit_s)
+        for code in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(code, lambda *_: server.stop())
+    server.serve(sessions, limit_s)
     print(f"{server.ended} sessions, {server.failed} of which failed", flush=True)
     return 0
 
 
-def _assumed(args: argparse.Namespace) -> dict[str, Any]:
+def _assumed(**given: float | None) -> dict[str, Any]:
     assumed: dict[str, Any] = {}
-    for option in _ASSUMED:
-        value = getattr(args, option)
+    for option, value in given.items():
         if value is None:
             continue
         if not 0 <= value < 1e6:

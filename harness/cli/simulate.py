@@ -1,142 +1,191 @@
-"""The command `simulate`: a phantom, an engine and a protocol in, a stream and perhaps a sequence out."""
+"""`mrsim simulate`: a phantom, an engine and a protocol in, a stream and perhaps a sequence out."""
 
 from __future__ import annotations
 
 import argparse
-import math
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.settings import settings
+from harness.cli.arguments import add_overwrite, add_seed, settings
 from harness.console import progress
 from mrsim.errors import InputError
-from mrsim.files.targets import check_target
-from mrsim.files.writing import scratch_folder
 from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
-from mrsim.stream import Stream, load, save
-from mrsim.stream.storage import check_new_stream
 
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom
+    from mrsim.spins.off_resonance import FieldMap
+    from mrsim.stream import Stream
 
 
-def run(args: argparse.Namespace) -> int:
-    """Scan a phantom into a folder."""
-    from mrsim.anatomy.phantom import load_phantom
-    from mrsim.scanner.combination import check_combination, combined
-
-    _check(args)
-    phantom = load_phantom(args.phantom, settings(args.set))
-    protocol = _protocol(args)
-    if args.combine != "none":
-        check_combination(protocol.header(), args.combine)  # before the scan, which may be long
-    scan = _scan_spins if args.engine == "isochromats" else _scan_exactly
-    if args.combine == "none":
-        scan(args, phantom, protocol, Path(args.output), args.overwrite)
-    else:
-        with scratch_folder(beside=args.output) as folder:
-            scan(args, phantom, protocol, folder / "channels.stream", False)
-            stream = combined(load(folder / "channels.stream"), phantom, protocol, args.combine)
-            save(stream, args.output, overwrite=args.overwrite)
-    stream = load(args.output)
-    header, seconds = stream.header, len(stream) * stream.header.tr_ns / 1e9
-    print(
-        f"{args.output}: {stream.frames} frames of {header.lines_per_frame} lines, {seconds:.1f} s, "
-        f"SNR of the target {protocol.target_snr:g}, seed {args.seed}"
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("phantom", metavar="PHANTOM", help="name of a shipped phantom, or a .toml file")
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the stream")
+    add_overwrite(command)
+    length = command.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float, help="length of the scan")
+    length.add_argument("--frames", type=int, help="length of the scan in frames")
+    default = ScanProtocol().file_values()
+    for option, kind, what in (
+        ("acceleration", float, "undersampling"),
+        ("sampler", str, "pattern"),
+        ("order", str, "order of a frame's lines"),
+        ("snr", float, "SNR of the target, inf for no noise"),
+        ("tr_ms", float, "repetition time"),
+        ("te_ms", float, "echo time"),
+        ("flip_deg", float, "flip angle"),
+        ("field_t", float, "0.5, 1.5 or 3"),
+        ("coils", int, "loops around the body, 1 to 32"),
+        ("timing", str, "or retrospective"),
+        ("rendering", str, "or raster, the inverse crime"),
+    ):
+        name = "--" + option.replace("_", "-")
+        command.add_argument(name, type=kind, default=default[option], help=f"{what} (%(default)s)")
+    for name, kind, pair, metavar in (
+        ("--matrix", int, default["matrix"], ("NY", "NX")),
+        ("--fov-mm", float, default["fov_mm"], ("Y", "X")),
+    ):
+        shown = " ".join(f"{value:g}" for value in pair)
+        command.add_argument(name, type=kind, nargs=2, default=pair, metavar=metavar, help=f"({shown})")
+    command.add_argument("--engine", default=ENGINES[0], help="or isochromats, spin by spin (%(default)s)")
+    command.add_argument(
+        "--spins",
+        type=int,
+        metavar="N",
+        help=f"isochromats: across the field of view, each way ({SPINS_PER_SIDE})",
     )
-    if args.pulseq is not None:
-        _write_sequence(args, phantom, stream)
+    command.add_argument(
+        "--catalysation",
+        metavar="HOW",
+        help=f"isochromats, --pulseq: alpha/2, none or dummy TRs ({CATALYSATION})",
+    )
+    command.add_argument("--t2-prime-ms", type=float, metavar="MS", help="isochromats: T2' of all tissues")
+    command.add_argument(
+        "--field-hz", type=float, nargs=6, metavar="C",
+        help="isochromats: off-resonance, coefficients of 1, x, y, x^2, xy, y^2 (metres)",
+    )  # fmt: skip
+    command.add_argument(
+        "--breathing-field-hz-per-m", type=float, nargs=6, metavar="C",
+        help="isochromats: the same for each metre that the target moves",
+    )  # fmt: skip
+    command.add_argument(
+        "--combine", default=COMBINATIONS[0], metavar="HOW",
+        help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")
+    command.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the phantom, such as motion.breathing.amplitude_mm=20; may be repeated",
+    )
+    add_seed(command)
+
+
+def run(
+    *,
+    phantom: str,
+    output: str,
+    overwrite: bool,
+    seconds: float | None,
+    frames: int | None,
+    acceleration: float,
+    sampler: str,
+    order: str,
+    snr: float,
+    matrix: Sequence[int],
+    fov_mm: Sequence[float],
+    tr_ms: float,
+    te_ms: float,
+    flip_deg: float,
+    field_t: float,
+    coils: int,
+    timing: str,
+    rendering: str,
+    engine: str,
+    spins: int | None,
+    catalysation: str | None,
+    t2_prime_ms: float | None,
+    field_hz: Sequence[float] | None,
+    breathing_field_hz_per_m: Sequence[float] | None,
+    combine: str,
+    pulseq: str | None,
+    changes: list[str],
+    seed: int,
+) -> int:
+    """Scan a phantom into a folder.
+
+    Raises
+    ------
+    InputError
+        If an option is wrong, or the stream or the sequence cannot be written there.
+    """
+    from mrsim.anatomy.phantom import load_phantom
+    from mrsim.files.targets import check_target
+    from mrsim.simulation import simulate
+
+    how = _catalysation(catalysation)
+    check_target(pulseq, ".seq")
+    if engine == ENGINES[0] and how not in (None, CATALYSATION) and pulseq is None:
+        raise InputError("--catalysation: for --engine isochromats or --pulseq; analytic is the steady state")
+    protocol = ScanProtocol.from_file_values(
+        {
+            "matrix": tuple(matrix), "fov_mm": tuple(fov_mm), "tr_ms": tr_ms, "te_ms": te_ms,
+            "flip_deg": flip_deg, "field_t": field_t, "acceleration": acceleration, "sampler": sampler,
+            "order": order, "snr": snr, "coils": coils, "timing": timing, "rendering": rendering,
+        }
+    )  # fmt: skip
+    body = load_phantom(phantom, settings(changes))
+    with progress(f"scanning {body.name}") as report:
+        stream = simulate(
+            body,
+            seconds=seconds,
+            frames=frames,
+            seed=seed,
+            combine=combine,
+            engine=engine,
+            spins=spins,
+            catalysation=None if engine == ENGINES[0] else how,
+            field=_field(field_hz, breathing_field_hz_per_m),
+            t2_prime_s=None if t2_prime_ms is None else t2_prime_ms * 1e-3,
+            output=output,
+            overwrite=overwrite,
+            progress=report,
+            **{field.name: getattr(protocol, field.name) for field in dataclasses.fields(protocol)},
+        )
+    header, length_s = stream.header, len(stream) * stream.header.tr_ns / 1e9
+    print(
+        f"{output}: {stream.frames} frames of {header.lines_per_frame} lines, {length_s:.1f} s, "
+        f"SNR of the target {protocol.target_snr:g}, seed {seed}"
+    )
+    if pulseq is not None:
+        _write_sequence(Path(pulseq), CATALYSATION if how is None else how, body, stream)
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    for option, known in (("engine", ENGINES), ("combine", COMBINATIONS)):
-        value = getattr(args, option)
-        if value not in known:
-            raise InputError(f"--{option} {value}: expected one of {', '.join(known)}")
-    spins = args.engine == "isochromats"
-    for option in ("spins", "t2_prime_ms", "field_hz", "breathing_field_hz_per_m"):
-        if not spins and getattr(args, option) is not None:
-            raise InputError(f"--{option.replace('_', '-')}: for --engine isochromats alone")
-    if not spins and args.catalysation not in (None, CATALYSATION) and args.pulseq is None:
-        raise InputError("--catalysation: for --engine isochromats or --pulseq; analytic is the steady state")
-    if spins and (args.timing != "prospective" or args.rendering != "exact"):
-        raise InputError("--engine isochromats: it is prospective and exact; leave --timing and --rendering")
-    check_new_stream(args.output, overwrite=args.overwrite)
-    check_target(args.pulseq, ".seq")
-    if args.combine != "none" and args.coils < 2:
-        raise InputError(f"--combine {args.combine}: one coil needs no combination; set --coils")
-
-
-def _protocol(args: argparse.Namespace) -> ScanProtocol:
-    for option in ("tr_ms", "te_ms"):
-        if not 0 <= getattr(args, option) < 1e6:  # false for NaN, too
-            raise InputError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected milliseconds")
-    given = {key: getattr(args, key, default) for key, default in ScanProtocol().file_values().items()}
-    return ScanProtocol.from_file_values(given)
-
-
-def _scan_exactly(
-    args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
-) -> None:
-    from mrsim.scanner.acquisition import scan_to
-
-    with progress(f"scanning {phantom.name}") as report:
-        scan_to(
-            path,
-            phantom,
-            protocol,
-            seed=args.seed,
-            seconds=args.seconds,
-            frames=args.frames,
-            progress=report,
-            overwrite=overwrite,
-        )
-
-
-def _scan_spins(
-    args: argparse.Namespace, phantom: Phantom, protocol: ScanProtocol, path: Path, overwrite: bool
-) -> None:
-    from mrsim.spins.isochromat_scan import scan_isochromats
+def _field(static: Sequence[float] | None, breathing: Sequence[float] | None) -> FieldMap | None:
     from mrsim.spins.off_resonance import FieldMap
 
-    frames = args.frames
-    if frames is None:
-        if not (math.isfinite(args.seconds) and args.seconds > 0):
-            raise InputError(f"--seconds {args.seconds}: expected a positive number of seconds")
-        frames = math.ceil(min(args.seconds * 1e9, 1e18) / protocol.header().frame_ns - 1e-9)
-    field = None
-    if args.field_hz is not None or args.breathing_field_hz_per_m is not None:
-        none = (0.0,) * 6
-        field = FieldMap(tuple(args.field_hz or none), tuple(args.breathing_field_hz_per_m or none))
-    stream = scan_isochromats(
-        phantom,
-        protocol,
-        seed=args.seed,
-        frames=frames,
-        spins=SPINS_PER_SIDE if args.spins is None else args.spins,
-        catalysation=_catalysation(args.catalysation),
-        field=field,
-        t2_prime_s=None if args.t2_prime_ms is None else args.t2_prime_ms * 1e-3,
-    )
-    save(stream, path, overwrite=overwrite)
+    none = (0.0,) * 6
+    return None if static is breathing is None else FieldMap(tuple(static or none), tuple(breathing or none))
 
 
-def _catalysation(text: str | None) -> str | int:
+def _catalysation(text: str | None) -> str | int | None:
     if text is None:
-        return CATALYSATION
+        return None
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
-def _write_sequence(args: argparse.Namespace, phantom: Phantom, stream: Stream) -> None:
+def _write_sequence(path: Path, how: str | int, phantom: Phantom, stream: Stream) -> None:
     from mrsim.formats.pulseq import write_seq
 
-    how = _catalysation(args.catalysation)
     if isinstance(how, str) and how not in ("alpha/2", "none"):
         raise InputError(f"--catalysation {how}: expected alpha/2, none or a number of TRs")
     extra = {} if phantom.slice_ is None else {"slice_m": phantom.slice_.thickness_m}
     dummies = how if isinstance(how, int) else 0
-    path = write_seq(
-        stream.header, stream.ky, Path(args.pulseq), half_flip=how == "alpha/2", dummies=dummies, **extra
-    )
-    print(f"{path}: the sequence of {len(stream)} lines")
+    written = write_seq(stream.header, stream.ky, path, half_flip=how == "alpha/2", dummies=dummies, **extra)
+    print(f"{written}: the sequence of {len(stream)} lines")

@@ -8,84 +8,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.cli.arguments import add_seed
 from harness.console import progress
 from harness.experiment.choices import CANDIDATES, HORIZON, PATIENTS, SLOW, STAGES
 from mrsim.errors import InputError
 from mrsim.scanner.protocol import ScanProtocol
-
-if TYPE_CHECKING:
-    from harness.experiment.plan import ExperimentPlan
-
-
-def run(args: argparse.Namespace) -> int:
-    """Make the table that the options ask for.
-
-    Returns
-    -------
-    code
-        0: it shows what falls short, and has no verdict of its own.
-
-    Raises
-    ------
-    InputError
-        If an option is wrong, or weights were trained on the time that is judged.
-    """
-    from harness.experiment.plan import cells_of
-    from harness.experiment.table import make_table, write_table
-    from harness.workers.remote import UNTIMED
-
-    plan, share = _plan(args), None if args.share is None else _share(args.share)
-    with progress("the table") as report:
-        table = make_table(plan, args.output, share=share, cluster=args.cluster, progress=report)
-    if share is not None:
-        count, every = len(table.rows), len(cells_of(plan))
-        print(f"share {args.share}: {count} of {every} cells done; call without --share for the table")
-        return 0
-    write_table(table, args.output, f"mrsim {shlex.join(sys.argv[1:])}")
-    missing = sum(bool(row.reason) for row in table.rows)
-    short = sum(claim.holds is False for claim in table.claims)
-    files = f"{Path(args.output)}/table.md, table.csv, table.json"
-    print(
-        f"{files}: {len(table.rows)} cells, {missing} could not be judged; "
-        f"{short} of {len(table.claims)} claims fall short"
-    )
-    if table.untimed:
-        print(UNTIMED)
-    return 0
-
-
-def _plan(args: argparse.Namespace) -> ExperimentPlan:
-    from harness.experiment.plan import Entry, ExperimentPlan, read_patients
-    from harness.experiment.scans import TimeLine
-
-    return ExperimentPlan(
-        patients=read_patients(args.patients, args.accelerations),
-        entries=tuple(Entry.parse(text) for text in args.candidates),
-        stages=tuple(args.stages),
-        timings=tuple(args.timing),
-        snrs=tuple(args.snr),
-        parts=tuple(args.what),
-        time_line=TimeLine(args.train_seconds, args.lead_seconds, args.seconds),
-        scan_s=args.scan_seconds,
-        slow_s=args.slow_seconds,
-        slow=tuple(args.slow),
-        horizon_weights=args.horizon_weights,
-        seed=args.seed,
-        matrix=tuple(args.matrix),
-        service_ms=args.service_ms,
-    )
-
-
-def _share(text: str) -> tuple[int, int]:
-    """Read `K/N`."""
-    read = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
-    if read is None or not 1 <= int(read[1]) <= int(read[2]) <= 64:
-        raise InputError(f"--share {text!r}: expected K/N, such as 1/2, with N up to 64")
-    return int(read[1]), int(read[2])
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -161,3 +91,90 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="make every Nth patient's cells alone, so that N calls may run beside one another; a call "
         "without it then writes the table",
     )  # fmt: skip
+    add_seed(command)
+    command.set_defaults(argv=())
+
+
+def run(
+    *,
+    output: str,
+    patients: list[str],
+    accelerations: list[float],
+    candidates: list[str],
+    stages: list[str],
+    timing: list[str],
+    snr: list[float],
+    what: list[str],
+    seconds: float | None,
+    slow_seconds: float,
+    slow: list[str],
+    train_seconds: float,
+    lead_seconds: float,
+    scan_seconds: float,
+    matrix: Sequence[int],
+    horizon_weights: str,
+    service_ms: float | None,
+    cluster: str | None,
+    share: str | None,
+    seed: int,
+    argv: Sequence[str],
+) -> int:
+    """Make the table that the options ask for.
+
+    Returns
+    -------
+    code
+        0: it shows what falls short, and has no verdict of its own.
+
+    Raises
+    ------
+    InputError
+        If an option is wrong, or weights were trained on the time that is judged.
+    """
+    from harness.experiment.plan import Entry, ExperimentPlan, cells_of, read_patients
+    from harness.experiment.scans import TimeLine
+    from harness.experiment.table import make_table, write_table
+    from harness.workers.remote import UNTIMED
+
+    plan = ExperimentPlan(
+        patients=read_patients(patients, accelerations),
+        entries=tuple(Entry.parse(text) for text in candidates),
+        stages=tuple(stages),
+        timings=tuple(timing),
+        snrs=tuple(snr),
+        parts=tuple(what),
+        time_line=TimeLine(train_seconds, lead_seconds, seconds),
+        scan_s=scan_seconds,
+        slow_s=slow_seconds,
+        slow=tuple(slow),
+        horizon_weights=horizon_weights,
+        seed=seed,
+        matrix=(matrix[0], matrix[1]),
+        service_ms=service_ms,
+    )
+    part = None if share is None else _share(share)
+    with progress("the table") as report:
+        table = make_table(plan, output, share=part, cluster=cluster, progress=report)
+    if part is not None:
+        count, every = len(table.rows), len(cells_of(plan))
+        print(f"share {share}: {count} of {every} cells done; call without --share for the table")
+        return 0
+    write_table(table, output, f"mrsim {shlex.join(argv)}")
+    missing = sum(bool(row.reason) for row in table.rows)
+    short = sum(claim.holds is False for claim in table.claims)
+    files = f"{Path(output)}/table.md, table.csv, table.json"
+    print(
+        f"{files}: {len(table.rows)} cells, {missing} could not be judged; "
+        f"{short} of {len(table.claims)} claims fall short"
+    )
+    if table.untimed:
+        print(UNTIMED)
+    return 0
+
+
+def _share(text: str) -> tuple[int, int]:
+    """Read `K/N`."""
+    read = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if read is None or not 1 <= int(read[1]) <= int(read[2]) <= 64:
+        raise InputError(f"--share {text!r}: expected K/N, such as 1/2, with N up to 64")
+    return int(read[1]), int(read[2])

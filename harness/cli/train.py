@@ -8,56 +8,167 @@ import io
 import math
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.cli.settings import settings
+from harness.cli.arguments import add_seed, count, settings
 from harness.console import progress
-from harness.dataset.training_targets import Redraw, targets
-from mrsim.files.targets import check_target
-from mrsim.files.writing import write_text
-from mrsim.stream import Stream, load
-from recon.cascade.checkpoint import Checkpoint, save
-from recon.cascade.checkpoint import load as load_weights
-from recon.data.augmentation import Augmentation
-from recon.target_instant import offset_ns
-from recon.training.plan import Progress, Stage
-from recon.training.recipe import train
+
+if TYPE_CHECKING:
+    from mrsim.stream import Stream
+    from recon.cascade.checkpoint import Checkpoint
+    from recon.training.plan import Progress, Stage
 
 LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train a cascade as the command line says."""
-    output = Path(args.output)
-    state = output.with_name(f"{output.stem}.training")
-    check_target(output, ".npz")
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument("streams", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
+    command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
+    command.add_argument(
+        "--network", default="compact",
+        help="compact, population or dietz2019 (%(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--config", action="append", default=[], metavar="KEY=VALUE",
+        help="change the network, such as blocks=5 or lam=10; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--stages", default="coarse,fine", help="coarse, fine or both, in this order (%(default)s)"
+    )
+    command.add_argument(
+        "--epochs",
+        type=int,
+        nargs=2,
+        default=(14, 6),
+        metavar=("COARSE", "FINE"),
+        help="of each stage (14 6)",
+    )
+    command.add_argument(
+        "--rates", type=float, nargs=2, metavar=("COARSE", "FINE"),
+        help="learning rate at the start of each stage (5e-4 1e-4 with a subspace, else 2e-3 4e-4)",
+    )  # fmt: skip
+    command.add_argument("--batch", type=int, default=4, help="frames in a step (%(default)s)")
+    command.add_argument("--columns", type=int, default=64, help="columns that a step sees (%(default)s)")
+    command.add_argument(
+        "--until-s", type=float, metavar="S", help="train on the time before this; what follows is for tests"
+    )
+    command.add_argument(
+        "--target-instant", default="last", help="what to show: last, centre or last+MS (%(default)s)"
+    )
+    command.add_argument(
+        "--redraw", type=count, default=0, metavar="N", help="sample the same scan anew, N times, in turn"
+    )
+    command.add_argument(
+        "--undersample", type=float, default=1.0, metavar="R",
+        help="leave rows out of fully sampled scans, others in every epoch; shows what all rows give",
+    )  # fmt: skip
+    command.add_argument("--augment", action="store_true", help="shift and warp the training frames")
+    command.add_argument(
+        "--balanced", action="store_true", help="weigh each frame's error by that of what it starts from"
+    )
+    command.add_argument("--shift-px", type=float, default=2.0, help="with --augment, at most (%(default)s)")
+    command.add_argument("--warp-px", type=float, default=1.0, help="with --augment, at most (%(default)s)")
+    command.add_argument(
+        "--patience", type=count, default=0, metavar="EPOCHS",
+        help="end a stage early, at its best epoch, when validation stops falling; 0: never (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--from", dest="first", metavar="WEIGHTS", help="weights to start from")
+    command.add_argument(
+        "--blocks-from",
+        dest="blocks",
+        metavar="WEIGHTS",
+        help="weights to start the blocks from, such as those of other patients; the subspace is learnt anew",
+    )
+    command.add_argument("--keep-stages", action="store_true", help="write each stage's weights, too")
+    command.add_argument("--half", action="store_true", help="store the weights in half precision")
+    command.add_argument(
+        "--restart", action="store_true", help="do not go on from a training that was killed"
+    )
+    command.add_argument("--log", metavar="FILE", help="write loss against epoch, as .csv")
+    command.add_argument("--precision", default="float32", help="or bfloat16 (%(default)s)")
+    command.add_argument("--device", default="cpu", help="or cuda (%(default)s)")
+    add_seed(command)
+    command.set_defaults(argv=())
+
+
+def run(
+    *,
+    streams: list[str],
+    output: str,
+    network: str,
+    config: list[str],
+    stages: str,
+    epochs: Sequence[int],
+    rates: Sequence[float] | None,
+    batch: int,
+    columns: int,
+    until_s: float | None,
+    target_instant: str,
+    redraw: int,
+    undersample: float,
+    augment: bool,
+    balanced: bool,
+    shift_px: float,
+    warp_px: float,
+    patience: int,
+    first: str | None,
+    blocks: str | None,
+    keep_stages: bool,
+    half: bool,
+    restart: bool,
+    log: str | None,
+    precision: str,
+    device: str,
+    seed: int,
+    argv: Sequence[str],
+) -> int:
+    """Train a cascade as the command line says.
+
+    Raises
+    ------
+    InputError
+        If a scan, an option or a place to write is wrong.
+    """
+    from harness.dataset.training_targets import Redraw
+    from mrsim.files.targets import check_target
+    from mrsim.stream import load
+    from recon.cascade.checkpoint import load as load_weights
+    from recon.cascade.checkpoint import save
+    from recon.data.augmentation import Augmentation
+    from recon.training.recipe import train
+
+    weights = Path(output)
+    state = weights.with_name(f"{weights.stem}.training")
+    check_target(weights, ".npz")
     check_target(state)
-    check_target(args.log)
-    streams = [load(path) for path in args.stream]
-    if args.until_s is not None:
-        streams = [stream.until(args.until_s) for stream in streams]
-    first = None if args.first is None else load_weights(args.first)
-    blocks = None if args.blocks is None else load_weights(args.blocks)
-    stages = args.stages.split(",")
-    if args.restart:
+    check_target(log)
+    scans = [load(path) for path in streams]
+    if until_s is not None:
+        scans = [scan.until(until_s) for scan in scans]
+    start = None if first is None else load_weights(first)
+    start_blocks = None if blocks is None else load_weights(blocks)
+    names = stages.split(",")
+    if restart:
         state.unlink(missing_ok=True)
     resumed = state.is_file()
-    redraw = Redraw(streams, args.redraw, args.seed) if args.redraw else None
-    wanted = None if args.undersample > 1 else _targets(streams, args.target_instant)
-    epochs: set[float] = set()
+    drawn = Redraw(scans, redraw, seed) if redraw else None
+    wanted = None if undersample > 1 else _targets(scans, target_instant)
+    shown: set[float] = set()
 
     def ended(stage: Stage, checkpoint: Checkpoint) -> None:
-        if args.keep_stages and stage.name != stages[-1]:
-            save(output.with_name(f"{output.stem}-{stage.name}.npz"), checkpoint, args.half)
+        if keep_stages and stage.name != names[-1]:
+            save(weights.with_name(f"{weights.stem}-{stage.name}.npz"), checkpoint, half)
 
-    with progress(f"training {args.network}") as report:
+    with progress(f"training {network}") as report:
 
         def step(now: Progress) -> None:
             errors = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
             report(now.done, now.total, f"{errors}, {_time(now.left_s)} left")
-            if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in epochs:
-                epochs.add(now.validation)  # a log of a long training gets a line an epoch
+            if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in shown:
+                shown.add(now.validation)  # a log of a long training gets a line an epoch
                 print(
                     f"step {now.done} of {now.total}: {errors}, {_time(now.left_s)} left",
                     file=sys.stderr,
@@ -65,39 +176,39 @@ def run(args: argparse.Namespace) -> int:
                 )
 
         checkpoint = train(
-            streams,
-            args.network,
-            changes=settings(args.config),
-            stages=stages,
-            epochs=tuple(args.epochs),
-            rates=None if args.rates is None else tuple(args.rates),
-            batch=args.batch,
-            columns=args.columns,
-            patience=args.patience,
-            target_instant=args.target_instant,
-            augmentation=Augmentation(args.shift_px, args.warp_px) if args.augment else None,
-            balanced=args.balanced,
-            precision=args.precision,
-            device=args.device,
-            seed=args.seed,
-            undersample=args.undersample,
+            scans,
+            network,
+            changes=settings(config),
+            stages=names,
+            epochs=(epochs[0], epochs[1]),
+            rates=None if rates is None else (rates[0], rates[1]),
+            batch=batch,
+            columns=columns,
+            patience=patience,
+            target_instant=target_instant,
+            augmentation=Augmentation(shift_px, warp_px) if augment else None,
+            balanced=balanced,
+            precision=precision,
+            device=device,
+            seed=seed,
+            undersample=undersample,
             targets=wanted,
-            redraw=redraw,
-            first=first,
-            blocks=blocks,
+            redraw=drawn,
+            first=start,
+            blocks=start_blocks,
             state=state,
-            command=f"mrsim {shlex.join(sys.argv[1:])}",
+            command=f"mrsim {shlex.join(argv)}",
             progress=step,
             stage_end=ended,
         )
-    save(output, checkpoint, args.half)
-    if args.log is not None:
-        _write_log(Path(args.log), checkpoint.record["losses"])
+    save(weights, checkpoint, half)
+    if log is not None:
+        _write_log(Path(log), checkpoint.record["losses"])
     state.unlink(missing_ok=True)
     last = checkpoint.record["losses"][-1]
-    scans = f"{len(streams)} scan{'s' if len(streams) > 1 else ''}"
+    number = f"{len(scans)} scan{'s' if len(scans) > 1 else ''}"
     print(
-        f"{output}: {args.network} cascade, trained on {scans}{', resumed' if resumed else ''}: relative "
+        f"{output}: {network} cascade, trained on {number}{', resumed' if resumed else ''}: relative "
         f"error {last['train']:.2e}, on validation {last['validation']:.2e}, {_time(last['seconds'])}"
     )
     if silent := checkpoint.record["silent_blocks"]:
@@ -110,6 +221,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
+    from harness.dataset.training_targets import targets
+    from recon.target_instant import offset_ns
+
     if offset_ns(instant, streams[0].header) == 0:
         return None
     with progress(f"images of {instant}") as report:
@@ -117,6 +231,8 @@ def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
 
 
 def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
+    from mrsim.files.writing import write_text
+
     held = io.StringIO()
     writer = csv.DictWriter(held, LOG_COLUMNS, extrasaction="ignore")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What the shipped networks are to reach, and where they fall short: every claim is told, none left out."""
+"""What the shipped networks are to reach, and where they fall short: every claim is there, none left out."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def compare_images(subject: Series, opponent: Series, seed: int) -> dict[str, Di
 
 
 def claims(rows: Sequence[Row], compared: Sequence[PairedComparison]) -> list[Claim]:
-    """Return every claim about the fine networks on prospective scans, as told in the table."""
+    """Return every claim about the fine networks on prospective scans, as the table has them."""
     subjects = [
         row
         for row in rows

@@ -14,7 +14,7 @@ from harness.candidates.registry import known
 from harness.experiment.choices import HORIZON, PARTS, SLOW, STAGES, TIMINGS
 from harness.experiment.scans import Scan, TimeLine, fingerprint
 from harness.experiment.variants import CHANGES
-from mrsim.errors import InputError
+from mrsim.errors import Option, OptionError
 from mrsim.scanner.protocol import ScanProtocol
 
 REFERENCES = {
@@ -61,7 +61,8 @@ class Entry:
             label = text
         kinds = {form.partition(":")[0] for form in known()} | set(REFERENCES)
         if candidate.partition(":")[0] not in kinds:
-            raise InputError(f"--candidates {text!r}: unknown; known: {', '.join([*known(), *REFERENCES])}")
+            every = ", ".join([*known(), *REFERENCES])
+            raise OptionError("{}: unknown; known: {}", Option("entries", text), every)
         return cls(label, CASCADE if candidate == "cascade" else candidate)
 
     @property
@@ -185,23 +186,18 @@ class ExperimentPlan:
     timed: bool = True
 
     def __post_init__(self) -> None:
-        for option, given, expected in (
-            ("--stages", self.stages, tuple(STAGES)),
-            ("--what", self.parts, PARTS),
-            ("--timing", self.timings, TIMINGS),
-        ):
-            for value in given:
+        for name, expected in (("stages", tuple(STAGES)), ("parts", PARTS), ("timings", TIMINGS)):
+            for value in getattr(self, name):
                 if value not in expected:
-                    raise InputError(f"{option} {value!r}: expected {', '.join(expected)}")
-        if not self.slow_s > 0 or (self.service_ms is not None and not 0 <= self.service_ms < 1e6):
-            raise InputError(
-                "--slow-seconds, --service-ms: expected seconds above 0, and milliseconds from 0"
-            )
+                    raise OptionError("{}: expected {}", Option(name, value), ", ".join(expected))
+        if not self.slow_s > 0:
+            raise OptionError("{}: expected seconds above 0", Option("slow_s", self.slow_s))
+        if self.service_ms is not None and not 0 <= self.service_ms < 1e6:
+            raise OptionError("{}: expected milliseconds from 0", Option("service_ms", self.service_ms))
         labels = [entry.label for entry in self.entries]
         if len(set(labels)) < len(labels):
-            raise InputError(
-                f"--candidates: two are called the same: {', '.join(labels)}; use LABEL=CANDIDATE"
-            )
+            both = Option("entries"), ", ".join(labels)
+            raise OptionError("{}: two are called the same: {}; use LABEL=CANDIDATE", *both)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -229,7 +225,8 @@ def read_patients(
         try:
             out.append((name, (float(own),) if at else tuple(accelerations)))
         except ValueError:
-            raise InputError(f"--patients {text!r}: expected NAME or NAME@ACCELERATION") from None
+            given = Option("patients", text)
+            raise OptionError("{}: expected NAME or NAME@ACCELERATION", given) from None
     return tuple(out)
 
 

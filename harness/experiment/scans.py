@@ -19,7 +19,7 @@ from typing import Any
 from harness.console import Report
 from harness.experiment.variants import changed
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Stream, load
 
@@ -175,12 +175,10 @@ class TimeLine:
 
     def __post_init__(self) -> None:
         if not 0 < self.lead_s <= self.train_s:  # false for NaN, too
-            raise InputError(
-                f"--lead-seconds {self.lead_s:g}, --train-seconds {self.train_s:g}: expected a lead-in above "
-                "0 and within the first part"
-            )
+            both = Option("lead_s", self.lead_s), Option("train_s", self.train_s)
+            raise OptionError("{}, {}: expected a lead-in above 0 and within the first part", *both)
         if self.judged_s is not None and not self.judged_s > 0:
-            raise InputError(f"--seconds {self.judged_s:g}: expected more than 0")
+            raise OptionError("{}: expected more than 0", Option("judged_s", self.judged_s))
 
     def known_frames(self, frame_ns: int) -> int:
         """Return how many first frames lie wholly within the first part."""

@@ -21,7 +21,7 @@ from harness.experiment.scans import fingerprint
 from harness.experiment.workers import make_on
 from harness.measure.segmentation import eval_library
 from harness.workers import executors
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.writing import write_json, write_text
 
 STEPS = 1000
@@ -61,11 +61,10 @@ def make_table(
         If scikit-image is not installed.
     """
     folder = Path(folder)
+    if cluster is not None and share is not None:
+        both = Option("cluster"), Option("share")
+        raise OptionError("{} and {}: a cluster shares the cells out itself; give one of the two", *both)
     if cluster is not None:
-        if share is not None:
-            raise InputError(
-                "--cluster and --share: a cluster shares the cells out itself; give one of the two"
-            )
         plan = dataclasses.replace(plan, timed=False)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: it is not a folder; choose another with -o")

@@ -291,8 +291,8 @@ class WireClient:
                 )
         except (WireError, InputError) as error:
             if not self._closing or isinstance(error, InputError) or "closed" not in str(error):
-                failure = self._message(f": {error}")
-                self._lost = self._lost or (error if isinstance(error, InputError) else WireError(failure))
+                lost = error if isinstance(error, InputError) else WireError(self._message(f": {error}"))
+                self._lost = self._lost or lost
         except Exception as error:
             self._lost = WireError(self._message(f": {one_line(error)}"))
         finally:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import ProtocolError
+from mrsim.errors import Option, ProtocolError
 from mrsim.motion.courses import MAX_TIME_NS
 from mrsim.reception.noise import LineNoise, noise_std
 from mrsim.sampling import Sampler
@@ -291,12 +291,12 @@ def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:
     if frames is not None:
         return frames
     if not (seconds is not None and math.isfinite(seconds) and seconds > 0):
-        raise ProtocolError(f"seconds = {seconds!r}: expected a positive number of seconds")
+        raise ProtocolError("{}: expected a positive number of seconds", Option("seconds", seconds))
     return math.ceil(min(seconds * 1e9, 1e18) / header.frame_ns - 1e-9)
 
 
 def _check_frames(frames: int, frame_ns: int) -> int:
     limit = MAX_TIME_NS // frame_ns
     if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or not 1 <= frames <= limit:
-        raise ProtocolError(f"frames = {frames!r}: expected 1 to {limit} (24 h)")
+        raise ProtocolError("{}: expected 1 to {} (24 h)", Option("frames", frames), limit)
     return int(frames)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from mrsim.anatomy.phantom import Phantom
-from mrsim.errors import ProtocolError
+from mrsim.errors import Option, ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
 from mrsim.scanner.protocol import ScanProtocol
@@ -75,11 +75,13 @@ def check_combination(header: Header, how: str) -> None:
     """Raise an error if scans of a protocol cannot be combined so; see `combined`."""
     ny = header.matrix[0]
     if how not in ("prewhiten", "sense"):
-        raise ProtocolError(f"combine = {how!r}: expected prewhiten or sense")
+        raise ProtocolError("{}: expected prewhiten or sense", Option("combine", how))
     if header.coils < 2:
-        raise ProtocolError("combine: one coil needs no combination")
+        raise ProtocolError(
+            "{}: one coil needs no combination; set {}", Option("combine", how), Option("coils")
+        )
     if how == "sense" and header.lines_per_frame != ny:
         raise ProtocolError(
-            f"combine = 'sense': a frame has {header.lines_per_frame} of {ny} lines, and an image needs all: "
-            "scan with acceleration 1, or take 'prewhiten'"
-        )
+            "{}: a frame has {} of {} lines, and an image needs all: scan with acceleration 1, or prewhiten",
+            Option("combine", how), header.lines_per_frame, ny,
+        )  # fmt: skip

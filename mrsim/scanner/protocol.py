@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError, ProtocolError
+from mrsim.errors import InputError, Option, ProtocolError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
@@ -111,7 +111,7 @@ class ScanProtocol:
         for key, value in values.items():
             spelling = SPELLINGS.get(key)
             if key in ("tr_ms", "te_ms") and not 0 <= value < 1e6:  # false for NaN, too
-                raise ProtocolError(f"{key} = {value!r}: expected milliseconds, from 0 to below 1e6")
+                raise ProtocolError("{}: expected milliseconds, from 0 to below 1e6", Option(key, value))
             if spelling is None:
                 fields[key] = tuple(value) if isinstance(value, list) else value
             elif isinstance(value, list | tuple):

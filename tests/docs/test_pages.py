@@ -70,6 +70,7 @@ def of_the_hour(page: Path, block: Block) -> bool:
     return page == PAGE or (page == README and block.section == SECTION)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, while it exports a program
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_runs(page: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,7 @@ def test_the_tests_of_a_file_are_its_folders_first(mutate: ModuleType) -> None:
     assert "tests/recon/subspace/test_tracking.py" in through_its_user
 
 
+@pytest.mark.slow
 def test_survivors_are_told_and_what_was_judged_is_not_judged_again(
     mutate: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

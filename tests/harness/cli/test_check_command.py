@@ -78,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path, candidate: str, *options: str) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
-    words = [sys.executable, "-m", "harness.cli.main", "check", candidate, *options, *OPTIONS]
+    words = [sys.executable, "-m", "harness.cli", "check", candidate, *options, *OPTIONS]
     return subprocess.Popen(
         words, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -139,7 +139,7 @@ def test_a_candidate_that_dies_does_not_pass(candidate: str, told: str, made: Pa
 def test_too_few_images_for_the_claim_are_1_and_bad_input_is_2(made: Path) -> None:
     code, lines, _ = check(made, "zero-filled", "a.stream")
     assert code == 0, lines
-    words = [sys.executable, "-m", "harness.cli.main", "check", "zero-filled", "a.stream", "--no-quality"]
+    words = [sys.executable, "-m", "harness.cli", "check", "zero-filled", "a.stream", "--no-quality"]
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
     done = subprocess.run(
         [*words, "--clock", "virtual"], cwd=made, env=env, text=True, capture_output=True, check=False

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import harness.cli.commands
 import mrsim
+from harness.cli.arguments import settings
 from harness.cli.main import main
-from harness.cli.settings import settings
 from harness.console import plain_table
 from mrsim.errors import InputError
 from mrsim.stream import Stream, load, save
@@ -282,7 +281,7 @@ def test_other_errors_of_the_system_get_one_line_too(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "b.stream")
 
-    monkeypatch.setattr(harness.cli.commands, "load", full)
+    monkeypatch.setattr(mrsim.stream, "load", full)
     assert "b.stream: No space left on device" in error_of(["replay", "a.stream", "null"], capsys)
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mrsim
 
 BLOCK = """
@@ -57,6 +59,7 @@ assert main(["replay", "a.stream", "zero-filled", "--clock", "virtual"]) == 2
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_stored_stream_is_replayed_without_numba(tmp_path: Path) -> None:
     """By the cascade of a patient, too, whose images are then found all at once."""
     code = "from harness.cli.main import main\nsys.exit(main({}.split()))"

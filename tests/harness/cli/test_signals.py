@@ -14,7 +14,7 @@ import pytest
 
 import mrsim
 from harness.cli.main import main
-from harness.cli.signals import Ended, ended_by_signals
+from harness.cli.process.signals import Ended, ended_by_signals
 from mrsim.stream import load, save
 from tests.harness.synthetic import make_stream
 
@@ -92,7 +92,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
 def test_a_second_signal_ends_what_the_first_does_not(tmp_path: Path) -> None:
     stubborn = """
 import os, signal
-from harness.cli.signals import Ended, ended_by_signals
+from harness.cli.process.signals import Ended, ended_by_signals
 from mrsim.files.writing import whole_file
 with ended_by_signals(), whole_file("r") as partial:
     partial.write_text("half")

@@ -21,6 +21,7 @@ def simulated(tmp_path: Path, *more: str) -> np.ndarray:
     return np.array(load(folder).samples)
 
 
+@pytest.mark.slow
 def test_the_engines_agree_in_steady_state_and_differ_in_the_transient(tmp_path: Path) -> None:
     exact = simulated(tmp_path)
     steady = simulated(tmp_path, "--engine", "isochromats", "--spins", "128", "--catalysation", "4000")

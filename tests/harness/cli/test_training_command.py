@@ -62,6 +62,7 @@ def test_rates_suit_the_network_unless_they_are_given(scan, tmp_path):
     assert told == [[2e-3, 4e-4], [5e-4, 1e-4], [1e-2, 1e-3]]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(scan, tmp_path):
     """SIGKILL leaves no chance to tidy up; what is on disk must do."""
     output = tmp_path / "killed.npz"

@@ -37,6 +37,8 @@ class Worse(ViewSharing):
             emit(type(image)(image.pixels + noise, image.frame, image.last_line))
         super().open(header, noisy)
 """
+pytestmark = pytest.mark.slow  # its fixture makes a whole table
+
 OPTIONS = [
     "--patients", "quasar@2", "--scan-seconds", "28", "--train-seconds", "6", "--lead-seconds", "2",
     "--matrix", "64", "64", "--service-ms", "0.5", "--seed", "3",

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from harness.cli.session import show
+from harness.cli.replay import _show as show
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult

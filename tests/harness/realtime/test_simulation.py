@@ -33,6 +33,7 @@ def command(seed: int) -> str:
     return f"MRSIM_SIM_FIRST={seed} MRSIM_SIM_SCANS=1 python -m pytest {test}"
 
 
+@pytest.mark.slow
 def test_every_promise_is_kept() -> None:
     """At least two million line events over ten thousand scans, in CI."""
     events, met, fates = 0, Counter[tuple[str, str]](), np.zeros(len(Fate), np.int64)

@@ -266,6 +266,7 @@ def test_a_candidate_that_breaks_off_has_its_page_too(folder: Path) -> None:
     assert found.frames == []
 
 
+@pytest.mark.slow
 def test_report_replays_audits_and_writes_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["report", "a.stream", "zero-filled", "-o", "r.html", "--json", "r.json", "--clock", "virtual"]
     code = main([*argv, "--claim", "0.9"])

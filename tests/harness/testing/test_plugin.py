@@ -78,6 +78,7 @@ def project(python: Path, tmp_path: Path) -> Project:
     return Project(python, tmp_path)
 
 
+@pytest.mark.slow
 def test_it_is_the_wheel_that_is_tested(project: Project) -> None:
     code = "import harness, mrsim, sys; print(harness.__file__)"
     told = subprocess.run(
@@ -87,6 +88,7 @@ def test_it_is_the_wheel_that_is_tested(project: Project) -> None:
     assert "site-packages" in told
 
 
+@pytest.mark.slow
 def test_a_candidate_that_conforms_passes_every_check(project: Project) -> None:
     told = project.pytest("--reconstructor", "python:mynet:build", "-v")
     for check in (
@@ -100,6 +102,7 @@ def test_a_candidate_that_conforms_passes_every_check(project: Project) -> None:
     assert "22 passed" in told
 
 
+@pytest.mark.slow
 def test_a_broken_candidate_fails_what_it_breaks_and_no_more(project: Project) -> None:
     names = ["--reconstructor", "python:mynet:Forgetful", "--reconstructor", "python:mynet.py:build"]
     told = project.pytest(*names, "-k", "consumption or fault-nan or causality", code=1)
@@ -111,6 +114,7 @@ def test_a_broken_candidate_fails_what_it_breaks_and_no_more(project: Project) -
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_usage_is_told_in_one_line(project: Project) -> None:
     told = project.pytest("--reconstructor", "python:mynet:nothing", code=4)
     assert "ERROR: candidate 'python:mynet:nothing': mynet has no callable 'nothing'" in told
@@ -135,6 +139,7 @@ def test_usage_is_told_in_one_line(project: Project) -> None:
         assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_checks_are_counted_and_their_ids_can_be_passed_back(project: Project) -> None:
     one = ("--reconstructor", "python:mynet:build", "--baseline", "python:mynet:build")
     told = project.pytest(*one, "--collect-only", "-q")
@@ -162,6 +167,7 @@ def test_checks_are_counted_and_their_ids_can_be_passed_back(project: Project) -
     assert "1 passed" in project.pytest(*source, printed, below="below")
 
 
+@pytest.mark.slow
 def test_the_baseline_guards_against_slower_code(project: Project) -> None:
     base, guarded = ("--baseline", "python:mynet:build"), ("-k", "no-slower")
     told = project.pytest("--reconstructor", "python:mynet:slower", *base, *guarded, code=1)
@@ -178,6 +184,7 @@ def test_nothing_of_the_bench_is_loaded():
 """
 
 
+@pytest.mark.slow
 def test_those_who_do_not_use_it_pay_nothing(project: Project) -> None:
     (project.folder / "test_own.py").write_text(OTHERS)
     assert "1 passed" in project.pytest()
@@ -205,6 +212,7 @@ def hides(project: Project, case: str, asks: str = "") -> str:
     return str(project.folder / mine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [False, True], ids=["python -m pytest", "pytest"])
 @pytest.mark.parametrize("case", THEIRS)
 def test_a_project_with_a_name_of_ours_runs_its_tests_and_is_told_of_it_where_it_uses_the_plugin(
@@ -220,12 +228,14 @@ def test_a_project_with_a_name_of_ours_runs_its_tests_and_is_told_of_it_where_it
     assert "INTERNALERROR" not in told
 
 
+@pytest.mark.slow
 def test_a_name_of_ours_that_is_not_on_the_path_is_not_in_the_way(project: Project) -> None:
     hides(project, "harness.py")
     one = ("--reconstructor", "python:mynet:build", "conformance[python:mynet:build]::causality")
     assert "1 passed" in project.pytest(*one, script=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", THEIRS)
 def test_a_fixture_is_refused_in_one_line_where_a_name_of_ours_is_taken(project: Project, case: str) -> None:
     file = hides(project, case, asks="make_phantom_stream")
@@ -235,6 +245,7 @@ def test_a_fixture_is_refused_in_one_line_where_a_name_of_ours_is_taken(project:
     assert "Error: " not in told
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_package_is_not_in_the_way_of_an_installed_one(project: Project) -> None:
     (project.folder / "phantoms").mkdir()
     (project.folder / "phantoms" / "mine.toml").write_text("")
@@ -256,6 +267,7 @@ def test_latency(latency_benchmark):
 """
 
 
+@pytest.mark.slow
 def test_percentiles_misses_and_lag_are_in_the_benchmarks_json_and_table(project: Project) -> None:
     pytest.importorskip("pytest_benchmark")
     (project.folder / "test_mine.py").write_text(USER)
@@ -273,6 +285,7 @@ def test_percentiles_misses_and_lag_are_in_the_benchmarks_json_and_table(project
     assert "1 passed" in disabled
 
 
+@pytest.mark.slow
 def test_it_works_without_pytest_benchmark(project: Project) -> None:
     (project.folder / "test_mine.py").write_text(USER.partition("def test_latency")[0])
     assert "2 passed" in project.pytest("-p", "no:benchmark", "-k", "causality or fault-nan")

@@ -109,11 +109,13 @@ def agree(folder: Path, weights: str) -> None:
         np.testing.assert_allclose(two.cascade.state_dict()[name], value, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(folder: Path) -> None:
     run(folder, "two.npz", torchrun(0, ["-m", "recon.training.distributed"]))
     agree(folder, "two.npz")
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_begun_again_and_the_end_is_the_same(folder: Path) -> None:
     marker = folder / "killed"
     (folder / "deadly.py").write_text(DEADLY.format(marker=str(marker)))
@@ -123,6 +125,7 @@ def test_a_killed_process_is_begun_again_and_the_end_is_the_same(folder: Path) -
     assert not (folder / "killed.training").exists()
 
 
+@pytest.mark.slow
 def test_what_hangs_is_ended_and_told(folder: Path) -> None:
     script = folder / "hanging.py"
     script.write_text("import time\n\ndef waits_for_nobody():\n    time.sleep(600)\n\nwaits_for_nobody()\n")

@@ -14,18 +14,24 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
-from harness.cli.signals import Ended, ended_by_signals
-from mrsim.errors import MrsimError, OptionError
+from harness.cli.process.signals import Ended, ended_by_signals
+from mrsim.errors import InputError, MrsimError
 
 USAGE = 2
 INTERRUPTED = 130
 SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
 SPELLING = {
-    "target_snr": "--snr",
     "overrides": "--set",
     "t2_prime_s": "--t2-prime-ms",
     "field": "--field-hz or --breathing-field-hz-per-m",
+    "entries": "--candidates",
+    "parts": "--what",
+    "timings": "--timing",
+    "slow_s": "--slow-seconds",
+    "lead_s": "--lead-seconds",
+    "train_s": "--train-seconds",
+    "judged_s": "--seconds",
 }
 """Keywords whose option on the command line has another name."""
 
@@ -92,8 +98,11 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
 
 def complaint(error: BaseException) -> str | None:
     """Return what is to be said of an error that a user can act on, in one line; None for a defect."""
-    if isinstance(error, OptionError):
-        told = error.typed(SPELLING)
+    if isinstance(error, InputError):
+        from mrsim.stream.units import SPELLINGS
+
+        options = {spelling.name: f"--{key.replace('_', '-')}" for key, spelling in SPELLINGS.items()}
+        told = error.typed({**options, **SPELLING})
     elif isinstance(error, MrsimError):
         told = str(error)
     elif isinstance(error, OSError):

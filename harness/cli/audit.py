@@ -1,0 +1,49 @@
+"""`mrsim audit`: a candidate in, findings printed and written, exit code out."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli.arguments import add_candidate, add_isolate, add_json, add_seed
+from harness.console import print_table
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_candidate(command)
+    command.add_argument(
+        "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
+    )
+    add_isolate(command)
+    add_seed(command)
+    add_json(command)
+
+
+def run(
+    *,
+    candidate: str,
+    stream: str | None,
+    isolate: bool,
+    limit_s: float | None,
+    seed: int,
+    json_file: str | None,
+) -> int:
+    """Audit a candidate, print what was found and return the exit code.
+
+    Raises
+    ------
+    InputError
+        If the candidate or the stream is wrong.
+    """
+    from harness.session.audit import audit
+    from mrsim.files.targets import check_target
+    from mrsim.files.writing import write_json
+
+    check_target(json_file)
+    report = audit(candidate, stream, seed=seed, isolate=isolate, limit_s=limit_s)
+    if json_file is not None:
+        write_json(json_file, report.to_json())
+    rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
+    print_table(f"audit of {candidate} (seed {seed})", ["audit", "", "evidence"], rows)
+    print(f"{report.verdict.outcome.name}: {report.verdict.reason}")
+    return int(report.verdict.outcome.value)

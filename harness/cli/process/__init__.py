@@ -1,0 +1,1 @@
+"""How a command meets its process: its standard streams, and the signals that end it."""

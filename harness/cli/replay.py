@@ -1,0 +1,280 @@
+"""`mrsim replay`: a stream and a candidate in, figures, a result and a page out, and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.cli.arguments import add_bar, add_candidate, add_isolate, add_json, add_seed, count
+from harness.console import figure, print_table, significant
+from mrsim.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.judge.result import RunResult
+    from harness.judge.search import Peak, ShortestStride
+    from harness.judge.verdict import Verdict
+    from harness.session.result import Result
+    from mrsim.stream import Stream
+
+SEARCH = "find-peak"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_play(command)
+    command.add_argument("--report", metavar="FILE", help="write the run as a page, too (.html)")
+
+
+def add_play(command: argparse.ArgumentParser) -> None:
+    """Add what is played, how, and what is written, as `report` takes it, too."""
+    command.add_argument("stream", metavar="STREAM", help="folder of a stream")
+    add_candidate(command)
+    add_bar(command)
+    command.add_argument("--frames", type=int, help="replay only so many first frames")
+    command.add_argument(
+        "--scenario",
+        default="constant-stream",
+        help="constant-stream, burst, find-peak or lockstep (%(default)s)",
+    )
+    command.add_argument(
+        "--policy",
+        default="keep-all",
+        help="of a queue that grows: keep-all, latest or bounded:N (%(default)s)",
+    )
+    command.add_argument("--service", metavar="FILE", help="play the service times of an earlier --samples")
+    command.add_argument("--samples", metavar="FILE", help="write every raw stamp, as .npz")
+    command.add_argument(
+        "--faults", default="", metavar="TEXT", help="such as 'drop:p=0.01,burst=4;nan:every=500'"
+    )
+    add_isolate(command)
+    command.add_argument("--warmup", type=count, help="first images that are reported apart (at most 8)")
+    command.add_argument(
+        "--stride", type=count, metavar="LINES", help="an image of the newest lines after every so many"
+    )
+    command.add_argument(
+        "--over", choices=("TR", "stride"), default="TR", help="what find-peak shortens (%(default)s)"
+    )
+    add_seed(command)
+    add_json(command)
+    command.set_defaults(argv=())
+
+
+def run(
+    *,
+    stream: str,
+    candidate: str,
+    clock: str,
+    profile: str,
+    downstream_ms: float | None,
+    claim: float | None,
+    repeat: int,
+    no_quality: bool,
+    frames: int | None,
+    scenario: str,
+    policy: str,
+    service: str | None,
+    samples: str | None,
+    faults: str,
+    isolate: bool,
+    limit_s: float | None,
+    warmup: int | None,
+    stride: int | None,
+    over: str,
+    seed: int,
+    json_file: str | None,
+    report: str | None,
+    argv: Sequence[str],
+    audit: bool = False,
+) -> int:
+    """Replay a stream into a candidate, show what was found and return the exit code.
+
+    Parameters
+    ----------
+    stream, candidate, clock, profile, downstream_ms, claim, repeat, frames, scenario, policy, service, faults
+        As for `harness.replay`.
+    isolate, limit_s, warmup, stride, seed
+        As for `harness.replay`.
+    no_quality
+        Whether time alone is measured.
+    over
+        What a search shortens: "TR" or "stride".
+    samples, json_file, report
+        Files to write: every raw stamp, the result, the page.
+    argv
+        The command as it was typed, for the page.
+    audit
+        Whether the audits belong to the verdict.
+
+    Raises
+    ------
+    InputError
+        If an option, the stream or the candidate is wrong.
+    """
+    from harness.session.audit import audit as look
+    from harness.session.replay import replay
+    from mrsim.files.targets import check_target
+    from mrsim.stream import load
+
+    check_target(json_file)
+    check_target(samples, ".npz")
+    check_target(report)
+    if over == "stride" and scenario != SEARCH:
+        raise InputError("--over stride goes with --scenario find-peak")
+    scan = load(stream)
+    given: dict[str, Any] = {
+        "clock": clock, "profile": profile, "downstream_ms": downstream_ms, "claim": claim, "frames": frames,
+        "policy": policy, "service": service, "isolate": isolate, "limit_s": limit_s, "seed": seed,
+    }  # fmt: skip
+    if scenario == SEARCH:
+        if faults or samples or report or repeat != 1 or stride:
+            raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
+        return (
+            _stride(scan, candidate, json_file, given)
+            if over == "stride"
+            else _peak(scan, candidate, json_file, {**given, "warmup": warmup})
+        )
+    if stride is not None:
+        if refused := [f"--{name}" for name, asked in (("report", report), ("audit", audit)) if asked]:
+            raise InputError(f"--stride goes without {', '.join(refused)}")
+        print(
+            "images are not measured with --stride: truth is known at the ends of the scan's own frames alone"
+        )
+    result = replay(
+        scan, candidate, repeat=repeat, quality=not no_quality, scenario=scenario, faults=faults,
+        warmup=warmup, stride=stride, keep_images=False, **given,
+    )  # fmt: skip
+    if result.faults is not None:
+        for number, found in enumerate(result.faults.broken, 1):
+            where = f" at line {found.line}" if found.line >= 0 else ""
+            print(f"broken promise {number}: {found.invariant}{where}: {found.message}")
+    if audit:
+        result = result.with_audit(look(candidate, scan, seed=seed, isolate=isolate, limit_s=limit_s))
+    if report is not None:
+        result.report(report, shlex.join(["mrsim", *argv]))
+    if json_file is not None:
+        result.save(json_file)
+    if samples is not None:
+        result.save_samples(samples)
+    _show_all(result)
+    return _end(result.verdict)
+
+
+def _peak(scan: Stream, candidate: str, json_file: str | None, given: dict[str, Any]) -> int:
+    from harness.session.search import find_peak
+
+    peak = find_peak(scan, candidate, **given)
+    rows = [
+        [f"{t.tr_ns / 1e6:.4g}", f"{t.misses} of {t.images}", "holds" if t.holds else "breaks"]
+        for t in peak.trials
+    ]
+    return _searched(peak, json_file, ["TR ms", "missed", "cadence"], rows)
+
+
+def _stride(scan: Stream, candidate: str, json_file: str | None, given: dict[str, Any]) -> int:
+    from harness.session.search import find_stride
+
+    found = find_stride(scan, candidate, **given)
+    rows = [[str(stride), f"{misses} of {images}"] for stride, misses, images in found.trials]
+    return _searched(found, json_file, ["lines from image to image", "missed"], rows)
+
+
+def _searched(
+    found: Peak | ShortestStride, json_file: str | None, heads: list[str], rows: list[list[str]]
+) -> int:
+    from mrsim.files.writing import write_json
+
+    if json_file is not None:
+        write_json(json_file, found.to_json())
+    print_table(f"{found.candidate}: trials", heads, rows)
+    return _end(found.verdict)
+
+
+def _end(verdict: Verdict) -> int:
+    print(f"{verdict.outcome.name}: {verdict.reason}")
+    return int(verdict.outcome.value)
+
+
+def _show_all(result: Result) -> None:
+    from harness.realtime.faults import format_faults
+
+    for number, one in enumerate(result.runs, 1):
+        which = "" if len(result.runs) == 1 else f", run {number} of {len(result.runs)}"
+        _show(one, which if result.faults is None else f", faults {format_faults(result.faults.faults)}")
+
+
+def _show(result: RunResult, which: str = "") -> None:
+    """Print the figures of one replay."""
+    report = result.to_json()
+    latency, deadline, quality = report["latency_ms"], report["deadline"], report["quality"]
+    columns = ("response", "service", "injector")
+    rows = [
+        [name, *(figure(latency[key][name], 2) for key in columns)] for name in ("p50", "p95", "p99", "max")
+    ]
+    null = report["null_latency_ms"]
+    if null is not None:
+        rows.append(["null p50", *(figure(null[key]["p50"], 2) for key in columns)])
+    title = (
+        f"{result.candidate} on {report['stream']['path'] or 'a stream'} ({result.run.clock} clock{which})"
+    )
+    print_table(title, ["ms", *columns], rows)
+    low, high = deadline["miss_share_interval"]
+    print(
+        f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
+        f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
+    )
+    warmup, queue = report["warmup"], report["queue"]
+    print(
+        f"apart from these: open {warmup['open_ms']:.1f} ms, cold {figure(warmup['cold_ms'], 2)} ms, "
+        f"the other of {warmup['images']} to warm up {figure(warmup['max_ms'], 2)} ms at most; "
+        f"oldest image on show {figure(queue['age_max_ms'], 0)} ms, queue {queue['depth_max']} lines at most"
+    )
+    if queue["dropped_frames"]:
+        print(
+            f"queue {report['policy']}: {queue['dropped_frames']} frames dropped, depth {queue['depth_max']}"
+        )
+    if result.scenario == "burst":
+        print(f"burst: {figure(report['lines']['per_second'], 0)} lines a second")
+    if quality is not None:
+        centroid = quality["centroid_mm"]
+        print(
+            f"NMSE {significant(quality['nmse'])}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
+            f"lag {figure(quality['lag_ms'], 0)} ms (gain {figure(quality['gain'], 2)}), centroid when shown "
+            f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
+            f"SNR {figure(report['stream']['target_snr'], 0)}"
+        )
+    if report["band"] is not None:
+        band, response = report["band"], report["band"]["response_ms"]
+        print(
+            f"columns {band['columns'][0]} to {band['columns'][1]} first: response p50 "
+            f"{figure(response['p50'], 2)}, p99 {figure(response['p99'], 2)}, max "
+            f"{figure(response['max'], 2)} ms, NMSE there {significant(band['nmse'])}, of whole images "
+            f"{significant(band['nmse_whole'])}"
+        )
+    if result.notes:
+        print(result.notes)
+    if report["transfer"] is not None:
+        print(_on_wire(report["transfer"]))
+    gating = report["gating"]
+    if gating is not None:
+        print(_gated(gating))
+
+
+def _on_wire(transfer: dict[str, Any]) -> str:
+    told = [
+        f"{name} {figure(times['p50'], 2)} (p99 {figure(times['p99'], 2)})"
+        for name, times in ((key, transfer[f"{key}_ms"]) for key in ("readout", "compute", "image", "total"))
+        if times is not None
+    ]
+    return f"on the wire, ms: {', '.join(told) or 'no image came'}; handshake {transfer['connect_ms']:.2f}"
+
+
+def _gated(gating: dict[str, Any]) -> str:
+    share = gating["outside_share"]
+    outside = figure(None if share is None else share * 100, 1)
+    return (
+        f"gating, {gating['window_mm']:g} mm window, {gating['downstream_ms']:g} ms downstream: duty "
+        f"{gating['duty']:.0%} ({gating['ideal_duty']:.0%} without delay or error), on a target outside for "
+        f"{outside} % of the beam's time, {gating['outside_longest_ms']:.0f} ms at most"
+    )
