@@ -1,7 +1,7 @@
 """The picture of a demonstration: images, errors, the profile over time and the target's path.
 
-It draws again what Figure 4 of the 2019 abstract shows for a motion phantom (Dietz et al., ISMRM 4784), and
-adds what a still image cannot show: when. Needs matplotlib, the extra `[report]`.
+It shows what Figure 4 of the 2019 abstract shows for a motion phantom (Dietz et al., ISMRM 4784), and adds
+profiles and centroids over time. Needs matplotlib, the extra `[report]`.
 """
 
 from __future__ import annotations
