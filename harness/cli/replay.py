@@ -151,10 +151,11 @@ def run(
             print(f"broken promise {number}: {found.invariant}{where}: {found.message}")
     if audit:
         result = result.with_audit(look(candidate, scan, seed=seed, isolate=isolate, limit_s=limit_s))
+    command = None if report is None else shlex.join(["mrsim", *argv])
     if report is not None:
-        result.report(report, shlex.join(["mrsim", *argv]))
+        result.report(report, command)
     if json_file is not None:
-        result.save(json_file)
+        result.save(json_file, command)
     if samples is not None:
         result.save_samples(samples)
     _show_all(result)

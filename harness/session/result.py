@@ -172,15 +172,22 @@ class Result(Summarised):
             }
         return values if self.audit is None else values | {"audit": self.audit.to_json()}
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, command: str | None = None) -> None:
         """Write `to_json` into a file, whole or not at all.
+
+        Parameters
+        ----------
+        path
+            The file.
+        command
+            Command line to record under `command`, as a page does; None for none.
 
         Raises
         ------
         InputError
             If it cannot be written.
         """
-        write_json(path, self.to_json())
+        write_json(path, self.to_json() | ({} if command is None else {"command": command}))
 
     def save_samples(self, path: str | Path) -> None:
         """Write every raw stamp of every run as .npz; `harness.replay(..., service=path)` plays them again.
