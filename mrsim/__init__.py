@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mrsim.spins.off_resonance import FieldMap
     from mrsim.stream import Header, Provenance, Readout, Stream, Truth, load, save
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "FieldMap",
