@@ -19,7 +19,6 @@ from mrsim.stream.storage import check_new_stream
 from mrsim.stream.units import SPELLINGS
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
-LAYOUTS = ("mrd", "fastmri")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

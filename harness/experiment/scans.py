@@ -122,10 +122,6 @@ class Scans:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def has(self, scan: Scan) -> bool:
-        """Tell whether the scan and its truth are there."""
-        return all((self._folder / s.folder()).is_dir() for s in (scan, scan.keeper))
-
     def stream(self, scan: Scan, report: Report | None = None) -> Stream:
         """Return a scan with its truth; what is missing is made.
 

@@ -12,7 +12,6 @@ from harness.report.charts import Axis, Chart, Floats, round_up
 
 BINS = 56
 TRUE_POINTS = 1500
-MAX_DOTS = 6000
 
 
 def distribution(result: RunResult) -> Chart | None:

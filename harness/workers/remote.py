@@ -139,17 +139,6 @@ def send(engine: Engine, function: Callable[[T], R], tasks: Iterable[T]) -> Iter
             due += 1
 
 
-def mapper(engine: Engine) -> Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]:
-    """Return a function that does what `map` does, on workers.
-
-    Parameters
-    ----------
-    engine
-        Workers to use.
-    """
-    return partial(send, engine)
-
-
 def _run_in(context: CallerContext, function: Callable[[T], R], numbered: tuple[int, T]) -> R:
     with context.entered():
         return function(numbered[1])
