@@ -7,7 +7,7 @@ from harness.candidates.misbehaving import Troubled
 from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
-from mrsim.errors import InputError, Option, OptionError
+from mrsim.errors import CandidateError, Option, OptionError
 from recon.protocol import Builder
 
 
@@ -25,7 +25,7 @@ def as_builder(given: Given, name: str | None = None) -> tuple[str, Builder]:
 
     Raises
     ------
-    InputError
+    CandidateError
         If it is no candidate.
     """
     called = name_of(given) if name is None else name
@@ -41,13 +41,13 @@ def candidate_builder(
 
     Raises
     ------
-    InputError
+    CandidateError
         If there is no such candidate, or it would hang in this process.
     """
     troubles = tuple(fault for fault in faults if fault.kind in CANDIDATE_KINDS)
     if isolate:
         if not isinstance(candidate, str):
-            raise InputError(
+            raise CandidateError(
                 f"candidate {name_of(candidate)}: in a process of its own it is made anew from its string, "
                 "such as 'python:mynet.py:build'; give that"
             )

@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.realtime.faults import parse_faults
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError, Option, OptionError
+from mrsim.errors import CandidateError, MrsimError, Option, OptionError
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image, Reconstructor
 
@@ -50,7 +50,7 @@ class Isolated:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the limit is not a positive time of up to a day.
     """
 
@@ -148,7 +148,7 @@ class Isolated:
             return True
         told = str(answer.get("error", ""))[:300]
         if answer.get("refused"):
-            raise InputError(told)
+            raise CandidateError(told)
         raise CandidateLost(told)
 
     def _take(self, told: dict[str, Any]) -> None:

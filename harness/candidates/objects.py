@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import CandidateError, MrsimError
 from recon.protocol import Builder, FrameAdapter, ReconstructFrame, Reconstructor
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Factory:
 
         Raises
         ------
-        InputError
+        CandidateError
             If the factory raises, or returns something else.
         """
         try:
@@ -52,7 +52,7 @@ class Factory:
         except MrsimError:
             raise
         except (Exception, SystemExit) as error:
-            raise InputError(f"{self._candidate}: the factory raised {one_line(error)}") from None
+            raise CandidateError(f"{self._candidate}: the factory raised {one_line(error)}") from None
         if not isinstance(made, type):
             if isinstance(made, Reconstructor):
                 return made
@@ -62,7 +62,7 @@ class Factory:
                 return from_module(made, name=self._candidate)
             if callable(made):
                 return FrameAdapter(made)
-        raise InputError(
+        raise CandidateError(
             f"{self._candidate}: the factory returned {type(made).__name__}, expected a reconstructor (open, "
             "push, close), a torch.nn.Module or a function of (kspace, mask)"
         )
@@ -80,7 +80,7 @@ def builder_of(given: Any, candidate: str) -> Builder:
 
     Raises
     ------
-    InputError
+    CandidateError
         If it is none of these, or a factory raises or returns something else.
     """
     if isinstance(given, type):
@@ -103,11 +103,11 @@ def builder_of(given: Any, candidate: str) -> Builder:
             return _checked(Factory(given, candidate))
         if _takes(given, 2):
             return lambda: FrameAdapter(given)
-        raise InputError(
+        raise CandidateError(
             f"{candidate}: it takes neither no argument, as a factory does, nor two, as a function of "
             "(kspace, mask) does"
         )
-    raise InputError(
+    raise CandidateError(
         f"{candidate}: a {type(given).__name__} is no candidate: expected a string, a class or factory, an "
         "object with open, push and close, a function of (kspace, mask), a torch.nn.Module or a Checkpoint"
     )

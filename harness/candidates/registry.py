@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.candidates.objects import Factory
 from harness.realtime.gate import one_line
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import CandidateError, MrsimError
 from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emit, Image
 
@@ -54,7 +54,7 @@ def builder(candidate: str) -> Builder:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the name is unknown, its file cannot be read, or a factory is not there, raises or returns
         something else.
     """
@@ -62,12 +62,14 @@ def builder(candidate: str) -> Builder:
     if kind not in _MAKERS:
         close = difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")
+        raise CandidateError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")
     takes, make = _MAKERS[kind]
     missing = not argument and (colon or not takes.endswith("?"))
     if (missing and takes) or (colon and not takes):
         form = takes.rstrip("?")
-        raise InputError(f"candidate {candidate!r}: expected {kind}{f':{form}' if form else ', and no more'}")
+        raise CandidateError(
+            f"candidate {candidate!r}: expected {kind}{f':{form}' if form else ', and no more'}"
+        )
     return make(argument)
 
 
@@ -166,7 +168,7 @@ def _numbers(kind: str, argument: str, *kinds: type) -> list[Any]:
     except ValueError:
         names = _MAKERS[kind][0].rstrip("?").split(",")
         told = ", ".join(f"{n} a {'whole ' * (of is int)}number" for n, of in zip(names, kinds, strict=True))
-        raise InputError(
+        raise CandidateError(
             f"candidate '{kind}:{argument}': expected {kind}:{','.join(names)}; {told}"
         ) from None
     return read + [None] * (len(kinds) - len(read))
@@ -212,12 +214,12 @@ def _mrd(argument: str) -> Builder:
 def _python(argument: str) -> Builder:
     where, colon, name = argument.rpartition(":")
     if not colon or not where or not name.isidentifier():
-        raise InputError(f"candidate 'python:{argument}': expected {PYTHON_FORM}")
+        raise CandidateError(f"candidate 'python:{argument}': expected {PYTHON_FORM}")
     candidate = f"candidate 'python:{argument}'"
     module = _import(where, candidate)
     factory = getattr(module, name, None)
     if not callable(factory):
-        raise InputError(f"{candidate}: {where} has no callable {name!r}")
+        raise CandidateError(f"{candidate}: {where} has no callable {name!r}")
     build = Factory(factory, candidate)
     build()  # what it raises is told before the stream is played
     return build
@@ -232,18 +234,18 @@ def _import(where: str, candidate: str) -> ModuleType:
     except MrsimError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{candidate}: importing {where} raised {one_line(error)}") from None
+        raise CandidateError(f"{candidate}: importing {where} raised {one_line(error)}") from None
 
 
 def _import_file(path: Path, candidate: str) -> ModuleType:
     if not path.is_file():
-        raise InputError(f"{candidate}: there is no file {path}")
+        raise CandidateError(f"{candidate}: there is no file {path}")
     _append_to_path(str(path.resolve().parent))
     # A name of its own: a stranger's recon.py must not stand in for ours.
     name = f"mrsim_candidate_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{candidate}: {path} cannot be imported")
+        raise CandidateError(f"{candidate}: {path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

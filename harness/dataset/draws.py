@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError
 from mrsim.seeds import child
 
 MAX_VALUES = 1000
@@ -149,12 +149,12 @@ def read_draw(value: Any, where: str, *, whole: bool = False) -> Draw:
 
     Raises
     ------
-    InputError
+    DatasetError
         If it is swept, or `read_value` refuses it.
     """
     read = read_value(value, where, whole=whole)
     if isinstance(read, Each):
-        raise InputError(f"{where}: each: only values of [scan] are gone through; write choice or range")
+        raise DatasetError(f"{where}: each: only values of [scan] are gone through; write choice or range")
     return read
 
 
@@ -172,13 +172,13 @@ def read_value(value: Any, where: str, *, whole: bool = False) -> Draw | Each:
 
     Raises
     ------
-    InputError
+    DatasetError
         If it has none of these forms, or a range or a list is empty.
     """
     if not isinstance(value, dict):
         return Fixed(_plain(value, where))
     if len(value) != 1 or next(iter(value)) not in KINDS:
-        raise InputError(
+        raise DatasetError(
             f"{where} = {short(value)}: expected a value, or one of {{ choice = [...] }}, "
             "{ range = [low, high] } and { each = [...] }"
         )
@@ -186,10 +186,10 @@ def read_value(value: Any, where: str, *, whole: bool = False) -> Draw | Each:
     if kind == "range":
         return _range(content, f"{where}: range = {short(content)}", whole)
     if not isinstance(content, list) or not 1 <= len(content) <= MAX_VALUES:
-        raise InputError(f"{where}: {kind} = {short(content)}: expected a list of 1 to {MAX_VALUES} values")
+        raise DatasetError(f"{where}: {kind} = {short(content)}: expected a list of 1 to {MAX_VALUES} values")
     values = tuple(_plain(v, f"{where}: {kind}") for v in content)
     if any(v in values[:i] for i, v in enumerate(values)):
-        raise InputError(f"{where}: {kind} = {short(content)}: a value stands there twice")
+        raise DatasetError(f"{where}: {kind} = {short(content)}: a value stands there twice")
     return Each(values) if kind == "each" else Choice(values)
 
 
@@ -202,10 +202,10 @@ def _range(content: Any, where: str, whole: bool) -> Range:
         or not all(math.isfinite(v) and abs(v) < 1e12 for v in content)
         or (whole and not all(isinstance(v, int) for v in content))
     ):
-        raise InputError(f"{where}: expected two {expected} [low, high]")
+        raise DatasetError(f"{where}: expected two {expected} [low, high]")
     low, high = content
     if not low < high:
-        raise InputError(f"{where}: the range is empty; write the lower end first, or a plain value")
+        raise DatasetError(f"{where}: the range is empty; write the lower end first, or a plain value")
     return Range(low, high, whole)
 
 
@@ -214,7 +214,7 @@ def _plain(value: Any, where: str) -> Plain:
         return value
     if isinstance(value, list) and len(value) <= MAX_VALUES:
         return [_plain(v, where) for v in value]
-    raise InputError(f"{where} = {short(value)}: expected a number, a text or a list of them")
+    raise DatasetError(f"{where} = {short(value)}: expected a number, a text or a list of them")
 
 
 def seed_of(seed: int, *path: str | int) -> np.random.SeedSequence:

@@ -23,7 +23,7 @@ from typing import IO, Any
 from harness.dataset.items import Item, Record
 from harness.dataset.spec import PARTS, DatasetSpec
 from harness.dataset.subjects import Subject
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.files.partials import MARK, remove
 from mrsim.files.reading import open_file, parse_json, read_json
 from mrsim.files.targets import check_folder
@@ -69,7 +69,7 @@ class Journal:
 
         Raises
         ------
-        InputError
+        DatasetError
             If the folder was begun from another specification, or with other versions.
         """
         complete = self._read()
@@ -127,11 +127,11 @@ class Journal:
             return
         found = found if isinstance(found, dict) else {}
         if found.get("spec_sha256") != self.head["spec_sha256"]:
-            raise InputError(
+            raise DatasetError(
                 f"{self.path.parent}: it was begun from another specification, kept there as spec.toml; "
                 "nothing was touched: take that one, or another folder"
             )
-        raise InputError(
+        raise DatasetError(
             f"{self.path.parent}: it was begun with {found.get('versions')}, and this is "
             f"{self.head['versions']}; nothing was touched: go on with those versions, or take another folder"
         )
@@ -159,20 +159,20 @@ def opened(
 
     Raises
     ------
-    InputError
+    DatasetError
         If the folder is no dataset, another run is writing it, or it has another specification.
     """
     check_folder(folder)
     strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
     if strange and not (folder / ".lock").is_file():
-        raise InputError(f"{folder}: exists and is not a dataset; choose another name")
+        raise DatasetError(f"{folder}: exists and is not a dataset; choose another name")
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         if fcntl is not None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(f"{folder}: another run is writing it; wait for its end") from None
+                raise DatasetError(f"{folder}: another run is writing it; wait for its end") from None
         journal = Journal(folder / "journal.jsonl", head)
         journal.open()
         try:
@@ -276,28 +276,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError
+    DatasetError
         If there is none, it is damaged, or it names a path outside the folder.
     """
     file = folder / "manifest.json"
     if not file.is_file():
-        raise InputError(
+        raise DatasetError(
             f"{folder}: not a whole dataset: it has no manifest.json; finish it with `mrsim dataset`"
         )
     manifest = read_json(file, MAX_MANIFEST_BYTES, "a dataset's manifest")
     try:
         if manifest["format"] != FORMAT or manifest["version"] != FORMAT_VERSION:
-            raise InputError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}; make the dataset again")
+            raise DatasetError(f"{file}: this mrsim reads {FORMAT} {FORMAT_VERSION}; make the dataset again")
         if manifest_hash(manifest) != manifest["hash"]:
-            raise InputError(
+            raise DatasetError(
                 f"{file}: its items do not give its hash: it was changed; make the dataset again"
             )
         for item in manifest["items"]:
             part, _, rest = str(item["path"]).partition("/")
             if part not in PARTS or rest != f"{item['name']}.stream" or "/" in rest or "\\" in rest:
-                raise InputError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
+                raise DatasetError(f"{file}: {item['path']!r}: a path outside the dataset; make it again")
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None
+        raise DatasetError(f"{file}: damaged, or not a dataset's manifest: {error!r}") from None
     return dict(manifest)

@@ -29,7 +29,7 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import open_file, read_json
 from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
@@ -139,13 +139,13 @@ def items_of(spec: DatasetSpec, subjects: list[Subject]) -> list[Item]:
 
     Raises
     ------
-    InputError
+    DatasetError
         If there are too many, or two have one name.
     """
     axes = spec.axes
     each = math.prod(len(values) for values in axes.values()) * len(spec.breathing) * spec.scans
     if each * len(subjects) > MAX_ITEMS:
-        raise InputError(f"{spec.where}: {each * len(subjects)} items: expected at most {MAX_ITEMS}")
+        raise DatasetError(f"{spec.where}: {each * len(subjects)} items: expected at most {MAX_ITEMS}")
     items: list[Item] = []
     combinations = product(subjects, product(*axes.values()), spec.breathing, range(spec.scans))
     for subject, values, breathing, scan in combinations:
@@ -158,7 +158,7 @@ def items_of(spec: DatasetSpec, subjects: list[Subject]) -> list[Item]:
     names = [item.name for item in items]
     if len(set(names)) < len(names):
         twice = next(n for i, n in enumerate(names) if n in names[:i])
-        raise InputError(f"{spec.where}: two items are called {twice!r}; write their values apart")
+        raise DatasetError(f"{spec.where}: two items are called {twice!r}; write their values apart")
     return items
 
 
@@ -225,14 +225,14 @@ def make_item(task: ItemTask) -> ItemResult:
 
     Raises
     ------
-    InputError
+    DatasetError
         If it cannot be made; the error names it.
     """
     _hold_to_one_thread()
     item = task.item
     own = versions()
     if dict(task.versions) != own:
-        raise InputError(
+        raise DatasetError(
             f"{item.name}: a worker has {own}, this dataset is made with {dict(task.versions)}; install "
             "the same versions everywhere"
         )
@@ -248,7 +248,7 @@ def make_item(task: ItemTask) -> ItemResult:
     try:
         scan_item(record, item.subject.text, target)
     except (InputError, OSError) as error:
-        raise InputError(f"{item.name}: {error}") from None
+        raise DatasetError(f"{item.name}: {error}") from None
     record["sha256"] = content_sha256(target)
     record["bytes"] = sum(file.stat().st_size for file in target.iterdir())
     return ItemResult(record, False, repaired, cpu_name())
@@ -355,7 +355,7 @@ def _drawn(task: ItemTask) -> Record:
             "seed": seed,
             "attempt": attempt,
         }
-    raise InputError(f"{item.name}: none of {MAX_ATTEMPTS} drawings fits; the last: {last}")
+    raise DatasetError(f"{item.name}: none of {MAX_ATTEMPTS} drawings fits; the last: {last}")
 
 
 def _phantom(text: str, breathing: Mapping[str, Plain], name: str) -> Phantom:

@@ -39,7 +39,7 @@ from harness.dataset.subjects import Subject, make_subjects
 from harness.realtime.environment import cpu_name
 from harness.workers.executors import Engine, TaskResult, run_all
 from harness.workers.remote import check_shared_file
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import read_text
 from mrsim.physics.tissue import tissue
 
@@ -127,7 +127,7 @@ def plan(spec: DatasetSpec) -> DatasetPlan:
 
     Raises
     ------
-    InputError
+    DatasetError
         If a phantom, a value or the split is wrong.
     """
     subjects = make_subjects(spec)
@@ -157,7 +157,7 @@ def build(planned: DatasetPlan, folder: Path, engine: Engine, report: Report | N
 
     Raises
     ------
-    InputError
+    DatasetError
         If the folder is another dataset's, the disk is full, or items could not be made. Those that were made
         are kept, and the same command continues.
     """
@@ -216,13 +216,13 @@ def verify(folder: Path, count: int, seed: int = 0, report: Report | None = None
 
     Raises
     ------
-    InputError
+    DatasetError
         If the folder is not a whole dataset.
     """
     manifest = read_manifest(folder)
     records: list[Record] = manifest["items"]
     if count < 0:
-        raise InputError(f"--verify {count}: expected the number of items to make again")
+        raise DatasetError(f"--verify {count}: expected the number of items to make again")
     chosen = np.random.default_rng(seed_of(seed, "verify")).permutation(len(records))[:count]
     wrong: dict[str, str] = {}
     total = len(records) + len(chosen)
@@ -244,7 +244,7 @@ def verify(folder: Path, count: int, seed: int = 0, report: Report | None = None
 def _made_again(folder: Path, record: Record) -> str:
     subject = folder / "subjects" / f"{record['subject']}.toml"
     if not subject.is_file():
-        raise InputError(f"{subject}: missing; the dataset is incomplete, make it again")
+        raise DatasetError(f"{subject}: missing; the dataset is incomplete, make it again")
     with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as temporary:
         target = Path(temporary) / "again.stream"
         scan_item(record, read_text(subject, MAX_SUBJECT_BYTES, "a phantom"), target)
@@ -278,7 +278,7 @@ def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
                 try:
                     tissue(name, field)
                 except InputError as error:
-                    raise InputError(f"{spec.where}: [scan]: field_t: {subject.name}: {error}") from None
+                    raise DatasetError(f"{spec.where}: [scan]: field_t: {subject.name}: {error}") from None
 
 
 def _extent(value: Any) -> float:
@@ -291,7 +291,7 @@ def _check_disk_space(folder: Path, planned: DatasetPlan, journal: Journal) -> N
     needed = sum(size for item, size in pairs if item.name not in journal.records)
     free = shutil.disk_usage(folder).free
     if needed + SPARE_BYTES > free:
-        raise InputError(
+        raise DatasetError(
             f"{folder}: {needed / 1e9:.2f} GB are to be written, and {free / 1e9:.2f} GB are free; make "
             "room, or take another disk"
         )
@@ -323,7 +323,7 @@ def _check_complete(failed: Mapping[str, str], present: int, total: int, folder:
     if present == total:
         return
     listed = "; ".join(list(failed.values())[:MAX_LISTED])
-    raise InputError(
+    raise DatasetError(
         f"{folder}: {total - present} of {total} items are missing, {len(failed)} failed: {listed}. The "
         f"other {present} are kept: put it right and run the same command again"
     )

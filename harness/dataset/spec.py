@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.dataset.draws import Draw, Each, Fixed, Plain, Range, is_draw, read_draw, read_value
 from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, parse, phantom_names
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import read_text
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.seeds import MAX_SEED
@@ -107,7 +107,7 @@ def load_spec(name_or_path: str | Path) -> DatasetSpec:
 
     Raises
     ------
-    InputError
+    DatasetError
         If there is none, or a key is wrong. The error names the file, the key and what is expected.
     """
     path = Path(name_or_path)
@@ -115,7 +115,7 @@ def load_spec(name_or_path: str | Path) -> DatasetSpec:
         text = read_text(path, MAX_TEXT_BYTES, "a dataset's specification")
         return read_spec(text, path.absolute().parent, str(path))
     if str(name_or_path) not in spec_names():
-        raise InputError(
+        raise DatasetError(
             f"dataset {str(name_or_path)!r} is not known; known: {', '.join(spec_names())}, "
             "or the path of a .toml file"
         )
@@ -165,7 +165,7 @@ def protocol_of(values: Mapping[str, Plain]) -> ScanProtocol:
 
     Raises
     ------
-    InputError
+    DatasetError
         If a value is of the wrong type or out of range.
     """
     v = {**SCAN_DEFAULTS, **values}
@@ -190,34 +190,34 @@ def _check_type(key: str, value: Plain) -> None:
         holds = holds and (key == "snr" or abs(value) < 1e6)  # type: ignore[arg-type]
         expected = "a number"
     if not holds:
-        raise InputError(f"{key} = {short(value)}: expected {expected}")
+        raise DatasetError(f"{key} = {short(value)}: expected {expected}")
 
 
 def _whole(value: Any, where: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{where} = {short(value)}: expected a whole number from {low} to {high}")
+        raise DatasetError(f"{where} = {short(value)}: expected a whole number from {low} to {high}")
     return value
 
 
 def _phantoms(value: Any, folder: Path | None, where: str) -> tuple[str, ...]:
     key = f"{where}: phantoms"
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_PHANTOMS:
-        raise InputError(f"{key} = {short(value)}: expected a list of 1 to {MAX_PHANTOMS} names or files")
+        raise DatasetError(f"{key} = {short(value)}: expected a list of 1 to {MAX_PHANTOMS} names or files")
     known = phantom_names()
     labels: list[str] = []
     for entry in value:
         if not isinstance(entry, str) or not entry or "\0" in entry:
-            raise InputError(f"{key}: {short(entry)}: expected the name of a phantom, or a .toml file")
+            raise DatasetError(f"{key}: {short(entry)}: expected the name of a phantom, or a .toml file")
         if entry.endswith(".toml"):
             _check_within(entry, folder, key)
         elif not any(entry in (n, n.rpartition("/")[2]) for n in known):
-            raise InputError(
+            raise DatasetError(
                 f"{key}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file beside "
                 "the specification"
             )
         label = label_of(entry)
         if label in labels:
-            raise InputError(f"{key}: {label!r} stands there twice; a phantom is named once")
+            raise DatasetError(f"{key}: {label!r} stands there twice; a phantom is named once")
         labels.append(label)
     return tuple(value)
 
@@ -236,38 +236,38 @@ def label_of(phantom: str) -> str:
 
 def _check_within(entry: str, folder: Path | None, key: str) -> None:
     if folder is None:
-        raise InputError(f"{key}: {entry!r}: a shipped specification names shipped phantoms alone")
+        raise DatasetError(f"{key}: {entry!r}: a shipped specification names shipped phantoms alone")
     root = folder.resolve()
     if Path(entry).is_absolute() or not (root / entry).resolve().is_relative_to(root):
-        raise InputError(f"{key}: {entry!r}: outside the folder of the specification; copy it beside it")
+        raise DatasetError(f"{key}: {entry!r}: outside the folder of the specification; copy it beside it")
     if not (root / entry).is_file():
-        raise InputError(f"{key}: {root / entry}: no such file")
+        raise DatasetError(f"{key}: {root / entry}: no such file")
 
 
 def _scan(table: Any, where: str) -> tuple[float, dict[str, Draw | Each]]:
     if not isinstance(table, dict):
-        raise InputError(f"{where}: expected a table")
+        raise DatasetError(f"{where}: expected a table")
     known = ("seconds", *SCAN_DEFAULTS)
     for key in table:
         if key not in known:
-            raise InputError(f"{where}: unknown key {short(key)}; known: {', '.join(known)}")
+            raise DatasetError(f"{where}: unknown key {short(key)}; known: {', '.join(known)}")
     seconds = table.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86400:
-        raise InputError(f"{where}: seconds = {short(seconds)}: expected the length of a scan, up to 86400")
+        raise DatasetError(f"{where}: seconds = {short(seconds)}: expected the length of a scan, up to 86400")
     scan = {
         key: read_value(value, f"{where}: {key}", whole=key in WHOLE)
         for key, value in table.items()
         if key != "seconds"
     }
     if isinstance(scan.get("field_t"), Range):
-        raise InputError(f"{where}: field_t: tissues have values at single fields; write choice or each")
+        raise DatasetError(f"{where}: field_t: tissues have values at single fields; write choice or each")
     first = {key: value.ends()[0] for key, value in scan.items()}
     for key, value in scan.items():
         for end in value.ends():
             try:
                 protocol_of({**first, key: end})
             except InputError as error:
-                raise InputError(f"{where}: {key} = {short(end)}: {error}") from None
+                raise DatasetError(f"{where}: {key} = {short(end)}: {error}") from None
     if not scan:
         protocol_of({})
     return float(seconds), scan
@@ -279,7 +279,7 @@ def _subject(table: Any, where: str) -> dict[str, Draw]:
     for dotted, value in _flat(table, where):
         known = dotted in TARGET_KEYS or dotted.partition(".")[0] in ("region", "motion", "slice")
         if not known or dotted == "slice":
-            raise InputError(
+            raise DatasetError(
                 f"{where}: unknown key {dotted!r}; known: {', '.join(TARGET_KEYS)}, region.NAME.KEY, "
                 "motion.NAME.KEY, slice.KEY"
             )
@@ -287,17 +287,17 @@ def _subject(table: Any, where: str) -> dict[str, Draw]:
     scale = draws.get("target_scale", Fixed(1.0))
     for end in scale.ends():
         if not isinstance(end, int | float) or isinstance(end, bool) or not 0.1 <= end <= 10:
-            raise InputError(f"{where}: target_scale = {short(end)}: expected a factor from 0.1 to 10")
+            raise DatasetError(f"{where}: target_scale = {short(end)}: expected a factor from 0.1 to 10")
     for key in TARGET_KEYS[1:]:
         for end in draws.get(key, Fixed(0.0)).ends():
             if not isinstance(end, int | float) or isinstance(end, bool) or not abs(end) <= 1000:
-                raise InputError(f"{where}: {key} = {short(end)}: expected millimetres")
+                raise DatasetError(f"{where}: {key} = {short(end)}: expected millimetres")
     return draws
 
 
 def _flat(table: Any, where: str) -> list[tuple[str, Any]]:
     if not isinstance(table, dict):
-        raise InputError(f"{where}: expected a table")
+        raise DatasetError(f"{where}: expected a table")
     flat: list[tuple[str, Any]] = []
     for key, value in table.items():
         if isinstance(value, dict) and not is_draw(value):
@@ -309,30 +309,30 @@ def _flat(table: Any, where: str) -> list[tuple[str, Any]]:
 
 def _breathing(table: Any, where: str) -> dict[str, dict[str, Draw]]:
     if not isinstance(table, dict) or not all(isinstance(t, dict) for t in table.values()):
-        raise InputError(f"{where}.NAME]: expected tables")
+        raise DatasetError(f"{where}.NAME]: expected tables")
     ways: dict[str, dict[str, Draw]] = {}
     for name, values in table.items():
         if not is_name(name):
-            raise InputError(f"{where}.{short(name)}]: expected a name of letters, digits, - and _")
+            raise DatasetError(f"{where}.{short(name)}]: expected a name of letters, digits, - and _")
         ways[name] = {key: read_draw(v, f"{where}.{name}]: {key}") for key, v in values.items()}
     return ways or {"own": {}}
 
 
 def _split(table: Any, where: str) -> dict[str, float | tuple[str, ...]]:
     if not isinstance(table, dict) or not table:
-        raise InputError(f"{where}: expected a table with {', '.join(PARTS)}")
+        raise DatasetError(f"{where}: expected a table with {', '.join(PARTS)}")
     for key in table:
         if key not in PARTS:
-            raise InputError(f"{where}: unknown key {short(key)}; known: {', '.join(PARTS)}")
+            raise DatasetError(f"{where}: unknown key {short(key)}; known: {', '.join(PARTS)}")
     shares = [v for v in table.values() if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(shares) == len(table):
         if not all(0 < v <= 1 for v in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
-            raise InputError(f"{where}: shares {shares}: expected positive ones that add up to 1")
+            raise DatasetError(f"{where}: shares {shares}: expected positive ones that add up to 1")
         return {key: float(v) for key, v in table.items()}
     lists: dict[str, float | tuple[str, ...]] = {}
     for key, value in table.items():
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            raise InputError(
+            raise DatasetError(
                 f"{where}: {key} = {short(value)}: expected shares of the subjects in all parts, or lists "
                 "of phantoms or subjects in all"
             )

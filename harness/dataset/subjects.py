@@ -18,7 +18,7 @@ from harness.dataset.draws import Plain, draw_all, seed_of
 from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, label_of
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.phantom_file import emit, parse, read_text
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError, InputError
 from mrsim.toml_tables import Table
 
 MAX_ATTEMPTS = 64
@@ -68,7 +68,7 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
 
     Raises
     ------
-    InputError
+    DatasetError
         If a phantom or a drawn value is wrong, or the split puts an anatomy into two parts.
     """
     for phantom in spec.phantoms:
@@ -96,7 +96,7 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
     for subject in subjects:
         other = by_anatomy.setdefault(subject.anatomy, subject)
         if other.part != subject.part:
-            raise InputError(
+            raise DatasetError(
                 f"{spec.where}: [split]: {other.name} in {other.part} and {subject.name} in {subject.part} "
                 "are the same anatomy; put them into one part, or draw their anatomy in [subject]"
             )
@@ -117,7 +117,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
 
     Raises
     ------
-    InputError
+    DatasetError
         If it is wrong, or it or a trace that it names lies outside the specification's folder.
     """
     if not phantom.endswith(".toml"):
@@ -128,7 +128,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
     for name, entry in motions.items() if isinstance(motions, dict) else ():
         file = entry.get("file") if isinstance(entry, dict) else None
         if isinstance(file, str) and not (path.parent / file).resolve().is_relative_to(root):
-            raise InputError(
+            raise DatasetError(
                 f"{path}: motion {name!r}: file = {file[:80]!r}: outside the folder of {spec.where}; "
                 "copy it beside it"
             )
@@ -161,7 +161,7 @@ def _draw(spec: DatasetSpec, phantom: str, number: int) -> tuple[str, str, dict[
             if not spec.subject:
                 raise
             last = error
-    raise InputError(
+    raise DatasetError(
         f"{spec.where}: [subject]: {name}: none of {MAX_ATTEMPTS} drawings fits; the last: {last}"
     )
 
@@ -223,7 +223,7 @@ def _check_clear(phantom: Phantom) -> None:
             other.shape.inside(edge[:, 0], edge[:, 1]).any()
             or target.shape.inside(other_edge[:, 0], other_edge[:, 1]).any()
         ):
-            raise InputError(f"{phantom.name}: target {target.name!r} lies over {other.name!r}")
+            raise DatasetError(f"{phantom.name}: target {target.name!r} lies over {other.name!r}")
 
 
 def _anatomy(text: str) -> str:
@@ -244,18 +244,18 @@ def _parts(spec: DatasetSpec, named: list[tuple[str, str]]) -> dict[str, str]:
         for entry in entries:
             wanted = label_of(entry)
             if wanted not in known:
-                raise InputError(
+                raise DatasetError(
                     f"{spec.where}: [split]: {part}: {entry!r} is no phantom or subject of this dataset"
                 )
             for name in (name for name, label in named if wanted in (name, label)):
                 if parts.setdefault(name, part) != part:
-                    raise InputError(
+                    raise DatasetError(
                         f"{spec.where}: [split]: subject {name} is in {parts[name]} and in {part}: a leak; "
                         "name it in one part"
                     )
     for name, _ in named:
         if name not in parts:
-            raise InputError(f"{spec.where}: [split]: subject {name} is in no part; name it in one")
+            raise DatasetError(f"{spec.where}: [split]: subject {name} is in no part; name it in one")
     return parts
 
 
@@ -267,7 +267,7 @@ def _shared_out(spec: DatasetSpec, names: list[str], shares: Mapping[str, float]
         counts[part] += 1
     for part, count in counts.items():
         if count == 0:
-            raise InputError(
+            raise DatasetError(
                 f"{spec.where}: [split]: {part} = {shares[part]:g} of {len(names)} subjects is none; make "
                 "more subjects, or leave the part out"
             )

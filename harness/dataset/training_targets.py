@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import DatasetError
 from mrsim.reception.noise import LineNoise
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
@@ -44,7 +44,7 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
 
     Raises
     ------
-    InputError
+    DatasetError
         If the instant is unknown, or the scan has no provenance.
     """
     header = stream.header
@@ -75,20 +75,20 @@ class Redraw:
 
     Raises
     ------
-    InputError
+    DatasetError
         If a scan has no provenance, or was not made by the exact prospective engine.
     """
 
     def __init__(self, streams: Sequence[Stream], count: int, seed: int) -> None:
         if not 0 <= count <= MAX_REDRAWS:
-            raise InputError(f"redraw = {count}: expected 0 to {MAX_REDRAWS} new samplings")
+            raise DatasetError(f"redraw = {count}: expected 0 to {MAX_REDRAWS} new samplings")
         self._streams, self._count, self._seed = list(streams), count, seed
         self._oracles: list[Oracle] = []
         for stream in self._streams:
             self._oracles.append(truth_of(stream))
             assert stream.provenance is not None
             if stream.provenance.engine != "analytic" or stream.header.coils != 1:
-                raise InputError(
+                raise DatasetError(
                     f"{stream.path or 'stream'}: engine {stream.provenance.engine!r}, {stream.header.coils} "
                     "coils: only prospective scans of the analytic engine and one coil can be sampled anew; "
                     "leave --redraw out, or give several scans of other seeds"

@@ -21,7 +21,7 @@ from harness.wire.limits import PURPOSE, Kind, Limits, PeerGone, WireError
 from harness.wire.options import NOISE_SAMPLES, WireOptions
 from harness.wire.session import Channel, clock_name, printable, read_status
 from harness.wire.transfer import Transfer
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError, InputError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_acquisition import noise_acquisition, to_acquisition
 from mrsim.formats.mrd_header import header_to_xml
@@ -46,7 +46,7 @@ class WireClient:
 
     Raises
     ------
-    InputError
+    CandidateError
         If the stream whose motion is sent cannot be used.
     MissingExtraError
         If `ismrmrd` is not installed.
@@ -72,7 +72,7 @@ class WireClient:
 
         Raises
         ------
-        InputError
+        CandidateError
             If nothing listens there, or the server refuses the scan.
         WireError
             If it breaks the protocol or does not answer.
@@ -116,7 +116,7 @@ class WireClient:
 
         Raises
         ------
-        InputError
+        CandidateError
             If the server has refused the scan.
         WireError
             If it is gone, has broken the protocol, or does not answer.
@@ -184,7 +184,7 @@ class WireClient:
             sock = socket.create_connection((options.host, options.port), options.limit_s)
         except OSError as error:
             cause = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            raise InputError(
+            raise CandidateError(
                 f"{options.name}: {options.host}:{options.port}: {cause.lower()}; start a server there, such "
                 f"as mrsim serve zero-filled --port {options.port}"
             ) from None
@@ -340,7 +340,7 @@ def _true_motion(options: WireOptions) -> NDArray[np.float32]:
     assert options.motion is not None
     stream = load(options.motion)
     if stream.truth is None:
-        raise InputError(f"{options.motion}: it has no truth, so no motion to send")
+        raise CandidateError(f"{options.motion}: it has no truth, so no motion to send")
     return (stream.truth.centroid * 1e3).astype(np.float32)
 
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.stream.header import MAX_COILS, MAX_MATRIX
@@ -108,11 +108,11 @@ def check_seconds(seconds: float, name: str) -> float:
 
     Raises
     ------
-    InputError
+    CandidateError
         If it is not.
     """
     if not 0 < seconds <= MAX_LIMIT_S:
-        raise InputError(f"{name} {seconds}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
+        raise CandidateError(f"{name} {seconds}: expected seconds, above 0 to {MAX_LIMIT_S:g}")
     return seconds
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.wire.images import Match
 from harness.wire.limits import check_seconds
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError, InputError
 from mrsim.files.reading import parse_json, read_text
 from mrsim.formats.mrd_acquisition import Marks
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
@@ -103,7 +103,7 @@ def parse_wire(candidate: str) -> WireOptions:
 
     Raises
     ------
-    InputError
+    CandidateError
         If it has another form, an option is unknown or wrong, or a file that it names cannot be read.
     """
     try:
@@ -113,19 +113,19 @@ def parse_wire(candidate: str) -> WireOptions:
             parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), max_num_fields=32
         )
     except ValueError as error:
-        raise InputError(f"candidate {candidate!r}: {error}; expected {FORM}") from None
+        raise CandidateError(f"candidate {candidate!r}: {error}; expected {FORM}") from None
     if not parts.hostname or parts.username is not None or parts.fragment or not 1 <= port <= 65535:
-        raise InputError(f"candidate {candidate!r}: expected {FORM}")
+        raise CandidateError(f"candidate {candidate!r}: expected {FORM}")
     values: dict[str, str] = {}
     for key, value in query:
         if key not in _KNOWN:
             close = difflib.get_close_matches(key, _KNOWN, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise InputError(
+            raise CandidateError(
                 f"candidate {candidate!r}: unknown option {key!r}; {hint}known: {', '.join(_KNOWN)}"
             )
         if key in values:
-            raise InputError(f"candidate {candidate!r}: option {key!r} comes twice")
+            raise CandidateError(f"candidate {candidate!r}: option {key!r} comes twice")
         values[key] = value
     return _options(candidate, parts.hostname, port, unquote(parts.path[1:]), values)
 
@@ -158,9 +158,9 @@ def _options(candidate: str, host: str, port: int, config: str, values: dict[str
     lines = number("lines", None, 1)
     config_text = _read(values["config_text"], "config_text") if "config_text" in values else None
     if config_text is not None and config:
-        raise InputError(f"candidate {candidate!r}: a CONFIG and a config_text: give one of them")
+        raise CandidateError(f"candidate {candidate!r}: a CONFIG and a config_text: give one of them")
     if len(config.encode()) > 1023 or not config.isprintable():
-        raise InputError(f"candidate {candidate!r}: a CONFIG is a name of at most 1023 bytes")
+        raise CandidateError(f"candidate {candidate!r}: a CONFIG is a name of at most 1023 bytes")
     limit_s, ready_s = number("limit_s", 10.0, 0), number("ready_s", 1.0, 0)
     assert limit_s is not None
     assert ready_s is not None
@@ -192,7 +192,7 @@ def _read(path: str, key: str) -> str:
     try:
         return read_text(path, MAX_XML_BYTES, "a text for a server")
     except InputError as error:
-        raise InputError(f"{key} {error}") from None
+        raise CandidateError(f"{key} {error}") from None
 
 
 def _parameters(candidate: str, text: str) -> str:
@@ -204,5 +204,7 @@ def _parameters(candidate: str, text: str) -> str:
     except InputError:
         value = None
     if not isinstance(value, dict):
-        raise InputError(f"candidate {candidate!r}: parameters: expected a JSON object, or @FILE with one")
+        raise CandidateError(
+            f"candidate {candidate!r}: parameters: expected a JSON object, or @FILE with one"
+        )
     return json.dumps(value if "parameters" in value else {"parameters": value})

@@ -19,7 +19,7 @@ from typing import Any
 from harness.wire.limits import Limits, WireError
 from harness.wire.serving import ServiceLimits, Session
 from harness.wire.session import Channel, status_text
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError
 from recon.protocol import Builder
 
 MAX_SESSIONS = 8
@@ -48,7 +48,7 @@ class Server:
 
     Raises
     ------
-    InputError
+    CandidateError
         If it cannot listen there.
     """
 
@@ -73,7 +73,7 @@ class Server:
             cause = getattr(error, "strerror", None) or str(error)
             if number is not None and number > 0:  # the system's message, without the library's additions
                 cause = os.strerror(number)
-            raise InputError(f"cannot listen on {host}:{port}: {cause.lower()}; name another") from None
+            raise CandidateError(f"cannot listen on {host}:{port}: {cause.lower()}; name another") from None
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)

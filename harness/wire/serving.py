@@ -17,7 +17,7 @@ from harness.realtime.gate import one_line
 from harness.wire.images import Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
 from harness.wire.session import Channel, clock_name, printable, status_text
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import CandidateError, InputError, MrsimError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
 from mrsim.stream import Header, Readout
@@ -161,7 +161,7 @@ class Session:
         size = header.matrix[0] * header.matrix[1] * header.coils * 8
         if size > self._limits.scan_bytes:
             most = self._limits.scan_bytes >> 20
-            raise InputError(
+            raise CandidateError(
                 f"a scan of {header.matrix[0]} x {header.matrix[1]} with {header.coils} coils needs "
                 f"{size >> 20} MiB a frame: at most {most} MiB are served (--max-mib)"
             )
@@ -211,7 +211,7 @@ class _Counting:
 
         Raises
         ------
-        InputError
+        CandidateError
             If it is no line of this scan.
         """
         encoding, per_frame = self._encoding, header.lines_per_frame
