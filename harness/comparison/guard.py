@@ -176,16 +176,16 @@ def guard(
     )  # fmt: skip
 
 
-def check_factor(factor: float, option: str = "--factor") -> float:
+def check_factor(factor: float) -> float:
     """Return the ratio that new may have at most, if it is above 1 and at most 100.
 
     Raises
     ------
-    InputError
-        If it is anything else; the message names the option.
+    OptionError
+        If it is anything else.
     """
     if not 1 < factor <= 100:
-        raise InputError(f"{option} {factor}: expected a ratio above 1, up to 100")
+        raise OptionError("{}: expected a ratio above 1, up to 100", Option("factor", factor))
     return factor
 
 

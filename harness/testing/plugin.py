@@ -16,7 +16,7 @@ from harness.audits.conformance import CHECKS, Candidate, NotConforming
 from harness.candidates.isolation import Isolated
 from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, OptionError
 from mrsim.seeds import MAX_SEED, check_seed
 from mrsim.stream import load
 
@@ -213,9 +213,9 @@ def _seed(text: str | None) -> int:
 
 def _factor(text: str | None) -> float:
     try:
-        return FACTOR if text is None else check_factor(float(text), "--guard-factor")
-    except InputError as error:
-        raise pytest.UsageError(str(error)) from None
+        return FACTOR if text is None else check_factor(float(text))
+    except OptionError as error:
+        raise pytest.UsageError(error.typed({"factor": "--guard-factor"})) from None
     except ValueError:
         raise pytest.UsageError(f"--guard-factor {text}: expected a number") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import TrainingError
+from mrsim.errors import Option, OptionError, TrainingError
 from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.network import CascadeConfig, named_config
@@ -130,8 +130,8 @@ def _configured(
 ) -> CascadeConfig:
     if first is not None:
         if changes:
-            raise TrainingError(
-                "training: the weights to start from have their own configuration; leave the changes out"
+            raise OptionError(
+                "{}: the weights to start from have their own configuration; leave it out", Option("changes")
             )
         return first.cascade.config
     if isinstance(network, CascadeConfig):

@@ -23,6 +23,7 @@ SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
 SPELLING = {
     "overrides": "--set",
+    "changes": "--config",
     "t2_prime_s": "--t2-prime-ms",
     "field": "--field-hz or --breathing-field-hz-per-m",
     "entries": "--candidates",

@@ -36,7 +36,11 @@ def good():
 
 segfault = dying(lambda: ctypes.string_at(0))
 killed = dying(lambda: os.kill(os.getpid(), signal.SIGKILL))
-interrupted = dying(lambda: os.kill(os.getpid(), signal.SIGINT))
+def interrupt():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    os.kill(os.getpid(), signal.SIGINT)
+
+interrupted = dying(interrupt)
 leaves = dying(lambda: os._exit(0))
 exits = dying(lambda: sys.exit(0))
 

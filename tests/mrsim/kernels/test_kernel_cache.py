@@ -152,6 +152,7 @@ def installed(folder: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", "*.nb*")
     for name in ("mrsim", "recon", "harness", "phantoms"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "pytest_mrsim.py", folder)
     return folder
 
 
