@@ -66,13 +66,14 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"harness.{_WHERE[name]}"), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
 
+    def __getattr__(name: str) -> object:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'harness' has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"harness.{_WHERE[name]}"), name)
+        globals()[name] = found
+        return found
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    def __dir__() -> list[str]:
+        return sorted(__all__)

@@ -32,6 +32,7 @@ PARTS = ("replay", "audit")
 POLL_S = 0.5  # how often a child is looked at whose pipe somebody else keeps open
 END_S = 30.0  # how long a child may take to end once it has answered
 MAX_TEXT = 64 << 20
+MAX_MESSAGE = 2000
 _CHILD = """
 import sys, json
 sys.path[:] = json.loads(sys.argv.pop(1))
@@ -189,12 +190,28 @@ def _listen(
             return f"an answer of its process is longer than {MAX_TEXT} bytes"
         for line in lines:
             try:
-                _take(json.loads(line), streams, found)
-            except (ValueError, LookupError, TypeError) as error:
-                if isinstance(error, InputError):
-                    raise
+                answer = _read(line, len(streams))
+            except (ValueError, LookupError, TypeError, RecursionError):
                 return "an answer of its process cannot be read"
+            _take(answer, streams, found)
     return found.lost or _ending(process, max(0.0, min(END_S, deadline - time.monotonic())))
+
+
+def _read(line: bytes, streams: int) -> dict[str, Any]:
+    """Return an answer whose parts are what they should be; anything else raises, whatever wrote it."""
+    answer = json.loads(line)
+    if "error" in answer or "crash" in answer:
+        return {key: str(value)[:MAX_MESSAGE] for key, value in answer.items() if key in ("error", "crash")}
+    if (
+        answer["part"] not in PARTS
+        or type(answer["stream"]) is not int
+        or not 0 <= answer["stream"] < streams
+    ):
+        raise ValueError("an answer to what was not asked")
+    questions = [(str(what), Outcome[outcome].name, str(why)) for what, outcome, why in answer["answers"]]
+    return {
+        "stream": answer["stream"], "part": answer["part"], "answers": questions, "result": answer["result"],
+    }  # fmt: skip
 
 
 def _take(answer: dict[str, Any], streams: list[str], found: _Judgement) -> None:

@@ -29,7 +29,7 @@ from harness.measure.timing import default_warmup
 from harness.workers import executors
 from harness.workers.remote import UNTIMED, check_shared_file, send
 from mrsim.errors import Option, OptionError
-from mrsim.seeds import child
+from mrsim.seeds import check_seed, child
 from mrsim.stream import Stream
 
 Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
@@ -85,6 +85,8 @@ def compare(
     MissingExtraError
         If scikit-image is not installed.
     """
+    check_seed(seed)
+    candidates, on = tuple(candidates), tuple(on)
     named = tuple(map(name_of, candidates)), tuple(map(_path_of, on))
     plan = ComparisonPlan(*named, frames, lockstep, repeat, segment_s, seed, isolate, limit_s)
     if cluster is not None and not lockstep:

@@ -141,7 +141,8 @@ def evaluate(
     measured = assess(stream, run, timing, seed) if quality else None
     timing, verdict = _judge(run, timing, measured, criterion, claim, played)
     # Only a candidate behind a socket has a transfer.
-    transfer: Transfer | None = getattr(reconstructor, "transfer", None)
+    found = getattr(reconstructor, "transfer", None)
+    transfer = found if isinstance(found, Transfer) else None
     if transfer is not None and transfer.diagnosis() is not None:
         verdict = Verdict(verdict.outcome, f"{verdict.reason}; {transfer.diagnosis()}")
     gating = None

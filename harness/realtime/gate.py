@@ -211,5 +211,9 @@ def one_line(error: BaseException) -> str:
     error
         The exception.
     """
-    message = " ".join(str(error).split())
+    try:
+        text = str(error)
+    except Exception:  # a candidate's own exception may do anything
+        text = "its message cannot be read"
+    message = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f"{type(error).__name__}: {message}"[:300] if message else type(error).__name__

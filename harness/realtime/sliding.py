@@ -49,5 +49,12 @@ def warmup_of(stream: Stream, stride: int) -> int:
         The scan.
     stride
         Number of lines from image to image.
+
+    Raises
+    ------
+    OptionError
+        If the stride is below 1.
     """
+    if stride < 1:
+        raise OptionError("{}: expected 1 and more", Option("stride", stride))
     return -(-stream.header.lines_seen // stride) + MAX_WARMUP

@@ -184,8 +184,8 @@ class CheckItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return where the test is and what it is called."""
-        return self.path, None, f"{self.parent.name if self.parent else ''} {self.name}"
+        """Return where the test is and what it is called; pytest needs a line for what is skipped."""
+        return self.path, 0, f"{self.parent.name if self.parent else ''} {self.name}"
 
 
 def _own_id(arg: str, config: pytest.Config) -> str | None:

@@ -291,6 +291,17 @@ def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:
         raise StreamError(
             f"{path}: a stream is there already; choose another name, or give --overwrite (overwrite=True)"
         )
+    if found:
+        others = sorted(e.name for e in Path(path).iterdir() if not _is_own(e))
+        if others:
+            raise StreamError(
+                f"{path}: it holds {others[0]!r}, which is no part of a stream and would be lost; move it away"
+            )
+
+
+def _is_own(entry: Path) -> bool:
+    """Tell whether a file is one that a stream consists of."""
+    return entry.is_file() and (entry.name == "header.json" or entry.suffix == ".npy")
 
 
 def _is_stream(folder: Path) -> bool:

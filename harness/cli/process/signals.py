@@ -12,7 +12,9 @@ from types import FrameType
 from mrsim.files.partials import discard_all
 
 ENDING = tuple(
-    number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
+    number
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGVTALRM")
+    if (number := getattr(signal, name, None)) is not None
 )
 
 
