@@ -28,6 +28,7 @@ from harness.measure.image_quality import Quality, judge_frames
 from harness.measure.timing import default_warmup
 from harness.workers import executors
 from harness.workers.remote import UNTIMED, check_shared_file, send
+from mrsim.argument_types import checked
 from mrsim.errors import Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Stream
@@ -36,6 +37,7 @@ Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 """Candidate, stream, and the frames whose pixels are handed back."""
 
 
+@checked
 def compare(
     candidates: Sequence[Given],
     on: Sequence[Stream | str | Path],

@@ -10,9 +10,11 @@ from harness.judge.profiles import Profile
 from harness.judge.search import Peak, ShortestStride
 from harness.realtime.scenarios import Pace
 from harness.session.given import Prepared, prepare
+from mrsim.argument_types import checked
 from mrsim.stream import Stream
 
 
+@checked
 def find_peak(
     scan: Stream | str | Path,
     candidate: Given,
@@ -61,6 +63,7 @@ def find_peak(
     )
 
 
+@checked
 def find_stride(
     scan: Stream | str | Path,
     candidate: Given,

@@ -19,6 +19,7 @@ import numpy as np
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
+from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
 from mrsim.physics.slices import Slice
@@ -100,6 +101,7 @@ class Phantom:
         return self.region_names.index(region)
 
 
+@checked
 @files_raise(PhantomError)
 def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom:
     """Load a phantom.

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError, Option, ProtocolError
+from mrsim.argument_types import check_fields
+from mrsim.errors import InputError, Option, ProtocolError, StreamError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
@@ -79,19 +80,20 @@ class ScanProtocol:
     supersampling: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self, ProtocolError)
         if not self.target_snr > 0:  # true for NaN, too
             raise ProtocolError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
         for key, low, high in (("coils", 1, MAX_LOOPS), ("supersampling", 1, MAX_SUPERSAMPLING)):
             value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            if not low <= value <= high:
                 raise ProtocolError(f"{key} = {value!r}: expected {low} to {high}")
         for key, known in (("timing", TIMINGS), ("rendering", RENDERINGS)):
             if getattr(self, key) not in known:
                 raise ProtocolError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
-        whole = (*self.matrix, self.tr_ns, self.te_ns)
-        if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
-            raise ProtocolError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
-        self.header()
+        try:
+            self.header()
+        except StreamError as error:
+            raise ProtocolError(str(error).removeprefix("header: ")) from None
 
     @classmethod
     def from_file_values(cls, values: Mapping[str, Any]) -> ScanProtocol:

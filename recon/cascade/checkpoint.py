@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mrsim.argument_types import checked
 from mrsim.errors import WeightsError, files_raise
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
@@ -79,6 +80,7 @@ class Checkpoint(Summarised):
         return "Checkpoint: weights of a cascade", facts
 
 
+@checked
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     """Write weights and record, whole or not at all.
 
@@ -158,6 +160,7 @@ def find(name: str | Path) -> Path:
     raise WeightsError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
 
 
+@checked
 @files_raise(WeightsError)
 def load(name: str | Path) -> Checkpoint:
     """Read weights and their record.
