@@ -18,6 +18,7 @@ from mrsim.stream.units import SPELLINGS, in_file_words
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")
 MAX_SUPERSAMPLING = 16
+FOV_RANGE_M = (0.01, 2.0)  # beyond it the unit is mistaken
 ENGINES = ("analytic", "isochromats")
 COMBINATIONS = ("none", "prewhiten", "sense")
 SPINS_PER_SIDE = 256  # of the isochromat engine, across the field of view
@@ -33,7 +34,7 @@ class ScanProtocol:
     matrix
         Rows (phase encode, y, head-foot) and columns (readout, x).
     fov_m
-        Field of view along y and x, metres.
+        Field of view along y and x, metres, 0.01 to 2.
     tr_ns, te_ns
         Repetition and echo time, nanoseconds.
     flip_rad
@@ -90,6 +91,12 @@ class ScanProtocol:
         for key, known in (("timing", TIMINGS), ("rendering", RENDERINGS)):
             if getattr(self, key) not in known:
                 raise ProtocolError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
+        low_m, high_m = FOV_RANGE_M
+        if not all(low_m <= length <= high_m for length in self.fov_m):  # nor NaN
+            raise ProtocolError(
+                f"fov_m = {self.fov_m}: expected {low_m} to {high_m:g} metres a side "
+                "(millimetres in files and on the command line)"
+            )
         try:
             self.header()
         except StreamError as error:
