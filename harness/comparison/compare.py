@@ -40,7 +40,7 @@ Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 @checked
 def compare(
     candidates: Sequence[Given],
-    on: Sequence[Stream | str | Path],
+    on: Stream | str | Path | Sequence[Stream | str | Path],
     *,
     frames: int | None = None,
     lockstep: bool = False,
@@ -59,7 +59,7 @@ def compare(
     candidates
         2 to 16 of them, as for `harness.replay`.
     on
-        Streams with truth, or folders of such, up to 256.
+        A stream with truth, or the folder of one, or up to 256 of them.
     frames
         Only so many first frames of each stream; None for all.
     lockstep
@@ -87,6 +87,9 @@ def compare(
     MissingExtraError
         If scikit-image is not installed.
     """
+    if isinstance(candidates, str) or not isinstance(candidates, Sequence):
+        raise OptionError("{}: expected a list of 2 to 16", Option("candidates"))
+    on = [on] if isinstance(on, Stream | str | Path) else list(on)
     named = tuple(map(name_of, candidates)), tuple(map(_path_of, on))
     plan = ComparisonPlan(*named, frames, lockstep, repeat, segment_s, seed, isolate, limit_s)
     if cluster is not None and not lockstep:

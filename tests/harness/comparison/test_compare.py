@@ -286,6 +286,14 @@ def test_a_host_that_spoils_every_block_voids_the_comparison(
     assert "INVALID: " in out
 
 
+def test_one_scan_or_one_folder_is_enough(folder: Path) -> None:
+    two = ["zero-filled", "view-sharing"]
+    scan = load("a.stream").first_frames(24)
+    in_a_list = compare(two, [scan], lockstep=True)
+    assert compare(two, scan, lockstep=True).to_json() == in_a_list.to_json()
+    assert compare(two, "a.stream", frames=24, lockstep=True).figures(1) == in_a_list.figures(1)
+
+
 def test_a_candidate_that_breaks_off_fails_and_is_named(folder: Path) -> None:
     found = result_of(["view-sharing", "python:mine.py:raises", "--on", "a.stream"], 1)
     assert found["reason"].startswith("python:mine.py:raises: the candidate raised RuntimeError: no memory")
