@@ -23,7 +23,7 @@ from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_arrays
-from mrsim.summary import Summarised, counted
+from mrsim.summary import Summarised, counted, listed
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -76,7 +76,7 @@ class Checkpoint(Summarised):
         scans = self.record.get("data")
         if isinstance(scans, list):
             named = [str(scan.get("phantom")) for scan in scans if isinstance(scan, dict)]
-            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {', '.join(named)[:80]}"))
+            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {listed(named)}"))
         return "Checkpoint: weights of a cascade", facts
 
 
