@@ -138,9 +138,10 @@ def stored_config(config: CascadeConfig) -> dict[str, Any]:
     return {STORED_KEYS.get(key, key): value for key, value in config.to_dict().items()}
 
 
-def shipped() -> list[str]:
+def shipped() -> tuple[str, ...]:
     """Return the names of the weights that come with the package."""
-    return sorted(f.name[:-4] for f in resources.files("recon.weights").iterdir() if f.name.endswith(".npz"))
+    files = resources.files("recon.weights").iterdir()
+    return tuple(sorted(f.name[:-4] for f in files if f.name.endswith(".npz")))
 
 
 def find(name: str | Path) -> Path:
