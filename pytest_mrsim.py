@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--{given[0].replace('_', '-')}: {wrong}")
     from harness.testing.plugin import Checks
 
-    config.pluginmanager.register(Checks(config), "mrsim-checks")
+    config.pluginmanager.register(Checks(config, shadowed), "mrsim-checks")
 
 
 def in_the_way() -> str | None:

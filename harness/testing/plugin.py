@@ -19,7 +19,6 @@ from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_
 from mrsim.errors import InputError, MrsimError
 from mrsim.seeds import MAX_SEED, check_seed
 from mrsim.stream import load
-from pytest_mrsim import shadowed
 
 Find = Callable[[Candidate], None]
 PREFIX = "conformance["
@@ -32,6 +31,8 @@ class Checks:
     ----------
     config
         Configuration of pytest, with the options.
+    shadowed
+        Returns a line that names a module of the project which stands in the way, or None.
 
     Raises
     ------
@@ -39,7 +40,8 @@ class Checks:
         If a number is not one, or is out of its range.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, shadowed: Callable[[], str | None]) -> None:
+        self.shadowed = shadowed
         option = config.getoption
         self.names = list(dict.fromkeys(option("reconstructor")))
         self.stream_path: str | None = option("reconstructor_stream")
@@ -103,7 +105,7 @@ class Checks:
         if isinstance(collector, Conformance):
             collector.prepare()  # pytest would report a later error as one of a test's file
         report = yield
-        if report.failed and (wrong := shadowed()):
+        if report.failed and (wrong := self.shadowed()):
             raise pytest.UsageError(wrong)  # instead of an error of an import
         if isinstance(collector, pytest.Session):
             for name, labels in self._wanted.items():
@@ -116,7 +118,7 @@ class Checks:
 
     def pytest_collection_finish(self) -> None:
         """Raise an error if a module of this package hides one of the project from its tests."""
-        if wrong := shadowed():
+        if wrong := self.shadowed():
             raise pytest.UsageError(wrong)
 
 
@@ -136,7 +138,7 @@ class Conformance(pytest.Collector):
         pytest.UsageError
             If there is no such candidate or stream.
         """
-        if wrong := shadowed():
+        if wrong := self._checks.shadowed():
             raise pytest.UsageError(wrong)
         requested = self._checks
         try:

@@ -157,8 +157,9 @@ def installed(folder: Path) -> Path:
 
 def scanned(tree: Path, env: dict[str, str], stream: Path) -> float:
     """Return a number that any change of the samples changes."""
-    code = f"import sys, mrsim; assert mrsim.__file__.startswith({str(tree)!r}); from harness.cli import main"
-    run(tree, env, "-c", f"{code}; sys.exit(main(sys.argv[1:]))", *SCAN, "-o", str(stream))
+    code = f"import sys, mrsim; assert mrsim.__file__.startswith({str(tree)!r})\n"
+    code += "from harness.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    run(tree, env, "-c", code, *SCAN, "-o", str(stream))
     return float(np.abs(np.load(stream / "samples.npy")).sum())
 
 
@@ -188,7 +189,7 @@ def test_an_installation_that_cannot_be_written_works_without_a_home(
     before = sorted(tree.rglob("*"))
     env, own = nowhere | {"PYTHONPATH": str(tree)}, tmp_path / "own"
     own.mkdir()
-    main = ("-c", "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))")
+    main = ("-c", "import sys; from harness.cli.main import main; sys.exit(main(sys.argv[1:]))")
     for path in [tree, *before]:
         path.chmod(path.stat().st_mode & ~0o222)
     stream = str(tmp_path / "a.stream")

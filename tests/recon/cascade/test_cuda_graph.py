@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrsim.errors import InputError
+from mrsim.errors import HostError
 from recon.cascade.checkpoint import Checkpoint
 from recon.cascade.cuda_graph import MAX_SHAPES, GraphedCascade
 from recon.cascade.engines import HalvedBlock, accelerated
@@ -151,7 +151,7 @@ def test_it_serves_a_stream_and_its_band(device: str) -> None:
 
 @pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
 def test_without_a_gpu_it_is_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"'cuda'.*no GPU.*'auto'"):
+    with pytest.raises(HostError, match=r"'cuda'.*no GPU.*'auto'"):
         accelerated(network(6), "cuda")
 
 
