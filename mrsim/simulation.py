@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.anatomy.phantom import Phantom, load_phantom
+from mrsim.argument_types import checked
 from mrsim.errors import Option, ProtocolError
 from mrsim.files.writing import scratch_folder
 from mrsim.scanner.acquisition import frames_of, scan, scan_to
@@ -18,6 +19,7 @@ from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream
 
 
+@checked
 def simulate(
     phantom: str | Path | Phantom = "quasar",
     *,

@@ -40,6 +40,15 @@ def array_facts(**arrays: object) -> list[tuple[str, str]]:
     return [(name, f"{getattr(a, 'shape', '')} {getattr(a, 'dtype', '')}") for name, a in arrays.items()]
 
 
+def listed(names: Sequence[str], width: int = 80) -> str:
+    """Return names in a row, as many whole ones as fit, with an ellipsis for the others."""
+    row = ", ".join(names)
+    while len(row) > width and len(names) > 1:
+        names = names[:-1]
+        row = f"{', '.join(names)}, ..."
+    return row
+
+
 def counted(number: int, what: str) -> str:
     """Return a number with its noun, such as "1 coil" or "8 coils"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mrsim.argument_types import checked
 from mrsim.errors import CandidateError, MissingExtraError, MrsimError
 from mrsim.stream import Header
 from recon.exported import load_program
@@ -111,6 +112,7 @@ def to_channels(values: NDArray[np.complex64]) -> NDArray[np.float32]:
     return np.ascontiguousarray(parts.transpose(0, 3, 1, 2)).reshape(1, -1, *values.shape[1:])
 
 
+@checked
 def from_module(module: torch.nn.Module, form: str | None = None, name: str | None = None) -> NetworkAdapter:
     """Make a reconstructor of a network in PyTorch; it is put into evaluation mode.
 
@@ -146,6 +148,7 @@ def from_module(module: torch.nn.Module, form: str | None = None, name: str | No
     return NetworkAdapter(network, form, name)
 
 
+@checked
 def from_export(path: str | Path) -> NetworkAdapter:
     """Make a reconstructor of an exported program (`torch.export.save`, .pt2).
 
@@ -163,6 +166,7 @@ def from_export(path: str | Path) -> NetworkAdapter:
     return NetworkAdapter(network, _form(inputs, str(path)), str(path))
 
 
+@checked
 def from_onnx(path: str | Path) -> NetworkAdapter:
     """Make a reconstructor of an ONNX file, run on the processor by onnxruntime.
 

@@ -6,16 +6,19 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from harness.audits.audits import AuditReport, Finding
+from harness.comparison.guard import Guarded
 from harness.judge.evaluate import evaluate
 from harness.judge.repetitions import Repetitions
 from harness.judge.verdict import Outcome, Verdict
 from harness.measure.timing import Latency
 from harness.realtime.clock import VirtualClock
-from mrsim.stream import Stream
-from mrsim.summary import Summarised
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.stream import Provenance, Stream
+from mrsim.summary import Summarised, listed
 from recon.cascade.checkpoint import load
 from tests.harness.synthetic import Blank, moving_stream
 
@@ -39,6 +42,22 @@ def shown(scan: Stream) -> dict[str, Summarised]:
         "Verdict": Verdict(Outcome.FAIL, HOSTILE),
         "Audit": AuditReport(HOSTILE, 0, (Finding("causality", False, HOSTILE),)),
         "Checkpoint": load("patient1-5x"),
+        "Quality": run.quality,
+        "Provenance": Provenance("quasar", "a = 1\n" * 5000, 3, "1.2", HOSTILE, 0.01, 20.0),
+        "Phantom": load_phantom("patient1"),
+        "Guard": Guarded(
+            HOSTILE,
+            "new",
+            1.15,
+            np.full(80, 2_000_000),
+            np.full(80, 3_000_000),
+            1.5,
+            1.49,
+            1.51,
+            "",
+            False,
+            0,
+        ),
     }
 
 
@@ -77,6 +96,19 @@ def test_a_repr_has_the_figures_of_what_it_shows(scan: Stream) -> None:
     run = things["Run"]
     assert f"{run.verdict.outcome.name}: {run.verdict.reason}" in repr(run)  # type: ignore[attr-defined]
     assert "NMSE 1, " in repr(run)  # a blank image
+    assert "p95 of the error - at the last line" in repr(things["Quality"])
+    assert "medians     base 2.000 ms, new 3.000 ms" in repr(things["Guard"])
+    assert "1.500, 95 % bounds 1.490 to 1.510, 1.15 allowed" in repr(things["Guard"])
+    assert "quasar, 5,000 lines of TOML" in repr(things["Provenance"])
+
+
+def test_a_long_list_ends_in_an_ellipsis_not_within_a_word() -> None:
+    names = [f"region-{number}" for number in range(20)]
+    assert listed(names, 40) == "region-0, region-1, region-2, ..."
+    assert listed(names[:3], 40) == "region-0, region-1, region-2"
+    assert listed([], 40) == ""
+    truth = load_phantom("patient1").region_names
+    assert repr(load_phantom("patient1")).count("...") == (len(", ".join(truth)) > 80)
 
 
 def test_latency_is_none_where_the_images_do_not_carry_it_and_pools_runs(scan: Stream) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.realtime.gate import one_line
+from mrsim.argument_types import with_article
 from mrsim.errors import CandidateError, MrsimError
 from recon.protocol import Builder, FrameAdapter, ReconstructFrame, Reconstructor
 
@@ -108,8 +109,8 @@ def builder_of(given: Any, candidate: str) -> Builder:
             "(kspace, mask) does"
         )
     raise CandidateError(
-        f"{candidate}: a {type(given).__name__} is no candidate: expected a string, a class or factory, an "
-        "object with open, push and close, a function of (kspace, mask), a torch.nn.Module or a Checkpoint"
+        f"{with_article(type(given))} is no candidate: expected a string, a class or factory, an object "
+        " with open, push and close, a function of (kspace, mask), a torch.nn.Module or a Checkpoint"
     )
 
 

@@ -60,7 +60,7 @@ def builder(candidate: str) -> Builder:
     """
     kind, colon, argument = candidate.partition(":")
     if kind not in _MAKERS:
-        close = difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
+        close = _python_form(candidate) or difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise CandidateError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")
     takes, make = _MAKERS[kind]
@@ -71,6 +71,14 @@ def builder(candidate: str) -> Builder:
             f"candidate {candidate!r}: expected {kind}{f':{form}' if form else ', and no more'}"
         )
     return make(argument)
+
+
+def _python_form(candidate: str) -> list[str]:
+    """Return how a Python file, or a module's factory, is given as a candidate; nothing if it is neither."""
+    if candidate.endswith(".py"):
+        return [f"python:{candidate}:build"]
+    where, _, name = candidate.rpartition(":")
+    return [f"python:{candidate}"] if "." in where and name.isidentifier() else []
 
 
 def known() -> list[str]:

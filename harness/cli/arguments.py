@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 import mrsim
@@ -40,6 +42,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse an unknown option of a command before a value that follows it is taken for an argument."""
+        for word in () if self._subparsers or args is None else takewhile("--".__ne__, args):
+            option, known = word.partition("=")[0], self._option_string_actions
+            if option.startswith("--") and not any(name.startswith(option) for name in known):
+                close = get_close_matches(option, known, n=1, cutoff=0.75)
+                self.error(f"unknown option {option}{f'; did you mean {close[0]}?' if close else ''}")
+        return super().parse_known_args(args, namespace)
+
 
 def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
     """Return the command that is asked for, and its options, which are its keyword arguments.
@@ -55,7 +66,11 @@ def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
         If they are no command.
     """
     asked = next((word for word in argv if not word.startswith("-")), "")
-    options = vars(parser([asked]).parse_args(argv))
+    found, unknown = parser([asked]).parse_known_args(argv)
+    options = vars(found)
+    if unknown:
+        told = " ".join(unknown)
+        raise InputError(f"unrecognized arguments: {told} (see mrsim {options['command']} --help)")
     run: Callable[..., int] = module_of(options.pop("command")).run
     if "argv" in options:  # of a command that says in what it writes how it was called
         options["argv"] = tuple(argv)

@@ -62,6 +62,11 @@ class _Judgement:
         wanted = {(number, part) for number in range(len(streams)) for part in PARTS}
         if set(self.parts) != wanted or not all(part["answers"] for part in self.parts.values()):
             return Verdict(Outcome.FAIL, "the candidate's process ended before every question had an answer")
+        from harness.audits.audits import AUDITS
+
+        audited = [part for (_, kind), part in self.parts.items() if kind == "audit"]
+        if any({what for what, _, _ in part["answers"]} != set(AUDITS) for part in audited):
+            return Verdict(Outcome.FAIL, "the candidate's process left questions of the audit out")
         scans = f"{len(streams)} stream{'s' if len(streams) > 1 else ''}"
         return Verdict(Outcome.PASS, f"all {len(answers)} questions on {scans}")
 

@@ -6,21 +6,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.cli.arguments import add_isolate, add_json, add_seed, count
-from harness.console import figure, print_table, progress, significant
+from harness.console import figure, print_table, progress
 
 if TYPE_CHECKING:
     from harness.comparison.order import Difference
     from harness.comparison.result import Comparison
 
 SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
-HEADINGS = {
-    "response_ms": "response p50 ms",
-    "missed": "missed",
-    "nmse": "NMSE",
-    "dice": "Dice",
-    "lag_ms": "lag ms",
-    "centroid_mm": "centroid p95 mm",
-}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -110,7 +102,7 @@ def run(
 
 def show(comparison: Comparison) -> None:
     """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
-    from harness.comparison.order import BY_NAME, TIMED
+    from harness.comparison.order import BY_NAME, HEADINGS, TIMED, shown
 
     plan, times = comparison.plan, comparison.times
     what = "in lockstep" if times is None else f"{len(times.blocks)} blocks of replays at TR, in turns"
@@ -119,7 +111,7 @@ def show(comparison: Comparison) -> None:
     measures = [name for name in plan.measures if times is not None or name not in TIMED]
     ranks = {name: comparison.rank(name) for name in measures}
     rows = [
-        [name, *(_cell(m, comparison.figures(index)[m], _place(ranks[m], index)) for m in measures)]
+        [name, *(f"{shown(m, comparison.figures(index)[m])} ({_place(ranks[m], index)})" for m in measures)]
         for index, name in enumerate(plan.names)
     ]
     print_table(
@@ -155,14 +147,6 @@ def _place(ranks: list[int] | None, index: int) -> str:
     if ranks is None:
         return "?"
     return f"{ranks[index]}{'=' if ranks.count(ranks[index]) > 1 else ''}"
-
-
-def _cell(measure: str, value: float | None, place: str) -> str:
-    if measure == "missed" and value is not None:
-        return f"{value:.2%} ({place})"
-    if measure == "nmse":
-        return f"{significant(value)} ({place})"
-    return f"{figure(value, {'dice': 3, 'lag_ms': 0}.get(measure, 2))} ({place})"
 
 
 def _interval(measure: str, difference: Difference) -> str:

@@ -28,6 +28,7 @@ from harness.measure.image_quality import Quality, judge_frames
 from harness.measure.timing import default_warmup
 from harness.workers import executors
 from harness.workers.remote import UNTIMED, check_shared_file, send
+from mrsim.argument_types import checked
 from mrsim.errors import Option, OptionError
 from mrsim.seeds import check_seed, child
 from mrsim.stream import Stream
@@ -36,9 +37,10 @@ Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 """Candidate, stream, and the frames whose pixels are handed back."""
 
 
+@checked
 def compare(
     candidates: Sequence[Given],
-    on: Sequence[Stream | str | Path],
+    on: Stream | str | Path | Sequence[Stream | str | Path],
     *,
     frames: int | None = None,
     lockstep: bool = False,
@@ -57,7 +59,7 @@ def compare(
     candidates
         2 to 16 of them, as for `harness.replay`.
     on
-        Streams with truth, or folders of such, up to 256.
+        A stream with truth, or the folder of one, or up to 256 of them.
     frames
         Only so many first frames of each stream; None for all.
     lockstep
@@ -85,8 +87,10 @@ def compare(
     MissingExtraError
         If scikit-image is not installed.
     """
+    if isinstance(candidates, str) or not isinstance(candidates, Sequence):
+        raise OptionError("{}: expected a list of 2 to 16", Option("candidates"))
     check_seed(seed)
-    candidates, on = tuple(candidates), tuple(on)
+    on = [on] if isinstance(on, Stream | str | Path) else list(on)
     named = tuple(map(name_of, candidates)), tuple(map(_path_of, on))
     plan = ComparisonPlan(*named, frames, lockstep, repeat, segment_s, seed, isolate, limit_s)
     if cluster is not None and not lockstep:

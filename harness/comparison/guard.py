@@ -27,6 +27,7 @@ from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
+from mrsim.summary import Summarised, counted
 from recon.protocol import Builder, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"
@@ -40,8 +41,8 @@ MIN_BLOCKS = 6
 LIMIT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Guarded:
+@dataclass(frozen=True, repr=False)
+class Guarded(Summarised):
     """Hold the times of base and new, pair by pair, and what they say.
 
     Parameters
@@ -73,6 +74,17 @@ class Guarded:
     failed: str
     blames_new: bool
     seed: int
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
+        if self.ratio is not None and self.low is not None and self.high is not None:
+            bounds = f"{self.low:.3f} to {self.high:.3f}, {self.factor:g} allowed"
+            facts.append(("new / base", f"{self.ratio:.3f}, 95 % bounds {bounds}"))
+        if len(self.base_ns):
+            medians = [float(np.median(ns)) / 1e6 for ns in (self.base_ns, self.new_ns)]
+            facts.append(("medians", f"base {medians[0]:.3f} ms, new {medians[1]:.3f} ms"))
+        pairs = counted(len(self.base_ns), "pair")
+        return f"Guard of {self.new} against {self.base}: {pairs} of images", facts
 
     @property
     def verdict(self) -> Verdict:

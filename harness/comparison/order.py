@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.console import figure, significant
 from harness.measure.bootstrap import Interval, bootstrap
 from harness.measure.exact_statistics import nearest_rank, samples_needed
 
@@ -106,6 +107,24 @@ CENTROID_SHOWN = Measure(
 )  # fmt: skip
 BY_NAME = {measure.name: measure for measure in (*MEASURES, CENTROID_SHOWN)}
 TIMED = ("response_ms", "missed")
+HEADINGS = {
+    "response_ms": "response p50 ms",
+    "missed": "missed",
+    "nmse": "NMSE",
+    "dice": "Dice",
+    "lag_ms": "lag ms",
+    "centroid_mm": "centroid p95 mm",
+}
+"""What is written above the figures of a measure."""
+
+
+def shown(measure: str, value: float | None) -> str:
+    """Return a candidate's figure in a measure as text, a dash for None."""
+    if measure == "missed" and value is not None:
+        return f"{value:.2%}"
+    if measure == "nmse":
+        return significant(value)
+    return figure(value, {"dice": 3, "lag_ms": 0}.get(measure, 2))
 
 
 @dataclass(frozen=True, slots=True)

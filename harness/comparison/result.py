@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.order import BY_NAME, Difference, order_in_words, ranks
+from harness.comparison.order import BY_NAME, HEADINGS, Difference, order_in_words, ranks, shown
 from harness.comparison.plan import ComparisonPlan
 from harness.comparison.single_pass import Pass
 from harness.comparison.timing import Times
@@ -21,12 +21,14 @@ from harness.measure.exact_statistics import binomial_interval, nearest_rank, sa
 from harness.measure.image_quality import Quality
 from harness.realtime import environment
 from mrsim.stream import Stream
+from mrsim.summary import Summarised, counted
 
 SCHEMA = "mrsim-compare/1"
+SHOWN = 4  # candidates, with their figures, where a comparison is printed
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Summarised):
     """Hold what was measured, and who is ahead of whom.
 
     Parameters
@@ -55,8 +57,18 @@ class Comparison:
     differences: dict[tuple[int, int], dict[str, Difference]]
     workers: int | None = None
 
-    def __repr__(self) -> str:
-        return f"<Comparison of {', '.join(self.plan.names)}: {self.verdict.outcome.name}>"
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        names = self.plan.names
+        facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
+        for index, name in enumerate(names[:SHOWN]):
+            found = self.figures(index).items()
+            told = [f"{HEADINGS[measure]} {shown(measure, value)}" for measure, value in found]
+            facts.append((name, ", ".join(told)))
+        if len(names) > SHOWN:
+            facts.append(("...", counted(len(names) - SHOWN, "more candidate")))
+        if order := self.order("nmse"):
+            facts.append((f"by {HEADINGS['nmse']}", order))
+        return f"Comparison of {len(names)} candidates on {counted(len(self.streams), 'stream')}", facts
 
     def rank(self, measure: str) -> list[int] | None:
         """Return the candidates' ranks in a measure, shared where level; None where a pair is undecided."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import InputError
+from mrsim.errors import InputError, Option, OptionError
 
 CONFIDENCE = 0.99
 MAX_SAMPLES = 1 << 31
@@ -196,6 +196,18 @@ def lower_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
 
 
 @lru_cache(maxsize=256)
+def check_claim(claim: float) -> None:
+    """Refuse a share of images that is none.
+
+    Raises
+    ------
+    OptionError
+        If it is not between 0 and 1.
+    """
+    if not 0 < claim < 1:  # true for NaN, too
+        raise OptionError("{}: expected a share between 0 and 1, such as 0.95", Option("claim", claim))
+
+
 def samples_needed(quantile: float, confidence: float = CONFIDENCE, allowed: int = 1) -> int:
     """Return how many independent samples are needed to show that a share of them meets its deadline.
 
@@ -216,9 +228,10 @@ def samples_needed(quantile: float, confidence: float = CONFIDENCE, allowed: int
     InputError
         If the share or the confidence is not between 0 and 1, or the claim needs more than `MAX_SAMPLES`.
     """
-    if not (0 < quantile < 1 and 0 < confidence < 1 and allowed >= 0):
+    check_claim(quantile)
+    if not (0 < confidence < 1 and allowed >= 0):
         raise InputError(
-            f"claim {quantile}, confidence {confidence}, allowed {allowed}: expected shares in (0, 1)"
+            f"confidence {confidence}, allowed {allowed}: expected a share between 0 and 1, and 0 or more"
         )
 
     def shows(n: int) -> bool:

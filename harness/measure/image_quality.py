@@ -22,6 +22,7 @@ from harness.measure.timing import Timing
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Header, Stream, Truth
+from mrsim.summary import Summarised, counted
 
 SSIM_WINDOW = 7
 
@@ -153,8 +154,8 @@ class Centroids:
     not_found: int
 
 
-@dataclass(frozen=True)
-class Quality:
+@dataclass(frozen=True, repr=False)
+class Quality(Summarised):
     """Hold the measures of a run's steady images.
 
     Parameters
@@ -195,6 +196,21 @@ class Quality:
     total_lag_ns: float | None
     breaths: int
     intervals: dict[str, Interval | None]
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        def in_(unit: float, value: float | None, digits: int, name: str) -> str:
+            return "-" if value is None else f"{value * unit:.{digits}f} {name}"
+
+        lag_ms, total_ms = (in_(1e-6, ns, 0, "ms") for ns in (self.lag.claimed_ns, self.total_lag_ns))
+        errors = [in_(1e3, one.p95, 2, "mm") for one in (self.last_line, self.when_shown)]
+        facts = [
+            ("NMSE", f"{self.nmse.mean():.2g}"),
+            ("SSIM", f"{self.ssim.mean():.3f}"),
+            ("Dice", f"{self.dice.mean():.3f}"),
+            ("lag", f"{lag_ms}, to the shown image {total_ms}"),
+            ("centroid", f"p95 of the error {errors[0]} at the last line, {errors[1]} when shown"),
+        ]
+        return f"Quality of {counted(len(self.frames), 'image')}, {counted(self.breaths, 'breath')}", facts
 
 
 def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality | None:

@@ -8,11 +8,13 @@ from harness.audits.audits import AuditReport, audit_candidate, default_stream
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.session.given import check_limit, opened
+from mrsim.argument_types import checked
 from mrsim.errors import InputError
 from mrsim.seeds import check_seed
 from mrsim.stream import Stream
 
 
+@checked
 def audit(
     candidate: Given,
     scan: Stream | str | Path | None = None,

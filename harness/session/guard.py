@@ -11,12 +11,14 @@ from harness.comparison import guard as guarding
 from harness.comparison.guard import FACTOR, IMAGES, LIMIT_S, SITTING, WARMUP, Guarded
 from harness.console import Report
 from harness.session.given import opened
+from mrsim.argument_types import checked
 from mrsim.errors import InputError
 from mrsim.seeds import check_seed
 from mrsim.stream import Stream
 from recon.protocol import Reconstructor
 
 
+@checked
 def guard(
     base: Given,
     new: Given,

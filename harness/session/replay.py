@@ -21,12 +21,14 @@ from harness.realtime.sliding import slide, warmup_of
 from harness.session.again import again
 from harness.session.given import Prepared, prepare
 from harness.session.result import Faulted, Result
+from mrsim.argument_types import checked
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 MAX_REPEAT = 100
 
 
+@checked
 def replay(
     scan: Stream | str | Path,
     candidate: Given,

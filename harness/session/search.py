@@ -8,11 +8,14 @@ from harness.candidates.objects import Given
 from harness.judge import search
 from harness.judge.profiles import Profile
 from harness.judge.search import Peak, ShortestStride
+from harness.measure.exact_statistics import check_claim
 from harness.realtime.scenarios import Pace
 from harness.session.given import Prepared, prepare
+from mrsim.argument_types import checked
 from mrsim.stream import Stream
 
 
+@checked
 def find_peak(
     scan: Stream | str | Path,
     candidate: Given,
@@ -61,6 +64,7 @@ def find_peak(
     )
 
 
+@checked
 def find_stride(
     scan: Stream | str | Path,
     candidate: Given,
@@ -107,7 +111,9 @@ def find_stride(
 def _played(given: Prepared, frames: int | None, claim: float | None) -> tuple[Stream, float]:
     stream = given.stream if frames is None else given.stream.first_frames(frames)
     stream.check_finite()
-    return stream, given.criterion.profile.claim if claim is None else claim
+    share = given.criterion.profile.claim if claim is None else claim
+    check_claim(share)
+    return stream, share
 
 
 def _pace(given: Prepared) -> Pace:

@@ -19,9 +19,11 @@ import numpy as np
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
+from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
 from mrsim.physics.slices import Slice
+from mrsim.summary import Summarised, listed
 from mrsim.toml_tables import Keys, Table
 
 __all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
@@ -30,8 +32,8 @@ MAX_REGIONS = 512
 _BOUNDARY_POINTS = 90
 
 
-@dataclass(frozen=True)
-class Phantom:
+@dataclass(frozen=True, repr=False)
+class Phantom(Summarised):
     """Hold a phantom: what is there and how it moves, before a seed makes one course of it.
 
     Parameters
@@ -59,6 +61,15 @@ class Phantom:
     motions: Mapping[str, AnyMotion]
     text: str
     slice_: Slice | None = None
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [
+            ("title", self.title),
+            ("target", self.target),
+            ("regions", f"{len(self.regions)}: {listed(self.region_names)}"),
+            ("motions", listed(sorted(self.motions))),
+        ]
+        return f"Phantom: {self.name}", facts
 
     @classmethod
     def from_text(cls, text: str, *, name: str = "phantom", where: str = "phantom text") -> Phantom:
@@ -100,6 +111,7 @@ class Phantom:
         return self.region_names.index(region)
 
 
+@checked
 @files_raise(PhantomError)
 def load_phantom(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom:
     """Load a phantom.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import importlib.resources
 import json
 from collections.abc import Mapping
@@ -55,8 +56,11 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
         name = str(name_or_path)
         name = next((n for n in names if name in (n, n.rpartition("/")[2])), "")
         if not name:
+            asked, short_names = str(name_or_path), [n.rpartition("/")[2] for n in names]
+            close = difflib.get_close_matches(asked, [*names, *short_names], n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
             raise PhantomError(
-                f"phantom {str(name_or_path)!r} is not known; known: {', '.join(names)}, "
+                f"phantom {asked!r} is not known; {hint}known: {', '.join(names)}, "
                 "or the path of a .toml file"
             )
         where = f"phantoms/{name}.toml"

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.argument_types import checked
 from mrsim.errors import FormatError, MissingExtraError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import whole_file
@@ -64,6 +65,7 @@ class _Plan:
     rewind_x: _Lobe
 
 
+@checked
 def write_seq(
     header: Header,
     ky: NDArray[np.integer[Any]],

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
+from mrsim.argument_types import checked
 from mrsim.errors import StreamError
 from mrsim.scanner.scene import Scene
 from mrsim.stream import Header, Stream, Truth
@@ -131,6 +132,7 @@ class Oracle:
         )
 
 
+@checked
 def truth_of(stream: Stream) -> Oracle:
     """Make the truth of a stream again, at any instant, from its provenance.
 

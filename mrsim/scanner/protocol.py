@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mrsim.errors import InputError, Option, ProtocolError
+from mrsim.argument_types import check_fields
+from mrsim.errors import InputError, Option, ProtocolError, StreamError
 from mrsim.reception.coils import MAX_LOOPS
 from mrsim.sampling import Sampler
 from mrsim.stream import Header
@@ -17,6 +18,7 @@ from mrsim.stream.units import SPELLINGS, in_file_words
 TIMINGS = ("prospective", "retrospective")
 RENDERINGS = ("exact", "raster")
 MAX_SUPERSAMPLING = 16
+FOV_RANGE_M = (0.01, 2.0)  # beyond it the unit is mistaken
 ENGINES = ("analytic", "isochromats")
 COMBINATIONS = ("none", "prewhiten", "sense")
 SPINS_PER_SIDE = 256  # of the isochromat engine, across the field of view
@@ -32,7 +34,7 @@ class ScanProtocol:
     matrix
         Rows (phase encode, y, head-foot) and columns (readout, x).
     fov_m
-        Field of view along y and x, metres.
+        Field of view along y and x, metres, 0.01 to 2.
     tr_ns, te_ns
         Repetition and echo time, nanoseconds.
     flip_rad
@@ -79,19 +81,26 @@ class ScanProtocol:
     supersampling: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self, ProtocolError)
         if not self.target_snr > 0:  # true for NaN, too
             raise ProtocolError(f"target_snr = {self.target_snr!r}: expected a positive number, or infinity")
         for key, low, high in (("coils", 1, MAX_LOOPS), ("supersampling", 1, MAX_SUPERSAMPLING)):
             value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            if not low <= value <= high:
                 raise ProtocolError(f"{key} = {value!r}: expected {low} to {high}")
         for key, known in (("timing", TIMINGS), ("rendering", RENDERINGS)):
             if getattr(self, key) not in known:
                 raise ProtocolError(f"{key} = {getattr(self, key)!r}: expected one of {', '.join(known)}")
-        whole = (*self.matrix, self.tr_ns, self.te_ns)
-        if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
-            raise ProtocolError(f"matrix, tr_ns, te_ns = {whole}: expected whole numbers")
-        self.header()
+        low_m, high_m = FOV_RANGE_M
+        if not all(low_m <= length <= high_m for length in self.fov_m):  # nor NaN
+            raise ProtocolError(
+                f"fov_m = {self.fov_m}: expected {low_m} to {high_m:g} metres a side "
+                "(millimetres in files and on the command line)"
+            )
+        try:
+            self.header()
+        except StreamError as error:
+            raise ProtocolError(str(error).removeprefix("header: ")) from None
 
     @classmethod
     def from_file_values(cls, values: Mapping[str, Any]) -> ScanProtocol:

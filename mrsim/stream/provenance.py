@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mrsim.summary import Summarised, counted
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Provenance(Summarised):
     """Record how a stream was made; whoever holds it can make the stream and its truth again.
 
     Parameters
@@ -34,3 +36,12 @@ class Provenance:
     engine: str
     noise_std: float
     target_snr: float
+
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+        facts = [
+            ("phantom", f"{self.phantom}, {counted(len(self.phantom_text.splitlines()), 'line')} of TOML"),
+            ("seed", str(self.seed)),
+            ("made by", f"mrsim {self.version}, engine {self.engine}"),
+            ("noise", f"std {self.noise_std:.4g}, SNR of the target {self.target_snr:g}"),
+        ]
+        return "Provenance: how a stream was made", facts

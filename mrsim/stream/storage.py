@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.argument_types import checked
 from mrsim.errors import InputError, StreamError, files_raise
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
@@ -35,6 +36,7 @@ MAX_HEADER_BYTES = 8 << 20
 _MISSING = "missing: the stream is incomplete; make it again"
 
 
+@checked
 def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write the stream as a folder, whole or not at all.
 
@@ -68,6 +70,7 @@ def save(stream: Stream, path: str | Path, *, overwrite: bool = False) -> Path:
     return Path(path)
 
 
+@checked
 @files_raise(StreamError)
 def load(path: str | Path) -> Stream:
     """Map a stored stream, read-only.
@@ -295,7 +298,7 @@ def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:
         others = sorted(e.name for e in Path(path).iterdir() if not _is_own(e))
         if others:
             raise StreamError(
-                f"{path}: it holds {others[0]!r}, which is no part of a stream and would be lost; move it away"
+                f"{path}: it holds {others[0]!r}, no part of a stream, which would be lost; move it away"
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.stream.header import Header
-from mrsim.summary import Summarised, array_facts, counted
+from mrsim.summary import Summarised, array_facts, counted, listed
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +43,7 @@ class Truth(Summarised):
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         title = f"Truth: {counted(len(self.image), 'frame')}, target {self.target}"
         facts = array_facts(**{name: getattr(self, name) for name in self.ARRAYS})
-        return title, [("regions", f"{len(self.regions)}: {', '.join(self.regions)[:80]}"), *facts]
+        return title, [("regions", f"{len(self.regions)}: {listed(self.regions)}"), *facts]
 
     def centroid_at(self, t_ns: NDArray[np.int64] | int, header: Header) -> NDArray[np.float64]:
         """Interpolate the target's centroid at any instant within the scan.

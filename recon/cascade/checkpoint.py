@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mrsim.argument_types import checked
 from mrsim.errors import WeightsError, files_raise
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_arrays
-from mrsim.summary import Summarised, counted
+from mrsim.summary import Summarised, counted, listed
 from recon.cascade.network import Cascade, CascadeConfig
 
 FORMAT = "mrsim-cascade"
@@ -75,10 +76,11 @@ class Checkpoint(Summarised):
         scans = self.record.get("data")
         if isinstance(scans, list):
             named = [str(scan.get("phantom")) for scan in scans if isinstance(scan, dict)]
-            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {', '.join(named)[:80]}"))
+            facts.append(("trained on", f"{counted(len(scans), 'scan')}: {listed(named)}"))
         return "Checkpoint: weights of a cascade", facts
 
 
+@checked
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     """Write weights and record, whole or not at all.
 
@@ -136,9 +138,10 @@ def stored_config(config: CascadeConfig) -> dict[str, Any]:
     return {STORED_KEYS.get(key, key): value for key, value in config.to_dict().items()}
 
 
-def shipped() -> list[str]:
+def shipped() -> tuple[str, ...]:
     """Return the names of the weights that come with the package."""
-    return sorted(f.name[:-4] for f in resources.files("recon.weights").iterdir() if f.name.endswith(".npz"))
+    files = resources.files("recon.weights").iterdir()
+    return tuple(sorted(f.name[:-4] for f in files if f.name.endswith(".npz")))
 
 
 def find(name: str | Path) -> Path:
@@ -158,6 +161,7 @@ def find(name: str | Path) -> Path:
     raise WeightsError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
 
 
+@checked
 @files_raise(WeightsError)
 def load(name: str | Path) -> Checkpoint:
     """Read weights and their record.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.argument_types import checked
 from mrsim.errors import Option, OptionError, TrainingError
 from mrsim.stream import Stream, load
 from recon.cascade.checkpoint import Checkpoint
@@ -23,6 +24,7 @@ EPOCHS = (14, 6)
 Scan = Stream | str | Path
 
 
+@checked
 def train(
     scans: Scan | Sequence[Scan],
     network: str | CascadeConfig = "compact",

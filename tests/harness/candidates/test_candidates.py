@@ -78,6 +78,9 @@ def test_a_strangers_class_is_a_factory(stranger: Path) -> None:
     ("candidate", "message"),
     [
         ("view-sharin", "did you mean 'view-sharing'.*known: zero-filled, view-sharing"),
+        ("mynet.py:build", "did you mean 'python:mynet.py:build'"),
+        ("../sliding.py", "did you mean 'python:../sliding.py:build'"),
+        ("my.net:Build", "did you mean 'python:my.net:Build'"),
         ("", "known"),
         ("cascade", "expected cascade:WEIGHTS"),
         ("cascade:", "expected cascade:WEIGHTS"),

@@ -124,7 +124,7 @@ def test_an_object_is_opened_again_and_what_it_keeps_is_found_by_the_audit() -> 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (3, "candidate int: a int is no candidate: expected a string"),
+        (3, "^an int is no candidate: expected a string"),
         (lambda kspace: kspace, "candidate <lambda>: it takes neither no argument"),
         (lambda: 3, "candidate <lambda>: the factory returned int"),
         (lambda: 1 / 0, "candidate <lambda>: the factory raised ZeroDivisionError"),

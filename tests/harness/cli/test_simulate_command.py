@@ -122,3 +122,13 @@ def test_what_does_not_fit_is_refused_in_one_line_and_leaves_nothing(
     assert says in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_field_of_view_in_the_wrong_unit_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = ["-o", str(tmp_path / "a.stream")]
+    assert main(["simulate", "quasar", *to, *SMALL, "--fov-mm", "0.4", "0.4"]) == 2
+    told = capsys.readouterr().err
+    assert "fov_mm = (0.4, 0.4): expected 0.01 to 2 metres a side (millimetres in files and on" in told
+    assert not (tmp_path / "a.stream").exists()

@@ -286,6 +286,14 @@ def test_a_host_that_spoils_every_block_voids_the_comparison(
     assert "INVALID: " in out
 
 
+def test_one_scan_or_one_folder_is_enough(folder: Path) -> None:
+    two = ["zero-filled", "view-sharing"]
+    scan = load("a.stream").first_frames(24)
+    in_a_list = compare(two, [scan], lockstep=True)
+    assert compare(two, scan, lockstep=True).to_json() == in_a_list.to_json()
+    assert compare(two, "a.stream", frames=24, lockstep=True).figures(1) == in_a_list.figures(1)
+
+
 def test_a_candidate_that_breaks_off_fails_and_is_named(folder: Path) -> None:
     found = result_of(["view-sharing", "python:mine.py:raises", "--on", "a.stream"], 1)
     assert found["reason"].startswith("python:mine.py:raises: the candidate raised RuntimeError: no memory")
@@ -339,7 +347,14 @@ def test_objects_and_streams_in_memory_are_compared_as_named_ones_are(folder: Pa
     assert found.plan.names == ("ViewSharing", "zero-filled", "ViewSharing (2)")
     assert found.figures(0) == found.figures(2) == by_name["candidates"][0]["figures"]
     assert found.differences[0, 1]["nmse"].to_json() == by_name["pairs"][0]["measures"]["nmse"]
-    assert repr(found) == "<Comparison of ViewSharing, zero-filled, ViewSharing (2): PASS>"
+    lines = repr(found).splitlines()
+    assert lines[0] == "Comparison of 3 candidates on 1 stream"
+    assert lines[1].split()[:2] == ["verdict", "PASS:"]
+    named = [line[2:17].strip() for line in lines[2:]]
+    assert named == [*found.plan.names, "by NMSE"]
+    assert f"NMSE {found.figures(1)['nmse']:.2g}, Dice {found.figures(1)['dice']:.3f}, lag " in lines[3]
+    assert lines[5].endswith("ViewSharing = ViewSharing (2), then zero-filled")
+    assert "<table>" in found._repr_html_()
     with pytest.raises(InputError, match="cluster: workers take candidates and streams by name"):
         compare([ViewSharing, "zero-filled"], on=["a.stream"], lockstep=True, cluster="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match="cluster: add lockstep = True"):

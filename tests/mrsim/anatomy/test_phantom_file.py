@@ -75,7 +75,7 @@ def test_an_override_takes_plain_values_only(value: object) -> None:
 def test_an_unknown_phantom_is_answered_with_the_known_ones() -> None:
     assert "quasar" in phantom_names()
     assert "tissues" not in phantom_names()
-    with pytest.raises(InputError, match=r"'qasar' is not known; known: .*quasar"):
+    with pytest.raises(InputError, match=r"'qasar' is not known; did you mean 'quasar'\? known: .*quasar"):
         load_phantom("qasar")
 
 
