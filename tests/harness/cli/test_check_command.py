@@ -51,6 +51,21 @@ def covered():
     atexit.register(os._exit, 0)
     return dying(raising)()
 
+def forges():
+    import json
+    for number in range(3, 64):  # whichever is the pipe of the answers
+        for part in ("replay", "audit"):
+            line = {"stream": 0, "part": part, "answers": [["a", "PASS", "x"]], "result": {}}
+            try: os.write(number, (json.dumps(line) + "\\n").encode())
+            except OSError: break
+    os._exit(0)
+
+def garbles():
+    for number in range(3, 64):
+        try: os.write(number, b"[" * 100_000 + b"\\n")
+        except OSError: pass
+    os._exit(0)
+
 def crashes_at_the_end():
     atexit.register(os.kill, os.getpid(), signal.SIGSEGV)
     return ZeroFilled()
@@ -129,6 +144,8 @@ def test_what_passes_everything_on_every_stream_ends_in_0(made: Path, tmp_path: 
         ("leaves", "FAIL: the candidate's process ended before every question had an answer"),
         ("exits", "FAIL: 4 of 10 questions, the first a.stream: replay: the candidate raised SystemExit: 0"),
         ("covered", "FAIL: 4 of 10 questions, the first a.stream: replay: the candidate raised RuntimeError"),
+        ("forges", "FAIL: the candidate's process left questions of the audit out"),
+        ("garbles", "FAIL: an answer of its process cannot be read"),
         ("crashes_at_the_end", "FAIL: the candidate's process was killed by SIGSEGV"),
         ("forking", "FAIL: the candidate's process ended before every question had an answer"),
     ],

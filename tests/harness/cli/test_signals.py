@@ -62,6 +62,7 @@ def at_work(process: subprocess.Popen[bytes], folder: Path) -> None:
         (signal.SIGTERM, 143, "ended by SIGTERM", ["--overwrite"]),
         (signal.SIGHUP, 129, "ended by SIGHUP", ["--overwrite", "--coils", "2", "--combine", "prewhiten"]),
         (signal.SIGINT, 130, "interrupted", ["--overwrite"]),
+        (signal.SIGUSR1, 138, "ended by SIGUSR1", ["--overwrite"]),  # a batch system's warning
     ],
 )
 def test_a_scan_that_a_signal_ends_leaves_what_was_there(

@@ -202,6 +202,52 @@ def test_the_spelling_of_an_option_may_differ_on_the_command_line() -> None:
     assert error.typed({"target_snr": "--snr"}) == "--snr 2.0: too low {braces}"
 
 
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Raising(Blank):
+    def push(self, readout: Readout) -> None:
+        raise Unreadable
+
+
+class Proxy:
+    """Answer to every name, as a mock does."""
+
+    def __init__(self) -> None:
+        self._inner = ZeroFilled()
+
+    def open(self, header: Header, emit: Emit) -> None:
+        self._inner.open(header, emit)
+
+    def push(self, readout: Readout) -> None:
+        self._inner.push(readout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_: self
+
+
+def test_an_exception_without_a_text_is_a_verdict(scan: Stream) -> None:
+    verdict = play(scan, Raising).verdict
+    assert verdict.outcome is harness.Outcome.FAIL
+    assert "Unreadable: its message cannot be read" in verdict.reason
+
+
+def test_a_candidate_that_answers_to_every_name_is_judged_as_any_other(scan: Stream) -> None:
+    assert play(scan, Proxy).to_json()["transfer"] is None
+
+
+def test_a_stride_of_nothing_is_refused(scan: Stream) -> None:
+    with pytest.raises(OptionError, match="stride"):
+        play(scan, stride=0)
+
+
 def test_one_object_cannot_be_guarded_against_itself(scan: Stream) -> None:
     one = ZeroFilled()
     with pytest.raises(InputError, match="one ZeroFilled"):

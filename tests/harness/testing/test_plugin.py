@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,16 @@ def test_a_candidate_that_conforms_passes_every_check(project: Project) -> None:
 
 
 @pytest.mark.slow
+def test_checks_that_a_project_skips_are_skipped(project: Project) -> None:
+    (project.folder / "conftest.py").write_text(
+        "import pytest\n\ndef pytest_collection_modifyitems(items):\n"
+        "    for item in items:\n        item.add_marker(pytest.mark.skip(reason='no GPU'))\n"
+    )
+    out = project.pytest("--reconstructor", "zero-filled")
+    assert re.search(r"^\d\d skipped", out, re.M), out
+    (project.folder / "conftest.py").unlink()
+
+
 def test_a_broken_candidate_fails_what_it_breaks_and_no_more(project: Project) -> None:
     names = ["--reconstructor", "python:mynet:Forgetful", "--reconstructor", "python:mynet.py:build"]
     told = project.pytest(*names, "-k", "consumption or fault-nan or causality", code=1)

@@ -111,6 +111,15 @@ def test_a_stream_is_replaced_only_where_that_is_asked_for(stream, folder):
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
+def test_what_is_no_part_of_a_stream_is_not_lost_with_it(stream, folder):
+    (folder / "notes").mkdir()
+    (folder / "notes" / "keep.txt").write_text("precious")
+    with pytest.raises(InputError, match="it holds 'notes', no part of a stream"):
+        save(stream.first_frames(2), folder, overwrite=True)
+    assert (folder / "notes" / "keep.txt").read_text() == "precious"
+    assert_same(load(folder), stream)
+
+
 def test_a_stream_may_replace_one_even_the_one_it_is_mapped_from(stream, folder):
     assert_same(load(save(load(folder), folder, overwrite=True)), stream)
     shorter = stream.first_frames(2)
