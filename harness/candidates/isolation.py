@@ -146,24 +146,24 @@ class Isolated:
     def _answered(self, answer: dict[str, Any]) -> bool:
         if answer.get("is") == "done":
             return True
-        told = str(answer.get("error", ""))[:300]
+        reply = str(answer.get("error", ""))[:300]
         if answer.get("refused"):
-            raise CandidateError(told)
-        raise CandidateLost(told)
+            raise CandidateError(reply)
+        raise CandidateLost(reply)
 
-    def _take(self, told: dict[str, Any]) -> None:
+    def _take(self, reply: dict[str, Any]) -> None:
         """Make the image again from shared memory, or something that is as wrong as what was emitted."""
         try:
-            shape, dtype = tuple(map(int, told["shape"])), np.dtype(str(told["dtype"]))
+            shape, dtype = tuple(map(int, reply["shape"])), np.dtype(str(reply["dtype"]))
             count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
             if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > self._pixels.size:
                 raise ValueError(dtype)
             pixels = np.ndarray(shape, dtype, self._pixels.buf)
-            columns = told["columns"]
+            columns = reply["columns"]
             columns = tuple(columns) if isinstance(columns, list) else columns
-            image: Any = Image(pixels, told["frame"], told["last_line"], told["shows_ns"], columns)
+            image: Any = Image(pixels, reply["frame"], reply["last_line"], reply["shows_ns"], columns)
         except (KeyError, TypeError, ValueError, OverflowError):
-            kind = str(told.get("type", "something"))[:60]
+            kind = str(reply.get("type", "something"))[:60]
             image = type(kind if kind.isidentifier() else "something", (), {})()
         self._emit(image)
 
@@ -233,16 +233,16 @@ class _Server:
 
     def answer(self, call: dict[str, Any]) -> bool:
         """Do one call; return whether more are to come."""
-        told: dict[str, Any] = {"is": "done"}
+        reply: dict[str, Any] = {"is": "done"}
         try:
             self._do(call)
         except MrsimError as error:
-            told = {"is": "raised", "refused": True, "error": " ".join(str(error).split())}
+            reply = {"is": "raised", "refused": True, "error": " ".join(str(error).split())}
         except BaseException as error:
             # SystemExit and KeyboardInterrupt, too: only a real death is told as one.
-            told = {"is": "raised", "refused": False, "error": one_line(error)}
-        self._calls.send_bytes(json.dumps(told).encode())
-        return bool(call["do"] != "close" and told["is"] == "done")
+            reply = {"is": "raised", "refused": False, "error": one_line(error)}
+        self._calls.send_bytes(json.dumps(reply).encode())
+        return bool(call["do"] != "close" and reply["is"] == "done")
 
     def _do(self, call: dict[str, Any]) -> None:
         if call["do"] == "open":
@@ -266,16 +266,16 @@ class _Server:
         return Troubled(built, parse_faults(self._faults), self._seed) if self._faults else built
 
     def _emit(self, image: Any) -> None:
-        told: dict[str, Any] = {"type": type(image).__name__}
+        reply: dict[str, Any] = {"type": type(image).__name__}
         with self._lock:
             if isinstance(image, Image) and isinstance(image.pixels, np.ndarray):
                 pixels = np.ascontiguousarray(image.pixels)
-                told |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
-                told |= {k: _plain(getattr(image, k)) for k in ("frame", "last_line", "shows_ns", "columns")}
+                reply |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
+                reply |= {k: _plain(getattr(image, k)) for k in ("frame", "last_line", "shows_ns", "columns")}
                 if pixels.nbytes <= self._memory[1].size and not pixels.dtype.hasobject:
                     room = np.ndarray(pixels.shape, pixels.dtype, self._memory[1].buf)
                     room[...] = pixels
-            self._images.send_bytes(json.dumps(told).encode()[:MAX_MESSAGE])
+            self._images.send_bytes(json.dumps(reply).encode()[:MAX_MESSAGE])
             self._images.recv_bytes()
 
 

@@ -175,9 +175,9 @@ def _numbers(kind: str, argument: str, *kinds: type) -> list[Any]:
         read = [of(part) for of, part in zip(kinds, parts, strict=False)]
     except ValueError:
         names = _MAKERS[kind][0].rstrip("?").split(",")
-        told = ", ".join(f"{n} a {'whole ' * (of is int)}number" for n, of in zip(names, kinds, strict=True))
+        forms = ", ".join(f"{n} a {'whole ' * (of is int)}number" for n, of in zip(names, kinds, strict=True))
         raise CandidateError(
-            f"candidate '{kind}:{argument}': expected {kind}:{','.join(names)}; {told}"
+            f"candidate '{kind}:{argument}': expected {kind}:{','.join(names)}; {forms}"
         ) from None
     return read + [None] * (len(kinds) - len(read))
 

@@ -69,8 +69,8 @@ def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
     found, unknown = parser([asked]).parse_known_args(argv)
     options = vars(found)
     if unknown:
-        told = " ".join(unknown)
-        raise InputError(f"unrecognized arguments: {told} (see mrsim {options['command']} --help)")
+        words = " ".join(unknown)
+        raise InputError(f"unrecognized arguments: {words} (see mrsim {options['command']} --help)")
     run: Callable[..., int] = module_of(options.pop("command")).run
     if "argv" in options:  # of a command that says in what it writes how it was called
         options["argv"] = tuple(argv)

@@ -180,15 +180,15 @@ def _print(rows: list[Row], stream: Stream) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    told = quality_json(row.quality)
-    centroid = told["centroid_mm"]
-    lag = "-" if told["lag_ms"] is None else f"{told['lag_ms']:.0f}"
+    figures = quality_json(row.quality)
+    centroid = figures["centroid_mm"]
+    lag = "-" if figures["lag_ms"] is None else f"{figures['lag_ms']:.0f}"
     cells = [
         row.name,
-        f"{told['nmse']:.5f}",
-        f"{told['dice']:.3f}",
+        f"{figures['nmse']:.5f}",
+        f"{figures['dice']:.3f}",
         lag,
-        "-" if told["gain"] is None else f"{told['gain']:.2f}",
+        "-" if figures["gain"] is None else f"{figures['gain']:.2f}",
         _mm(centroid["p95"]),
         _mm(centroid["max"]),
     ]

@@ -76,7 +76,7 @@ class Diagnosis:
     def lines(self) -> list[str]:
         """Return the findings in plain words, a line each."""
         env = self.environment
-        told = [
+        text = [
             f"{env['cpu']}, {env['cores']} cores to use; Python {env['python']}, numpy {env['numpy']}, "
             f"numba {env['numba']}, torch {env['torch']}",
             _wakes("Sleeping alone, it wakes", self.sleep_ns),
@@ -85,20 +85,20 @@ class Diagnosis:
         ]
         causes = self.host.causes()
         if causes:
-            told.append(f"While this was measured, {'; '.join(causes)}: expect INVALID runs.")
+            text.append(f"While this was measured, {'; '.join(causes)}: expect INVALID runs.")
         else:
-            told.append("Nothing else was seen to disturb it while this was measured.")
+            text.append("Nothing else was seen to disturb it while this was measured.")
         load, cores = self.host.load, env["cores"]
         if load is not None and load > cores / 2:
-            told.append(f"Over the last minute {load:.1f} processes wanted {cores} cores: wait, and repeat.")
+            text.append(f"Over the last minute {load:.1f} processes wanted {cores} cores: wait, and repeat.")
         late_ns = int(nearest_rank(self.spin_ns, 0.99))
         for name, deadline_ns in DEADLINES:
             fit = "can" if late_ns <= MAX_INJECTOR_SHARE * deadline_ns else "cannot"
-            told.append(f"In real time it {fit} judge a deadline of {deadline_ns / 1e6:g} ms ({name}).")
+            text.append(f"In real time it {fit} judge a deadline of {deadline_ns / 1e6:g} ms ({name}).")
         for extra, present in self.extras.items():
             state = "installed" if present else f"missing: pip install 'mrsim[{extra}]'"
-            told.append(f"mrsim[{extra}]: {state}")
-        return told
+            text.append(f"mrsim[{extra}]: {state}")
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON values, times in microseconds."""

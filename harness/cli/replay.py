@@ -263,12 +263,12 @@ def _show(result: RunResult, which: str = "") -> None:
 
 
 def _on_wire(transfer: dict[str, Any]) -> str:
-    told = [
+    parts = [
         f"{name} {figure(times['p50'], 2)} (p99 {figure(times['p99'], 2)})"
         for name, times in ((key, transfer[f"{key}_ms"]) for key in ("readout", "compute", "image", "total"))
         if times is not None
     ]
-    return f"on the wire, ms: {', '.join(told) or 'no image came'}; handshake {transfer['connect_ms']:.2f}"
+    return f"on the wire, ms: {', '.join(parts) or 'no image came'}; handshake {transfer['connect_ms']:.2f}"
 
 
 def _gated(gating: dict[str, Any]) -> str:

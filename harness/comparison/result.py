@@ -62,8 +62,8 @@ class Comparison(Summarised):
         facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
         for index, name in enumerate(names[:SHOWN]):
             found = self.figures(index).items()
-            told = [f"{HEADINGS[measure]} {shown(measure, value)}" for measure, value in found]
-            facts.append((name, ", ".join(told)))
+            texts = [f"{HEADINGS[measure]} {shown(measure, value)}" for measure, value in found]
+            facts.append((name, ", ".join(texts)))
         if len(names) > SHOWN:
             facts.append(("...", counted(len(names) - SHOWN, "more candidate")))
         if order := self.order("nmse"):

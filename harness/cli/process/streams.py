@@ -74,10 +74,10 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     except KeyboardInterrupt:
         ended, code, message = True, INTERRUPTED, "interrupted"
     except Exception as error:
-        told = complaint(error)
-        if told is None:
+        complained = complaint(error)
+        if complained is None:
             raise
-        message = f"error: {told}"
+        message = f"error: {complained}"
     with contextlib.suppress(OSError):
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
@@ -103,17 +103,17 @@ def complaint(error: BaseException) -> str | None:
         from mrsim.stream.units import SPELLINGS
 
         options = {spelling.name: f"--{key.replace('_', '-')}" for key, spelling in SPELLINGS.items()}
-        told = error.typed({**options, **SPELLING})
+        message = error.typed({**options, **SPELLING})
     elif isinstance(error, MrsimError):
-        told = str(error)
+        message = str(error)
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        told = f"{where}{error.strerror or error}"
+        message = f"{where}{error.strerror or error}"
     elif isinstance(error, MemoryError):
-        told = f"not enough memory: {error}; take fewer frames or a smaller matrix"
+        message = f"not enough memory: {error}; take fewer frames or a smaller matrix"
     else:
         return None
-    return " ".join(told.split())
+    return " ".join(message.split())
 
 
 def open_closed() -> None:
