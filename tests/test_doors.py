@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DOORS = ("mrsim", "recon", "harness")
 FROZEN = Path(__file__).parent / "doors.txt"
 UNTYPED = re.compile(r'"(Any|(builtins\.)?object)"|-> Any"')

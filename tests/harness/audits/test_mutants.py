@@ -31,6 +31,8 @@ from recon.line_memory import LineMemory
 from recon.protocol import Emit, Image, Reconstructor
 from tests.harness.synthetic import Blank, Drawn, draw_target, make_header, make_stream, moving_stream
 
+pytestmark = pytest.mark.slow
+
 MS = 1_000_000
 
 

@@ -24,6 +24,8 @@ import os, signal, sys, threading, time
 import numpy as np
 from recon.protocol import Image
 
+pytestmark = pytest.mark.slow
+
 class Base:
     def open(self, header, emit): self.header, self.emit = header, emit
     def push(self, readout):

@@ -16,7 +16,10 @@ import mrsim
 from harness.audits.audits import default_stream
 from mrsim.stream import save
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and process groups")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and process groups"),
+]
 OPTIONS = ["--clock", "virtual", "--claim", "0.5", "--no-quality"]
 CANDIDATES = """
 import atexit, ctypes, os, signal, sys, threading, time

@@ -12,6 +12,8 @@ import mrsim
 
 BLOCK = """
 import sys
+
+pytestmark = pytest.mark.slow
 for name in {blocked!r}:
     sys.modules[name] = None
 """

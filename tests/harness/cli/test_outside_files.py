@@ -18,7 +18,7 @@ from harness.cli.main import main
 from mrsim.stream import save
 from tests.harness.synthetic import make_stream
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")]
 
 
 @pytest.fixture(scope="module")

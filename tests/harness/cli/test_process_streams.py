@@ -14,7 +14,10 @@ import mrsim
 from mrsim.stream import save
 from tests.harness.synthetic import moving_stream
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and streams")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and streams"),
+]
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
 PROGRAM = f"{sys.executable} -m harness.cli"
 REPLAY = "replay a.stream zero-filled --clock virtual --claim 0.9 --no-quality --json r.json"

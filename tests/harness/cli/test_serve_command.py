@@ -16,6 +16,8 @@ from harness.cli.main import main
 from harness.wire.server import is_loopback
 from tests.harness.wire.wire_clients import introduction, serving, session
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -18,7 +18,7 @@ from harness.cli.process.signals import Ended, ended_by_signals
 from mrsim.stream import load, save
 from tests.harness.synthetic import make_stream
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
 LONG = ["simulate", "quasar", "--frames", "20000", "--matrix", "64", "64", "--snr", "inf"]
 """More than a minute of work, in 0.7 GB."""

@@ -7,6 +7,8 @@ import pytest
 from harness.cli.main import main
 from recon.cascade.checkpoint import load
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("filters=4", "blocks=1", "convolutions=2")
 
 

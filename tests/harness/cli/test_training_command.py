@@ -21,6 +21,8 @@ from mrsim.stream import load
 from recon.cascade.checkpoint import load as load_weights
 from recon.cascade.checkpoint import save
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "--network",
     "population",

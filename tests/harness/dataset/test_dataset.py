@@ -27,6 +27,8 @@ from harness.workers.executors import Engine, LocalProcesses, engine
 from mrsim.errors import InputError
 from mrsim.stream import load
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 name = "small"
 title = "a small set"

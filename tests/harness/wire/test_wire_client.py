@@ -31,6 +31,8 @@ from recon.protocol import Image  # noqa: E402
 from tests.harness.synthetic import make_header, make_stream  # noqa: E402
 from tests.harness.wire.wire_peer import Peer, Trick, blank_image  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -38,6 +38,8 @@ from recon.protocol import Emit, Image  # noqa: E402
 from tests.harness.synthetic import make_header, make_stream  # noqa: E402
 from tests.harness.wire.wire_clients import QUICK, STREAM, encoded, introduction, serving, session  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 LINES = [to_acquisition(readout, STREAM.header) for readout in STREAM]
 WHOLE = introduction() + encoded(*LINES) + struct.pack("<H", 4)
 

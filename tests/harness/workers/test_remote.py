@@ -34,6 +34,8 @@ NOWHERE = "tcp://127.0.0.1:1"
 CAREFUL = """
 from recon.classical.zero_filled import ViewSharing
 
+pytestmark = pytest.mark.slow
+
 class Mine(ViewSharing):
     "View sharing, told apart by its factor."
     def open(self, header, emit):

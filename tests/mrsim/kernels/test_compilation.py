@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("shapes", "patient", "spins")
 ROOT = Path(__file__).parents[3]
 

@@ -20,6 +20,8 @@ KERNELS = """
 from mrsim.kernels.compilation import kernel
 from pack.constants import FACTOR
 
+pytestmark = pytest.mark.slow
+
 @kernel()
 def scaled(x):
     return FACTOR * x
