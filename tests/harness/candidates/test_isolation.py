@@ -19,12 +19,12 @@ from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import make_header, make_stream
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 import os, signal, sys, threading, time
 import numpy as np
 from recon.protocol import Image
-
-pytestmark = pytest.mark.slow
 
 class Base:
     def open(self, header, emit): self.header, self.emit = header, emit

@@ -10,10 +10,10 @@ import pytest
 
 import mrsim
 
+pytestmark = pytest.mark.slow
+
 BLOCK = """
 import sys
-
-pytestmark = pytest.mark.slow
 for name in {blocked!r}:
     sys.modules[name] = None
 """
