@@ -20,12 +20,13 @@ from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emit, Image
 
+pytestmark = pytest.mark.slow
+
 WORK = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 # A neighbour that takes a core for some tens of milliseconds, over and over, and ends by itself.
 NOISE = """
 import random, time
 
-pytestmark = pytest.mark.slow
 end = time.monotonic() + 120
 while time.monotonic() < end:
     busy = time.monotonic() + random.uniform(0.005, 0.08)

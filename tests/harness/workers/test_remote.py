@@ -29,12 +29,12 @@ from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from recon.cascade.checkpoint import Checkpoint, save
 from recon.cascade.network import Cascade, named_config
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 300
 NOWHERE = "tcp://127.0.0.1:1"
 CAREFUL = """
 from recon.classical.zero_filled import ViewSharing
-
-pytestmark = pytest.mark.slow
 
 class Mine(ViewSharing):
     "View sharing, told apart by its factor."

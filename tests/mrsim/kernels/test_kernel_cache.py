@@ -15,12 +15,12 @@ pytest.importorskip("numba")
 
 from mrsim.kernels.compilation import KEPT, key_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 KERNELS = """
 from mrsim.kernels.compilation import kernel
 from pack.constants import FACTOR
-
-pytestmark = pytest.mark.slow
 
 @kernel()
 def scaled(x):
