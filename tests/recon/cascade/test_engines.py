@@ -26,7 +26,8 @@ from recon.cascade.network import Cascade, CascadeConfig, CascadeInputs
 from recon.cascade.reconstructor import OnlineCascade
 from tests.recon.conftest import run, small_stream
 
-BOUND = {"eager": 0.0, "bfloat16": 2e-3, "int8": 2e-3}
+BOUND = {"eager": 0.0, "bfloat16": 2e-3, "int8": 4e-3}
+"""Of random weights; of 370 cascades of 3 x 5 layers in 8 bits 11 lie above 2e-3, the worst at 3.1e-3."""
 quantised = pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit convolutions here")
 
 
@@ -94,6 +95,20 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
         "innovation": True,
         "learned": False,
         "fold": 2,
+    },
+)
+@example(
+    seed=3857,  # 2.5e-3
+    engine="int8",
+    form={
+        "blocks": 3,
+        "convolutions": 5,
+        "filters": 3,
+        "start": "zero-filled",
+        "memory": "",
+        "innovation": False,
+        "learned": False,
+        "fold": 1,
     },
 )
 def test_every_engine_is_the_reference_within_its_bound(seed: int, engine: str, form: dict) -> None:
