@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.comparison.compare import compare
     from harness.comparison.guard import Guarded
     from harness.comparison.result import Comparison
+    from harness.judge.outcome import Outcome, Verdict
     from harness.judge.profiles import Profile
     from harness.judge.search import Peak, ShortestStride
-    from harness.judge.verdict import Outcome, Verdict
     from harness.session.audit import audit
     from harness.session.guard import guard
     from harness.session.replay import replay

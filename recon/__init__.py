@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from recon.cascade.checkpoint import load as load_weights
     from recon.cascade.checkpoint import save as save_weights
     from recon.cascade.checkpoint import shipped as weights_names
-    from recon.protocol import FrameAdapter, Image, Reconstructor
+    from recon.protocol import FrameAdapter, Image, Position, Reconstructor
     from recon.training.recipe import train
 
 __all__ = [
     "Checkpoint",
     "FrameAdapter",
     "Image",
+    "Position",
     "Reconstructor",
     "from_export",
     "from_module",
@@ -41,6 +42,7 @@ _WHERE = {
     "Checkpoint": ("cascade.checkpoint", "Checkpoint"),
     "FrameAdapter": ("protocol", "FrameAdapter"),
     "Image": ("protocol", "Image"),
+    "Position": ("protocol", "Position"),
     "Reconstructor": ("protocol", "Reconstructor"),
     "from_export": ("adapters", "from_export"),
     "from_module": ("adapters", "from_module"),

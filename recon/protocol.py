@@ -1,4 +1,4 @@
-"""The protocol of a reconstructor, and the adapter for a plain function.
+"""The protocol of a reconstructor, what it emits, and the adapter for a plain function.
 
 `Reconstructor` is a protocol, not a base class: anything with `open`, `push` and `close` is one.
 `FrameAdapter` makes a reconstructor of a function of `(kspace, mask)`.
@@ -32,6 +32,8 @@ class Image:
         Instant that it claims to show, from the start of the scan, nanoseconds; None if it claims none.
     columns
         First column and the one past the last, where only a band is carried.
+    hold
+        Whether the reconstructor says that this image must not be followed: a beam holds while it is shown.
     """
 
     pixels: NDArray[np.complex64]
@@ -39,9 +41,39 @@ class Image:
     last_line: int
     shows_ns: int | None = None
     columns: tuple[int, int] | None = None
+    hold: bool = False
 
 
-Emit = Callable[[Image], None]
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Carry where the target is, for a tracker that goes from lines to motion without an image.
+
+    Positions may come as often as lines do. One that holds a frame's last line stands for the frame's image.
+
+    Parameters
+    ----------
+    x_mm, y_mm
+        Centre of the target from the middle of the image, along a line (x) and across lines (y), millimetres.
+    frame
+        Frame of the newest line that went into it.
+    last_line
+        Index of that line.
+    mask
+        Pixels of the target, shape (ny, nx), bool; None if only the centre is known.
+    hold
+        Whether the tracker says that this position must not be followed.
+    """
+
+    x_mm: float
+    y_mm: float
+    frame: int
+    last_line: int
+    mask: NDArray[np.bool_] | None = None
+    hold: bool = False
+
+
+Emission = Image | Position
+Emit = Callable[[Emission], None]
 
 
 @runtime_checkable

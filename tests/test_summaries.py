@@ -12,8 +12,8 @@ import pytest
 from harness.audits.audits import AuditReport, Finding
 from harness.comparison.guard import Guarded
 from harness.judge.evaluate import evaluate
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.repetitions import Repetitions
-from harness.judge.verdict import Outcome, Verdict
 from harness.measure.timing import Latency
 from harness.realtime.clock import VirtualClock
 from mrsim.anatomy.phantom import load_phantom

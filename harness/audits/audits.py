@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness.audits.invariants import Evidence, check_invariants
 from harness.audits.probes import MemoryProbe, TimingProbe, WriteProbe
 from harness.candidates.isolation import Isolated
-from harness.judge.verdict import Outcome, Verdict
+from harness.judge.outcome import Outcome, Verdict
 from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
-from harness.judge.verdict import Outcome, Verdict
+from harness.judge.outcome import Outcome, Verdict
 from harness.session.given import check_limit
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target

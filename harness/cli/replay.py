@@ -12,9 +12,9 @@ from harness.console import figure, print_table, significant
 from mrsim.errors import InputError
 
 if TYPE_CHECKING:
+    from harness.judge.outcome import Verdict
     from harness.judge.result import RunResult
     from harness.judge.search import Peak, ShortestStride
-    from harness.judge.verdict import Verdict
     from harness.session.result import Result
     from mrsim.stream import Stream
 

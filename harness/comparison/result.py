@@ -14,8 +14,8 @@ from harness.comparison.order import BY_NAME, HEADINGS, Difference, order_in_wor
 from harness.comparison.plan import ComparisonPlan
 from harness.comparison.single_pass import Pass
 from harness.comparison.timing import Times
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import quality_json
-from harness.judge.verdict import Outcome, Verdict
 from harness.measure.bootstrap import Interval
 from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
 from harness.measure.image_quality import Quality

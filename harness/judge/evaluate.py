@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.candidates.registry import Null
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
-from harness.judge.verdict import Outcome, Verdict, judge
+from harness.judge.verdict import judge
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.gating import simulate_gating
 from harness.measure.image_quality import Quality, assess

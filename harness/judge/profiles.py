@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.judge.verdict import Outcome, Verdict
+from harness.judge.outcome import Outcome, Verdict
 from harness.measure.lag import Lag
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.toml import read_toml

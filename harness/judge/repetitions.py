@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from harness.judge.misses import judge_misses
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import RunResult, played, quality_line
-from harness.judge.verdict import Outcome, Verdict, judge_misses
 from harness.measure.exact_statistics import binomial_interval
 from harness.measure.timing import Latency
 from mrsim.summary import Summarised, counted

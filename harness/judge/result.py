@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
+from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
-from harness.judge.verdict import Verdict
 from harness.measure.columns import Band, band_of
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
 from harness.measure.gating import Gating

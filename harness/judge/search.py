@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.validity import why_invalid
-from harness.judge.verdict import Outcome, Verdict, judge_conduct
+from harness.judge.verdict import judge_conduct
 from harness.measure.timing import Timing, measure
 from harness.realtime.replay import replay
 from harness.realtime.scenarios import Pace

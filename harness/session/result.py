@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from harness.audits.audits import AuditReport
 from harness.audits.invariants import Breach
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult, played, quality_line
-from harness.judge.verdict import Outcome, Verdict
 from harness.measure.image_quality import Quality
 from harness.measure.timing import Latency
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults

@@ -12,9 +12,9 @@ import pytest
 from harness.candidates.registry import Null
 from harness.cli.main import main
 from harness.judge.evaluate import evaluate
+from harness.judge.outcome import Outcome
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
-from harness.judge.verdict import Outcome
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.samples import read_service, write_samples

@@ -15,7 +15,7 @@ import pytest
 from harness.audits.audits import default_stream
 from harness.cli.main import main
 from harness.comparison.guard import BLOCK, MIN_BLOCKS, guard, ratio_of, refuse_shared_helpers
-from harness.judge.verdict import Outcome
+from harness.judge.outcome import Outcome
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emit, Image

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from harness.judge.evaluate import evaluate
+from harness.judge.outcome import Outcome, Verdict
 from harness.judge.profiles import SHIPPED, Criterion, Profile, load_profile
-from harness.judge.verdict import Outcome, Verdict
 from harness.measure.gating import simulate_gating
 from harness.measure.image_quality import assess
 from harness.measure.lag import Lag

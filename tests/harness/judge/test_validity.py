@@ -12,8 +12,9 @@ import pytest
 
 import harness.realtime.host
 from harness.candidates.registry import Null
+from harness.judge.outcome import Outcome
 from harness.judge.validity import why_invalid
-from harness.judge.verdict import Outcome, judge
+from harness.judge.verdict import judge
 from harness.measure.timing import measure
 from harness.realtime.clock import STALL_NS, RealClock, VirtualClock, WakeLog
 from harness.realtime.host import HostLog, Snapshot

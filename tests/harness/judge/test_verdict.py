@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.judge.verdict import Outcome, Verdict, judge
+from harness.judge.outcome import Outcome, Verdict
+from harness.judge.verdict import judge
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.judge.outcome import Outcome
 from harness.judge.search import find_peak
-from harness.judge.verdict import Outcome
 from harness.measure.timing import measure, queue_depth
 from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.replay import Fate, replay
