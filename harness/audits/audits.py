@@ -261,9 +261,7 @@ def _differing(run: Run, other: Run, frames: range) -> int | None:
     for frame in frames:
         if first.shown[frame] != second.shown[frame]:
             return frame
-        if first.pixels is None or second.pixels is None or not first.shown[frame]:
-            continue
-        if first.pixels[frame].tobytes() != second.pixels[frame].tobytes():
+        if first.content(frame) != second.content(frame):
             return frame
     return None
 

@@ -17,12 +17,13 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.realtime.faults import parse_faults
 from harness.realtime.gate import one_line
 from mrsim.errors import CandidateError, MrsimError, Option, OptionError
 from mrsim.stream import Header, Readout
-from recon.protocol import Emit, Image, Reconstructor
+from recon.protocol import Emit, Image, Position, Reconstructor
 
 DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
@@ -159,9 +160,9 @@ class Isolated:
             if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > self._pixels.size:
                 raise ValueError(dtype)
             pixels = np.ndarray(shape, dtype, self._pixels.buf)
-            columns = reply["columns"]
-            columns = tuple(columns) if isinstance(columns, list) else columns
-            image: Any = Image(pixels, reply["frame"], reply["last_line"], reply["shows_ns"], columns)
+            image: Any = (
+                _position(pixels, reply) if reply.get("type") == "Position" else _image(pixels, reply)
+            )
         except (KeyError, TypeError, ValueError, OverflowError):
             kind = str(reply.get("type", "something"))[:60]
             image = type(kind if kind.isidentifier() else "something", (), {})()
@@ -182,6 +183,19 @@ class Isolated:
             with contextlib.suppress(FileNotFoundError):
                 memory.unlink()
         self._memory = []
+
+
+def _image(pixels: NDArray[Any], reply: dict[str, Any]) -> Image:
+    columns = reply["columns"]
+    columns = tuple(columns) if isinstance(columns, list) else columns
+    hold = reply.get("hold") is True
+    return Image(pixels, reply["frame"], reply["last_line"], reply["shows_ns"], columns, hold)
+
+
+def _position(mask: NDArray[Any], reply: dict[str, Any]) -> Position:
+    hold = reply.get("hold") is True
+    seen = mask.astype(np.bool_) if mask.size else None
+    return Position(reply["x_mm"], reply["y_mm"], reply["frame"], reply["last_line"], seen, hold)
 
 
 def _of(code: int | None) -> str:
@@ -268,15 +282,28 @@ class _Server:
     def _emit(self, image: Any) -> None:
         reply: dict[str, Any] = {"type": type(image).__name__}
         with self._lock:
-            if isinstance(image, Image) and isinstance(image.pixels, np.ndarray):
-                pixels = np.ascontiguousarray(image.pixels)
+            carried, names = _carried(image)
+            if carried is not None:
+                pixels = np.ascontiguousarray(carried)
                 reply |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
-                reply |= {k: _plain(getattr(image, k)) for k in ("frame", "last_line", "shows_ns", "columns")}
+                reply |= {
+                    name: _plain(getattr(image, name)) for name in (*names, "frame", "last_line", "hold")
+                }
                 if pixels.nbytes <= self._memory[1].size and not pixels.dtype.hasobject:
                     room = np.ndarray(pixels.shape, pixels.dtype, self._memory[1].buf)
                     room[...] = pixels
             self._images.send_bytes(json.dumps(reply).encode()[:MAX_MESSAGE])
             self._images.recv_bytes()
+
+
+def _carried(image: Any) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
+    """Return the array of an emission and the names of what else it holds; no array if it is none of ours."""
+    if isinstance(image, Image) and isinstance(image.pixels, np.ndarray):
+        return image.pixels, ("shows_ns", "columns")
+    if isinstance(image, Position) and (image.mask is None or isinstance(image.mask, np.ndarray)):
+        mask = np.zeros((0, 0), np.uint8) if image.mask is None else image.mask
+        return mask.astype(np.uint8) if mask.dtype == np.bool_ else mask, ("x_mm", "y_mm")
+    return None, ()
 
 
 def _plain(value: Any) -> Any:
@@ -285,4 +312,6 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value[:4]]
     if isinstance(value, np.integer):
         return int(value)
+    if isinstance(value, np.floating):
+        return float(value)
     return value if value is None or isinstance(value, int | float | bool) else type(value).__name__

@@ -13,7 +13,7 @@ import numpy as np
 from harness.realtime.faults import CANDIDATE_KINDS, Fault
 from mrsim.seeds import child
 from mrsim.stream import Header, Readout
-from recon.protocol import Emit, Image, Reconstructor
+from recon.protocol import Emission, Emit, Image, Reconstructor
 
 # Lines whose troubles are drawn at once.
 BLOCK = 4096
@@ -42,7 +42,7 @@ class Troubled:
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
 
-        def passed(image: Image) -> None:
+        def passed(image: Emission) -> None:
             if self._misshape:
                 self._misshape = False
                 image = Image(np.zeros((1, 1), np.complex64), image.frame, image.last_line)

@@ -28,7 +28,7 @@ from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
 from mrsim.summary import Summarised, counted
-from recon.protocol import Builder, Image, Reconstructor
+from recon.protocol import Builder, Emission, Image, Reconstructor
 
 SCHEMA = "mrsim-guard/1"
 FACTOR = 1.15
@@ -311,9 +311,10 @@ class _Timed:
         if self._candidate is not None:
             self._attempt("close", self._candidate.close)
 
-    def _emit(self, image: Image) -> None:
+    def _emit(self, image: Emission) -> None:
         now_ns = time.perf_counter_ns()
-        if image.frame == self._frame and image.columns is None and not self._came.is_set():
+        whole = not isinstance(image, Image) or image.columns is None
+        if image.frame == self._frame and whole and not self._came.is_set():
             self._completed_ns = now_ns
             self._came.set()
 

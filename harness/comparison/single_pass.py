@@ -25,7 +25,7 @@ from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService, MeasuredService
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
-from recon.protocol import Emit, Image, Reconstructor
+from recon.protocol import Emission, Emit, Image, Reconstructor
 
 FASTEST_WITHIN_S = 8.0
 """The fastest instant is looked for in so many first seconds of what is judged."""
@@ -133,7 +133,7 @@ class _Box:
         self.newest = -1
         self.images: deque[tuple[int, int, NDArray[np.complex64]]] = deque()
 
-    def take(self, image: Image) -> None:
+    def take(self, image: Emission) -> None:
         """Stamp an image, and keep a copy with the newest line that had been handed out."""
         newest = self.newest
         self._emit(image)  # the stamp is taken first, and what is no image is told there

@@ -1,4 +1,4 @@
-"""The collector: it stamps, checks and copies the images that a candidate emits.
+"""The collector: it stamps, checks and copies the images and positions that a candidate emits.
 
 A candidate can reach the collector through `emit`. Therefore the collector holds no samples of the stream and
 none of its truth.
@@ -6,6 +6,7 @@ none of its truth.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.stream import Header
-from recon.protocol import Image
+from recon.protocol import Emission, Image, Position
 
 MAX_IMAGE_BYTES = 8 << 30
 MISSING = -1
+POSITIONS_A_FRAME = 4
+"""Positions that are kept for each frame beside one for each line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,40 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Positions:
+    """Hold the positions of a tracker in the order in which they came.
+
+    Parameters
+    ----------
+    completed_ns
+        Stamp of each, shape (n,), int64, nanoseconds.
+    last_line
+        Newest line that went into each, shape (n,), int64.
+    centre_m
+        Centre (x, y) of the target, shape (n, 2), float64, metres.
+    hold
+        Which say that they must not be followed, shape (n,), bool.
+    mask
+        Pixels of the target that came with the position of each whole frame, shape (images, ny, nx), bool;
+        None if none came with a mask.
+    """
+
+    completed_ns: NDArray[np.int64]
+    last_line: NDArray[np.int64]
+    centre_m: NDArray[np.float64]
+    hold: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
 class Images:
     """Hold what was emitted, one row for each expected image.
 
     Parameters
     ----------
     completed_ns
-        Stamp of the first whole image of each frame, shape (images,), int64, nanoseconds; -1 where none came.
+        Stamp of the first whole image (or position) of each frame, shape (images,), int64, nanoseconds; -1
+        where none came.
     last_line
         Newest line that each image claims to hold, shape (images,), int64; -1 where none came.
     pixels
@@ -65,8 +95,14 @@ class Images:
     band
         Columns of the first band, start and stop, and the pixels of each frame's band, shape (images, ny,
         stop - start), complex64; None if there was none, or the pixels were not kept.
+    hold
+        Which images say that they must not be followed, shape (images,), bool.
+    drawn
+        Which frames have an image, not a position only, shape (images,), bool.
+    positions
+        What a tracker emitted in place of images; None if it emitted none.
     nonfinite
-        Number of images that were discarded because a pixel was not finite.
+        Number of images and positions that were discarded because a number in them was not finite.
     first_nonfinite
         Frame and newest line of the first of these; None if there was none.
     late
@@ -84,6 +120,28 @@ class Images:
     late: int
     band_ns: NDArray[np.int64]
     band: tuple[tuple[int, int], NDArray[np.complex64]] | None
+    hold: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
+    positions: Positions | None
+
+    def content(self, frame: int) -> bytes:
+        """Return what was shown of a frame, to compare bit by bit; empty if nothing came or was kept.
+
+        Parameters
+        ----------
+        frame
+            Number of the frame.
+        """
+        if not self.shown[frame]:
+            return b""
+        if self.drawn[frame]:
+            return b"" if self.pixels is None else self.pixels[frame].tobytes()
+        assert self.positions is not None
+        own = self.positions.completed_ns == self.completed_ns[frame]
+        own &= self.positions.last_line == self.last_line[frame]
+        mask = self.positions.mask
+        shape = b"" if mask is None else bytes(mask[frame].tobytes())
+        return bytes(self.positions.centre_m[own].tobytes()) + shape
 
     @property
     def shown(self) -> NDArray[np.bool_]:
@@ -125,6 +183,8 @@ class Collector:
         self._completed_ns = np.full(count, MISSING, np.int64)
         self._last_line = np.full(count, MISSING, np.int64)
         self._band_ns = np.full(count, MISSING, np.int64)
+        self._hold, self._drawn = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        self._positions: _PositionLog | None = None
         self._band: tuple[tuple[int, int], NDArray[np.complex64]] | None = None
         # Filled, not only reserved: the first access to a page would take time during the run.
         self._pixels = np.full((kept, ny, nx), 0, np.complex64)
@@ -135,13 +195,13 @@ class Collector:
         self.newest = -1
         self.violation: Violation | None = None
 
-    def emit(self, image: Image) -> None:
-        """Stamp an image, check it and copy its pixels; any thread may call this.
+    def emit(self, image: Emission) -> None:
+        """Stamp an image or a position, check it and copy what it holds; any thread may call this.
 
         Parameters
         ----------
         image
-            Image of the candidate.
+            Image or position of the candidate.
         """
         stamp_ns = self._stamp_ns()
         with self._lock:
@@ -149,7 +209,11 @@ class Collector:
                 self._counts["late"] += 1
             elif self.violation is None:
                 self.violation = self._check(image)
-                if self.violation is None:
+                if self.violation is not None:
+                    return
+                if isinstance(image, Position):
+                    self._take_position(image, stamp_ns)
+                else:
                     self._take(image, stamp_ns)
 
     def finish(self) -> Images:
@@ -164,12 +228,15 @@ class Collector:
                 first_nonfinite=self._first_nonfinite,
                 band_ns=self._band_ns,
                 band=self._band,
+                hold=self._hold,
+                drawn=self._drawn,
+                positions=None if self._positions is None else self._positions.all(),
                 **self._counts,
             )
 
     def _check(self, image: Any) -> Violation | None:
-        if not isinstance(image, Image):
-            return self._broken(f"emitted {type(image).__name__}, expected recon.protocol.Image")
+        if not isinstance(image, Image | Position):
+            return self._broken(f"emitted {type(image).__name__}, expected recon.Image or recon.Position")
         if not _is_int(image.frame) or not _is_int(image.last_line):
             return self._broken(f"frame {image.frame!r}, last_line {image.last_line!r}: expected integers")
         per_frame = self._header.lines_per_frame
@@ -181,7 +248,21 @@ class Collector:
         if image.frame * per_frame > self.newest:
             message = f"line {self.newest} is the newest handed out, frame {image.frame} has not begun"
             return Violation("causality", self.newest, f"image of frame {image.frame}: {message}")
-        return self._check_pixels(image)
+        return self._check_position(image) if isinstance(image, Position) else self._check_pixels(image)
+
+    def _check_position(self, position: Position) -> Violation | None:
+        where = f"position of frame {position.frame}"
+        for name in ("x_mm", "y_mm"):
+            value = getattr(position, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+                return self._broken(f"{where}: {name} is a {type(value).__name__}, expected a number in mm")
+        mask, shape = position.mask, self._header.matrix
+        if mask is None:
+            return None
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
+            found = f"{getattr(mask, 'dtype', type(mask).__name__)} {getattr(mask, 'shape', '')}".strip()
+            return self._broken(f"{where}: its mask is {found}, expected bool {shape} (y, x)")
+        return None
 
     def _check_pixels(self, image: Image) -> Violation | None:
         pixels, (ny, nx) = image.pixels, self._header.matrix
@@ -228,6 +309,27 @@ class Collector:
                 return
             self._completed_ns[frame] = stamp_ns
             self._last_line[frame] = image.last_line
+            self._hold[frame], self._drawn[frame] = bool(image.hold), True
+
+    def _take_position(self, position: Position, stamp_ns: int) -> None:
+        """Keep a position; the first one that holds its frame's last line stands for the frame's image."""
+        frame, x_m, y_m = int(position.frame), float(position.x_mm) * 1e-3, float(position.y_mm) * 1e-3
+        if not (math.isfinite(x_m) and math.isfinite(y_m)):
+            self._counts["nonfinite"] += 1
+            self._first_nonfinite = self._first_nonfinite or (frame, self.newest)
+            return
+        if self._positions is None:
+            self._positions = _PositionLog(self._header, self._completing)
+        whole = frame < len(self._completing) and self.newest >= self._completing[frame]
+        first = whole and self._completed_ns[frame] == MISSING
+        if not self._positions.add(position, stamp_ns, x_m, y_m, frame if first else None) or (
+            whole and not first
+        ):
+            self._counts["extra"] += 1
+        if first:
+            self._completed_ns[frame] = stamp_ns
+            self._last_line[frame] = position.last_line
+            self._hold[frame] = bool(position.hold)
 
     def _take_band(self, frame: int, image: Image, stamp_ns: int) -> None:
         """Keep the first band of a frame; all bands of a run must have the columns of the first one."""
@@ -240,6 +342,37 @@ class Collector:
         if self._band[0] == columns and np.isfinite(image.pixels).all():
             self._band[1][frame if self._keep else 0] = image.pixels
             self._band_ns[frame] = stamp_ns
+
+
+class _PositionLog:
+    """Keep positions in memory that is reserved at the first: one for each line, and a few for each frame."""
+
+    def __init__(self, header: Header, completing: NDArray[np.int64]) -> None:
+        most = (int(completing[-1]) + 1 if len(completing) else 0) + POSITIONS_A_FRAME * len(completing)
+        self._count, self._shape = 0, (len(completing), *header.matrix)
+        self._stamps, self._lines = np.full(most, MISSING, np.int64), np.full(most, MISSING, np.int64)
+        self._centres, self._hold = np.zeros((most, 2)), np.zeros(most, np.bool_)
+        self._mask: NDArray[np.bool_] | None = None
+
+    def add(self, position: Position, stamp_ns: int, x_m: float, y_m: float, frame: int | None) -> bool:
+        """Take a position, with its mask if it stands for a frame; return whether there was room for it."""
+        at = self._count
+        if at == len(self._stamps):
+            return False
+        self._stamps[at], self._lines[at] = stamp_ns, position.last_line
+        self._centres[at], self._hold[at] = (x_m, y_m), bool(position.hold)
+        self._count += 1
+        if frame is not None and position.mask is not None:
+            if self._mask is None:
+                self._mask = np.zeros(self._shape, np.bool_)
+            self._mask[frame] = position.mask
+        return True
+
+    def all(self) -> Positions:
+        count = self._count
+        return Positions(
+            self._stamps[:count], self._lines[:count], self._centres[:count], self._hold[:count], self._mask
+        )
 
 
 def _is_pair(value: object) -> bool:

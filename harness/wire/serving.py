@@ -21,7 +21,7 @@ from mrsim.errors import CandidateError, InputError, MrsimError
 from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
 from mrsim.stream import Header, Readout
-from recon.protocol import Builder, Image, Reconstructor
+from recon.protocol import Builder, Emission, Position, Reconstructor
 
 _CONFIG = frozenset({Kind.CONFIG_FILE, Kind.CONFIG_TEXT, Kind.CLOSE})
 _HEADER = frozenset({Kind.HEADER, Kind.TEXT, Kind.CLOSE})
@@ -182,7 +182,9 @@ class Session:
         self.lines += 1
         self._inner.push(readout)
 
-    def _emit(self, image: Image) -> None:
+    def _emit(self, image: Emission) -> None:
+        if isinstance(image, Position):
+            raise WireError("the candidate emitted a position, and MRD carries images alone")
         done_ns = time.perf_counter_ns()
         assert self._header is not None
         with self._lock:
