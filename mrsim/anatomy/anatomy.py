@@ -135,7 +135,7 @@ class Anatomy:
         A solid is seen where it fills at least a half of the slice; see `Slice.seen_share`.
         """
         i = self.phantom.index(region)
-        entry, scale = self.phantom.regions[i], self._seen(i, t_ns)
+        entry, scale = self.phantom.regions[i], self.seen(i, t_ns)
         if scale == 0:
             return None
         if isinstance(entry.shape, Polygon):
@@ -176,7 +176,7 @@ class Anatomy:
         if not isinstance(entry.shape, Ellipse):
             outline = self.outline(region, t_ns)
             return np.zeros(matrix, np.bool_) if outline is None else outline.inside(x, y)
-        scale = self._seen(i, t_ns)
+        scale = self.seen(i, t_ns)
         if scale == 0:
             return np.zeros(matrix, np.bool_)
         shift = self.displacement(t_ns)[0, i]
@@ -187,7 +187,8 @@ class Anatomy:
             cx + (x - cx - shift[0]) / stretch[0], cy + (y - cy - shift[1]) / stretch[1]
         )
 
-    def _seen(self, number: int, t_ns: int) -> float:
+    def seen(self, number: int, t_ns: int) -> float:
+        """Return the scale of a region's outline as the slice sees it at an instant; 0 if it does not."""
         slice_ = self.phantom.slice_
         if slice_ is None or self.phantom.regions[number].depth is None:
             return 1.0

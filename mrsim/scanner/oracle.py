@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mrsim.anatomy.anatomy import Anatomy
+from mrsim.anatomy.masks import masks
 from mrsim.anatomy.phantom import Phantom
 from mrsim.argument_types import checked
 from mrsim.errors import StreamError
+from mrsim.kernels.grid import Grid
 from mrsim.scanner.scene import Scene
 from mrsim.stream import Header, Stream, Truth
 from mrsim.stream.fourier import to_image
@@ -89,6 +91,27 @@ class Oracle:
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
         return self.anatomy.mask(region, t_ns, self.header.matrix, self.header.fov_m)
+
+    def masks(
+        self, region: str, t_ns: NDArray[np.int64], window: tuple[slice, slice]
+    ) -> NDArray[np.bool_]:
+        """Return the pixels of a window whose centre lies in a region, at many instants at once.
+
+        Parameters
+        ----------
+        region
+            Its name.
+        t_ns
+            Instants, ascending, shape (n,), int64, nanoseconds.
+        window
+            Rows and columns of the window.
+
+        Returns
+        -------
+        masks
+            Shape (n, rows, columns), bool.
+        """
+        return masks(self.anatomy, region, t_ns, Grid(self.header.matrix, self.header.fov_m), window)
 
     def contour(self, region: str, t_ns: int, points: int = 180) -> NDArray[np.float64]:
         """Return points on the outline of a region as it is seen, shape (n, 2), metres; none if it is not."""
