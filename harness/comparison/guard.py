@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from harness.audits.conformance import private_copy
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
-from harness.measure.bootstrap import RESAMPLES, draw_blocks
+from harness.measure.intervals import RESAMPLES, draw_blocks
 from harness.realtime.gate import one_line
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.console import figure, significant
-from harness.measure.bootstrap import Interval, bootstrap
 from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.intervals import Interval, bootstrap
 
 Pairs = NDArray[np.float64]
 """Values of two candidates side by side, shape (n, 2)."""

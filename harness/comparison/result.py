@@ -16,9 +16,9 @@ from harness.comparison.single_pass import Pass
 from harness.comparison.timing import Times
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import quality_json
-from harness.measure.bootstrap import Interval
 from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
 from harness.measure.image_quality import Quality
+from harness.measure.intervals import Interval
 from harness.realtime import environment
 from mrsim.stream import Stream
 from mrsim.summary import Summarised, counted

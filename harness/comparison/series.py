@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.comparison.order import BY_NAME, Difference, paired
-from harness.measure.bootstrap import breath_blocks, breath_starts
+from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.image_quality import FrameScore, overlap
 from mrsim.errors import InputError
 from mrsim.stream import Stream

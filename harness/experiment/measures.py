@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground
-from harness.measure.bootstrap import Interval, bootstrap
 from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.intervals import Interval, bootstrap
 from harness.measure.lag import apparent_lag
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.bootstrap import Interval, bootstrap, breath_blocks, breath_starts
+from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.intervals import Interval, bootstrap
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.segmentation import TargetFinder, eval_library
 from harness.measure.timing import Timing

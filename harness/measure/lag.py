@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.bootstrap import MIN_BREATHS, Interval, draw_blocks, interval_of
+from harness.measure.intervals import MIN_BREATHS, Interval, draw_blocks, interval_of
 from mrsim.stream import Header, Truth
 
 GRID_NS = 1_000_000

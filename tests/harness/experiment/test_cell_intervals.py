@@ -9,7 +9,7 @@ from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground
 from harness.experiment.markdown import figure_text
 from harness.experiment.measures import COLUMNS, measure_cell
-from harness.measure.bootstrap import breath_blocks, breath_starts
+from harness.measure.breaths import breath_blocks, breath_starts
 from tests.harness.synthetic import moving_stream
 
 MS = 1_000_000

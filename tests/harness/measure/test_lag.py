@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measure.bootstrap import bootstrap, breath_blocks, breath_starts
+from harness.measure.breaths import breath_blocks, breath_starts
+from harness.measure.intervals import bootstrap
 from harness.measure.lag import Lag, apparent_lag
 from mrsim.stream import Header, Truth
 from tests.harness.synthetic import breathing, make_header
