@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from harness.candidates.registry import Null
-from harness.judge.outcome import Outcome, Verdict
+from harness.judge.image import judge_image
+from harness.judge.measures import Measures, measure_images
+from harness.judge.outcome import Verdict
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
-from harness.judge.verdict import judge
+from harness.judge.validity import why_invalid
+from harness.judge.verdict import answer_time
 from harness.measure.exact_statistics import samples_needed
-from harness.measure.gating import simulate_gating
-from harness.measure.image_quality import Quality, assess
+from harness.measure.image_quality import assess
 from harness.measure.segmentation import eval_library
 from harness.measure.timing import Timing, measure
 from harness.realtime import environment
@@ -112,76 +115,69 @@ def evaluate(
         )
     feed = None if make_feed is None else make_feed(played, schedule)
     played.check_finite()
-    if quality:
-        if stream.truth is None:
-            raise OptionError(
-                "{}: it has no truth: measure time alone ({})",
-                stream.path or "stream",
-                Option("quality", False),
-            )
-        eval_library(
-            "skimage",
-            "measuring the quality of images (or measure time alone: quality = False, --no-quality)",
-        )
-    elif criterion.profile.needs_quality:
+    if not quality and criterion.profile.needs_quality:
         raise OptionError(
             "profile {}: it needs the images measured: leave out {}",
             criterion.profile.name,
             Option("quality", False),
         )
+    why_not = _why_not_measured(stream, quality)
+    if not why_not:
+        eval_library(
+            "skimage",
+            "measuring the quality of images (or measure time alone: quality = False, --no-quality)",
+        )
     floor = _null(played, pace.clock)
     reconstructor = build()
     run = replay(
-        played, reconstructor, pace.clock, pace.service, schedule, quality or bool(keep_images),
+        played, reconstructor, pace.clock, pace.service, schedule, not why_not or bool(keep_images),
         policy=policy, feed=feed, limit_ns=limit_ns,
     )  # fmt: skip
-    refuse_broken(run, candidate)
     if scenario == "burst":
         run = after_burst(run)
     timing = measure(run, warmup)
-    measured = assess(stream, run, timing, seed) if quality else None
-    timing, verdict = _judge(run, timing, measured, criterion, claim, played)
+    if why_not:
+        found = Measures(why_not=why_not)
+    elif scenario == "burst":
+        # In a closed loop lines are not due when they were scanned, so nothing is on display at an instant.
+        found = Measures(assess(stream, run, timing, seed), why_not="a burst has no time of its own")
+    else:
+        found = measure_images(stream, run, timing, criterion, seed)
+    timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
     # Only a candidate behind a socket has a transfer.
-    found = getattr(reconstructor, "transfer", None)
-    transfer = found if isinstance(found, Transfer) else None
-    if transfer is not None and transfer.diagnosis() is not None:
-        verdict = Verdict(verdict.outcome, f"{verdict.reason}; {transfer.diagnosis()}")
-    gating = None
-    if criterion.profile.window_mm is not None and measured is not None:
-        downstream_ns = round(criterion.downstream_ms * 1e6)
-        gating = simulate_gating(played, measured, criterion.profile.window_mm * 1e-3, downstream_ns)
+    transfer = getattr(reconstructor, "transfer", None)
+    transfer = transfer if isinstance(transfer, Transfer) else None
+    if transfer is not None and (note := transfer.diagnosis()) is not None:
+        time = dataclasses.replace(time, reason=f"{time.reason}; {note}")
+    answers = [
+        time,
+        found.target(criterion, why_invalid(run, timing)),
+        judge_image(criterion.profile, found.quality, why_not or "no image came"),
+    ]
     return RunResult(
         candidate=candidate,
         stream=played,
         run=run,
         timing=timing,
-        quality=measured,
-        verdict=verdict,
+        quality=found.quality,
+        verdict=Verdict.of(answers),
         null=floor,
         claim=claim,
         environment=environment.describe(),
         scenario=scenario,
         criterion=criterion,
-        gating=gating,
+        margin=found.margin,
+        delivery=found.delivery,
         transfer=transfer,
         notes=str(getattr(reconstructor, "notes", "")),
     )
 
 
-def _judge(
-    run: Run, timing: Timing, quality: Quality | None, criterion: Criterion, claim: float, stream: Stream
-) -> tuple[Timing, Verdict]:
-    """Return the times measured against the profile's deadline, and the verdict."""
-    lag = None if quality is None else quality.lag
-    allowed = criterion.deadline_ns(stream.header, run.schedule.deadline_ns, lag)
-    if isinstance(allowed, Verdict):
-        verdict = judge(run, timing, claim)
-        if run.failure is None and run.violation is None and verdict.outcome is not Outcome.INVALID:
-            verdict = allowed
-        return timing, verdict
-    if allowed != timing.deadline_ns:
-        timing = measure(run, timing.warmup, allowed)
-    return timing, judge(run, timing, claim)
+def _why_not_measured(stream: Stream, quality: bool) -> str:
+    """Return why images are not compared with the truth; empty if they are."""
+    if not quality:
+        return "images were not measured"
+    return "" if stream.truth is not None else "the stream has no truth, so time alone can be judged"
 
 
 def refuse_broken(run: Run, candidate: str) -> None:
@@ -200,7 +196,7 @@ def refuse_broken(run: Run, candidate: str) -> None:
         If an image broke the contract.
     """
     if run.violation is not None and run.violation.kind == "contract":
-        raise InputError(f"{candidate}: line {run.violation.line}: {run.violation.message}")
+        raise InputError(f"{candidate}: k-space line {run.violation.line}: {run.violation.message}")
 
 
 def _null(stream: Stream, clock: Clock) -> Timing:

@@ -1,8 +1,9 @@
-"""Profiles: limits on latency from the field, as data.
+"""Profiles: limits on time, on the target and on images, as data.
 
-A profile states what is limited and how tightly. It is converted into a time from the moment an image's last
-line is due, so that one verdict serves all profiles. A limit on the total includes the motion of the anatomy
-meanwhile: the apparent lag and the delay downstream are subtracted first.
+A profile states what is limited and how tightly. The limit on time is converted into a time from the moment an
+image's last line is due, so that one verdict serves all profiles. A limit on the total includes the motion of
+the anatomy meanwhile: the apparent lag and the delay downstream are subtracted first. The bars on the target
+and on images are compared with the figures of the same name (`harness.judge.bars`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from mrsim.stream import Header
 MAX_FILE_BYTES = 1 << 16
 MAX_MS = 1e6
 MEASURES = ("response", "total")
+BEAM_BARS = ("duty_of_ideal", "coverage", "stray", "stray_longest_ms", "d98")
+SHARES = ("duty_of_ideal", "coverage", "stray", "d98", "ssim", "dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,21 @@ class Profile:
         Delay after the image, milliseconds; None if the user has to state it.
     window_mm
         Half width of a gating window around the planned position, millimetres; None if nothing is gated.
+    beam
+        Name or .toml file of the beam whose figures are limited; None for one that is gated by `window_mm`, or
+        for none.
+    m95_mm
+        Greatest margin M95 of what is displayed, millimetres; infinite for no bar.
+    availability
+        Least share of the time for which the target can be followed; 0 for no bar.
+    silent
+        Greatest share of the time with a silent failure on display; 1 for no bar.
+    duty_of_ideal, coverage, stray, stray_longest_ms, d98
+        Bars on the beam: least duty as a share of the ideal one, least share of the target's time covered,
+        greatest share of the beam's time astray, longest such time in milliseconds, least relative D98. None
+        for no bar.
+    nmse, ssim, dice, gain
+        Bars on images: greatest mean NMSE, least mean SSIM and Dice, least gain of the motion. None for no bar.
     """
 
     name: str
@@ -53,6 +71,19 @@ class Profile:
     claim: float = 0.99
     downstream_ms: float | None = 0.0
     window_mm: float | None = None
+    beam: str | None = None
+    m95_mm: float = 3.0
+    availability: float = 0.99
+    silent: float = 0.01
+    duty_of_ideal: float | None = None
+    coverage: float | None = None
+    stray: float | None = None
+    stray_longest_ms: float | None = None
+    d98: float | None = None
+    nmse: float | None = None
+    ssim: float | None = None
+    dice: float | None = None
+    gain: float | None = None
 
     def __post_init__(self) -> None:
         checks = [
@@ -66,6 +97,21 @@ class Profile:
             low = key == "downstream_ms"
             fits = value is None or (math.isfinite(value) and (0 if low else 1e-9) <= value <= MAX_MS)
             checks.append((fits, key, f"{'0' if low else 'above 0'} to {MAX_MS:g}"))
+        checks += [
+            (self.m95_mm > 0, "m95_mm", "millimetres above 0, or inf for no bar"),
+            (self.beam is None or bool(self.beam), "beam", "the name of a beam, or a .toml file"),
+            (
+                not self.beam_bars or self.beam is not None or self.window_mm is not None,
+                next(iter(self.beam_bars), "beam"),
+                "a beam to go with it: beam or window_mm",
+            ),
+        ]
+        for key in ("availability", "silent", *SHARES):
+            value = getattr(self, key)
+            checks.append((value is None or 0 <= value <= 1, key, "a share from 0 to 1"))
+        for key in ("stray_longest_ms", "nmse", "gain"):
+            value = getattr(self, key)
+            checks.append((value is None or 0 <= value <= MAX_MS, key, f"0 to {MAX_MS:g}"))
         for holds, key, expected in checks:
             if not holds:
                 raise InputError(
@@ -75,20 +121,27 @@ class Profile:
     @property
     def needs_quality(self) -> bool:
         """Return whether the images must be measured, too."""
-        return self.measure == "total" or self.window_mm is not None
+        image = any(getattr(self, key) is not None for key in ("nmse", "ssim", "dice", "gain"))
+        return self.measure == "total" or self.window_mm is not None or self.beam is not None or image
+
+    @property
+    def beam_bars(self) -> dict[str, float]:
+        """Return the bars on the beam."""
+        stated = {key: getattr(self, key) for key in BEAM_BARS}
+        return {key: value for key, value in stated.items() if value is not None}
 
 
 SHIPPED = {
     profile.name: profile
     for profile in (
-        Profile("keep-up", "the default: p99 of the response under the cadence of the images"),
+        Profile("keep-up", "the default: p99 of the response under the cadence, and M95 within 3 mm"),
         Profile("dietz2019", "an image within 100 ms, hoped for in 2019 (ISMRM 4784)", limit_ms=100.0),
         Profile("paper", "an image within 65 ms (Phys Med Biol 2019;64:195002)", limit_ms=65.0),
         Profile("one-TR", "p99 of the response under one TR of 2.2 ms", limit_ms=2.2),
         Profile("tracking", "total lag under 200 ms, to steer a beam", "total", 200.0),
         Profile(
             "gating", "total under 500 ms with the beam's own delay (AAPM TG-76)", "total", 500.0,
-            downstream_ms=None, window_mm=3.0,
+            downstream_ms=None, window_mm=3.0, m95_mm=math.inf, duty_of_ideal=0.8, stray=0.05,
         ),
     )
 }  # fmt: skip
@@ -123,6 +176,10 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "claim": (int, float),
     "downstream_ms": (int, float),
     "window_mm": (int, float),
+    "beam": (str,),
+    **dict.fromkeys(
+        ("m95_mm", "availability", "silent", *BEAM_BARS, "nmse", "ssim", "dice", "gain"), (int, float)
+    ),
 }
 
 

@@ -15,8 +15,9 @@ from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
 from harness.measure.columns import Band, band_of
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
-from harness.measure.gating import Gating
+from harness.measure.delivery import Delivery
 from harness.measure.image_quality import Centroids, Quality
+from harness.measure.margin import Margin
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.run import Fate, Run
@@ -50,8 +51,10 @@ class RunResult(Summarised):
         How the scan was played.
     criterion
         Profile that the run was judged by.
-    gating
-        Simulated gating of a beam; None if the profile has no window.
+    margin
+        What was on display at each instant; None if it was not measured.
+    delivery
+        What the profile's beam would have done; None if the profile has none.
     transfer
         Times on the wire; None if the candidate is not behind a socket.
     notes
@@ -69,7 +72,8 @@ class RunResult(Summarised):
     environment: dict[str, Any]
     scenario: str
     criterion: Criterion
-    gating: Gating | None
+    margin: Margin | None
+    delivery: Delivery | None
     transfer: Transfer | None = None
     notes: str = ""
 
@@ -108,11 +112,12 @@ class RunResult(Summarised):
             "schema": SCHEMA,
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
+            "answers": answers_json(self.verdict),
             "clock": self.run.clock,
             "scenario": self.scenario,
             "policy": str(self.run.policy),
             "profile": {
-                **dataclasses.asdict(self.criterion.profile),
+                **{key: _finite(value) for key, value in dataclasses.asdict(self.criterion.profile).items()},
                 "downstream_ms": self.criterion.downstream_ms,
             },
             "lines": _lines(self.run),
@@ -147,7 +152,8 @@ class RunResult(Summarised):
             },
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
             "host": None if self.run.host is None else _host(self.run.host),
-            "gating": None if self.gating is None else _gating(self.gating),
+            "margin": None if self.margin is None else margin_json(self.margin),
+            "beam": None if self.delivery is None else self.delivery.to_json(),
             "notes": self.notes,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
@@ -193,7 +199,12 @@ def _ms(ns: float | None) -> float | None:
 
 
 def _mm(metres: float | None) -> float | None:
-    return None if metres is None else metres * 1e3
+    return None if metres is None or not math.isfinite(metres) else metres * 1e3
+
+
+def _finite(value: Any) -> Any:
+    """Return a value as JSON has it: without infinite numbers and NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _scaled(interval: tuple[float, float] | None, factor: float) -> list[float] | None:
@@ -241,9 +252,9 @@ def quality_json(quality: Quality) -> dict[str, Any]:
     """
     lag = quality.lag
     return {
-        "nmse": float(quality.nmse.mean()),
-        "ssim": float(quality.ssim.mean()),
-        "dice": float(quality.dice.mean()),
+        "nmse": _finite(float(quality.nmse.mean())),
+        "ssim": _finite(float(quality.ssim.mean())),
+        "dice": _finite(float(quality.dice.mean())),
         "lag_ms": _ms(lag.claimed_ns),
         "gain": lag.gain,
         "residual_mm": _mm(lag.residual_m),
@@ -283,16 +294,66 @@ def _host(host: HostLog) -> dict[str, Any]:
     }
 
 
-def _gating(gating: Gating) -> dict[str, Any]:
+def answers_json(verdict: Verdict) -> dict[str, Any]:
+    """Return the answer to each question as JSON values; the outcome of one that was not asked is null.
+
+    Parameters
+    ----------
+    verdict
+        The verdict.
+    """
     return {
-        "window_mm": gating.window_m * 1e3,
-        "planned_mm": [axis * 1e3 for axis in gating.planned_m],
-        "downstream_ms": gating.downstream_ns / 1e6,
-        "duty": gating.duty,
-        "ideal_duty": gating.ideal_duty,
-        "outside_share": gating.outside_share,
-        "outside_longest_ms": gating.outside_longest_ns / 1e6,
-        "missed_share": gating.missed_share,
+        answer.question: {
+            "verdict": None if answer.outcome is None else answer.outcome.name,
+            "reason": answer.reason,
+        }
+        for answer in verdict.answers
+    }
+
+
+def margin_json(margin: Margin) -> dict[str, Any]:
+    """Return what was on display as JSON values; an infinite length is null, as one that cannot be told.
+
+    Parameters
+    ----------
+    margin
+        The margin.
+    """
+    bounds, silent, fall = margin.bounds, margin.silent, margin.waterfall
+    return {
+        "m95_mm": _mm(margin.m95_m),
+        "m99_mm": _mm(margin.m99_m),
+        "m95_interval_mm": None if bounds is None else [_mm(bounds.low_m), _mm(bounds.high_m)],
+        "m95_upper_mm": None if bounds is None else _mm(bounds.upper_m),
+        "offline_m95_mm": _mm(margin.offline_m95_m),
+        "gap_mm": _mm(margin.gap_m),
+        "rms_mm": _mm(margin.rms_m),
+        "availability": margin.availability,
+        "held_share": margin.held_share,
+        "gone_share": margin.gone_share,
+        "lost_share": margin.lost_share,
+        "beyond_3mm_share": margin.beyond_share,
+        "beyond_3mm_longest_ms": margin.beyond_longest_ns / 1e6,
+        "dice": margin.dice,
+        "nmse": margin.nmse,
+        "breaths": margin.breaths,
+        "silent_failures": {
+            "share": silent.share,
+            "longest_ms": silent.longest_ns / 1e6,
+            "kinds": silent.kinds,
+            "count": silent.count,
+            "unflagged": silent.unflagged,
+            "first_sign_ms": _ms(silent.first_sign_ns),
+        },
+        "waterfall_mm": {
+            "cadence": _mm(fall.cadence_m),
+            "age_of_lines": _mm(fall.sharing_m),
+            "computing": _mm(fall.computing_m),
+            "image": _mm(fall.image_m),
+            "at_half_the_compute": _mm(fall.half_compute_m),
+            "at_10x": _mm(fall.tenfold_m),
+        },
+        "sentence": margin.sentence,
     }
 
 

@@ -1,17 +1,76 @@
-"""The verdict on a run: PASS, FAIL, INVALID or INSUFFICIENT, and the reason.
+"""The question of time: does an image come in time? FAIL, INVALID, INSUFFICIENT or PASS, and the reason.
 
-The claim is that at least a given share of images meets the deadline. It is tested at one-sided 99 %
-confidence with the exact binomial bound, which assumes independent images. Misses can cluster, so the number
-of episodes is reported too. The candidate is judged only if the bench itself was in time.
+The claim is that at least a given share of images meets the deadline, tested at one-sided 99 % confidence. The
+candidate is judged only if the bench itself was in time.
 """
 
 from __future__ import annotations
 
 from harness.judge.misses import judge_misses
-from harness.judge.outcome import Outcome, Verdict
+from harness.judge.outcome import Answer, Outcome, Verdict
+from harness.judge.profiles import Criterion
 from harness.judge.validity import why_invalid
-from harness.measure.timing import Timing
+from harness.measure.image_quality import Quality
+from harness.measure.timing import Timing, measure
 from harness.realtime.run import Run
+from mrsim.stream import Header
+
+QUESTION = "time"
+
+
+def answer_time(
+    run: Run,
+    timing: Timing,
+    quality: Quality | None,
+    criterion: Criterion,
+    claim: float,
+    header: Header,
+    scenario: str,
+) -> tuple[Timing, Answer]:
+    """Answer whether images come in time, by a profile.
+
+    Parameters
+    ----------
+    run, timing, quality
+        The run, its times and the measures of its images; None if they were not measured.
+    criterion
+        The profile.
+    claim
+        Share of images that must meet the deadline.
+    header
+        The scan's protocol.
+    scenario
+        How it was played; in "lockstep" nothing is ever late.
+
+    Returns
+    -------
+    timing, answer
+        The times, measured against the profile's deadline, and the answer.
+    """
+    if scenario == "lockstep":
+        return timing, _of(judge_conduct(run) or _came(timing))
+    allowed = criterion.deadline_ns(
+        header, run.schedule.deadline_ns, None if quality is None else quality.lag
+    )
+    if isinstance(allowed, Verdict):
+        verdict = judge(run, timing, claim)
+        if judge_conduct(run) is None and verdict.outcome is not Outcome.INVALID:
+            verdict = allowed
+        return timing, _of(verdict)
+    if allowed != timing.deadline_ns:
+        timing = measure(run, timing.warmup, allowed)
+    return timing, _of(judge(run, timing, claim))
+
+
+def _of(verdict: Verdict) -> Answer:
+    return Answer(QUESTION, verdict.outcome, verdict.reason)
+
+
+def _came(timing: Timing) -> Verdict:
+    never = int((~timing.shown[timing.warmup :]).sum())
+    if never:
+        return Verdict(Outcome.FAIL, f"{never} of {timing.images} images never came")
+    return Verdict(Outcome.PASS, f"all {timing.images} images came; lockstep has no deadline")
 
 
 def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
@@ -20,8 +79,7 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     Parameters
     ----------
     run
-        The run. The caller must refuse an image that broke the contract; a breach of causality is judged
-        here.
+        The run.
     timing
         Its times.
     claim
@@ -30,9 +88,8 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     Returns
     -------
     verdict
-        The first that applies: INVALID if an image claims a line that had not been handed out; FAIL if the
-        candidate raised an exception or emitted pixels that are not finite; INVALID if the bench was late or
-        the host stalled; else what the misses show.
+        The first that applies: FAIL if the candidate broke the contract, raised an exception or emitted pixels
+        that are not finite; INVALID if the bench was late or the host stalled; else what the misses show.
     """
     broken = judge_conduct(run)
     if broken is not None:
@@ -61,7 +118,8 @@ def judge_conduct(run: Run) -> Verdict | None:
         None if the candidate did nothing of the kind.
     """
     if run.violation is not None:
-        return Verdict(Outcome.INVALID, f"{run.violation.kind}: {run.violation.message}")
+        where = f"k-space line {run.violation.line}"
+        return Verdict(Outcome.FAIL, f"{run.violation.kind}: {where}: {run.violation.message}")
     if run.failure is not None:
         where = f"in {run.failure.stage}"
         if run.failure.line >= 0:

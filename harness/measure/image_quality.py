@@ -8,6 +8,7 @@ compared with the truth at the instant when the image was shown. What the candid
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class FrameScore:
     ssim
         Mean structural similarity of the magnitudes (Wang 2004, 10.1109/TIP.2003.819861).
     dice
-        Overlap of the segmented and the true target; 0 if no target was found.
+        Overlap of the segmented and the true target; 0 if no target was found, NaN if there is none to find.
     centroid_m
         Centroid (x, y) of the segmented target, metres; None if no target was found.
     found
@@ -71,9 +72,56 @@ class FrameJudge:
 
     def __init__(self, truth: Truth, header: Header) -> None:
         self._truth = truth
-        self._finder = TargetFinder(truth, header)
+        self._finder = TargetFinder(truth, header) if truth.mask.any() else None
         self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
         self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
+
+    @property
+    def has_target(self) -> bool:
+        """Return whether there is a target to look for."""
+        return self._finder is not None
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Return the rows and columns in which the target is looked for."""
+        whole = slice(0, self._truth.mask.shape[1]), slice(0, self._truth.mask.shape[2])
+        return whole if self._finder is None else self._finder.window
+
+    def score_run(self, run: Run) -> dict[int, FrameScore]:
+        """Measure every image of a run that came, and every position that stands for one.
+
+        Parameters
+        ----------
+        run
+            The run.
+
+        Returns
+        -------
+        scores
+            By frame.
+        """
+        images, positions = run.images, run.images.positions
+        scores = {}
+        for frame in map(int, np.flatnonzero(images.shown)):
+            if not images.drawn[frame]:
+                assert positions is not None
+                scores[frame] = self._score_position(frame, run)
+            elif images.pixels is not None:
+                scores[frame] = self.score(frame, images.pixels[frame])
+        return scores
+
+    def _score_position(self, frame: int, run: Run) -> FrameScore:
+        """Measure a position by its centre, and by its mask where it has one."""
+        positions = run.images.positions
+        assert positions is not None
+        own = positions.completed_ns == run.images.completed_ns[frame]
+        own &= positions.last_line == run.images.last_line[frame]
+        x, y = positions.centre_m[int(np.argmax(own))]
+        found, dice = None, math.nan
+        if positions.mask is not None and positions.mask[frame].any():
+            found = positions.mask[frame][self.window]
+            dice = overlap(self._truth.mask[frame], positions.mask[frame])
+        return FrameScore(math.nan, math.nan, dice, (float(x), float(y)), found)
 
     def score(self, frame: int, pixels: NDArray[np.complex64]) -> FrameScore:
         """Measure the image of one frame.
@@ -86,9 +134,11 @@ class FrameJudge:
             Shape (ny, nx), complex64.
         """
         magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
-        inside = self._truth.mask[frame][self._finder.window]
-        segment = self._finder.find(magnitude)
-        dice = 0.0 if segment is None else overlap(inside, segment.mask)
+        segment, dice = None, math.nan
+        if self._finder is not None:
+            segment = self._finder.find(magnitude)
+            inside = self._truth.mask[frame][self._finder.window]
+            dice = 0.0 if segment is None else overlap(inside, segment.mask)
         return FrameScore(
             nmse(magnitude, true),
             float(self._ssim(magnitude, true, data_range=float(true.max()), win_size=self._window)),
@@ -214,7 +264,9 @@ class Quality(Summarised):
         return f"Quality of {counted(len(self.frames), 'image')}, {counted(self.breaths, 'breath')}", facts
 
 
-def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality | None:
+def assess(
+    stream: Stream, run: Run, timing: Timing, seed: int = 0, scores: Mapping[int, FrameScore] | None = None
+) -> Quality | None:
     """Judge the steady images of a run.
 
     Parameters
@@ -227,6 +279,8 @@ def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality |
         Its times.
     seed
         Seed of the bootstrap.
+    scores
+        Measures of every image that came, by frame; None to make them here.
 
     Returns
     -------
@@ -243,14 +297,10 @@ def assess(stream: Stream, run: Run, timing: Timing, seed: int = 0) -> Quality |
     frames = np.flatnonzero(timing.shown[timing.warmup :]) + timing.warmup
     if not len(frames):
         return None
-    judge = FrameJudge(stream.truth, stream.header)
-    return judge_frames(
-        stream,
-        frames,
-        run.images.completed_ns[frames] - run.t0_ns,
-        [judge.score(int(f), run.images.pixels[f]) for f in frames],
-        seed,
-    )
+    if scores is None:
+        scores = FrameJudge(stream.truth, stream.header).score_run(run)
+    completed_ns = run.images.completed_ns[frames] - run.t0_ns
+    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames], seed)
 
 
 def judge_frames(

@@ -87,3 +87,13 @@ def bootstrap(
         return None
     draws = rng.integers(len(members), size=(RESAMPLES, len(members)))
     return interval_of(np.array([statistic(np.concatenate([members[b] for b in draw])) for draw in draws]))
+
+
+class MarginBounds:  # TO BE REPLACED
+    low_m: float
+    high_m: float
+    upper_m: float
+
+
+def margin_interval(errors_m, blocks, share=0.95):  # TO BE REPLACED
+    return None

@@ -92,9 +92,7 @@ class Oracle:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
         return self.anatomy.mask(region, t_ns, self.header.matrix, self.header.fov_m)
 
-    def masks(
-        self, region: str, t_ns: NDArray[np.int64], window: tuple[slice, slice]
-    ) -> NDArray[np.bool_]:
+    def masks(self, region: str, t_ns: NDArray[np.int64], window: tuple[slice, slice]) -> NDArray[np.bool_]:
         """Return the pixels of a window whose centre lies in a region, at many instants at once.
 
         Parameters
