@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mrsim.errors import FileError
 from mrsim.files.reading import MAX_DEPTH, check_depth, read_text
 
 MAX_KEY_PARTS = 32
+MAX_INTEGER = 10**15  # a float holds it exactly
 
 # Between quotes and comments a key is words and dots. Every pattern is possessive, so that none goes back.
 _PIECE = re.compile(r"[\w+-]++|[ \t]++|\.|\"\"\"|'''|\"|'|#[^\n]*+|.", re.DOTALL)
@@ -57,6 +59,45 @@ def parse_toml(text: str, where: str, *, depth: int = MAX_DEPTH) -> dict[str, An
         raise FileError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
     check_depth(value, where, depth)
     return value
+
+
+def check_values(
+    values: Mapping[str, Any],
+    kinds: Mapping[str, tuple[type, ...]],
+    where: str,
+    *,
+    needed: Sequence[str] = (),
+) -> None:
+    """Check that a table has known keys alone, each with a value of its type.
+
+    Parameters
+    ----------
+    values
+        The table.
+    kinds
+        The types that each key may have; an error names the last of them.
+    where
+        How errors name it.
+    needed
+        Keys that must be there.
+
+    Raises
+    ------
+    FileError
+        If a key is unknown or missing, or its value is of another type or too large for one.
+    """
+    for key, value in values.items():
+        if key not in kinds:
+            raise FileError(f"{where}: unknown key {key[:80]!r}; known: {', '.join(kinds)}")
+        # True is an int for Python, and for nobody else.
+        if isinstance(value, bool) != (kinds[key] == (bool,)) or not isinstance(value, kinds[key]):
+            expected = kinds[key][-1].__name__
+            raise FileError(f"{where}: {key} is a {type(value).__name__}: expected {expected}")
+        if not isinstance(value, bool) and isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise FileError(f"{where}: {key}: the number is too large")
+    for key in needed:
+        if key not in values:
+            raise FileError(f"{where}: missing key {key!r}")
 
 
 def _check_keys(text: str, where: str) -> None:
