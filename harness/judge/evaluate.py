@@ -167,7 +167,7 @@ def evaluate(
         scenario=scenario,
         criterion=criterion,
         margin=found.margin,
-        delivery=found.delivery,
+        beams=found.beams,
         transfer=transfer,
         notes=str(getattr(reconstructor, "notes", "")),
     )

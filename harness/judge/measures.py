@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from harness.judge.outcome import Answer, Outcome
 from harness.judge.profiles import Criterion
-from harness.judge.target import judge_target
+from harness.judge.target import Beamed, judge_target
 from harness.measure.beam import Beam, load_beam
-from harness.measure.delivery import Delivery, deliver
+from harness.measure.delivery import deliver
 from harness.measure.displayed import Displayed, display
+from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
@@ -20,6 +22,9 @@ from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
 from mrsim.stream import Stream
+
+BEAMS = ("linac-trigger", "mlc", "none")
+"""Beams that are simulated for every run: gating, leaves that follow, and neither."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class Measures:
         Of single images, each against the truth at its own last line; None if no steady image came.
     displayed, margin
         What was on display at each instant; None if it was not measured.
-    delivery
-        What the profile's beam would have done; None if it has none.
+    beams
+        What each beam would have done, that of the profile first if it has one.
     instantly
         The answer on the target if every image had come as soon as its last line was due.
     why_not
@@ -43,7 +48,7 @@ class Measures:
     quality: Quality | None = None
     displayed: Displayed | None = None
     margin: Margin | None = None
-    delivery: Delivery | None = None
+    beams: tuple[Beamed, ...] = ()
     instantly: Answer | None = None
     why_not: str = ""
 
@@ -57,7 +62,7 @@ class Measures:
         spoilt
             What the host did to the run's times; None if they are valid.
         """
-        answer = judge_target(criterion.profile, self.margin, self.delivery, self.why_not)
+        answer = judge_target(criterion.profile, self.margin, self.beams, self.why_not)
         if spoilt is None or answer.outcome in (None, Outcome.PASS):
             return answer
         # What fails without any time to compute has failed, whatever the host did.
@@ -66,7 +71,14 @@ class Measures:
         return Answer(answer.question, Outcome.INVALID, f"{answer.reason}; but {spoilt}")
 
 
-def measure_images(stream: Stream, run: Run, timing: Timing, criterion: Criterion, seed: int) -> Measures:
+def measure_images(
+    stream: Stream,
+    run: Run,
+    timing: Timing,
+    criterion: Criterion,
+    seed: int,
+    beam_names: Sequence[str] = BEAMS,
+) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
     Parameters
@@ -79,6 +91,8 @@ def measure_images(stream: Stream, run: Run, timing: Timing, criterion: Criterio
         What it is judged by.
     seed
         Seed of the bootstrap.
+    beam_names
+        Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
     """
     assert stream.truth is not None
     judge = FrameJudge(stream.truth, stream.header)
@@ -90,13 +104,14 @@ def measure_images(stream: Stream, run: Run, timing: Timing, criterion: Criterio
     if displayed is None:
         return Measures(quality, why_not="the scan ends before an image could be judged")
     margin = _margin(displayed, stream, run, quality)
-    delivery = _delivery(displayed, criterion)
     due_ns = (displayed.emissions.newest + 1) * displayed.tr_ns
     early = displayed.coming_at(due_ns)
-    instantly = judge_target(
-        criterion.profile, _margin(early, stream, run, quality), _delivery(early, criterion), ""
-    )
-    return Measures(quality, displayed, margin, delivery, instantly)
+    beams = beams_of(criterion, beam_names)
+    judged = [deliver_by(beam, displayed, stream) for beam in beams]
+    instantly = [deliver_by(beam, early, stream) for beam in beams[:1]]
+    margin = _margin(displayed, stream, run, quality)
+    answer = judge_target(criterion.profile, _margin(early, stream, run, quality), instantly, "")
+    return Measures(quality, displayed, margin, tuple(judged), answer)
 
 
 def _margin(displayed: Displayed, stream: Stream, run: Run, quality: Quality | None) -> Margin:
@@ -118,12 +133,7 @@ def _offline_m(quality: Quality, stream: Stream) -> NDArray[np.float64]:
     return np.where(np.isfinite(error), error, np.inf)
 
 
-def _delivery(displayed: Displayed, criterion: Criterion) -> Delivery | None:
-    beam = beam_of(criterion)
-    return None if beam is None else deliver_by(beam, displayed)
-
-
-def deliver_by(beam: Beam, displayed: Displayed) -> Delivery:
+def deliver_by(beam: Beam, displayed: Displayed, stream: Stream) -> Beamed:
     """Return what a beam would have done with what was on display.
 
     Parameters
@@ -132,24 +142,44 @@ def deliver_by(beam: Beam, displayed: Displayed) -> Delivery:
         The beam.
     displayed
         What was on display at every TR.
+    stream
+        The scan that was played, with truth.
     """
+    assert stream.truth is not None
     held = displayed.held | displayed.gone
-    return deliver(beam, displayed.centre_m, held, displayed.true_m, displayed.tr_ns)
+    delivery = deliver(beam, displayed.centre_m, held, displayed.true_m, displayed.tr_ns)
+    areas = stream.truth.mask.sum(axis=(1, 2))
+    usual = int(np.argsort(areas, kind="stable")[len(areas) // 2])
+    header = stream.header
+    pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
+    mask = np.asarray(stream.truth.mask[usual])
+    d98 = relative_d98(mask, pixel_m, delivery.error_m, delivery.on_share) if mask.any() else None
+    return Beamed(delivery, d98)
 
 
-def beam_of(criterion: Criterion) -> Beam | None:
-    """Return the beam of a profile: a named one, or one that is gated by the profile's own window."""
-    profile = criterion.profile
+def beams_of(criterion: Criterion, names: Sequence[str]) -> list[Beam]:
+    """Return the profile's beam, if it has one, and the named ones.
+
+    Parameters
+    ----------
+    criterion
+        The profile, with the delay that the user states.
+    names
+        Names of shipped beams, or .toml files.
+    """
+    profile, delay_ms = criterion.profile, criterion.downstream_ms
+    own = []
     if profile.beam is not None:
-        return load_beam(profile.beam)
-    if profile.window_mm is None:
-        return None
-    delay_ms = criterion.downstream_ms
-    return Beam(
-        name=f"{profile.name}'s own",
-        about=f"gated by a window of {profile.window_mm:g} mm, {delay_ms:g} ms after the image",
-        kind="gating",
-        window_mm=profile.window_mm,
-        on_ms=delay_ms,
-        off_ms=delay_ms,
-    )
+        own = [load_beam(profile.beam)]
+    elif profile.window_mm is not None:
+        own = [
+            Beam(
+                name=f"{profile.name}'s own",
+                about=f"gated by a window of {profile.window_mm:g} mm, {delay_ms:g} ms after the image",
+                kind="gating",
+                window_mm=profile.window_mm,
+                on_ms=delay_ms,
+                off_ms=delay_ms,
+            )
+        ]
+    return own + [load_beam(name) for name in names]

@@ -1,9 +1,9 @@
 """Profiles: limits on time, on the target and on images, as data.
 
-A profile states what is limited and how tightly. The limit on time is converted into a time from the moment an
-image's last line is due, so that one verdict serves all profiles. A limit on the total includes the motion of
-the anatomy meanwhile: the apparent lag and the delay downstream are subtracted first. The bars on the target
-and on images are compared with the figures of the same name (`harness.judge.bars`).
+A profile states what is limited and how tightly. The limit on time is converted into a time from the moment
+an image's last line is due, so that one verdict serves all profiles. A limit on the total includes the
+motion of the anatomy meanwhile: the apparent lag and the delay downstream are subtracted first. The bars on
+the target and on images are compared with the figures of the same name (`harness.judge.bars`).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Profile:
     window_mm
         Half width of a gating window around the planned position, millimetres; None if nothing is gated.
     beam
-        Name or .toml file of the beam whose figures are limited; None for one that is gated by `window_mm`, or
-        for none.
+        Name or .toml file of the beam whose figures are limited; None for one that is gated by `window_mm`,
+        or for none.
     m95_mm
         Greatest margin M95 of what is displayed, millimetres; infinite for no bar.
     availability
@@ -61,7 +61,8 @@ class Profile:
         greatest share of the beam's time astray, longest such time in milliseconds, least relative D98. None
         for no bar.
     nmse, ssim, dice, gain
-        Bars on images: greatest mean NMSE, least mean SSIM and Dice, least gain of the motion. None for no bar.
+        Bars on images: greatest mean NMSE, least mean SSIM and Dice, least gain of the motion. None for no
+        bar.
     """
 
     name: str

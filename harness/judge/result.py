@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from harness.dataset.name import dataset_of
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
+from harness.judge.target import Beamed
 from harness.measure.columns import Band, band_of
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
-from harness.measure.delivery import Delivery
 from harness.measure.image_quality import Centroids, Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency, Timing
@@ -53,8 +53,8 @@ class RunResult(Summarised):
         Profile that the run was judged by.
     margin
         What was on display at each instant; None if it was not measured.
-    delivery
-        What the profile's beam would have done; None if the profile has none.
+    beams
+        What each beam would have done, that of the profile first if it has one.
     transfer
         Times on the wire; None if the candidate is not behind a socket.
     notes
@@ -73,7 +73,7 @@ class RunResult(Summarised):
     scenario: str
     criterion: Criterion
     margin: Margin | None
-    delivery: Delivery | None
+    beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
 
@@ -153,7 +153,7 @@ class RunResult(Summarised):
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
             "host": None if self.run.host is None else _host(self.run.host),
             "margin": None if self.margin is None else margin_json(self.margin),
-            "beam": None if self.delivery is None else self.delivery.to_json(),
+            "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from harness.judge.bars import Bar, answer_of
-from harness.judge.outcome import Answer, Outcome
+from harness.judge.outcome import Answer
 from harness.judge.profiles import Profile
 from harness.measure.delivery import Delivery
 from harness.measure.margin import Margin
@@ -14,9 +17,27 @@ from harness.measure.margin import Margin
 QUESTION = "target"
 
 
-def judge_target(
-    profile: Profile, margin: Margin | None, delivery: Delivery | None, d98: float | None, why_not: str
-) -> Answer:
+@dataclass(frozen=True)
+class Beamed:
+    """Hold what a beam would have done, and what dose the target would have got.
+
+    Parameters
+    ----------
+    delivery
+        What the beam would have done.
+    d98
+        D98 of the target as a share of that without error; None if the beam was never on.
+    """
+
+    delivery: Delivery
+    d98: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return {**self.delivery.to_json(), "relative_d98": self.d98}
+
+
+def judge_target(profile: Profile, margin: Margin | None, beams: Sequence[Beamed], why_not: str) -> Answer:
     """Answer whether the target is where it is shown.
 
     Parameters
@@ -25,18 +46,16 @@ def judge_target(
         The bars.
     margin
         What was on display at each instant; None if it cannot be told.
-    delivery
-        What the profile's beam would have done; None if it has none.
-    d98
-        Relative D98 of that beam.
+    beams
+        What each beam would have done, that of the profile first.
     why_not
         Why `margin` is None; empty if it is not.
     """
     if margin is None:
         return Answer(QUESTION, None, why_not)
     bars = _margin_bars(profile, margin)
-    if delivery is not None:
-        bars += _beam_bars(profile, delivery, d98)
+    if profile.beam_bars:
+        bars += _beam_bars(profile, beams[0].delivery, beams[0].d98)
     return answer_of(QUESTION, bars) if bars else Answer(QUESTION, None, f"profile {profile.name} has no bar")
 
 

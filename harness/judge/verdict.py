@@ -1,7 +1,7 @@
 """The question of time: does an image come in time? FAIL, INVALID, INSUFFICIENT or PASS, and the reason.
 
-The claim is that at least a given share of images meets the deadline, tested at one-sided 99 % confidence. The
-candidate is judged only if the bench itself was in time.
+The claim is that at least a given share of images meets the deadline, tested at one-sided 99 % confidence.
+The candidate is judged only if the bench itself was in time.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     Returns
     -------
     verdict
-        The first that applies: FAIL if the candidate broke the contract, raised an exception or emitted pixels
-        that are not finite; INVALID if the bench was late or the host stalled; else what the misses show.
+        The first that applies: FAIL if the candidate broke the contract, raised an exception or emitted
+        pixels that are not finite; INVALID if the bench was late or the host stalled; else what the misses
+        show.
     """
     broken = judge_conduct(run)
     if broken is not None:

@@ -134,8 +134,15 @@ class Displayed:
         """
         old = self.emissions
         order = np.lexsort((old.newest, shown_ns))
-        columns = (old.newest, old.frame, old.centre_m, old.hold, old.mask)
-        emissions = Emissions(shown_ns[order], *(column[order] for column in columns), masks=old.masks)
+        emissions = Emissions(
+            shown_ns[order],
+            old.newest[order],
+            old.frame[order],
+            old.centre_m[order],
+            old.hold[order],
+            old.mask[order],
+            old.masks,
+        )
         centre, held, index = _shown(emissions, self.t_ns)
         return dataclasses.replace(self, emissions=emissions, index=index, centre_m=centre, held=held)
 

@@ -22,7 +22,7 @@ KINDS = ("blank", "frozen", "stale", "another anatomy", "average anatomy", "no t
 FROZEN_NMSE = 1e-9
 """Two images of a scan with noise or motion differ by more than this share of their energy."""
 OTHER_SHARE = 0.25
-"""An image of which more than this share of the energy is unlike the truth at any scale is of something else."""
+"""An image is of something else if more than this share of its energy is unlike the truth at any scale."""
 AVERAGE_SHARE = 0.25
 """An image this much nearer to the mean of all true images than to its own is an average."""
 STALE_NS, STALE_FRAMES = 500_000_000, 4
@@ -168,7 +168,7 @@ def _unlike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def _still(
     centre_m: NDArray[np.float64], frame: NDArray[np.int64], newest: NDArray[np.int64], stream: Stream
 ) -> NDArray[np.bool_]:
-    """Return which positions have not changed in a bit for longer than an image may be old, shape (n,), bool."""
+    """Return which positions have not changed for longer than an image may be old, shape (n,), bool."""
     still = np.zeros(len(frame), np.bool_)
     rows = np.flatnonzero(frame == NOTHING)
     if not len(rows):

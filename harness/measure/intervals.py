@@ -89,6 +89,9 @@ def bootstrap(
     return interval_of(np.array([statistic(np.concatenate([members[b] for b in draw])) for draw in draws]))
 
 
+MARGIN_BREATHS = 12
+
+
 class MarginBounds:  # TO BE REPLACED
     low_m: float
     high_m: float

@@ -17,7 +17,7 @@ from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.displayed import NOTHING, Displayed
 from harness.measure.exact_statistics import clusters, nearest_rank
 from harness.measure.failures import SilentFailures
-from harness.measure.intervals import MarginBounds, margin_interval
+from harness.measure.intervals import MARGIN_BREATHS, MarginBounds, margin_interval
 from harness.measure.waterfall import Waterfall
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
@@ -75,6 +75,13 @@ class Margin(Summarised):
     breaths: int
     silent: SilentFailures
     waterfall: Waterfall
+
+    @property
+    def unsure(self) -> str:
+        """Return why there are no bounds; empty if there are."""
+        if self.bounds is not None:
+            return ""
+        return f"{self.breaths} breaths, its bound takes {MARGIN_BREATHS}"
 
     @property
     def m95_mm(self) -> float | None:

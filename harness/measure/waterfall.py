@@ -1,9 +1,10 @@
 """What M95 is made of: cadence, lines of different age, computing, and the error of the image itself.
 
-Each step is M95 of a display that is perfect in all that follows. First every image shows the target as it was
-at the image's last line, and comes as soon as that line is due: what is left is the cadence. Then each shows it
-as much earlier as the apparent lag says, since it is made of older lines, too. Then each comes when it came.
-What M95 has beyond that is the error of the image. The truth at every line and the run's own stamps suffice.
+Each step is M95 of a display that is perfect in all that follows. First every image shows the target as it
+was at the image's last line, and comes as soon as that line is due: what is left is the cadence. Then each
+shows it as much earlier as the apparent lag says, since it is made of older lines, too. Then each comes when
+it came. What M95 has beyond that is the error of the image. The truth at every line and the run's own stamps
+suffice.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Waterfall:
     cadence_m
         Of images that show their last line's instant and take no time: one stays until the next comes.
     sharing_m
-        What the age of the lines adds: the apparent lag. None if no lag can be claimed; it is then part of the
-        image's error.
+        What the age of the lines adds: the apparent lag. None if no lag can be claimed; it is then part of
+        the image's error.
     computing_m
         What the time from the last line to the image adds.
     image_m
