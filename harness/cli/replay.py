@@ -193,6 +193,9 @@ def _searched(
 
 
 def _end(verdict: Verdict) -> int:
+    for answer in verdict.answers:
+        outcome = "not asked" if answer.outcome is None else answer.outcome.name
+        print(f"{answer.question:<7}{outcome}: {answer.reason}")
     print(f"{verdict.outcome.name}: {verdict.reason}")
     return int(verdict.outcome.value)
 
@@ -220,11 +223,12 @@ def _show(result: RunResult, which: str = "") -> None:
         f"{result.candidate} on {report['stream']['path'] or 'a stream'} ({result.run.clock} clock{which})"
     )
     print_table(title, ["ms", *columns], rows)
-    low, high = deadline["miss_share_interval"]
-    print(
-        f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
-        f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
-    )
+    if result.scenario != "lockstep":
+        low, high = deadline["miss_share_interval"]
+        print(
+            f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
+            f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
+        )
     warmup, queue = report["warmup"], report["queue"]
     print(
         f"apart from these: open {warmup['open_ms']:.1f} ms, cold {figure(warmup['cold_ms'], 2)} ms, "
@@ -238,13 +242,11 @@ def _show(result: RunResult, which: str = "") -> None:
     if result.scenario == "burst":
         print(f"burst: {figure(report['lines']['per_second'], 0)} lines a second")
     if quality is not None:
-        centroid = quality["centroid_mm"]
-        print(
-            f"NMSE {significant(quality['nmse'])}, SSIM {quality['ssim']:.3f}, Dice {quality['dice']:.3f}, "
-            f"lag {figure(quality['lag_ms'], 0)} ms (gain {figure(quality['gain'], 2)}), centroid when shown "
-            f"p95 {figure(centroid['p95'], 2)} mm, max {figure(centroid['max'], 2)} mm; "
-            f"SNR {figure(report['stream']['target_snr'], 0)}"
-        )
+        _show_accuracy(report)
+    if report["beams"]:
+        _show_beams(report["beams"])
+    if result.margin is not None:
+        print(f"{result.margin.sentence} ({result.margin.waterfall})")
     if report["band"] is not None:
         band, response = report["band"], report["band"]["response_ms"]
         print(
@@ -257,9 +259,6 @@ def _show(result: RunResult, which: str = "") -> None:
         print(result.notes)
     if report["transfer"] is not None:
         print(_on_wire(report["transfer"]))
-    gating = report["gating"]
-    if gating is not None:
-        print(_gated(gating))
 
 
 def _on_wire(transfer: dict[str, Any]) -> str:
@@ -271,11 +270,50 @@ def _on_wire(transfer: dict[str, Any]) -> str:
     return f"on the wire, ms: {', '.join(parts) or 'no image came'}; handshake {transfer['connect_ms']:.2f}"
 
 
-def _gated(gating: dict[str, Any]) -> str:
-    share = gating["outside_share"]
-    outside = figure(None if share is None else share * 100, 1)
-    return (
-        f"gating, {gating['window_mm']:g} mm window, {gating['downstream_ms']:g} ms downstream: duty "
-        f"{gating['duty']:.0%} ({gating['ideal_duty']:.0%} without delay or error), on a target outside for "
-        f"{outside} % of the beam's time, {gating['outside_longest_ms']:.0f} ms at most"
+def _show_accuracy(report: dict[str, Any]) -> None:
+    """Print what was on display at each instant above what single images show."""
+    quality, margin = report["quality"], report["margin"]
+    heads = ["", "M95 mm", "M99 mm", "Dice", "NMSE", "SSIM", "lag ms", "gain"]
+    rows = []
+    if margin is not None:
+        shown = [_length(margin["m95_mm"]), _length(margin["m99_mm"]), figure(margin["dice"], 3)]
+        rows.append(["on display", *shown, significant(margin["nmse"]), "-", "-", "-"])
+    single = [figure(quality["dice"], 3), significant(quality["nmse"]), figure(quality["ssim"], 3)]
+    offline = "-" if margin is None else _length(margin["offline_m95_mm"])
+    lag = [figure(quality["lag_ms"], 0), figure(quality["gain"], 2)]
+    rows.append(["image by image", offline, "-", *single, *lag])
+    print_table(f"accuracy, SNR {figure(report['stream']['target_snr'], 0)}", heads, rows)
+    if quality["lag_ms"] is None and quality["lag_reason"]:
+        print(f"no lag is told: {quality['lag_reason']}")
+    if margin is not None:
+        silent = margin["silent_failures"]
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in silent["kinds"].items())
+        print(
+            f"target available for {margin['availability']:.1%} of the time, beyond 3 mm for "
+            f"{margin['beyond_3mm_share']:.1%} ({margin['beyond_3mm_longest_ms']:.0f} ms at the longest), "
+            f"silent failures {silent['share']:.1%}{f' ({kinds})' if kinds else ''}"
+        )
+
+
+def _length(value_mm: float | None) -> str:
+    return "infinite" if value_mm is None else f"{value_mm:.1f}"
+
+
+def _show_beams(beams: list[dict[str, Any]]) -> None:
+    def percent(share: float | None) -> str:
+        return figure(None if share is None else share * 100, 1)
+
+    print_table(
+        "what a beam would have done",
+        ["beam", "on %", "ideal %", "covered %", "astray %", "longest ms", "time x", "rel. D98"],
+        [
+            [
+                beam["beam"],
+                *(percent(beam[key]) for key in ("duty", "ideal_duty", "coverage", "stray_share")),
+                figure(beam["stray_longest_ms"], 0),
+                figure(beam["treatment_time_factor"], 2),
+                figure(beam["relative_d98"], 3),
+            ]
+            for beam in beams
+        ],
     )

@@ -64,7 +64,7 @@ class Bar:
             low, high = self.interval
             text += f" ({self._figure(low, bare=True)} to {self._figure(high, bare=True)})"
         text += f", {'at most' if self.most else 'at least'} {self._figure(self.limit)}"
-        return f"{text}: {self.unsure}" if self.unsure else text
+        return f"{text}: {self.unsure}" if self.unsure and math.isfinite(self.value) else text
 
     def _figure(self, value: float, bare: bool = False) -> str:
         if not math.isfinite(value):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.judge.misses import judge_misses
-from harness.judge.outcome import Outcome, Verdict
-from harness.judge.result import RunResult, played, quality_line
+from harness.judge.outcome import QUESTIONS, WORST_FIRST, Answer, Outcome, Verdict
+from harness.judge.result import RunResult, answers_json, played, quality_line
 from harness.measure.exact_statistics import binomial_interval
 from harness.measure.timing import Latency
 from mrsim.summary import Summarised, counted
@@ -54,16 +54,32 @@ class Repetitions(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return the verdict on all runs: one invalid or failed run decides, else misses are pooled."""
-        results = self.results
-        for outcome in (Outcome.INVALID, Outcome.FAIL):
-            bad = [(n, r.verdict) for n, r in enumerate(results, 1) if r.verdict.outcome is outcome]
-            if bad:
-                number, verdict = bad[0]
-                which = f"run {number} of {len(results)}: " if len(results) > 1 else ""
-                return Verdict(outcome, f"{which}{verdict.reason}")
-        claim, reason = results[0].claim, results[0].verdict.reason
-        outcome = results[0].verdict.outcome
+        """Return the verdict on all runs: for each question the worst run decides, and misses are pooled."""
+        answers = []
+        for question in QUESTIONS:
+            each = [r.verdict.answer(question) for r in self.results]
+            known = [(number, answer) for number, answer in enumerate(each, 1) if answer is not None]
+            if not known:
+                continue
+            answers.append(self._time(known) if question == QUESTIONS[0] else self._worst(known))
+        return Verdict.of(answers)
+
+    def _worst(self, each: list[tuple[int, Answer]]) -> Answer:
+        for outcome in WORST_FIRST:
+            for number, answer in each:
+                if answer.outcome is outcome:
+                    several = len(self.results) > 1 and outcome is not Outcome.PASS
+                    which = f"run {number} of {len(self.results)}: " if several else ""
+                    return Answer(answer.question, outcome, f"{which}{answer.reason}")
+        return each[0][1]
+
+    def _time(self, each: list[tuple[int, Answer]]) -> Answer:
+        """Answer the question of time: one invalid or failed run decides, else misses are pooled."""
+        results, worst = self.results, self._worst(each)
+        if worst.outcome in (None, Outcome.FAIL, Outcome.INVALID):
+            return worst
+        claim, reason = results[0].claim, worst.reason
+        outcome: Outcome = worst.outcome
         if len(results) > 1:
             misses = sum(r.timing.misses for r in results)
             images = sum(r.timing.images for r in results)
@@ -72,8 +88,8 @@ class Repetitions(Summarised):
             outcome, reason = pooled.outcome, f"{len(results)} runs: {pooled.reason}"
         if outcome is Outcome.PASS and claim >= TAIL and len(results) < MIN_RUNS and not self.exact:
             needed = f"a claim of {claim:.4g} is about a tail and takes {MIN_RUNS} runs: --repeat {MIN_RUNS}"
-            return Verdict(Outcome.INSUFFICIENT, f"{reason}; {needed}")
-        return Verdict(outcome, reason)
+            return Answer(worst.question, Outcome.INSUFFICIENT, f"{reason}; {needed}")
+        return Answer(worst.question, outcome, reason)
 
     def to_json(self) -> dict[str, Any]:
         """Return the first result as JSON values, with the verdict on all runs and an entry for each run."""
@@ -99,6 +115,7 @@ class Repetitions(Summarised):
             **first,
             "verdict": verdict.outcome.name,
             "reason": verdict.reason,
+            "answers": answers_json(verdict),
             "repetitions": {
                 "runs": runs,
                 "exact": self.exact,

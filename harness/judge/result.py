@@ -93,6 +93,8 @@ class RunResult(Summarised):
             ("played", played(self)),
             ("latency", str(self.latency)),
         ]
+        if self.margin is not None:
+            facts.append(("margin", self.margin.sentence))
         if self.quality is not None:
             facts.append(("quality", quality_line(self.quality)))
         return f"Run of {self.candidate}", facts

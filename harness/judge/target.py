@@ -68,10 +68,8 @@ def _margin_bars(profile: Profile, margin: Margin) -> list[Bar]:
         bars.append(Bar("availability", share * 100, profile.availability * 100, most=False, unit=" %"))
     if profile.silent < 1:
         kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in margin.silent.kinds.items())
-        name = f"silent failures{f' ({kinds})' if kinds else ''} for"
-        bars.append(
-            Bar(name, margin.silent.share * 100, profile.silent * 100, most=True, unit=" % of the time")
-        )
+        name = f"silent failures{f' ({kinds})' if kinds else ''}"
+        bars.append(Bar(name, margin.silent.share * 100, profile.silent * 100, most=True, unit=" %"))
     return bars
 
 

@@ -102,14 +102,17 @@ class Margin(Summarised):
 
     @property
     def sentence(self) -> str:
-        """Return what it costs, in one sentence that needs no other page."""
+        """Return what the reconstructor costs, in one sentence that needs no other page."""
+        who = "this reconstructor"
         if self.m95_m is None:
-            return "the target was never available, so no margin can be told"
+            return f"{who} never had a target that could be followed"
         lag = f"{self.waterfall.lag_m * 1e3:.1f}"
         if not math.isfinite(self.m95_m):
-            return f"no margin holds the target: it is lost for {self.lost_share:.0%} of the time"
+            return (
+                f"{who} has no margin that holds the target: it is lost for {self.lost_share:.0%} of the time"
+            )
         interval = "" if self.bounds is None else f" ({mm(self.bounds.low_m)} to {mm(self.bounds.high_m)})"
-        return f"costs {mm(self.m95_m)} mm of margin{interval}, of which {lag} is lag"
+        return f"{who} costs {mm(self.m95_m)} mm of margin{interval}, of which {lag} is lag"
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         return f"Margin: M95 {mm(self.m95_m)} mm", [

@@ -15,7 +15,9 @@ from harness.audits.invariants import Breach
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult, played, quality_line
+from harness.judge.target import Beamed
 from harness.measure.image_quality import Quality
+from harness.measure.margin import Margin
 from harness.measure.timing import Latency
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from harness.realtime.run import Fate
@@ -24,7 +26,7 @@ from harness.report.report import write_page
 from mrsim.errors import InputError
 from mrsim.files.writing import write_json
 from mrsim.stream import Stream
-from mrsim.summary import Summarised
+from mrsim.summary import Summarised, counted
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,21 @@ class Faulted:
         kinds = {fault.kind for fault in self.faults}
         if kinds & set(CANDIDATE_KINDS) and result.verdict.outcome is not Outcome.PASS:
             return result.verdict
+        images = result.run.images.shown
+        if not images.any():
+            return Verdict(Outcome.INSUFFICIENT, f"{self.kept}, but no image came that could have broken one")
+        missed = int((~images).sum())
         counts = {
             fate: int((result.run.fate == fate).sum()) for fate in (Fate.DROPPED, Fate.REJECTED, Fate.LOST)
         }
         lost = ", ".join(f"{fate.name.lower()} {count}" for fate, count in counts.items() if count)
-        kept = f"every promise was kept under {len(self.faults)} faults"
-        return Verdict(Outcome.PASS, f"{kept}; lines {lost or 'all used'}")
+        without = f"; {missed} of {len(images)} images never came" if missed else ""
+        return Verdict(Outcome.PASS, f"{self.kept}; lines {lost or 'all used'}{without}")
+
+    @property
+    def kept(self) -> str:
+        """Return that the promises were kept, in words."""
+        return f"every promise was kept under {counted(len(self.faults), 'fault')}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +105,8 @@ class Result(Summarised):
     def verdict(self) -> Verdict:
         """Return PASS, FAIL, INVALID or INSUFFICIENT, and why: on all runs, the promises and the audits."""
         if self.audit is not None and self.audit.broken:
-            return Verdict(Outcome.INVALID, f"audit {self.audit.verdict.reason}")
+            answers = self.repetitions.verdict.answers
+            return Verdict(Outcome.INVALID, f"audit {self.audit.verdict.reason}", answers)
         if self.faults is not None:
             return self.faults.verdict(self.first)
         return self.repetitions.verdict
@@ -128,6 +140,16 @@ class Result(Summarised):
     def quality(self) -> Quality | None:
         """Return the measures of the first run's images; None where they were not measured."""
         return self.first.quality
+
+    @property
+    def margin(self) -> Margin | None:
+        """Return what the first run had on display at each instant; None where it was not measured."""
+        return self.first.margin
+
+    @property
+    def beams(self) -> tuple[Beamed, ...]:
+        """Return what each beam would have done by the first run, the profile's own first if it has one."""
+        return self.first.beams
 
     @property
     def images(self) -> NDArray[np.complex64] | None:
@@ -220,11 +242,11 @@ class Result(Summarised):
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         verdict = self.verdict
-        facts = [
-            ("reason", verdict.reason),
-            ("played", played(self.first)),
-            ("latency", str(self.latency)),
-        ]
+        facts = [("reason", verdict.reason)]
+        facts += [(a.question, str(a).partition(": ")[2]) for a in verdict.answers]
+        facts += [("played", played(self.first)), ("latency", str(self.latency))]
+        if self.margin is not None:
+            facts.append(("margin", self.margin.sentence))
         if self.quality is not None:
             facts.append(("quality", quality_line(self.quality)))
         if self.images is not None:
