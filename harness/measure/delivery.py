@@ -286,16 +286,27 @@ def _followed(beam: Beam, shown: Points, seen: Flags, tr_ns: int) -> tuple[Point
     goal = command[latest]
     if beam.leaf_mm_s is None:
         return goal, following
-    step, aim = beam.leaf_mm_s * 1e-3 * tr_ns * 1e-9, []
-    x, y = goal[0].tolist()
-    for (to_x, to_y), told in zip(goal.tolist(), following.tolist(), strict=True):
-        away = math.hypot(to_x - x, to_y - y)
-        if told and away <= step:
-            x, y = to_x, to_y
-        elif told:
-            x, y = x + (to_x - x) * step / away, y + (to_y - y) * step / away
-        aim.append((x, y))
-    return np.array(aim), following
+    return _limited(goal, following, beam.leaf_mm_s * 1e-3 * tr_ns * 1e-9), following
+
+
+def _limited(goal: Points, following: Flags, step_m: float) -> Points:
+    """Return where leaves are that begin at a goal and come nearer to it by at most one step a TR."""
+    aim = goal.copy()
+    jumps = np.flatnonzero(np.hypot(*np.diff(goal, axis=0).T) > step_m) + 1
+    at = 0
+    while (leap := int(np.searchsorted(jumps, at))) < len(jumps):
+        at = int(jumps[leap])  # up to here they have kept up
+        (x, y), behind = aim[at - 1].tolist(), True
+        while behind and at < len(goal):
+            to_x, to_y = goal[at].tolist()
+            away = math.hypot(to_x - x, to_y - y)
+            behind = away > step_m or not following[at]
+            if following[at]:
+                share = step_m / away if behind else 1.0
+                x, y = x + (to_x - x) * share, y + (to_y - y) * share
+            aim[at] = (x, y) if behind else (to_x, to_y)
+            at += 1
+    return aim
 
 
 def _spans(flags: Flags, tr_ns: int) -> Times:

@@ -134,7 +134,7 @@ def _shifts(
 
     An error between pixels is shared among the four around it, which smooths by at most half a pixel.
     """
-    hit = np.isfinite(error).all(axis=1) & (np.abs(error) < reach).all(axis=1) & (weights > 0)
+    hit = (np.abs(error) < reach).all(axis=1) & (weights > 0)  # false for NaN
     at = error[hit] / fine_m
     low = np.floor(at)
     part = at - low

@@ -180,6 +180,29 @@ def test_leaves_are_no_faster_than_they_can_be() -> None:
     assert did.stray_share == 141 / 300
 
 
+def test_leaves_go_step_by_step_through_jumps_holds_and_gaps() -> None:
+    """Against the rule spelt out, for displays that jump, vanish and hold at random."""
+    rng = np.random.default_rng(5)
+    shown = np.repeat(rng.normal(0, 0.004, (60, 2)), 7, axis=0) + rng.normal(0, 1e-4, (420, 2))
+    held = rng.random(420) < 0.15
+    shown[rng.random(420) < 0.1] = np.nan
+    true = np.zeros((420, 2))
+    did = deliver(dataclasses.replace(LEAVES, leaf_mm_s=200.0), shown, held, true, TR_NS)
+    leaves, behind = None, 0
+    for at, (goal, hold) in enumerate(zip(shown, held, strict=True)):
+        told = np.isfinite(goal).all() and not hold
+        assert did.on_share[at] == told
+        if leaves is None and told:
+            leaves = goal
+        elif told:
+            away = np.hypot(*(goal - leaves))
+            behind += away > 0.8e-3
+            leaves = leaves + (goal - leaves) * min(1.0, 0.8e-3 / away)
+        if leaves is not None:
+            assert did.error_m[at] == pytest.approx(leaves, abs=1e-15)
+    assert 100 < behind < 300
+
+
 def test_leaves_wait_where_they_are_without_a_target_and_the_beam_is_off() -> None:
     true = along_y(np.arange(10) * 1e-3)
     shown, held = true.copy(), np.zeros(10, bool)
@@ -191,6 +214,8 @@ def test_leaves_wait_where_they_are_without_a_target_and_the_beam_is_off() -> No
         [1e-3, 2e-3, 3e-3, 3e-3, 3e-3, 6e-3, 7e-3, 7e-3, 9e-3]
     )
     assert deliver(LEAVES, np.full((4, 2), np.nan), np.zeros(4, bool), true[:4], TR_NS).duty == 0
+    shown[3, 1] = np.nan  # half a position is none
+    assert deliver(LEAVES, shown, held, true, TR_NS).on_share[3] == 0
 
 
 def test_a_beam_that_does_nothing_is_always_on_at_the_mean() -> None:
