@@ -253,6 +253,9 @@ def test_a_machine_end_to_end_goes_by_the_motion_alone() -> None:
     did = deliver(beam, np.full(true.shape, np.nan), np.ones(len(true), bool), true, TR_NS, (0.0, 0.0))
     assert did.on_share.tolist() == [0.0] * 6 + [1.0] * 5 + [0.0] * 6
     assert did.stray_share == 0
+    staying = wave("...##########")
+    did = deliver(beam, staying, np.zeros(13, bool), staying, TR_NS, (0.0, 0.0))
+    assert did.on_share.tolist() == [0.0] * 6 + [1.0] * 7  # it has not been told to go off
     follows = dataclasses.replace(LEAVES, delay_ms=8.0, end_to_end=True)
     did = deliver(follows, np.full(true.shape, np.nan), np.ones(len(true), bool), true, TR_NS)
     assert did.error_m[2:] == pytest.approx(true[:-2] - true[2:])
