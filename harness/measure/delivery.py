@@ -8,7 +8,6 @@ nanosecond.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.beam import Beam
+from harness.measure.intervals import COVERAGE, Interval
+from harness.measure.shares import share_interval
 from mrsim.errors import InputError
 
 PLAN_NS = 20_000_000_000
@@ -165,9 +166,7 @@ def deliver(
         aim = np.broadcast_to(np.asarray(plan, np.float64), true.shape)
         on = _gate(beam, seen & _in_window(beam, shown - aim), tr_ns)
     error = aim - true
-    inside = _in_window(beam, error)
-    covered = _near(error, beam.margin_mm)
-    outside = ~inside if beam.kind == "gating" else ~covered
+    inside, covered, outside = _kept(beam, error)
     on_ns = _overlap_ns(on, tr_ns, lines)
     beam_ns, inside_ns = int(on_ns.sum()), int(inside.sum()) * tr_ns
     return Delivery(
@@ -184,49 +183,46 @@ def deliver(
     )
 
 
-# Of each figure that can be limited: what it is, and whether the limit is the most or the least.
-LIMITS: Mapping[str, tuple[str, str]] = {
-    "stray_share": ("share of the beam's time with the target outside", "most"),
-    "stray_longest_ms": ("longest time of the beam with the target outside, ms,", "most"),
-    "missed_share": ("share of the target's time in the window without beam", "most"),
-    "treatment_time_factor": ("treatment time over that of a beam always on", "most"),
-    "coverage": ("share of the beam's time with the target covered", "least"),
-    "duty": ("share of the time with beam", "least"),
-    "duty_of_ideal": ("duty over that of an ideal beam", "least"),
-    "d98": ("relative D98", "least"),
-}
-
-
-def beam_shortfalls(delivery: Delivery, limits: Mapping[str, float], d98: float | None = None) -> list[str]:
-    """Return in what a delivery misses its limits, a line each; none if it keeps them all.
+def delivery_intervals(
+    delivery: Delivery, blocks: Times, confidence: float = COVERAGE
+) -> dict[str, Interval | None]:
+    """Return the intervals of a delivery's shares over whole breaths.
 
     Parameters
     ----------
     delivery
         What the beam did.
-    limits
-        Limit of each figure, by its name in `LIMITS`.
-    d98
-        Relative D98 (`harness.measure.dose`), if it was computed.
+    blocks
+        Breath of each TR, shape (n,), int64, from 0 in the order of time.
+    confidence
+        Probability of each interval, two-sided.
 
-    Raises
-    ------
-    InputError
-        If a limit is of no known figure.
+    Returns
+    -------
+    intervals
+        By the name of the figure; None for too few breaths, or if there is nothing that it is a share of.
     """
-    figures: dict[str, float | None] = {**delivery.to_json(), "d98": d98}
-    lines = []
-    for key, limit in limits.items():
-        if key not in LIMITS:
-            raise InputError(f"limit {key[:80]!r}: expected one of {', '.join(LIMITS)}")
-        what, bound = LIMITS[key]
-        value = figures[key]
-        if value is None:  # nothing was compared, so nothing is kept
-            lines.append(f"{key}: {what} cannot be told")
-        elif value > limit if bound == "most" else value < limit:
-            side = "above" if bound == "most" else "below"
-            lines.append(f"{key}: {what} is {value:.4g}, {side} {limit:g}")
-    return lines
+    on = delivery.on_share
+    inside, covered, outside = _kept(delivery.beam, delivery.error_m)
+
+    def interval(part: Points, whole: Points, highest: float = 1.0) -> Interval | None:
+        sums = [np.bincount(blocks, term).astype(np.float64) for term in (part, whole)]
+        return share_interval(sums[0], sums[1], confidence, highest)
+
+    window = inside.astype(np.float64)
+    return {
+        "duty": interval(on, np.ones(len(on))),
+        "duty_of_ideal": interval(on, window, math.inf),
+        "coverage": interval(on * covered, on),
+        "stray_share": interval(on * outside, on),
+        "missed_share": interval(window * (1 - on), window),
+    }
+
+
+def _kept(beam: Beam, error_m: Points) -> tuple[Flags, Flags, Flags]:
+    """Return where the target is in the window, is covered, and is where no beam should be."""
+    inside, covered = _in_window(beam, error_m), _near(error_m, beam.margin_mm)
+    return inside, covered, ~inside if beam.kind == "gating" else ~covered
 
 
 def _near(away_m: Points, radius_mm: float) -> Flags:
