@@ -12,7 +12,8 @@ from harness.judge.outcome import Answer, Outcome
 from harness.judge.profiles import Criterion
 from harness.judge.target import Beamed, judge_target
 from harness.measure.beam import Beam, load_beam
-from harness.measure.delivery import deliver
+from harness.measure.breaths import breath_blocks, breath_starts
+from harness.measure.delivery import deliver, delivery_intervals
 from harness.measure.displayed import Displayed, display
 from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
@@ -21,6 +22,7 @@ from harness.measure.margin import Margin, measure_margin
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
+from mrsim.errors import InputError
 from mrsim.stream import Stream
 
 BEAMS = ("linac-trigger", "mlc", "none")
@@ -154,7 +156,8 @@ def deliver_by(beam: Beam, displayed: Displayed, stream: Stream) -> Beamed:
     pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
     mask = np.asarray(stream.truth.mask[usual])
     d98 = relative_d98(mask, pixel_m, delivery.error_m, delivery.on_share) if mask.any() else None
-    return Beamed(delivery, d98)
+    blocks = breath_blocks(displayed.t_ns, breath_starts(stream.truth, header))
+    return Beamed(delivery, d98, delivery_intervals(delivery, blocks))
 
 
 def beams_of(criterion: Criterion, names: Sequence[str]) -> list[Beam]:
@@ -171,6 +174,11 @@ def beams_of(criterion: Criterion, names: Sequence[str]) -> list[Beam]:
     own = []
     if profile.beam is not None:
         own = [load_beam(profile.beam)]
+        if own[0].end_to_end:
+            raise InputError(
+                f"profile {profile.name}: beam {own[0].name} counts from the motion, so it judges no "
+                "reconstructor: state the delays after the image"
+            )
     elif profile.window_mm is not None:
         own = [
             Beam(

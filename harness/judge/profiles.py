@@ -22,8 +22,8 @@ from mrsim.stream import Header
 MAX_FILE_BYTES = 1 << 16
 MAX_MS = 1e6
 MEASURES = ("response", "total")
-BEAM_BARS = ("duty_of_ideal", "coverage", "stray", "stray_longest_ms", "d98")
-SHARES = ("duty_of_ideal", "coverage", "stray", "d98", "ssim", "dice")
+BEAM_BARS = ("duty_of_ideal", "coverage", "stray_share", "stray_longest_ms", "d98")
+SHARES = ("duty_of_ideal", "coverage", "stray_share", "d98", "ssim", "dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Profile:
         Least share of the time for which the target can be followed; 0 for no bar.
     silent
         Greatest share of the time with a silent failure on display; 1 for no bar.
-    duty_of_ideal, coverage, stray, stray_longest_ms, d98
+    duty_of_ideal, coverage, stray_share, stray_longest_ms, d98
         Bars on the beam: least duty as a share of the ideal one, least share of the target's time covered,
         greatest share of the beam's time astray, longest such time in milliseconds, least relative D98. None
         for no bar.
@@ -78,7 +78,7 @@ class Profile:
     silent: float = 0.01
     duty_of_ideal: float | None = None
     coverage: float | None = None
-    stray: float | None = None
+    stray_share: float | None = None
     stray_longest_ms: float | None = None
     d98: float | None = None
     nmse: float | None = None
@@ -142,7 +142,7 @@ SHIPPED = {
         Profile("tracking", "total lag under 200 ms, to steer a beam", "total", 200.0),
         Profile(
             "gating", "total under 500 ms with the beam's own delay (AAPM TG-76)", "total", 500.0,
-            downstream_ms=None, window_mm=3.0, m95_mm=math.inf, duty_of_ideal=0.8, stray=0.05,
+            downstream_ms=None, window_mm=3.0, m95_mm=math.inf, duty_of_ideal=0.8, stray_share=0.05,
         ),
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from harness.judge.bars import Bar, answer_of
 from harness.judge.outcome import Answer
 from harness.judge.profiles import Profile
 from harness.measure.delivery import Delivery
+from harness.measure.intervals import Interval
 from harness.measure.margin import Margin
 
 QUESTION = "target"
@@ -27,14 +28,18 @@ class Beamed:
         What the beam would have done.
     d98
         D98 of the target as a share of that without error; None if the beam was never on.
+    intervals
+        Intervals of its shares over whole breaths, by name; None where there are too few.
     """
 
     delivery: Delivery
     d98: float | None
+    intervals: dict[str, Interval | None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
-        return {**self.delivery.to_json(), "relative_d98": self.d98}
+        intervals = {key: None if at is None else list(at) for key, at in self.intervals.items()}
+        return {**self.delivery.to_json(), "relative_d98": self.d98, "intervals": intervals}
 
 
 def judge_target(profile: Profile, margin: Margin | None, beams: Sequence[Beamed], why_not: str) -> Answer:
@@ -55,7 +60,7 @@ def judge_target(profile: Profile, margin: Margin | None, beams: Sequence[Beamed
         return Answer(QUESTION, None, why_not)
     bars = _margin_bars(profile, margin)
     if profile.beam_bars:
-        bars += _beam_bars(profile, beams[0].delivery, beams[0].d98)
+        bars += _beam_bars(profile, beams[0])
     return answer_of(QUESTION, bars) if bars else Answer(QUESTION, None, f"profile {profile.name} has no bar")
 
 
@@ -82,16 +87,21 @@ def _m95(limit_mm: float, margin: Margin) -> Bar:
     return dataclasses.replace(bar, interval=(bounds.low_m * 1e3, bounds.upper_m * 1e3))
 
 
-def _beam_bars(profile: Profile, delivery: Delivery, d98: float | None) -> list[Bar]:
+def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:
+    delivery = beam.delivery
     found = {
         "duty_of_ideal": ("duty as a share of the ideal one", delivery.duty_of_ideal, False, ""),
         "coverage": ("coverage", delivery.coverage, False, ""),
-        "stray": ("share of the beam's time astray", delivery.stray_share, True, ""),
+        "stray_share": ("share of the beam's time astray", delivery.stray_share, True, ""),
         "stray_longest_ms": ("longest stray", delivery.stray_longest_ns / 1e6, True, " ms"),
-        "d98": ("relative D98", d98, False, ""),
+        "d98": ("relative D98", beam.d98, False, ""),
     }
     bars = []
     for key, limit in profile.beam_bars.items():
         name, value, most, unit = found[key]
-        bars.append(Bar(name, value, limit, most, unit))
+        bars.append(Bar(name, value, limit, most, unit, interval=_finite(beam.intervals.get(key))))
     return bars
+
+
+def _finite(interval: Interval | None) -> Interval | None:
+    return None if interval is None or not all(map(math.isfinite, interval)) else interval

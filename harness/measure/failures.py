@@ -20,8 +20,8 @@ from recon.fourier import to_kspace
 KINDS = ("blank", "frozen", "stale", "another anatomy", "average anatomy", "no target", "target gone")
 """What can be wrong, the first that applies naming it."""
 
-FROZEN_NMSE = 1e-9
-"""Two images of a scan with noise or motion differ by more than this share of their energy."""
+FROZEN_SHARE, AT_REST_NMSE = 1e-3, 1e-6
+"""An image is frozen if it changed by less than this share of what the truth did, unless that was at rest."""
 OTHER_SHARE, ROUGH_SHARE = 0.025, 0.35
 """An image is of something else if its own frame's lines differ from the true ones by more of their energy.
 
@@ -130,36 +130,44 @@ def label_images(
     if pixels is None or stream.truth is None:
         return labels
     mean = np.abs(stream.truth.image).mean(axis=0, dtype=np.float64)
-    before: NDArray[np.complex64] | None = None
-    for row, frame in enumerate(emissions.frame):
+    before: int | None = None
+    for row, frame in enumerate(emissions.frame.tolist()):
         if frame == NOTHING:
             continue
-        kind = _kind(pixels[frame], int(frame), stream, mean, before)
+        kind = _kind(pixels, frame, before, stream, mean)
         if kind is not None:
             labels[row] = KINDS.index(kind)
-        before = pixels[frame]
+        before = frame
     return labels
 
 
 def _kind(
-    image: NDArray[np.complex64],
+    pixels: NDArray[np.complex64],
     frame: int,
+    before: int | None,
     stream: Stream,
     mean: NDArray[np.float64],
-    before: NDArray[np.complex64] | None,
 ) -> str | None:
     assert stream.truth is not None
-    magnitude, true = (np.abs(i).astype(np.float64) for i in (image, stream.truth.image[frame]))
+    image, truth = pixels[frame], stream.truth.image
+    magnitude, true = (np.abs(i).astype(np.float64) for i in (image, truth[frame]))
     energy = float(np.sum(magnitude**2))
     if not energy or float(np.ptp(magnitude)) <= 1e-6 * float(magnitude.max()):
         return "blank"
-    if before is not None and float(np.sum(np.abs(image - before) ** 2.0)) <= FROZEN_NMSE * energy:
-        return "frozen"
+    if before is not None:
+        moved = _change(truth[frame], truth[before])
+        if moved > AT_REST_NMSE and _change(image, pixels[before]) <= FROZEN_SHARE * moved:
+            return "frozen"
     if _is_other(image, frame, stream):
         return "another anatomy"
     if _unlike(magnitude, mean) < AVERAGE_SHARE * min(_unlike(magnitude, true), _unlike(true, mean)):
         return "average anatomy"
     return None
+
+
+def _change(image: NDArray[np.complex64], before: NDArray[np.complex64]) -> float:
+    """Return the energy of the change from one image to another as a share of the image's."""
+    return float(np.sum(np.abs(image - before) ** 2.0)) / float(np.sum(np.abs(image) ** 2.0))
 
 
 def _is_other(image: NDArray[np.complex64], frame: int, stream: Stream) -> bool:

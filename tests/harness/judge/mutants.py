@@ -104,7 +104,7 @@ def mutants(stream: Stream, other: NDArray[np.complex64]) -> dict[str, Mutant]:
         Mutant("frozen", truth.image[frozen], true_m[frozen], every),
         Mutant("training mean", np.repeat(mean[None], frames, axis=0), nowhere, every),
         Mutant("late", between(truth.image, late), _between(true_m, late), every),
-        Mutant("biased", shifted(truth.image, header, 0.0, BIAS_M), true_m + (0.0, BIAS_M), every),
+        Mutant("biased", shifted(truth.image, header, 0.0, BIAS_M), true_m + np.array([0.0, BIAS_M]), every),
         Mutant("gain", truth.image[near], true_m[near], every),
         Mutant("another patient", np.resize(other, shape), nowhere, every),
         Mutant("turns", turned(truth.image, header, side), true_m + np.stack([side, 0 * side], -1), every),

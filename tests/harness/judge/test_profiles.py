@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.profiles import SHIPPED, Criterion, Profile, load_profile
-from harness.measure.gating import simulate_gating
-from harness.measure.image_quality import assess
 from harness.measure.lag import Lag
-from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
-from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
 from mrsim.stream import Stream
@@ -83,48 +78,6 @@ def test_a_run_is_judged_by_its_profile(service_ms: int, outcome: Outcome, strea
     assert result.verdict.outcome is outcome
     assert result.to_json()["profile"]["name"] == "tracking"
     assert 190 * MS < result.timing.deadline_ns < 200 * MS
-
-
-@pytest.mark.parametrize("downstream_ms", [0, 200, 740])
-def test_gating_is_the_beam_of_a_delayed_target(downstream_ms: int, stream: Stream) -> None:
-    """A perfect image, held for one frame and delayed: the beam of the true path that long ago."""
-    truth, header = stream.truth, stream.header
-    assert truth is not None
-    run = replay(stream, drawn(stream), VirtualClock(), ConstantService(0))
-    quality = assess(stream, run, measure(run, warmup=0))
-    assert quality is not None
-    window, downstream_ns = 3e-3, downstream_ms * MS
-    gating = simulate_gating(stream, quality, window, downstream_ns)
-    assert gating is not None
-    planned = np.array(gating.planned_m)
-    for other in truth.centroid[::97]:  # nowhere else does it dwell much longer
-        near = np.hypot(*(truth.centroid - other).T) <= window
-        assert near.mean() < np.mean(np.hypot(*(truth.centroid - planned).T) <= window) + 0.02
-    inside = np.hypot(*(truth.centroid - planned).T) <= window
-    lines = np.arange(len(stream))
-    # The newest image that is through was made of lines up to the end of its frame, due a TR later.
-    t_ns = lines * header.tr_ns + header.te_ns
-    frame = (t_ns - downstream_ns) // header.frame_ns - 1
-    steady = frame >= 0
-    on = inside[(np.maximum(frame, 0) + 1) * header.lines_per_frame - 1][steady]
-    assert gating.ideal_duty == pytest.approx(inside[steady].mean(), abs=1e-9)
-    assert gating.duty == pytest.approx(on.mean(), abs=0.02)  # where segmentation tips the scale
-    assert gating.outside_share == pytest.approx((on & ~inside[steady]).sum() / on.sum(), abs=0.03)
-    assert gating.outside_longest_ns <= downstream_ns + 3 * header.frame_ns
-
-
-def test_a_later_beam_is_more_often_wrong(stream: Stream) -> None:
-    run = replay(stream, drawn(stream), VirtualClock(), ConstantService(0))
-    quality = assess(stream, run, measure(run))
-    assert quality is not None
-    shares = []
-    for delay_ms in (0, 100, 300):
-        gating = simulate_gating(stream, quality, 3e-3, delay_ms * MS)
-        assert gating is not None
-        assert gating.outside_share is not None
-        shares.append(gating.outside_share)
-    assert shares[0] < shares[1] < shares[2]
-    assert simulate_gating(stream, quality, 3e-3, 10**12) is None
 
 
 def test_a_profile_of_ones_own(tmp_path: Path) -> None:
