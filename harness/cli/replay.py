@@ -287,7 +287,7 @@ def _show_accuracy(report: dict[str, Any]) -> None:
         print(f"no lag is told: {quality['lag_reason']}")
     if margin is not None:
         silent = margin["silent_failures"]
-        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in silent["kinds"].items())
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in silent["kinds"].items() if share)
         print(
             f"target available for {margin['availability']:.1%} of the time, beyond 3 mm for "
             f"{margin['beyond_3mm_share']:.1%} ({margin['beyond_3mm_longest_ms']:.0f} ms at the longest), "

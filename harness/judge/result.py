@@ -26,7 +26,7 @@ from harness.wire.transfer import Transfer
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
 
-SCHEMA = "mrsim-replay/1"
+SCHEMA = "mrsim-replay/2"
 
 
 @dataclass(frozen=True, repr=False)

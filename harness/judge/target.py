@@ -72,7 +72,7 @@ def _margin_bars(profile: Profile, margin: Margin) -> list[Bar]:
         share = margin.availability
         bars.append(Bar("availability", share * 100, profile.availability * 100, most=False, unit=" %"))
     if profile.silent < 1:
-        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in margin.silent.kinds.items())
+        kinds = margin.silent.told
         name = f"silent failures{f' ({kinds})' if kinds else ''}"
         bars.append(Bar(name, margin.silent.share * 100, profile.silent * 100, most=True, unit=" %"))
     return bars

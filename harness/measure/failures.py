@@ -46,7 +46,7 @@ class SilentFailures:
     longest_ns
         The longest such time, nanoseconds.
     kinds
-        Share of the judged time for each kind that occurred.
+        Share of the judged time for each kind.
     count
         Number of failures, flagged or not.
     unflagged
@@ -61,6 +61,11 @@ class SilentFailures:
     count: int
     unflagged: int
     first_sign_ns: int | None
+
+    @property
+    def told(self) -> str:
+        """Return the kinds that occurred with their shares, in words; empty if none did."""
+        return ", ".join(f"{kind} {share:.0%}" for kind, share in self.kinds.items() if share)
 
 
 def silent_failures(
@@ -99,11 +104,7 @@ def silent_failures(
     return SilentFailures(
         share=float(silent.mean()),
         longest_ns=max((length for _, length in clusters(silent)), default=0) * displayed.tr_ns,
-        kinds={
-            kind: float((silent & (code == number)).mean())
-            for number, kind in enumerate(KINDS)
-            if (silent & (code == number)).any()
-        },
+        kinds={kind: float((silent & (code == number)).mean()) for number, kind in enumerate(KINDS)},
         count=len(stretches),
         unflagged=unflagged,
         first_sign_ns=max(signs, default=None),
