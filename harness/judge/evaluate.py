@@ -8,9 +8,10 @@ from collections.abc import Callable
 from harness.candidates.registry import Null
 from harness.judge.image import judge_image
 from harness.judge.measures import Measures, measure_images
-from harness.judge.outcome import Verdict
+from harness.judge.outcome import Answer, Verdict
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
+from harness.judge.target import QUESTION as TARGET
 from harness.judge.validity import why_invalid
 from harness.judge.verdict import answer_time
 from harness.measure.exact_statistics import samples_needed
@@ -137,12 +138,14 @@ def evaluate(
         run = after_burst(run)
     timing = measure(run, warmup)
     if why_not:
-        found = Measures(why_not=why_not)
+        found = Measures(target=Answer(TARGET, None, why_not))
     elif scenario == "burst":
         # In a closed loop lines are not due when they were scanned, so nothing is on display at an instant.
-        found = Measures(assess(stream, run, timing, seed), why_not="a burst has no time of its own")
+        found = Measures(
+            assess(stream, run, timing, seed), target=Answer(TARGET, None, "a burst has no time of its own")
+        )
     else:
-        found = measure_images(stream, run, timing, criterion, seed)
+        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), seed)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
     # Only a candidate behind a socket has a transfer.
     transfer = getattr(reconstructor, "transfer", None)
@@ -151,7 +154,7 @@ def evaluate(
         time = dataclasses.replace(time, reason=f"{time.reason}; {note}")
     answers = [
         time,
-        found.target(criterion, why_invalid(run, timing)),
+        found.target,
         judge_image(criterion.profile, found.quality, why_not or "no image came"),
     ]
     return RunResult(

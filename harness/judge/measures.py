@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.judge.outcome import Answer, Outcome
 from harness.judge.profiles import Criterion
-from harness.judge.target import Beamed, judge_target
+from harness.judge.target import QUESTION, Beamed, judge_target
 from harness.measure.beam import Beam, load_beam
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.delivery import deliver, delivery_intervals
@@ -25,6 +25,7 @@ from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 
+NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 BEAMS = ("linac-trigger", "mlc", "none")
 """Beams that are simulated for every run: gating, leaves that follow, and neither."""
 
@@ -41,36 +42,15 @@ class Measures:
         What was on display at each instant; None if it was not measured.
     beams
         What each beam would have done, that of the profile first if it has one.
-    instantly
-        The answer on the target if every image had come as soon as its last line was due.
-    why_not
-        Why `margin` is None; empty if it is not.
+    target
+        Whether the target is where it is shown.
     """
 
     quality: Quality | None = None
     displayed: Displayed | None = None
     margin: Margin | None = None
     beams: tuple[Beamed, ...] = ()
-    instantly: Answer | None = None
-    why_not: str = ""
-
-    def target(self, criterion: Criterion, spoilt: str | None) -> Answer:
-        """Answer whether the target is where it is shown.
-
-        Parameters
-        ----------
-        criterion
-            The bars.
-        spoilt
-            What the host did to the run's times; None if they are valid.
-        """
-        answer = judge_target(criterion.profile, self.margin, self.beams, self.why_not)
-        if spoilt is None or answer.outcome in (None, Outcome.PASS):
-            return answer
-        # What fails without any time to compute has failed, whatever the host did.
-        if self.instantly is not None and self.instantly.outcome is Outcome.FAIL:
-            return self.instantly
-        return Answer(answer.question, Outcome.INVALID, f"{answer.reason}; but {spoilt}")
+    target: Answer = NOT_MEASURED
 
 
 def measure_images(
@@ -78,6 +58,7 @@ def measure_images(
     run: Run,
     timing: Timing,
     criterion: Criterion,
+    spoilt: str | None,
     seed: int,
     beam_names: Sequence[str] = BEAMS,
 ) -> Measures:
@@ -91,6 +72,8 @@ def measure_images(
         The run, with its pixels, and its times.
     criterion
         What it is judged by.
+    spoilt
+        What the host did to the run's times; None if they are valid.
     seed
         Seed of the bootstrap.
     beam_names
@@ -101,19 +84,38 @@ def measure_images(
     scores = judge.score_run(run)
     quality = assess(stream, run, timing, seed, scores)
     if not judge.has_target:
-        return Measures(quality, why_not="the scan has no target")
+        return Measures(quality, target=Answer(QUESTION, None, "the scan has no target"))
     displayed = display(stream, run, timing, scores, judge.window)
     if displayed is None:
-        return Measures(quality, why_not="the scan ends before an image could be judged")
-    margin = _margin(displayed, stream, run, quality)
-    due_ns = (displayed.emissions.newest + 1) * displayed.tr_ns
-    early = displayed.coming_at(due_ns)
+        return Measures(quality, target=Answer(QUESTION, None, "the scan ends before an image is due"))
     beams = beams_of(criterion, beam_names)
-    judged = [deliver_by(beam, displayed, stream) for beam in beams]
-    instantly = [deliver_by(beam, early, stream) for beam in beams[:1]]
+    judged = tuple(deliver_by(beam, displayed, stream) for beam in beams)
     margin = _margin(displayed, stream, run, quality)
-    answer = judge_target(criterion.profile, _margin(early, stream, run, quality), instantly, "")
-    return Measures(quality, displayed, margin, tuple(judged), answer)
+    answer = judge_target(criterion.profile, margin, judged)
+    if spoilt is not None and answer.outcome is not Outcome.PASS:
+        answer = _despite_host(answer, spoilt, displayed, stream, run, quality, criterion)
+    return Measures(quality, displayed, margin, judged, answer)
+
+
+def _despite_host(
+    answer: Answer,
+    spoilt: str,
+    displayed: Displayed,
+    stream: Stream,
+    run: Run,
+    quality: Quality | None,
+    criterion: Criterion,
+) -> Answer:
+    """Return the answer where the host may have made images late.
+
+    What fails although every image comes as soon as its last line is due has failed, whatever the host did.
+    """
+    early = displayed.coming_at((displayed.emissions.newest + 1) * displayed.tr_ns)
+    beams = [deliver_by(beam, early, stream) for beam in beams_of(criterion, ())]
+    instantly = judge_target(criterion.profile, _margin(early, stream, run, quality), beams)
+    if instantly.outcome is Outcome.FAIL:
+        return instantly
+    return Answer(answer.question, Outcome.INVALID, f"{answer.reason}; but {spoilt}")
 
 
 def _margin(displayed: Displayed, stream: Stream, run: Run, quality: Quality | None) -> Margin:

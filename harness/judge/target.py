@@ -42,7 +42,7 @@ class Beamed:
         return {**self.delivery.to_json(), "relative_d98": self.d98, "intervals": intervals}
 
 
-def judge_target(profile: Profile, margin: Margin | None, beams: Sequence[Beamed], why_not: str) -> Answer:
+def judge_target(profile: Profile, margin: Margin, beams: Sequence[Beamed]) -> Answer:
     """Answer whether the target is where it is shown.
 
     Parameters
@@ -50,14 +50,10 @@ def judge_target(profile: Profile, margin: Margin | None, beams: Sequence[Beamed
     profile
         The bars.
     margin
-        What was on display at each instant; None if it cannot be told.
+        What was on display at each instant.
     beams
         What each beam would have done, that of the profile first.
-    why_not
-        Why `margin` is None; empty if it is not.
     """
-    if margin is None:
-        return Answer(QUESTION, None, why_not)
     bars = _margin_bars(profile, margin)
     if profile.beam_bars:
         bars += _beam_bars(profile, beams[0])
