@@ -20,6 +20,7 @@ from harness.measure.image_quality import Centroids, Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
+from harness.realtime.raised import traceback_json
 from harness.realtime.run import Fate, Run
 from harness.realtime.scenarios import lines_per_second
 from harness.wire.transfer import Transfer
@@ -115,6 +116,7 @@ class RunResult(Summarised):
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "answers": answers_json(self.verdict),
+            **traceback_json(self.run.traceback),
             "clock": self.run.clock,
             "scenario": self.scenario,
             "policy": str(self.run.policy),

@@ -14,7 +14,7 @@ from harness.realtime import host
 from harness.realtime.clock import Clock, RealClock
 from harness.realtime.collector import Collector
 from harness.realtime.feed import Feed
-from harness.realtime.gate import LEAD_NS, Gate, one_line
+from harness.realtime.gate import LEAD_NS, Gate
 from harness.realtime.run import Failure, Fate, Pauses, Run
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import MeasuredService, PushTimer, ServiceModel
@@ -30,7 +30,6 @@ __all__ = [
     "Policy",
     "Run",
     "Schedule",
-    "one_line",
     "replay",
 ]
 

@@ -127,7 +127,9 @@ class TableService:
             If the table ends before the line.
         """
         if line >= len(self._table):
-            raise InputError(f"service_ns: it has {len(self._table)} lines, the stream asks for line {line}")
+            raise InputError(
+                f"service_ns: it has {len(self._table)} lines, the stream asks for k-space line {line}"
+            )
         return int(self._table[line])
 
 
