@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.realtime.faults import parse_faults
+from harness.realtime.processor_time import OtherProcess
 from harness.realtime.raised import (
     RaisedElsewhere,
     Traceback,
@@ -114,6 +115,7 @@ class Isolated:
             daemon=True,
         )
         self._process.start()
+        self._other = OtherProcess(self._process.pid)
         for end in (theirs, theirs_images, theirs_dumps):
             end.close()
         self._ask({"do": "open", "header": header.to_dict()}, max(self._limit_s, START_LIMIT_S))
@@ -138,6 +140,7 @@ class Isolated:
             self._calls.send_bytes(json.dumps(call).encode())
             while True:
                 ready = wait([self._calls, self._images, self._process.sentinel], limit_s)
+                self._other.note()
                 if self._images in ready:
                     self._take(self._receive(self._images))
                     self._images.send_bytes(b"taken")

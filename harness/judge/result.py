@@ -155,7 +155,7 @@ class RunResult(Summarised):
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
-            "host": None if self.run.host is None else _host(self.run.host),
+            "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None if self.margin is None else margin_json(self.margin),
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
@@ -284,17 +284,18 @@ def _lines(run: Run) -> dict[str, Any]:
     }
 
 
-def _host(host: HostLog) -> dict[str, Any]:
+def _host(host: HostLog, charged: bool) -> dict[str, Any]:
     return {
         "others_cores": host.others,
         "waited_ms": _ms(host.waited_ns),
+        "helpers_waited_ms": _ms(host.helpers_ns),
         "stolen_ms": _ms(host.stolen_ns),
         "throttled_ms": _ms(host.throttled_ns),
         "probe_ms": _ms(host.probe_ns),
         "wakes": host.wakes,
         "longest_stall_ms": _ms(host.longest_stall_ns),
         "load": host.load,
-        "causes": host.causes(),
+        "causes": host.causes(charged),
     }
 
 

@@ -119,7 +119,7 @@ def judge_conduct(run: Run) -> Verdict | None:
         None if the candidate did nothing of the kind.
     """
     if run.violation is not None:
-        where = f"k-space line {run.violation.line}"
+        where = run.named(run.violation.line)
         return Verdict(Outcome.FAIL, f"{run.violation.kind}: {where}: {run.violation.message}")
     if run.failure is not None:
         return Verdict(Outcome.FAIL, f"the candidate {run.failure}")

@@ -246,7 +246,7 @@ class Collector:
             message = f"says that k-space line {image.last_line} went into it, the newest is {self.newest}"
             return Violation("causality", self.newest, f"image of frame {image.frame} {message}")
         if image.frame * per_frame > self.newest:
-            message = f"k-space line {self.newest} is the newest, so it has not begun"
+            message = f"k-space line {self.newest} is the newest, frame {image.frame} has not begun"
             return Violation("causality", self.newest, f"image of frame {image.frame}: {message}")
         return self._check_position(image) if isinstance(image, Position) else self._check_pixels(image)
 

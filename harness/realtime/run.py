@@ -122,6 +122,8 @@ class Run:
         First breach of the protocol, which stopped the run.
     failure
         Exception of the candidate, which stopped the run.
+    times
+        Where the times of pushes come from: "measured", "modelled", or "played from FILE".
     """
 
     clock: str
@@ -144,6 +146,7 @@ class Run:
     host: HostLog | None
     violation: Violation | None
     failure: Failure | None
+    times: str = "measured"
 
     def named(self, line: int) -> str:
         """Return how messages name a line, so that nobody takes it for one of a file.

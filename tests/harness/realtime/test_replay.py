@@ -211,7 +211,7 @@ def pixels(*shape: int, dtype: Any = np.complex64) -> Any:
         (
             lambda r: Image(pixels(), r.frame + 1, r.index),
             "causality",
-            "frame 2: k-space line 7 is the new",
+            "7 is the newest, frame 2 has not begun",
         ),
     ],
 )
