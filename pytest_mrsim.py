@@ -180,7 +180,9 @@ def latency_guard() -> Callable[..., Guarded]:
         scan = one.stream if stream is None else stream
         found = guard(one.build, two.build, scan, names=(one.name, two.name), factor=factor, **options)
         if found.verdict.outcome.value:
-            pytest.fail(f"{two.name}: {found.verdict.outcome.name}: {found.verdict.reason}", pytrace=False)
+            told = f"{two.name}: {found.verdict.outcome.name}: {found.verdict.reason}"
+            where = "" if found.traceback is None else f"\n{found.traceback.text}"
+            pytest.fail(f"{told}{where}", pytrace=False)
         return found
 
     return judge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -48,6 +48,19 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*row)
     _rich("rich.console").Console().print(table, markup=False)
+
+
+def print_apart(texts: Iterable[str]) -> None:
+    """Print some texts of several lines on standard error, each once, after what was printed before.
+
+    Parameters
+    ----------
+    texts
+        Tracebacks, which standard output is kept free of.
+    """
+    sys.stdout.flush()
+    for text in dict.fromkeys(texts):
+        print(text, file=sys.stderr, flush=True)
 
 
 def figure(value: float | None, digits: int) -> str:

@@ -28,6 +28,11 @@ from collections.abc import Iterator, Mapping
 class MrsimError(Exception):
     """Stand at the root of all errors that name what is wrong, where, and what to do."""
 
+    @property
+    def note(self) -> str | None:
+        """Return what stands beside its one line, such as a candidate's traceback; None for nothing."""
+        return "\n".join(getattr(self, "__notes__", ())) or None
+
 
 class Option:
     """Name an option within a message: a keyword in Python, and what is typed on the command line.

@@ -82,7 +82,8 @@ class Reconstructor(Protocol):
 
     The bench calls `open` once, `push` for every line when it is due, and `close` once. The reconstructor
     may call `emit` any number of times, from any thread; `emit` takes the time stamp. A reconstructor
-    must not keep state across `open` calls that changes its images.
+    must not keep state across `open` calls that changes its images. Whatever it raises ends the run as its
+    failure, but for an InputError from `open`.
     """
 
     def open(self, header: Header, emit: Emit) -> None:

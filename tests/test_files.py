@@ -28,6 +28,7 @@ ALLOWED = {
     ("harness/audits/probes.py", ".read_text"): SYSTEM,
     ("harness/realtime/environment.py", "open to read"): SYSTEM,
     ("harness/realtime/host.py", ".read_text"): SYSTEM,
+    ("harness/realtime/processor_time.py", "os.open"): SYSTEM,
     ("harness/wire/session.py", ".read_text"): SYSTEM,
     ("recon/cascade/engines.py", ".read_text"): SYSTEM,
     (

@@ -7,38 +7,30 @@ and the seed of its finding. Everything is seeded, and all audits but those of l
 
 from __future__ import annotations
 
-import dataclasses
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.audits.bench import FRAMES, SHORT, Bench
 from harness.audits.invariants import Evidence, check_invariants
 from harness.audits.probes import MemoryProbe, TimingProbe, WriteProbe
-from harness.candidates.isolation import Isolated
 from harness.judge.outcome import Outcome, Verdict
-from harness.realtime.clock import Clock, RealClock, VirtualClock
+from harness.realtime.clock import Clock, RealClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed
-from harness.realtime.replay import replay
+from harness.realtime.raised import Traceback, traceback_json
 from harness.realtime.run import Run
 from harness.realtime.scenarios import burst_schedule
 from harness.realtime.schedule import Schedule
-from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
-from mrsim.scanner.protocol import ScanProtocol
-from mrsim.seeds import child
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
-from recon.protocol import Builder, Reconstructor
+from recon.protocol import Builder
 
 SCHEMA = "mrsim-audit/1"
-# Long enough to see what happens to one frame in a hundred.
-FRAMES = 130
-SHORT = 12
 LOADED = 16
 PROBED_LINES = 8
 # Growth in the second half of a long run that is no leak: the interpreter's, and a little for each line.
@@ -60,11 +52,19 @@ class Finding:
         Whether the candidate passed.
     evidence
         What was found, with line and frame; or what was examined.
+    traceback
+        Where the candidate raised in its own code while it was audited; None if it did not, or passed.
     """
 
     audit: str
     kept: bool
     evidence: str
+    traceback: Traceback | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
+        found = {"audit": self.audit, "kept": self.kept, "evidence": self.evidence}
+        return found | traceback_json(self.traceback)
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +95,11 @@ class AuditReport(Summarised):
         return tuple(f.audit for f in self.findings if not f.kept)
 
     @property
+    def tracebacks(self) -> list[Traceback]:
+        """Return where the candidate raised in its own code, of every audit that found something."""
+        return [f.traceback for f in self.findings if f.traceback is not None]
+
+    @property
     def verdict(self) -> Verdict:
         """Return PASS, or INVALID: what a probe run says of such a candidate means nothing."""
         if not self.broken:
@@ -109,44 +114,8 @@ class AuditReport(Summarised):
             "seed": self.seed,
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
-            "audits": [dataclasses.asdict(f) for f in self.findings],
+            "audits": [f.to_json() for f in self.findings],
         }
-
-
-def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
-    """Return a scan without a phantom: random lines whose size falls with |k|, and new rows in every frame.
-
-    Parameters
-    ----------
-    seed
-        Seed of rows and samples.
-    frames
-        Number of frames, at 4x.
-    matrix
-        Number of rows and columns.
-    """
-    rng = np.random.default_rng(child(seed, "audit stream"))
-    ny, nx = matrix
-    header = dataclasses.replace(
-        ScanProtocol(acceleration=4.0).header(),
-        matrix=matrix,
-        lines_per_frame=max(1, ny // 4),
-        sampler="audit",
-    )
-    per_frame = header.lines_per_frame
-    rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2
-    line = np.arange(frames * per_frame)
-    parts = rng.standard_normal((len(line), 1, nx, 2), np.float32)
-    samples = np.ascontiguousarray(parts).view(np.complex64)[..., 0]
-    distance = np.hypot(rows[:, None] / ny, (np.arange(nx) - nx // 2)[None, :] / nx)
-    samples *= (1 / (0.02 + distance)).astype(np.float32)[:, None, :]
-    return Stream(
-        header,
-        ky=rows.astype(np.int32),
-        frame=(line // per_frame).astype(np.int32),
-        t_ns=line.astype(np.int64) * header.tr_ns + header.te_ns,
-        samples=samples,
-    )
 
 
 def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 0) -> AuditReport:
@@ -175,84 +144,14 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
     bench = Bench(stream, build, seed)
     findings = []
     for audit, check in AUDITS.items():
+        before = len(bench.raised)
         fault = check(bench)
-        findings.append(Finding(audit, fault is None, fault or bench.examined(audit)))
+        if fault is None:
+            findings.append(Finding(audit, True, _examined(audit, bench.isolated)))
+        else:  # of the run before all audits, if it did not raise in this one
+            raised = bench.raised[before:] or bench.raised
+            findings.append(Finding(audit, False, fault, raised[0] if raised else None))
     return AuditReport(candidate, seed, tuple(findings))
-
-
-class Bench:
-    """Keep what several audits need: the scan, its first frames, and their images.
-
-    Parameters
-    ----------
-    stream
-        The scan, of 12 frames or more, all finite.
-    build
-        Makes a fresh reconstructor.
-    seed
-        Seed of all alterations.
-    """
-
-    def __init__(self, stream: Stream, build: Builder, seed: int) -> None:
-        self.stream, self.build, self.seed = stream, build, seed
-        self.isolated = isinstance(build(), Isolated)
-        self.short = stream.first_frames(SHORT)
-        self.base = self.images(self.short)
-        # A second run shows whether the images differ without any alteration.
-        self.again = self.images(self.short)
-
-    def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
-        """Replay a scan in lockstep.
-
-        Parameters
-        ----------
-        stream
-            The scan.
-        candidate
-            Reconstructor to use; None for a fresh one.
-        """
-        return replay(stream, candidate or self.build(), VirtualClock(), ConstantService(0))
-
-    def examined(self, audit: str) -> str:
-        """Return what an audit examines; less can be observed of a candidate in a process of its own."""
-        return (_EXAMINED_FROM_OUTSIDE if self.isolated else _EXAMINED).get(audit, _EXAMINED[audit])
-
-    def rng(self, *path: str | int) -> np.random.Generator:
-        """Return the random generator of one audit, by the names and numbers that identify the draw."""
-        return np.random.default_rng(child(self.seed, "audits", *path))
-
-    def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
-        """Return the short scan with other samples of the same size in some lines.
-
-        Parameters
-        ----------
-        lines
-            Lines to alter, shape (n,), int64.
-        path
-            Names and numbers that identify the draw.
-        """
-        samples = np.array(self.short.samples)
-        size = np.abs(samples[lines]) + np.float32(1e-3) * np.abs(samples).max()
-        turn = np.exp(1j * self.rng(*path).uniform(0.5, 5.5, samples[lines].shape)).astype(np.complex64)
-        samples[lines] = size * turn
-        return dataclasses.replace(self.short, samples=samples)
-
-    def disturbed(self, *path: str | int) -> Stream:
-        """Return the short scan with noise of a thousandth of its samples.
-
-        A memory does not know this scan, yet it takes as much work as the original. A very different scan
-        could take another path through a reconstructor that depends on its data.
-
-        Parameters
-        ----------
-        path
-            Names and numbers that identify the draw.
-        """
-        samples, rng = np.array(self.short.samples), self.rng(*path)
-        size = 1e-3 * float(np.sqrt(np.mean(np.square(np.abs(samples), dtype=np.float64))))
-        noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
-        samples += (size * noise).astype(np.complex64)
-        return dataclasses.replace(self.short, samples=samples)
 
 
 def _differing(run: Run, other: Run, frames: range) -> int | None:
@@ -267,22 +166,23 @@ def _differing(run: Run, other: Run, frames: range) -> int | None:
 
 
 def _conformance(bench: Bench) -> str | None:
-    run = replay(bench.stream, bench.build(), VirtualClock(), ConstantService(0), keep_images=False)
+    run = bench.play(bench.stream, keep_images=False)
     if run.failure is not None:
-        return f"it raised {run.failure.error} in {run.failure.stage} at line {run.failure.line}"
+        return f"it {run.failure}"
     if run.violation is not None:
-        return f"line {run.violation.line}: {run.violation.message}"
+        return f"{run.named(run.violation.line)}: {run.violation.message}"
     if run.images.first_nonfinite is not None:
         frame, line = run.images.first_nonfinite
-        return f"frame {frame}, line {line}: pixels that are not finite"
+        return f"{run.named(line)}: an image of frame {frame} has pixels that are not finite"
     missing = np.flatnonzero(~run.images.shown)
     if len(missing):
         line = int(run.schedule.completing[missing[0]])
-        return f"frame {missing[0]}, line {line}: no image came ({len(missing)} of {len(run.images.shown)})"
+        count = f"{len(missing)} of {len(run.images.shown)}"
+        return f"{run.named(line)}: no image came ({count})"
     claimed = run.images.last_line - run.schedule.completing
     if (claimed != 0).any():
         frame = int(np.argmax(claimed != 0))
-        return f"frame {frame}: it says that line {run.images.last_line[frame]} is the newest in its image"
+        return f"frame {frame}: it says that its newest is {run.named(int(run.images.last_line[frame]))}"
     return None
 
 
@@ -304,7 +204,7 @@ def _causality(bench: Bench) -> str | None:
         later = np.arange(cut * per_frame, len(bench.short))
         frame = _differing(bench.base, bench.images(bench.altered(later, "causality", cut)), range(cut))
         if frame is not None:
-            return f"frame {frame} changed when line {later[0]} and later ones did"
+            return f"frame {frame} changed when {bench.base.named(int(later[0]))} and later ones did"
     return None
 
 
@@ -316,7 +216,7 @@ def _consumption(bench: Bench) -> str | None:
     for line in lines:
         changed = bench.images(bench.altered(np.array([line]), "consumption", line))
         if _differing(bench.base, changed, range(frame, frame + 1)) is None:
-            return f"line {line}: the image of its frame {frame} is the same whatever it holds"
+            return f"{bench.base.named(line)}: the image of its frame is the same whatever it holds"
     return None
 
 
@@ -328,11 +228,11 @@ def _under_load(bench: Bench) -> str | None:
         "as fast as possible": (RealClock(), burst_schedule(loaded)),
     }
     for how, (clock, schedule) in runs.items():
-        run = replay(loaded, bench.build(), clock, schedule=schedule)
+        run = bench.play(loaded, clock=clock, schedule=schedule)
         frame = _differing(still, run, range(loaded.frames))
         if frame is not None:
             line = int(schedule.completing[frame])
-            return f"frame {frame}, line {line}: played {how}, it shows another image than in lockstep"
+            return f"{run.named(line)}: played {how}, it shows another image than in lockstep"
     return None
 
 
@@ -368,8 +268,7 @@ def _input(bench: Bench) -> str | None:
     bench.images(bench.short, probe)
     if probe.written is None:
         return None
-    frame = probe.written // bench.short.header.lines_per_frame
-    return f"line {probe.written} (frame {frame}): its samples were written into"
+    return f"{bench.base.named(probe.written)}: its samples were written into"
 
 
 def _memory(bench: Bench) -> str | None:
@@ -379,19 +278,21 @@ def _memory(bench: Bench) -> str | None:
     if started_here:
         tracemalloc.start()
     try:
-        run = replay(bench.stream, probe, VirtualClock(), ConstantService(0), keep_images=False)
+        run = bench.play(bench.stream, probe, keep_images=False)
     finally:
         if started_here:
             tracemalloc.stop()
     if len(probe.weights) < 2:
-        return f"cannot be told: it stopped at line {run.handed}"
+        return f"cannot be told: it stopped at {run.named(run.handed)}"
     (traced, resident), (traced_end, resident_end) = probe.weights
     half = lines - lines // 2
     grown, resident_grown = traced_end - traced, resident_end - resident
     if grown > MEMORY_SLACK_BYTES + MEMORY_LINE_BYTES * half:
-        return f"lines {lines // 2} to {lines}: {grown >> 10} KiB more, {grown / half:.0f} bytes a line"
+        return (
+            f"k-space lines {lines // 2} to {lines}: {grown >> 10} KiB more, {grown / half:.0f} bytes a line"
+        )
     if resident_grown > RESIDENT_SLACK_BYTES:
-        return f"lines {lines // 2} to {lines}: the process grew by {resident_grown >> 20} MiB"
+        return f"k-space lines {lines // 2} to {lines}: the process grew by {resident_grown >> 20} MiB"
     return None
 
 
@@ -404,10 +305,10 @@ def _recovery(bench: Bench) -> str | None:
     for kind in ("nan", "drop"):
         text = f"{kind}:at={bad}"
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), bench.seed)
-        run = replay(stream, bench.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
+        run = bench.play(stream, schedule=schedule, feed=feed)
         broken = check_invariants(Evidence(feed, run, clean), [kind])
         if broken:
-            return f"{text}: {broken[0].invariant} at line {broken[0].line}: {broken[0].message}"
+            return f"{text}: {broken[0]}"
     return None
 
 
@@ -440,3 +341,8 @@ _EXAMINED_FROM_OUTSIDE = {
     "no write into the input": "in a process of its own it has a copy only",
     "flat memory": f"its process grew by less than {RESIDENT_SLACK_BYTES >> 20} MiB; smaller is not seen",
 }
+
+
+def _examined(audit: str, isolated: bool) -> str:
+    """Return what an audit examines; less can be observed of a candidate in a process of its own."""
+    return (_EXAMINED_FROM_OUTSIDE if isolated else _EXAMINED).get(audit, _EXAMINED[audit])

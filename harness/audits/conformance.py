@@ -14,16 +14,14 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.audits.audits import AUDITS, FRAMES, SHORT, Bench, default_stream
+from harness.audits.audits import AUDITS
+from harness.audits.bench import FRAMES, SHORT, Bench, default_stream
 from harness.audits.invariants import Evidence, check_invariants
-from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
 from harness.realtime.feed import Feed
-from harness.realtime.gate import one_line
-from harness.realtime.replay import replay
+from harness.realtime.raised import Traceback, one_line, traceback_of
 from harness.realtime.run import Run
 from harness.realtime.schedule import Schedule
-from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Emission, Image, Position
@@ -49,11 +47,17 @@ class Candidate:
         Scan of 12 frames or more to replay; None for random lines at 4x, 128 x 128, one coil.
     seed
         Seed of that scan and of all alterations.
+
+    Attributes
+    ----------
+    raised
+        Where it raised in its own code, of every run in which it did.
     """
 
     def __init__(self, name: str, build: Builder, stream: Stream | None = None, seed: int = 0) -> None:
         self.name, self.build, self.seed = name, build, seed
         self._chosen = stream
+        self.raised: list[Traceback] = []
 
     def __repr__(self) -> str:
         return self.name
@@ -71,7 +75,7 @@ class Candidate:
     @cached_property
     def bench(self) -> Bench:
         """Return the bench that the audits share."""
-        return Bench(self.stream, self.build, self.seed)
+        return Bench(self.stream, self.build, self.seed, self.raised)
 
     @cached_property
     def faulty(self) -> Stream:
@@ -110,14 +114,20 @@ class Check:
         Raises
         ------
         NotConforming
-            If the candidate does not pass, or cannot be played the scan.
+            If the candidate does not pass, or cannot be played the scan; where it raised is its note.
         """
+        before, note = len(candidate.raised), None
         try:
             found = self.find(candidate)
         except MrsimError as error:
-            found = str(error)
+            found, note = str(error), error.note
         if found is not None:
-            raise NotConforming(f"{candidate.name}: {self.name}: {found} (seed {candidate.seed})")
+            failed = NotConforming(f"{candidate.name}: {self.name}: {found} (seed {candidate.seed})")
+            raised = candidate.raised[before:] or candidate.raised
+            note = note or (raised[0].text if raised else None)
+            if note is not None:
+                failed.add_note(note)
+            raise failed
 
     def __repr__(self) -> str:
         return self.name
@@ -133,13 +143,12 @@ def _fault(kind: str) -> Check:
         text = fault_text(kind, stream)
         schedule = Schedule.of(stream)
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), candidate.seed)
-        run = replay(stream, candidate.build(), VirtualClock(), ConstantService(0), schedule, feed=feed)
+        run = candidate.bench.play(stream, schedule=schedule, feed=feed)
         broken = check_invariants(Evidence(feed, run, candidate.undisturbed), [kind])
         if not broken:
             return None
         first = broken[0]
-        where = f" at line {first.line}" if first.line >= 0 else ""
-        return f"{text}: broke {first.invariant!r}{where}: {first.message}"
+        return f"{text}: broke {first.invariant!r}{first.where}: {first.message}"
 
     return Check(f"fault {kind}", find)
 
@@ -172,10 +181,10 @@ def _shape_and_type(candidate: Candidate) -> str | None:
         for readout in candidate.stream.first_frames(1):
             reconstructor.push(private_copy(readout))
         reconstructor.close()
-    except MrsimError:
+    except (MrsimError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        return f"it raised {one_line(error)} in its first frame"
+    except BaseException as error:  # a stranger may raise anything
+        return f"it raised {_told(candidate, error)} in its first frame"
     for image in images:
         if isinstance(image, Position):
             continue  # its numbers are checked where they are collected
@@ -201,13 +210,13 @@ def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
         for line in range(2 * lines + lines // 2):  # half a frame is left when the scan ends
             used.push(private_copy(torn.readout(line)))
         used.close()
-    except MrsimError:
+    except (MrsimError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        return f"in a scan of two frames and a half it raised {one_line(error)}"
+    except BaseException as error:  # a stranger may raise anything
+        return f"in a scan of two frames and a half it raised {_told(candidate, error)}"
     again = bench.images(bench.short, used)
     if again.failure is not None:
-        return f"opened again after a torn scan, it raised {again.failure.error}"
+        return f"opened again after a torn scan, it {again.failure}"
     for frame in range(SHORT):
         if bench.base.images.shown[frame] != again.images.shown[frame]:
             return f"frame {frame}: opened again after a torn scan, an image is missing or is new"
@@ -222,13 +231,23 @@ def _nothing_from_nothing(candidate: Candidate) -> str | None:
     try:
         reconstructor.open(_header(candidate), images.append)
         reconstructor.close()
-    except MrsimError:
+    except (MrsimError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a stranger may raise anything
+        told = _told(candidate, error)
         with contextlib.suppress(Exception):
             reconstructor.close()
-        return f"opened and closed without a line, it raised {one_line(error)}"
+        return f"opened and closed without a line, it raised {told}"
     return f"without a line it emitted {len(images)} images" if images else None
+
+
+def _told(candidate: Candidate, error: BaseException) -> str:
+    """Return what a candidate raised in one line, and keep where it did."""
+    found = traceback_of(error)
+    if found is None:
+        return one_line(error)
+    candidate.raised.append(found)
+    return f"{one_line(error)} ({found.at})"
 
 
 def _header(candidate: Candidate) -> Header:

@@ -9,7 +9,7 @@ against the images of a lockstep run without faults.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,28 @@ class Breach:
         Line of the stream; -1 if the finding concerns no single line.
     message
         What was found.
+    frame
+        Frame of that line; -1 if there is none.
     """
 
     invariant: str
     line: int
     message: str
+    frame: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.invariant}{self.where}: {self.message}"
+
+    @property
+    def where(self) -> str:
+        """Return the end of a sentence that says at which line; empty if the finding concerns none."""
+        return f" at k-space line {self.line} (frame {self.frame})" if self.line >= 0 else ""
 
     def to_json(self) -> dict[str, str | int]:
         """Return the finding as JSON values, with the invariant's name under `promise`."""
-        return {"promise": self.invariant, "line": self.line, "message": self.message}
+        return {
+            "promise": self.invariant, "line": self.line, "frame": self.frame, "message": self.message,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ def survives(evidence: Evidence) -> Breach | None:
     """
     run = evidence.run
     if run.failure is not None:
-        return Breach("survives", run.failure.line, f"it raised {run.failure.error} in {run.failure.stage}")
+        return Breach("survives", run.failure.line, f"it {run.failure.what}")
     if run.violation is not None:
         return Breach("survives", run.violation.line, run.violation.message)
     return None
@@ -341,7 +354,9 @@ def check_invariants(evidence: Evidence, kinds: list[str]) -> list[Breach]:
     if not set(kinds) & set(CANDIDATE_KINDS):
         for kind in kinds:
             checkers += [c for c in INVARIANTS[kind] if c not in checkers]
-    return [broken for checker in checkers if (broken := checker(evidence)) is not None]
+    found = [broken for checker in checkers if (broken := checker(evidence)) is not None]
+    per_frame = evidence.feed.stream.header.lines_per_frame
+    return [replace(broken, frame=max(broken.line // per_frame, -1)) for broken in found]
 
 
 def _first(invariant: str, wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Breach | None:

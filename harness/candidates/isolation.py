@@ -8,19 +8,29 @@ Stamps are taken here, when an image has come through.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import multiprocessing
+import os
 import signal
 import threading
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.realtime.faults import parse_faults
-from harness.realtime.gate import one_line
+from harness.realtime.processor_time import OtherProcess
+from harness.realtime.raised import (
+    RaisedElsewhere,
+    Traceback,
+    one_line,
+    printable_lines,
+    traceback_json,
+    traceback_of,
+)
 from mrsim.errors import CandidateError, MrsimError, Option, OptionError
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Image, Position, Reconstructor
@@ -29,10 +39,23 @@ DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
 START_LIMIT_S = 120.0  # importing torch on a cold disk takes long
 MAX_MESSAGE = 1 << 16
+DUMP_S = 0.5  # how long the fault handler of a child that hangs may take to say where
 
 
-class CandidateLost(Exception):
-    """Say that a candidate's process died, or was ended because it gave no answer."""
+class CandidateLost(RaisedElsewhere):
+    """Say that a candidate's process died, or was ended because it gave no answer.
+
+    Parameters
+    ----------
+    message
+        What became of it, in one line.
+    dump
+        What Python's fault handler wrote in that process.
+    """
+
+    def __init__(self, message: str, dump: str = "") -> None:
+        said = f"{type(self).__name__}: {message}"
+        super().__init__(said, Traceback.from_dump(dump, said))
 
 
 class Isolated:
@@ -84,15 +107,17 @@ class Isolated:
         context = multiprocessing.get_context("spawn")
         self._calls, theirs = context.Pipe()
         self._images, theirs_images = context.Pipe()
+        self._dumps, theirs_dumps = context.Pipe(duplex=False)
         names = (lines.name, self._pixels.name)
         self._process = context.Process(
             target=serve,
-            args=(theirs, theirs_images, names, self._candidate, self._faults, self._seed),
+            args=(theirs, theirs_images, theirs_dumps, names, self._candidate, self._faults, self._seed),
             daemon=True,
         )
         self._process.start()
-        theirs.close()
-        theirs_images.close()
+        self._other = OtherProcess(self._process.pid)
+        for end in (theirs, theirs_images, theirs_dumps):
+            end.close()
         self._ask({"do": "open", "header": header.to_dict()}, max(self._limit_s, START_LIMIT_S))
 
     def push(self, readout: Readout) -> None:
@@ -115,6 +140,7 @@ class Isolated:
             self._calls.send_bytes(json.dumps(call).encode())
             while True:
                 ready = wait([self._calls, self._images, self._process.sentinel], limit_s)
+                self._other.note()
                 if self._images in ready:
                     self._take(self._receive(self._images))
                     self._images.send_bytes(b"taken")
@@ -124,13 +150,28 @@ class Isolated:
                 elif ready:
                     raise EOFError
                 else:
+                    dump = self._dump(ask=True)
                     self._end()
-                    raise CandidateLost(f"it gave no answer to {call['do']} in {limit_s:g} s and was ended")
+                    message = f"it gave no answer to {call['do']} in {limit_s:g} s and was ended"
+                    raise CandidateLost(message, dump)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join(5)
-            code = self._process.exitcode
+            code, dump = self._process.exitcode, self._dump()
             self._end()
-            raise CandidateLost(f"its process died in {call['do']}: {_of(code)}") from None
+            raise CandidateLost(f"its process died in {call['do']}: {_of(code)}", dump) from None
+
+    def _dump(self, ask: bool = False) -> str:
+        """Return what the fault handler wrote of the child's thread; ask it, if the child still runs."""
+        if ask and hasattr(signal, "SIGUSR1"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGUSR1)
+        dump, number = b"", self._dumps.fileno()
+        while len(dump) < MAX_MESSAGE and wait([self._dumps], DUMP_S):
+            piece = os.read(number, MAX_MESSAGE)
+            if not piece:
+                break
+            dump += piece
+        return dump.decode("utf-8", "replace")
 
     def _receive(self, connection: Connection) -> dict[str, Any]:
         try:
@@ -147,10 +188,13 @@ class Isolated:
     def _answered(self, answer: dict[str, Any]) -> bool:
         if answer.get("is") == "done":
             return True
-        reply = str(answer.get("error", ""))[:300]
+        reply = printable_lines(str(answer.get("error", ""))[:300]).replace("\n", " ")
         if answer.get("refused"):
-            raise CandidateError(reply)
-        raise CandidateLost(reply)
+            refusal = CandidateError(reply)
+            if isinstance(note := answer.get("note"), str):
+                refusal.add_note(printable_lines(note))
+            raise refusal
+        raise RaisedElsewhere(reply, Traceback.from_json(answer))
 
     def _take(self, reply: dict[str, Any]) -> None:
         """Make the image again from shared memory, or something that is as wrong as what was emitted."""
@@ -174,8 +218,8 @@ class Isolated:
                 self._process.kill()
             self._process.join(5)
             self._process = None
-            self._calls.close()
-            self._images.close()
+            for end in (self._calls, self._images, self._dumps):
+                end.close()
         self._line = np.empty((0, 0), np.complex64)  # lets go of the memory, which could not be closed else
         for memory in self._memory:
             with contextlib.suppress(BufferError):
@@ -208,10 +252,20 @@ def _of(code: int | None) -> str:
 
 
 def serve(
-    calls: Connection, images: Connection, names: tuple[str, str], candidate: str, faults: str, seed: int
+    calls: Connection,
+    images: Connection,
+    dumps: Connection,
+    names: tuple[str, str],
+    candidate: str,
+    faults: str,
+    seed: int,
 ) -> None:
     """Be the child: build the candidate and do what is asked, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    # Where a crash or a hang happened is written by C code, which needs neither the interpreter nor its lock.
+    faulthandler.enable(dumps.fileno(), all_threads=False)
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1, dumps.fileno(), all_threads=False)
     memory = [SharedMemory(name=name) for name in names]
     server = _Server(calls, images, memory, candidate, faults, seed)
     try:
@@ -250,12 +304,18 @@ class _Server:
         reply: dict[str, Any] = {"is": "done"}
         try:
             self._do(call)
-        except MrsimError as error:
-            reply = {"is": "raised", "refused": True, "error": " ".join(str(error).split())}
         except BaseException as error:
             # SystemExit and KeyboardInterrupt, too: only a real death is told as one.
             reply = {"is": "raised", "refused": False, "error": one_line(error)}
-        self._calls.send_bytes(json.dumps(reply).encode())
+            if call["do"] == "open" and issubclass(type(error), MrsimError):
+                reply |= {
+                    "refused": True,
+                    "error": " ".join(str(error).split()),
+                    "note": cast(MrsimError, error).note,
+                }
+            elif (found := traceback_of(error)) is not None:
+                reply |= traceback_json(found)
+        self._calls.send_bytes(json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace"))
         return bool(call["do"] != "close" and reply["is"] == "done")
 
     def _do(self, call: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ class Troubled:
 
     def _do(self, fault: Fault, line: int) -> None:
         if fault.kind == "raise":
-            raise RuntimeError(f"trouble was asked for at line {line}")
+            raise RuntimeError(f"trouble was asked for at k-space line {line}")
         if fault.kind == "stall":
             time.sleep(fault.options["ms"] * 1e-3)
         elif fault.kind == "shape":

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.realtime.gate import one_line
+from harness.realtime.raised import one_line, with_note
 from mrsim.argument_types import with_article
 from mrsim.errors import CandidateError, MrsimError
 from recon.protocol import Builder, FrameAdapter, ReconstructFrame, Reconstructor
@@ -50,10 +50,11 @@ class Factory:
         """
         try:
             made = self._factory()
-        except MrsimError:
+        except (MrsimError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
-            raise CandidateError(f"{self._candidate}: the factory raised {one_line(error)}") from None
+        except BaseException as error:  # a stranger may raise anything
+            refusal = CandidateError(f"{self._candidate}: the factory raised {one_line(error)}")
+            raise with_note(refusal, error) from None
         if not isinstance(made, type):
             if isinstance(made, Reconstructor):
                 return made

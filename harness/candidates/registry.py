@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.candidates.objects import Factory
-from harness.realtime.gate import one_line
+from harness.realtime.raised import one_line, with_note
 from mrsim.errors import CandidateError, MrsimError
 from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emit, Image
@@ -239,10 +239,11 @@ def _import(where: str, candidate: str) -> ModuleType:
             return _import_file(Path(where), candidate)
         _append_to_path(os.getcwd())
         return importlib.import_module(where)
-    except MrsimError:
+    except (MrsimError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        raise CandidateError(f"{candidate}: importing {where} raised {one_line(error)}") from None
+    except BaseException as error:  # a stranger may raise anything
+        refusal = CandidateError(f"{candidate}: importing {where} raised {one_line(error)}")
+        raise with_note(refusal, error) from None
 
 
 def _import_file(path: Path, candidate: str) -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.cli.arguments import add_candidate, add_isolate, add_json, add_seed
-from harness.console import print_table
+from harness.console import print_apart, print_table
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -45,5 +45,6 @@ def run(
         write_json(json_file, report.to_json())
     rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
     print_table(f"audit of {candidate} (seed {seed})", ["audit", "", "evidence"], rows)
+    print_apart(found.text for found in report.tracebacks)
     print(f"{report.verdict.outcome.name}: {report.verdict.reason}")
     return int(report.verdict.outcome.value)

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
+from harness.console import print_apart
 from harness.judge.outcome import Outcome, Verdict
+from harness.realtime.raised import Traceback, printable_lines
 from harness.session.given import check_limit
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
@@ -47,6 +49,7 @@ class _Judgement:
 
     parts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     lost: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def verdict(self, streams: list[str]) -> Verdict:
         answers = [(i, *a) for (i, _), part in self.parts.items() for a in part["answers"]]
@@ -134,6 +137,8 @@ def run(
         ]
         outcome = {"verdict": verdict.outcome.name, "reason": verdict.reason, "candidate": candidate}
         write_json(json_file, {"schema": SCHEMA, **outcome, "parts": parts})
+    raised = [one.text for part in found.parts.values() for one in _tracebacks(part["result"])]
+    print_apart([*raised, *found.notes])
     print(f"{verdict.outcome.name}: {verdict.reason}")
     return PASSED if verdict.outcome is Outcome.PASS else NOT_PASSED
 
@@ -206,7 +211,10 @@ def _read(line: bytes, streams: int) -> dict[str, Any]:
     """Return an answer whose parts are what they should be; anything else raises, whatever wrote it."""
     answer = json.loads(line)
     if "error" in answer or "crash" in answer:
-        return {key: str(value)[:MAX_MESSAGE] for key, value in answer.items() if key in ("error", "crash")}
+        told = {key: str(answer[key])[:MAX_MESSAGE] for key in ("error", "crash") if key in answer}
+        return told | (
+            {"note": printable_lines(answer["note"])} if isinstance(answer.get("note"), str) else {}
+        )
     if (
         answer["part"] not in PARTS
         or type(answer["stream"]) is not int
@@ -221,8 +229,12 @@ def _read(line: bytes, streams: int) -> dict[str, Any]:
 
 def _take(answer: dict[str, Any], streams: list[str], found: _Judgement) -> None:
     if "error" in answer:
-        raise InputError(answer["error"])
+        error = InputError(answer["error"])
+        if "note" in answer:
+            error.add_note(answer["note"])
+        raise error
     if "crash" in answer:
+        found.notes += [answer["note"]] if "note" in answer else []
         found.lost = f"the judgement broke off: {answer['crash']}"
         return
     which = answer["stream"], answer["part"]
@@ -231,6 +243,15 @@ def _take(answer: dict[str, Any], streams: list[str], found: _Judgement) -> None
     found.parts[which] = answer
     for what, outcome, why in answer["answers"]:
         print(f"{streams[answer['stream']]}: {what}: {outcome}: {why}", flush=True)
+
+
+def _tracebacks(result: Any) -> list[Traceback]:
+    """Return where a candidate raised, as the result of a part says, which may be anything."""
+    parts = [result] if isinstance(result, dict) else []
+    audits = parts[0].get("audits") if parts else None
+    parts += [audit for audit in audits if isinstance(audit, dict)] if isinstance(audits, list) else []
+    raised = [Traceback.from_json(part) for part in parts]
+    return [found for found in raised if found is not None]
 
 
 def _ending(process: subprocess.Popen[bytes], limit_s: float) -> str | None:

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.cli.process.streams import complaint, conclude
-from harness.realtime.gate import one_line
+from harness.realtime.raised import one_line, traceback_of
 from harness.session.audit import audit
 from harness.session.replay import replay
+from mrsim.errors import MrsimError
 
 
 def main() -> int:
@@ -43,13 +44,22 @@ def _end_with_parent(lifeline: int) -> None:
 
 
 def _answers(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    try:
-        for number, stream in enumerate(task["streams"]):
-            for part, judge in (("replay", _replay), ("audit", _audit)):
-                yield {"stream": number, "part": part, **judge(task["candidate"], stream, task[part])}
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
-        reason = complaint(error)
-        yield {"crash": one_line(error)} if reason is None else {"error": reason}
+    for number, stream in enumerate(task["streams"]):
+        for part, judge in (("replay", _replay), ("audit", _audit)):
+            try:
+                answer = judge(task["candidate"], stream, task[part])
+            except BaseException as error:  # a stranger may raise anything, wherever it can
+                yield _broken_off(error)
+                return
+            yield {"stream": number, "part": part, **answer}
+
+
+def _broken_off(error: BaseException) -> dict[str, Any]:
+    reason = complaint(error)
+    if reason is not None:
+        return {"error": reason, "note": error.note if isinstance(error, MrsimError) else None}
+    found = traceback_of(error)
+    return {"crash": one_line(error), "note": None if found is None else found.text}
 
 
 def _replay(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:

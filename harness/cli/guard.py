@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.cli.arguments import add_json, add_seed
-from harness.console import print_table, progress
+from harness.console import print_apart, print_table, progress
 
 if TYPE_CHECKING:
     from harness.comparison.guard import Guarded
@@ -63,6 +63,7 @@ def run(
     if json_file is not None:
         write_json(json_file, found.to_json())
     _show(found)
+    print_apart([] if found.traceback is None else [found.traceback.text])
     print(f"{found.verdict.outcome.name}: {found.verdict.reason}")
     return int(found.verdict.outcome.value)
 

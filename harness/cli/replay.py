@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_isolate, add_json, add_seed, count
-from harness.console import figure, print_table, significant
+from harness.console import figure, print_apart, print_table, significant
 from mrsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,8 +147,7 @@ def run(
     )  # fmt: skip
     if result.faults is not None:
         for number, found in enumerate(result.faults.broken, 1):
-            where = f" at line {found.line}" if found.line >= 0 else ""
-            print(f"broken promise {number}: {found.invariant}{where}: {found.message}")
+            print(f"broken promise {number}: {found}")
     if audit:
         result = result.with_audit(look(candidate, scan, seed=seed, isolate=isolate, limit_s=limit_s))
     command = None if report is None else shlex.join(["mrsim", *argv])
@@ -159,6 +158,7 @@ def run(
     if samples is not None:
         result.save_samples(samples)
     _show_all(result)
+    print_apart(found.text for found in result.tracebacks)
     return _end(result.verdict)
 
 

@@ -23,7 +23,7 @@ from harness.audits.conformance import private_copy
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
 from harness.measure.intervals import RESAMPLES, draw_blocks
-from harness.realtime.gate import one_line
+from harness.realtime.raised import Traceback, one_line, traceback_json, traceback_of
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
@@ -61,6 +61,8 @@ class Guarded(Summarised):
         Whether that was the new one.
     seed
         Seed of who goes first, and of the bootstrap.
+    traceback
+        The calls of a candidate's code that led to what it raised; None where none is known.
     """
 
     base: str
@@ -74,6 +76,7 @@ class Guarded(Summarised):
     failed: str
     blames_new: bool
     seed: int
+    traceback: Traceback | None = None
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
@@ -112,6 +115,7 @@ class Guarded(Summarised):
             "schema": SCHEMA,
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
+            **traceback_json(self.traceback),
             "base": self.base,
             "new": self.new,
             "factor": self.factor,
@@ -173,7 +177,7 @@ def guard(
     played.check_finite()
     rng = np.random.default_rng(child(seed, "guard"))
     taken: list[tuple[int, int]] = []
-    failed, blames_new = "", False
+    failed, blames_new, traceback = "", False, None
     try:
         while len(taken) < images:
             _sit((base, new), names, played, taken, images, rng, limit_s)
@@ -181,10 +185,11 @@ def guard(
                 progress(len(taken), images)
     except _Failed as error:
         failed, blames_new = f"{names[error.which]} {error}", error.which == 1
+        traceback = error.traceback
     pairs = np.array(taken, np.int64).reshape(-1, 2)
     ratio, low, high = ratio_of(pairs[:, 0], pairs[:, 1], rng)
     return Guarded(
-        *names, factor, pairs[:, 0], pairs[:, 1], ratio, low, high, failed, blames_new, seed
+        *names, factor, pairs[:, 0], pairs[:, 1], ratio, low, high, failed, blames_new, seed, traceback
     )  # fmt: skip
 
 
@@ -236,9 +241,9 @@ def ratio_of(
 class _Failed(Exception):
     """Say which of the two raised or gave no image."""
 
-    def __init__(self, which: int, message: str) -> None:
+    def __init__(self, which: int, message: str, traceback: Traceback | None = None) -> None:
         super().__init__(message)
-        self.which = which
+        self.which, self.traceback = which, traceback
 
 
 def _sit(
@@ -321,10 +326,14 @@ class _Timed:
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except MrsimError:
+        except KeyboardInterrupt:
             raise
-        except (Exception, SystemExit) as error:
-            raise _Failed(self._which, f"raised {one_line(error)} in {where}") from None
+        except BaseException as error:  # a stranger may raise anything
+            if where == "open" and issubclass(type(error), MrsimError):
+                raise  # it refuses this scan
+            found = traceback_of(error)
+            at = "" if found is None else f" ({found.at})"
+            raise _Failed(self._which, f"raised {one_line(error)}{at} in {where}", found) from None
 
 
 def refuse_shared_helpers(base: str, new: str) -> None:

@@ -22,7 +22,7 @@ from harness.measure.image_quality import FrameJudge, FrameScore
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
-from harness.realtime.service import ConstantService, MeasuredService
+from harness.realtime.service import MEASURED, ConstantService
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emission, Emit, Image, Reconstructor
@@ -108,21 +108,25 @@ class Pass:
     ended: bool = False
 
 
-class _Judging(MeasuredService):
+class _Judging:
     """Take the processor time of each push, without what is spent on judging.
 
     A candidate runs on one thread here, so its processor time is what it takes on a core of its own: other
     work on the host, another share of a table say, does not enter.
     """
 
-    timer = staticmethod(time.thread_time_ns)
+    times = MEASURED
 
     def __init__(self) -> None:
         self.spent_ns = 0
 
-    def cost_ns(self, line: int, wall_ns: int) -> int:
+    def mark(self) -> int:
+        """Return the time when a push starts."""
+        return time.thread_time_ns()
+
+    def cost_ns(self, line: int, mark: int) -> int:
         """Return the time less what was spent since the push began."""
-        return max(0, wall_ns - self.spent_ns)
+        return max(0, time.thread_time_ns() - mark - self.spent_ns)
 
 
 class _Box:
@@ -184,7 +188,7 @@ class _Tap:
         self._judge()
 
     def _judge(self) -> None:
-        began = self._service.timer()
+        began = time.thread_time_ns()
         ground = self._ground
         while self._box.images:
             newest, frame, pixels = self._box.images.popleft()
@@ -199,7 +203,7 @@ class _Tap:
             ground.full(frame)
             if self._report is not None:
                 self._report(frame - ground.first + 1, self._stop - ground.first)
-        self._service.spent_ns += self._service.timer() - began
+        self._service.spent_ns += time.thread_time_ns() - began
 
 
 def play(

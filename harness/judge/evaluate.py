@@ -199,7 +199,7 @@ def refuse_broken(run: Run, candidate: str) -> None:
         If an image broke the contract.
     """
     if run.violation is not None and run.violation.kind == "contract":
-        raise InputError(f"{candidate}: k-space line {run.violation.line}: {run.violation.message}")
+        raise InputError(f"{candidate}: {run.named(run.violation.line)}: {run.violation.message}")
 
 
 def _null(stream: Stream, clock: Clock) -> Timing:

@@ -20,6 +20,7 @@ from harness.measure.image_quality import Centroids, Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
+from harness.realtime.raised import traceback_json
 from harness.realtime.run import Fate, Run
 from harness.realtime.scenarios import lines_per_second
 from harness.wire.transfer import Transfer
@@ -115,6 +116,7 @@ class RunResult(Summarised):
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "answers": answers_json(self.verdict),
+            **traceback_json(self.run.traceback),
             "clock": self.run.clock,
             "scenario": self.scenario,
             "policy": str(self.run.policy),
@@ -153,7 +155,7 @@ class RunResult(Summarised):
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
-            "host": None if self.run.host is None else _host(self.run.host),
+            "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None if self.margin is None else margin_json(self.margin),
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
@@ -282,17 +284,18 @@ def _lines(run: Run) -> dict[str, Any]:
     }
 
 
-def _host(host: HostLog) -> dict[str, Any]:
+def _host(host: HostLog, charged: bool) -> dict[str, Any]:
     return {
         "others_cores": host.others,
         "waited_ms": _ms(host.waited_ns),
+        "helpers_waited_ms": _ms(host.helpers_ns),
         "stolen_ms": _ms(host.stolen_ns),
         "throttled_ms": _ms(host.throttled_ns),
         "probe_ms": _ms(host.probe_ns),
         "wakes": host.wakes,
         "longest_stall_ms": _ms(host.longest_stall_ns),
         "load": host.load,
-        "causes": host.causes(),
+        "causes": host.causes(charged),
     }
 
 

@@ -1,13 +1,15 @@
 """Validity: whether a run may be judged, or the bench itself or the host was too late.
 
 A candidate that kept its deadline on a bad host kept it. A miss on a bad host cannot be attributed, so the
-run is invalid; the cause is named if the system states it.
+run is invalid; the cause is named if the system states it. On the virtual clock a busy host alone voids
+nothing: what the pushing thread waited for a core is not in its times.
 """
 
 from __future__ import annotations
 
 from harness.measure.exact_statistics import nearest_rank
 from harness.measure.timing import Timing
+from harness.realtime.host import HostLog
 from harness.realtime.run import Run
 
 # Above this share of the deadline, the bench's own lateness could decide the verdict.
@@ -67,12 +69,12 @@ def _stalled(run: Run, timing: Timing) -> str | None:
             f"{count} images were late, and the host stalled the idle gate for "
             f"{host.longest_stall_ns / 1e6:.1f} ms, above half of the deadline"
         )
-    lost_ns = (host.waited_ns or 0) + (host.throttled_ns or 0)
+    lost_ns = _lost_ns(host, run.clock == "virtual")
     # An image that is later than all the time that the host took is the candidate's miss.
     excess_ns = timing.response_ns[late] - timing.deadline_ns
     if len(excess_ns) and int(excess_ns.min()) > lost_ns:
         return None
-    if lost_ns > MAX_LOST_SHARE * host.wall_ns and host.causes():
+    if lost_ns > MAX_LOST_SHARE * host.wall_ns and host.causes(charged=run.clock != "virtual"):
         return (
             f"{count} images were late, and the host kept the bench from running for {lost_ns / 1e6:.0f} ms "
             f"of {host.wall_ns / 1e9:.1f} s"
@@ -80,8 +82,20 @@ def _stalled(run: Run, timing: Timing) -> str | None:
     return None
 
 
+def _lost_ns(host: HostLog, virtual: bool) -> int:
+    """Return the time that the host may have put into the response of images, nanoseconds.
+
+    A virtual clock does not charge what the gate's thread waited for a core. It does charge what the thread
+    waited for other threads, while these waited for one.
+    """
+    throttled_ns = host.throttled_ns or 0
+    if virtual:
+        return throttled_ns + (host.stolen_ns or 0) + (host.helpers_ns or 0)
+    return throttled_ns + (host.waited_ns or 0)
+
+
 def _causes(run: Run, timing: Timing) -> list[str]:
-    causes = [] if run.host is None else run.host.causes()
+    causes = [] if run.host is None else run.host.causes(charged=run.clock != "virtual")
     if run.pauses.longest_ns > MAX_INJECTOR_SHARE * timing.deadline_ns:
         causes.append(
             f"the garbage collector paused the process {run.pauses.count} times, "

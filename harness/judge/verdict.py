@@ -119,18 +119,15 @@ def judge_conduct(run: Run) -> Verdict | None:
         None if the candidate did nothing of the kind.
     """
     if run.violation is not None:
-        where = f"k-space line {run.violation.line}"
+        where = run.named(run.violation.line)
         return Verdict(Outcome.FAIL, f"{run.violation.kind}: {where}: {run.violation.message}")
     if run.failure is not None:
-        where = f"in {run.failure.stage}"
-        if run.failure.line >= 0:
-            where += f" at line {run.failure.line} (frame {run.failure.frame})"
-        return Verdict(Outcome.FAIL, f"the candidate raised {run.failure.error} {where}")
+        return Verdict(Outcome.FAIL, f"the candidate {run.failure}")
     if run.images.first_nonfinite is not None:
         frame, line = run.images.first_nonfinite
         count = run.images.nonfinite
         return Verdict(
             Outcome.FAIL,
-            f"{count} images with pixels that are not finite, the first of frame {frame} at line {line}",
+            f"{count} images with pixels that are not finite, first of frame {frame} at {run.named(line)}",
         )
     return None

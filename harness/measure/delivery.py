@@ -150,7 +150,9 @@ def deliver(
         )
     unknown = ~np.isfinite(true).all(axis=1)
     if unknown.any():
-        raise InputError(f"beam {beam.name!r}: line {int(np.argmax(unknown))}: the truth is not finite")
+        raise InputError(
+            f"beam {beam.name!r}: k-space line {int(np.argmax(unknown))}: the truth is not finite"
+        )
     if beam.end_to_end:
         shown, held = true, np.zeros(lines, np.bool_)
     seen = np.isfinite(shown).all(axis=1) & ~held

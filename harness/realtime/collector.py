@@ -243,10 +243,10 @@ class Collector:
         if image.frame < 0 or image.last_line < 0:
             return self._broken(f"frame {image.frame}, last_line {image.last_line}: they start at 0")
         if image.last_line > self.newest:
-            message = f"says that line {image.last_line} went into it, the newest handed out is {self.newest}"
+            message = f"says that k-space line {image.last_line} went into it, the newest is {self.newest}"
             return Violation("causality", self.newest, f"image of frame {image.frame} {message}")
         if image.frame * per_frame > self.newest:
-            message = f"line {self.newest} is the newest handed out, frame {image.frame} has not begun"
+            message = f"k-space line {self.newest} is the newest, frame {image.frame} has not begun"
             return Violation("causality", self.newest, f"image of frame {image.frame}: {message}")
         return self._check_position(image) if isinstance(image, Position) else self._check_pixels(image)
 

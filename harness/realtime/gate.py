@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.realtime.clock import Clock
 from harness.realtime.collector import Collector
 from harness.realtime.feed import Feed, Intake
+from harness.realtime.raised import is_strangers, one_line, traceback_of
 from harness.realtime.run import Failure, Fate
 from harness.realtime.schedule import Policy
 from harness.realtime.service import PushTimer
@@ -99,11 +100,11 @@ class Gate:
                 self._push_all()
         except BaseException:
             # After a refusal or Ctrl-C the candidate still frees its resources; the first error is reported.
-            self._guarded("close", quiet=True)
+            self._guarded("close")
             raise
         self._guarded("close")
 
-    def _guarded(self, stage: str, quiet: bool = False) -> bool:
+    def _guarded(self, stage: str) -> bool:
         try:
             if stage == "open":
                 # A copy, so that the candidate shares no object with the stream.
@@ -111,25 +112,26 @@ class Gate:
                 self._candidate.open(header, self._collector.emit)
             else:
                 self._candidate.close()
-        except (Exception, SystemExit) as error:
-            if not quiet:
-                self._fail(stage, error)
+        except KeyboardInterrupt:
+            raise  # the user's
+        except BaseException as error:  # a candidate may raise anything
+            if stage == "open" and issubclass(type(error), MrsimError):
+                raise  # it refuses this scan and says why: the user has to correct it
+            self._fail(stage, error)
             return False
         return True
 
     def _fail(self, stage: str, error: BaseException) -> None:
-        if isinstance(error, MrsimError):
-            raise error  # the candidate refuses this scan and says why: the user has to correct it
         line = self._collector.newest
         frame = line // self._feed.stream.header.lines_per_frame if line >= 0 else -1
         if self.failure is None:
-            self.failure = Failure(stage, line, frame, one_line(error))
+            self.failure = Failure(stage, line, frame, one_line(error), traceback_of(error))
 
     def _push_all(self) -> None:
         feed, clock, timer, collector = self._feed, self._clock, self._timer, self._collector
         # A plain array: indexing a memory-mapped one takes several times as long.
         samples = np.asarray(feed.stream.samples)
-        push, sleep_until_ns, now_ns = self._candidate.push, clock.sleep_until_ns, clock.now_ns
+        sleep_until_ns, now_ns = clock.sleep_until_ns, clock.now_ns
         begin, end = timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
         fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
@@ -139,6 +141,7 @@ class Gate:
         stop_ns = None if self._limit_ns is None else time.perf_counter_ns() + self._limit_ns
         handed, rejected = int(Fate.HANDED), int(Fate.REJECTED)
         try:
+            push = self._candidate.push  # a property of a stranger's may raise, too
             for line, index, frame, ky, t_ns, offset_ns, patch in feed.events():
                 if overload is not None and overload.drops(line, max(now_ns() - t0_ns, offset_ns)):
                     if fate[line] == Fate.UNREACHED:
@@ -163,17 +166,31 @@ class Gate:
                 order[line] = count
                 count += 1
                 delivered_ns[line] = now_ns()
+                raised: BaseException | None = None
                 started_ns[line] = begin(line)
                 try:
                     push(readout)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    raised = error
                 finally:
                     finished_ns[line] = end()
+                if raised is not None:
+                    self._fail("push", raised)
+                    raised = None  # it holds this very frame
+                    return
                 if collector.violation is not None:
                     return
                 if stop_ns is not None and time.perf_counter_ns() > stop_ns:
-                    self._fail("push", TimeoutError(f"the run passed its limit at line {line}"))
+                    self._fail("push", TimeoutError("the run passed its limit (limit_s)"))
                     return
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Between two pushes, too, a handler of the candidate's may raise: of an alarm that it set.
+            if not is_strangers(error) and not isinstance(error, MemoryError):
+                raise
             self._fail("push", error)
 
 
@@ -201,19 +218,3 @@ class _Overload:
                 self.dropped_ns, self._last = int(self._ready[over]), frame
         # A late line of a dropped frame, or of one before it, is dropped too.
         return self._dropping or frame <= self._last
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception's type and message without line breaks, cut to 300 characters.
-
-    Parameters
-    ----------
-    error
-        The exception.
-    """
-    try:
-        text = str(error)
-    except Exception:  # a candidate's own exception may do anything
-        text = "its message cannot be read"
-    message = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"{type(error).__name__}: {message}"[:300] if message else type(error).__name__

@@ -8,6 +8,7 @@ provide is None, and nothing is concluded from it.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.realtime.environment import torch_threads, usable_cores
 # Number and spacing of wake-ups before a run: enough to recognise a busy host in 30 ms.
 PROBES = 30
 PROBE_NS = 1_000_000
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Snapshot:
         Time now, and the processor time that this process has used, nanoseconds.
     waited_ns
         Time for which this thread was ready to run and had no core, nanoseconds.
+    others_waited_ns
+        The same of each other thread of this process, by its number, nanoseconds.
     busy_ns, stolen_ns
         Processor time that all processes used, and that the hypervisor took, nanoseconds.
     throttled_ns
@@ -43,6 +47,7 @@ class Snapshot:
     wall_ns: int
     process_ns: int
     waited_ns: int | None
+    others_waited_ns: dict[int, int] | None
     busy_ns: int | None
     stolen_ns: int | None
     throttled_ns: int | None
@@ -79,6 +84,9 @@ class HostLog:
     stalls
         End (on the gate's clock) and length of the first stalls of more than a millisecond in the gate's idle
         time, nanoseconds.
+    helpers_ns
+        Time for which other threads of this process, those of the candidate, were ready and had no core, all
+        together, nanoseconds.
     """
 
     wall_ns: int
@@ -93,9 +101,16 @@ class HostLog:
     threads: int | None
     load: float | None
     stalls: tuple[tuple[int, int], ...] = ()
+    helpers_ns: int | None = None
 
-    def causes(self) -> list[str]:
-        """Return what can have made the run late, in plain words, likeliest first; empty for a quiet host."""
+    def causes(self, charged: bool = True) -> list[str]:
+        """Return what can have made the run late, in plain words, likeliest first; empty for a quiet host.
+
+        Parameters
+        ----------
+        charged
+            Whether the time for which the gate waited for a core is in the run's times.
+        """
         causes = []
         if self.throttled_ns:
             causes.append(
@@ -110,7 +125,9 @@ class HostLog:
         # The system itself may use a quarter of a core.
         if self.others is not None and self.others > 0.25:
             causes.append(f"other processes used {self.others:.1f} of {self.cores} cores")
-        if self.waited_ns is not None and self.waited_ns > 0.01 * self.wall_ns:
+        if self.helpers_ns is not None and self.helpers_ns > 0.01 * self.wall_ns:
+            causes.append(f"its other threads waited for a core for {self.helpers_ns / 1e6:.0f} ms")
+        if charged and self.waited_ns is not None and self.waited_ns > 0.01 * self.wall_ns:
             share = self.waited_ns / self.wall_ns
             causes.append(f"the gate waited for a core for {self.waited_ns / 1e6:.0f} ms ({share:.0%})")
         return causes
@@ -133,6 +150,7 @@ def take_snapshot(clock: RealClock | None) -> Snapshot:
         time.perf_counter_ns(),
         time.process_time_ns(),
         _waited_ns(),
+        _others_waited_ns(),
         busy_ns,
         stolen_ns,
         _throttled_ns(),
@@ -150,7 +168,7 @@ def changes_since(before: Snapshot, clock: RealClock | None) -> HostLog:
     clock
         Clock of the run; None for a virtual clock.
     """
-    waited_ns, throttled_ns = _waited_ns(), _throttled_ns()
+    waited_ns, others_ns, throttled_ns = _waited_ns(), _others_waited_ns(), _throttled_ns()
     busy_ns, stolen_ns = _processors()
     wall_ns = max(time.perf_counter_ns() - before.wall_ns, 1)
     own_ns = time.process_time_ns() - before.process_ns
@@ -170,6 +188,7 @@ def changes_since(before: Snapshot, clock: RealClock | None) -> HostLog:
         threads=torch_threads(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         stalls=() if clock is None else tuple(clock.wakes.stalls),
+        helpers_ns=_helpers_ns(before.others_waited_ns, others_ns),
     )
 
 
@@ -202,10 +221,27 @@ def _since(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else max(0, after - before)
 
 
-def _waited_ns() -> int | None:
+def _helpers_ns(before: dict[int, int] | None, after: dict[int, int] | None) -> int | None:
+    if before is None or after is None:
+        return None
+    # A thread that was started meanwhile began at 0; what one that has ended waited is not known.
+    return sum(max(0, waited_ns - before.get(number, 0)) for number, waited_ns in after.items())
+
+
+def _waited_ns(thread: str = "thread-self") -> int | None:
     """Return the time on a run queue, nanoseconds: the second figure of schedstat."""
-    fields = _read("/proc/thread-self/schedstat").split()
+    fields = _read(f"/proc/{thread}/schedstat").split()
     return int(fields[1]) if len(fields) == 3 and fields[1].isdigit() else None
+
+
+def _others_waited_ns() -> dict[int, int] | None:
+    """Return the time on a run queue of every thread of this process but this one, nanoseconds."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/task") if name.isdigit()][:MAX_THREADS]
+    except OSError:
+        return None
+    waited = {n: _waited_ns(f"self/task/{n}") for n in numbers if n != threading.get_native_id()}
+    return {number: waited_ns for number, waited_ns in waited.items() if waited_ns is not None}
 
 
 def _processors() -> tuple[int | None, int | None]:

@@ -14,10 +14,10 @@ from harness.realtime import host
 from harness.realtime.clock import Clock, RealClock
 from harness.realtime.collector import Collector
 from harness.realtime.feed import Feed
-from harness.realtime.gate import LEAD_NS, Gate, one_line
+from harness.realtime.gate import LEAD_NS, Gate
 from harness.realtime.run import Failure, Fate, Pauses, Run
 from harness.realtime.schedule import Policy, Schedule
-from harness.realtime.service import MeasuredService, PushTimer, ServiceModel
+from harness.realtime.service import MEASURED, MODELLED, PushTimer, ServiceModel
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.protocol import Reconstructor
@@ -30,7 +30,6 @@ __all__ = [
     "Policy",
     "Run",
     "Schedule",
-    "one_line",
     "replay",
 ]
 
@@ -92,7 +91,9 @@ def replay(
     collector = Collector(stream.header, schedule.completing, timer.stamp_ns, keep_images)
     gate = Gate(feed, candidate, clock, timer, collector, policy, limit_ns)
     # With modelled times a pause does no harm, and collecting garbage first would take longer than the run.
-    timed = clock.name == "real" or isinstance(service, MeasuredService)
+    without = MEASURED if clock.name == "real" else MODELLED
+    times = without if service is None else service.times
+    timed = times == MEASURED
     with _GcWatch(collect=timed) as watch:
         before = host.take_snapshot(clock if isinstance(clock, RealClock) else None) if timed else None
         gate.play()
@@ -122,6 +123,7 @@ def replay(
         host=log,
         violation=collector.violation,
         failure=gate.failure,
+        times=times,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.realtime.collector import Images, Violation
 from harness.realtime.host import HostLog
+from harness.realtime.raised import Traceback
 from harness.realtime.schedule import Policy, Schedule
 
 
@@ -37,15 +38,29 @@ class Failure:
     stage
         "open", "push" or "close".
     line, frame
-        Newest line that had been handed out and its frame; -1 before the first.
+        Newest line of k-space that had been handed out and its frame; -1 before the first.
     error
         The exception's type and message, one line.
+    traceback
+        The calls of the candidate's code that led to it; None where none is known.
     """
 
     stage: str
     line: int
     frame: int
     error: str
+    traceback: Traceback | None = None
+
+    @property
+    def what(self) -> str:
+        """Return what it raised, at which line of its code, and in which call."""
+        at = "" if self.traceback is None else f" ({self.traceback.at})"
+        return f"raised {self.error}{at} in {self.stage}"
+
+    def __str__(self) -> str:
+        when = "after" if self.stage == "close" else "at"
+        where = f" {when} k-space line {self.line} (frame {self.frame})" if self.line >= 0 else ""
+        return f"{self.what}{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,8 @@ class Run:
         First breach of the protocol, which stopped the run.
     failure
         Exception of the candidate, which stopped the run.
+    times
+        Where the times of pushes come from: "measured", "modelled", or "played from FILE".
     """
 
     clock: str
@@ -129,6 +146,22 @@ class Run:
     host: HostLog | None
     violation: Violation | None
     failure: Failure | None
+    times: str = "measured"
+
+    def named(self, line: int) -> str:
+        """Return how messages name a line, so that nobody takes it for one of a file.
+
+        Parameters
+        ----------
+        line
+            Number of the line in the scan.
+        """
+        return f"k-space line {line} (frame {line // (int(self.schedule.completing[0]) + 1)})"
+
+    @property
+    def traceback(self) -> Traceback | None:
+        """Return the calls of the candidate's code that led to what it raised; None where none is known."""
+        return None if self.failure is None else self.failure.traceback
 
     @property
     def due_ns(self) -> NDArray[np.int64]:

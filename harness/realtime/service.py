@@ -7,54 +7,63 @@ too busy for a deadline.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.realtime.clock import Clock
+from harness.realtime.processor_time import Mark, RunningTime
 from mrsim.errors import InputError
+
+MEASURED, MODELLED = "measured", "modelled"
 
 
 class ServiceModel(Protocol):
     """Model the virtual time that a push takes."""
 
-    def cost_ns(self, line: int, wall_ns: int) -> int:
+    @property
+    def times(self) -> str:
+        """Return where its times come from: "measured", "modelled", or "played from FILE"."""
+
+    def mark(self) -> Any:
+        """Return what `cost_ns` needs to know of the start of a push; called when it starts."""
+
+    def cost_ns(self, line: int, mark: Any) -> int:
         """Return the virtual time since a push began, nanoseconds.
 
         Parameters
         ----------
         line
             Line that was pushed.
-        wall_ns
-            Real time since the push began, nanoseconds.
+        mark
+            What `mark` returned when the push began.
         """
 
 
 class MeasuredService:
-    """Let each push take its real time.
+    """Let each push take its real time, less what its thread spent in line for a core (`processor_time`)."""
 
-    Attributes
-    ----------
-    timer
-        Clock that times a push, nanoseconds.
-    """
+    times = MEASURED
 
-    timer: Callable[[], int] = staticmethod(time.perf_counter_ns)
+    def __init__(self) -> None:
+        self._running = RunningTime()
 
-    def cost_ns(self, line: int, wall_ns: int) -> int:
-        """Return the real time of the push, nanoseconds.
+    def mark(self) -> Mark:
+        """Return a mark to time from."""
+        return self._running.mark()
+
+    def cost_ns(self, line: int, mark: Mark) -> int:
+        """Return the time of the push so far, nanoseconds.
 
         Parameters
         ----------
         line
             Line that was pushed.
-        wall_ns
-            Real time since the push began, nanoseconds.
+        mark
+            What `mark` returned when the push began.
         """
-        return wall_ns
+        return self._running.since(mark)
 
 
 class ConstantService:
@@ -71,20 +80,25 @@ class ConstantService:
         If it is negative.
     """
 
+    times = MODELLED
+
     def __init__(self, service_ns: int) -> None:
         if service_ns < 0:
             raise InputError(f"service_ns = {service_ns}: expected 0 or more")
         self._service_ns = service_ns
 
-    def cost_ns(self, line: int, wall_ns: int) -> int:
+    def mark(self) -> None:
+        """Return nothing: the start does not matter."""
+
+    def cost_ns(self, line: int, mark: object = None) -> int:
         """Return the constant, nanoseconds.
 
         Parameters
         ----------
         line
             Line that was pushed.
-        wall_ns
-            Real time since the push began, nanoseconds.
+        mark
+            Not used.
         """
         return self._service_ns
 
@@ -103,6 +117,8 @@ class TableService:
         If it is not a column of times of 0 or more.
     """
 
+    times = MODELLED
+
     def __init__(self, service_ns: NDArray[np.int64]) -> None:
         table = np.asarray(service_ns, dtype=np.int64)
         if table.ndim != 1 or not len(table) or int(table.min()) < 0:
@@ -111,15 +127,18 @@ class TableService:
             )
         self._table = table
 
-    def cost_ns(self, line: int, wall_ns: int) -> int:
+    def mark(self) -> None:
+        """Return nothing: the start does not matter."""
+
+    def cost_ns(self, line: int, mark: object = None) -> int:
         """Return the line's time, nanoseconds.
 
         Parameters
         ----------
         line
             Line that was pushed.
-        wall_ns
-            Real time since the push began, nanoseconds; not used.
+        mark
+            Not used.
 
         Raises
         ------
@@ -127,12 +146,12 @@ class TableService:
             If the table ends before the line.
         """
         if line >= len(self._table):
-            raise InputError(f"service_ns: it has {len(self._table)} lines, the stream asks for line {line}")
+            raise InputError(f"service_ns: it has {len(self._table)} lines, k-space line {line} is played")
         return int(self._table[line])
 
 
 class PushTimer:
-    """Stamp the start and the end of a push, and every image that is emitted during it, from any thread.
+    """Stamp the delivery of a line, the start and the end of its push, and images that are emitted.
 
     Parameters
     ----------
@@ -144,9 +163,7 @@ class PushTimer:
 
     def __init__(self, clock: Clock, model: ServiceModel | None) -> None:
         self._clock, self._model = clock, model
-        # Only a model that uses the real time pays for reading it.
-        self._wall_ns = model.timer if isinstance(model, MeasuredService) else _no_time
-        self._pushing: tuple[int, int, int] | None = None  # line, started, real start
+        self._pushing: tuple[int, int, Any] | None = None  # line, started, what the model marked
 
     def begin(self, line: int) -> int:
         """Stamp the start of a push.
@@ -163,7 +180,7 @@ class PushTimer:
         """
         started_ns = self._clock.now_ns()
         if self._model is not None:
-            self._pushing = (line, started_ns, self._wall_ns())
+            self._pushing = (line, started_ns, self._model.mark())
         return started_ns
 
     def stamp_ns(self) -> int:
@@ -171,8 +188,8 @@ class PushTimer:
         pushing = self._pushing  # read once: another thread may end the push
         if pushing is None or self._model is None:
             return self._clock.now_ns()
-        line, started_ns, wall_ns = pushing
-        return started_ns + self._model.cost_ns(line, self._wall_ns() - wall_ns)
+        line, started_ns, mark = pushing
+        return started_ns + self._model.cost_ns(line, mark)
 
     def end(self) -> int:
         """Let the push's time pass and return the stamp of its end, nanoseconds."""
@@ -180,7 +197,3 @@ class PushTimer:
             self._clock.sleep_until_ns(self.stamp_ns())
             self._pushing = None
         return self._clock.now_ns()
-
-
-def _no_time() -> int:
-    return 0

@@ -109,7 +109,7 @@ def behaviour(figures: Figures) -> str:
         broken = figures.get("broken") or []
         if broken:
             html += table(
-                ["broken promise", "line", "what happened"],
+                ["broken promise", "k-space line", "what happened"],
                 [
                     [f'<span class="broken">{at(f"broken/{n}/promise")}</span>', at(f"broken/{n}/line"),
                      at(f"broken/{n}/message")]

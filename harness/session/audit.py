@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.audits.audits import AuditReport, audit_candidate, default_stream
+from harness.audits.audits import AuditReport, audit_candidate
+from harness.audits.bench import default_stream
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.session.given import check_limit, opened

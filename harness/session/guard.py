@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.audits.audits import default_stream
+from harness.audits.bench import default_stream
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.comparison import guard as guarding

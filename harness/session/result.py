@@ -20,7 +20,8 @@ from harness.measure.image_quality import Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
-from harness.realtime.run import Fate
+from harness.realtime.raised import Traceback, traceback_json
+from harness.realtime.run import Failure, Fate
 from harness.realtime.samples import write_samples
 from harness.report.report import write_page
 from mrsim.errors import InputError
@@ -122,6 +123,21 @@ class Result(Summarised):
         return self.repetitions.results[0]
 
     @property
+    def failure(self) -> Failure | None:
+        """Return what the candidate raised in the first run in which it did; None if it never did.
+
+        Its `traceback` names the lines of the candidate's own code.
+        """
+        return next((one.run.failure for one in self.runs if one.run.failure is not None), None)
+
+    @property
+    def tracebacks(self) -> tuple[Traceback, ...]:
+        """Return where the candidate raised in its own code, in every run and audit."""
+        raised = [result.run.traceback for result in self.runs]
+        raised += [] if self.audit is None else self.audit.tracebacks
+        return tuple(found for found in raised if found is not None)
+
+    @property
     def candidate(self) -> str:
         """Return the candidate's name."""
         return self.first.candidate
@@ -182,7 +198,11 @@ class Result(Summarised):
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values; what the samples do not carry is null."""
         verdict = self.verdict
-        outcome = {"verdict": verdict.outcome.name, "reason": verdict.reason}
+        outcome = {
+            "verdict": verdict.outcome.name,
+            "reason": verdict.reason,
+            **traceback_json(None if self.failure is None else self.failure.traceback),
+        }
         if self.faults is None:
             values = self.repetitions.to_json() | outcome
         else:
@@ -253,6 +273,9 @@ class Result(Summarised):
             facts.append(("images", f"{self.images.shape} {self.images.dtype}"))
         if self.faults is not None:
             facts.append(("faults", format_faults(self.faults.faults)))
+        if self.failure is not None and self.failure.traceback is not None:
+            at = self.failure.traceback.at
+            facts.append(("raised at", f"{at.file}, line {at.line}, in {at.function}: {at.code}"))
         if self.audit is not None:
             facts.append(("audit", self.audit.verdict.reason))
         return f"Result of {self.candidate}: {verdict.outcome.name}", facts

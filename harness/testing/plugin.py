@@ -148,7 +148,7 @@ class Conformance(pytest.Collector):
             if requested.baseline:
                 checks.append(_no_slower(requested.baseline, requested.factor))
         except MrsimError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError("\n".join(filter(None, (str(error), error.note)))) from None
         pairs = zip(requested.labels, checks, strict=True)
         self._found = [(label, candidate, check) for label, check in pairs if label in self._labels]
 
@@ -170,7 +170,7 @@ class CheckItem(pytest.Item):
         self._check(self._candidate)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return one line for a failed check, and a traceback for a defect of this package.
+        """Return one line for a failed check, with where it raised, and a traceback for a defect of ours.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class CheckItem(pytest.Item):
             Style of the traceback.
         """
         if isinstance(excinfo.value, NotConforming):
-            return str(excinfo.value)
+            return "\n".join([str(excinfo.value), *getattr(excinfo.value, "__notes__", ())])
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
@@ -232,6 +232,9 @@ def _no_slower(baseline: str, factor: float) -> Find:
             builds = [lambda name=name: Isolated(name) for name in names]
         found = guard(builds[0], builds[1], candidate.stream, names=names, factor=factor, seed=candidate.seed)
         if found.verdict.outcome.value:
-            raise NotConforming(f"{candidate.name}: {found.verdict.outcome.name}: {found.verdict.reason}")
+            failed = NotConforming(f"{candidate.name}: {found.verdict.outcome.name}: {found.verdict.reason}")
+            if found.traceback is not None:
+                failed.add_note(found.traceback.text)
+            raise failed
 
     return run

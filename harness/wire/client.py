@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.realtime.gate import one_line
+from harness.realtime.raised import one_line
 from harness.wire.images import Matcher, Stamps
 from harness.wire.limits import PURPOSE, Kind, Limits, PeerGone, WireError
 from harness.wire.options import NOISE_SAMPLES, WireOptions
@@ -239,13 +239,13 @@ class WireClient:
             raise self._lost
         if not self._thread.is_alive():
             raise WireError(
-                self._message(f"ended the session at line {self._newest}, before the scan was over")
+                self._message(f"ended the session at {self._named(self._newest)}, before the scan was over")
             )
         awaited = self._awaited
         if awaited is not None and now_ns - awaited[1] > self._options.limit_s * 1e9:
             raise WireError(
                 self._message(
-                    f"gave no answer in {self._options.limit_s:g} s since line {awaited[0]} was sent"
+                    f"gave no answer in {self._options.limit_s:g} s since {self._named(awaited[0])} was sent"
                 )
             )
 
@@ -262,6 +262,9 @@ class WireClient:
             raise WireError(self._message("ended the session before the scan began"))
         if failing is not None:
             raise WireError(self._message(f"{failing} in {limit_s:g} s"))
+
+    def _named(self, line: int) -> str:
+        return f"k-space line {line} (frame {line // self._header.lines_per_frame})"
 
     def _message(self, what: str) -> str:
         texts = f"; it said: {' | '.join(self._texts)}" if self._texts else ""
@@ -287,7 +290,7 @@ class WireClient:
             # After the client's CLOSE some servers only close the connection, which is a normal end.
             if not self._closing:
                 self._lost = self._lost or WireError(
-                    self._message(f"is gone at line {self._newest}: {error}")
+                    self._message(f"is gone at {self._named(self._newest)}: {error}")
                 )
         except (WireError, InputError) as error:
             if not self._closing or isinstance(error, InputError) or "closed" not in str(error):

@@ -172,6 +172,8 @@ class Server:
             ended = "ended" if failure is None else f"failed: {failure}"
             counts = f"{session.lines} readouts, {session.images} images"
             self._tell(f"{peer}: config {session.config!r}, {counts}, {ended}")
+            if session.traceback is not None:
+                self._tell(session.traceback.text)
             with self._lock:
                 del self._live[threading.current_thread()]
                 self.ended += 1

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.realtime.gate import one_line
+from harness.realtime.raised import Traceback, one_line, traceback_of
 from harness.wire.images import Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
 from harness.wire.session import Channel, clock_name, printable, status_text
@@ -80,6 +80,8 @@ class Session:
         self._lock = threading.Lock()  # a candidate may emit from any thread
         self.config = ""
         self.lines = self.images = self.ignored = 0
+        self.traceback: Traceback | None = None
+        """Where the candidate raised in its own code; None if it did not."""
 
     def run(self) -> str | None:
         """Serve the session; return what went wrong in one line, or None."""
@@ -87,8 +89,9 @@ class Session:
         try:
             if self._inner is not None:
                 self._inner.close()
-        except Exception as error:
-            failure = failure or self._failed("error", one_line(error))
+        except BaseException as error:  # a stranger may raise anything; Ctrl-C comes to the first thread
+            self.traceback = self.traceback or traceback_of(error)
+            failure = failure or self._failed("error", f"the candidate raised {one_line(error)}")
         failure = self._outbox.finish() or failure
         try:
             self._channel.send_close()
@@ -110,7 +113,8 @@ class Session:
             return self._failed("error", " ".join(str(error).split()))
         except MemoryError:
             return self._failed("error", "not enough memory for this scan")
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            self.traceback = traceback_of(error)
             return self._failed("error", f"the candidate raised {one_line(error)}")
         return None
 
@@ -191,7 +195,7 @@ class Session:
             rows, last = tuple(self._rows), self._last
             self._rows.clear()
         if last is None:
-            raise WireError("the candidate emitted an image before the first line")
+            raise WireError("the candidate emitted an image before the first line of k-space")
         self._outbox.put(image_to_wire(image, self._header, last, Stamps(rows, done_ns)))
         self.images += 1
 

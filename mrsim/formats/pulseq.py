@@ -128,7 +128,7 @@ def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float
         raise FormatError(f"{target}: {rows.shape} lines after {dummies} dummies: expected 1 to {MAX_LINES}")
     if rows.min() < low or rows.max() > high:
         line = int(np.flatnonzero((rows < low) | (rows > high))[0])
-        raise FormatError(f"{target}: line {line}: ky = {int(rows[line])} is outside {low} to {high}")
+        raise FormatError(f"{target}: k-space line {line}: ky = {int(rows[line])} is outside {low} to {high}")
     if not 1e-4 <= slice_m <= 1:
         raise FormatError(f"{target}: slice_m = {slice_m!r}: expected 0.0001 to 1 m")
     if header.matrix[1] % 4:

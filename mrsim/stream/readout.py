@@ -35,5 +35,6 @@ class Readout(Summarised):
     samples: NDArray[np.complex64]
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
-        title = f"Readout: line {self.index} of frame {self.frame}, ky {self.ky}, t {self.t_ns / 1e6:g} ms"
+        which = f"k-space line {self.index} (frame {self.frame})"
+        title = f"Readout: {which}, ky {self.ky}, t {self.t_ns / 1e6:g} ms"
         return title, array_facts(samples=self.samples)

@@ -67,7 +67,8 @@ class Stream(Summarised):
         low, high = ky_range(self.header.matrix[0])
         if int(self.ky.min()) < low or int(self.ky.max()) > high:
             line = int(np.flatnonzero((self.ky < low) | (self.ky > high))[0])
-            raise StreamError(f"{where}: line {line}: ky = {int(self.ky[line])} is outside {low} to {high}")
+            at, ky = f"k-space line {line} (frame {int(self.frame[line])})", int(self.ky[line])
+            raise StreamError(f"{where}: {at}: ky = {ky} is outside {low} to {high}")
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         header, made = self.header, self.provenance
@@ -158,7 +159,8 @@ class Stream(Summarised):
             bad = ~np.isfinite(self.samples[start : start + 4096]).all(axis=(1, 2))
             if bad.any():
                 line = start + int(np.argmax(bad))
+                at = f"k-space line {line} (frame {int(self.frame[line])})"
                 raise StreamError(
-                    f"{self.path or 'stream'}: line {line} (frame {int(self.frame[line])}): a sample is "
-                    "not finite; repair the stream, or scan it again"
+                    f"{self.path or 'stream'}: {at}: a sample is not finite; repair the stream, or scan it "
+                    "again"
                 )

@@ -62,7 +62,7 @@ def conclude(command: Callable[[], int]) -> int:
 
 
 def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
-    code, message, leaving = USAGE, None, None
+    code, message, leaving, note = USAGE, None, None, None
     ended = False
     try:
         with ended_by_signals():
@@ -77,7 +77,7 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
         complained = complaint(error)
         if complained is None:
             raise
-        message = f"error: {complained}"
+        message, note = f"error: {complained}", error.note if isinstance(error, MrsimError) else None
     with contextlib.suppress(OSError):
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
@@ -87,6 +87,8 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
             code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
             why = f"error: could not write the output: {out.failed.strerror or out.failed}"
             message = None if code == BROKEN_PIPE else why
+    if note is not None:
+        err.write(f"{note}\n")
     if message is not None:
         err.write(f"mrsim: {message}\n")
     err.flush()

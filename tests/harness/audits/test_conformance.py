@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.audits.audits import default_stream
+from harness.audits.bench import default_stream
 from harness.audits.conformance import CHECKS, Candidate, NotConforming, conformance, fault_text
 from harness.candidates.registry import Null
 from harness.realtime.faults import STREAM_KINDS
@@ -118,7 +118,7 @@ class Lists(Plain):
         ("nothing from nothing", EmitsWhenItCloses, "without a line it emitted 1"),
         ("reopening after a torn scan", KeepsItsRows, "still holds lines"),
         ("consumption", Null, "whatever it holds"),
-        ("fault nan", Plain, "nan:at=26,burst=3: broke 'finite' at line 27"),
+        ("fault nan", Plain, "nan:at=26,burst=3: broke 'finite' at k-space line 27"),
         ("fault drop", StopsAtAGap, "broke 'survives'.*expected line 26, got 29"),
         ("fault drop", CountsItsLines, "broke"),
         ("fault truncate", CountsItsLines, "broke"),

@@ -17,7 +17,8 @@ import pytest
 import harness.measure.image_quality
 import harness.measure.timing
 import harness.realtime.gate
-from harness.audits.audits import audit_candidate, default_stream
+from harness.audits.audits import audit_candidate
+from harness.audits.bench import default_stream
 from harness.candidates.registry import Null
 from harness.measure.image_quality import assess
 from harness.measure.timing import measure

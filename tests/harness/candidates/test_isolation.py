@@ -51,6 +51,12 @@ class Refuses(Base):
     def open(self, header, emit):
         from mrsim.errors import InputError
         raise InputError("weights are for 128 x 128")
+class Loads(Base):
+    def __init__(self): raise OSError("no data here")
+class Late(Base):
+    def act(self, readout):
+        from mrsim.errors import InputError
+        raise InputError("no more room")
 class Odd(Base):
     def act(self, readout): self.emit("no image")
 class Shape(Base):
@@ -103,10 +109,11 @@ def test_it_shows_the_same_images() -> None:
         ("Leaves", "its process died in push: exit code 7"),
         ("Exits", "SystemExit: 3"),
         ("Raises", "ValueError: no luck"),
+        ("Late", "InputError: no more room"),
         ("Hangs", "it gave no answer to push in 1 s and was ended"),
     ],
 )
-def test_its_end_is_a_verdict(name: str, told: str, mine: Path) -> None:
+def test_its_end_is_a_verdict_with_the_line_of_its_code(name: str, told: str, mine: Path) -> None:
     began = time.perf_counter()
     run = run_of(f"python:mine.py:{name}", 1.0)
     assert time.perf_counter() - began < 60
@@ -115,6 +122,15 @@ def test_its_end_is_a_verdict(name: str, told: str, mine: Path) -> None:
     assert (run.failure.stage, run.failure.line) == ("push", 9)
     assert run.images.shown.tolist() == [True, True] + [False] * 8
     assert multiprocessing.active_children() == []
+    if name == "Leaves":  # os._exit leaves no trace
+        assert run.traceback is None
+        return
+    assert run.traceback is not None
+    at = run.traceback.at
+    assert (at.file, at.function.rpartition(".")[2]) == (str(mine / "mine.py"), "act")
+    assert at.code == MINE.splitlines()[at.line - 1].strip()
+    assert [place.function.rpartition(".")[2] for place in run.traceback.places] == ["push", "act"]
+    assert run.traceback.text.endswith(run.failure.error)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +148,10 @@ def test_refusals_and_bad_names_are_the_users_to_mend(mine: Path) -> None:
     for candidate, told in (("python:mine.py:Refuses", "128 x 128"), ("view-shering", "did you mean")):
         with pytest.raises(InputError, match=told):
             run_of(candidate)
+    with pytest.raises(InputError, match="no data here") as refused:
+        run_of("python:mine.py:Loads")
+    assert refused.value.note is not None
+    assert f'File "{mine}/mine.py", line ' in refused.value.note
     with pytest.raises(InputError, match="limit_s = 0"):
         Isolated("null", 0)
     assert multiprocessing.active_children() == []

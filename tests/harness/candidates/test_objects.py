@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.audits.audits import audit_candidate, default_stream
+from harness.audits.audits import audit_candidate
+from harness.audits.bench import default_stream
 from harness.candidates.build import as_builder, candidate_builder
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import mrsim
-from harness.audits.audits import default_stream
+from harness.audits.bench import default_stream
 from mrsim.stream import save
 
 pytestmark = [
@@ -49,6 +49,11 @@ exits = dying(lambda: sys.exit(0))
 
 def raising():
     raise RuntimeError("no memory")
+
+raises = dying(raising)
+
+def refuses_to_load():
+    raise OSError("no weights")
 
 def covered():
     atexit.register(os._exit, 0)
@@ -122,6 +127,24 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_what_raises_is_told_with_the_line_of_its_code(made: Path, tmp_path: Path) -> None:
+    told = tmp_path / "r.json"
+    line = CANDIDATES.splitlines().index('    raise RuntimeError("no memory")') + 1
+    code, lines, err = check(made, "python:mine.py:raises", "a.stream", "--json", str(told))
+    assert code == 1
+    at = f"RuntimeError: no memory (mine.py:{line}) in push at k-space line 200 (frame 25)"
+    assert at in lines[-1]
+    assert err.count(f'File "{made}/mine.py", line {line}, in raising') == 1
+    replay, audit = (part["result"] for part in json.loads(told.read_text())["parts"])
+    assert replay["traceback"] == audit["audits"][0]["traceback"]
+    assert replay["traceback"][-1]["line"] == line
+    line = CANDIDATES.splitlines().index('    raise OSError("no weights")') + 1
+    code, lines, err = check(made, "python:mine.py:refuses_to_load", "a.stream")
+    assert (code, lines) == (2, [])
+    assert f'File "{made}/mine.py", line {line}, in refuses_to_load' in err
+    assert err.splitlines()[-1].startswith("mrsim: error: candidate 'python:mine.py:refuses_to_load'")
 
 
 def test_what_passes_everything_on_every_stream_ends_in_0(made: Path, tmp_path: Path) -> None:

@@ -90,9 +90,64 @@ def test_replay_in_real_time_paces_itself(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_a_candidate_that_fails_later_is_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["replay", "a.stream", "python:mine.py:fails_later", "--clock", "virtual"]) == 1
-    out = capsys.readouterr().out
-    assert "FAIL: the candidate raised RuntimeError: no memory in push at line 15 (frame 0)" in out
+    """Its traceback stands on standard error and in the JSON; 'line 15' is one of k-space."""
+    argv = ["replay", "a.stream", "python:mine.py:fails_later", "--clock", "virtual", "--json", "r.json"]
+    assert main(argv) == 1
+    out, err = capsys.readouterr()
+    told = (
+        "FAIL: the candidate raised RuntimeError: no memory (mine.py:6) in push at k-space line 15 (frame 0)"
+    )
+    assert told in out
+    assert f'  File "{folder}/mine.py", line 6, in fails_later.<locals>.image' in err
+    assert err.endswith("RuntimeError: no memory\n")
+    found = json.loads((folder / "r.json").read_text())
+    (place,) = found["traceback"]
+    assert place.pop("code").startswith("def image(kspace, mask): raise RuntimeError")
+    assert place == {"file": f"{folder}/mine.py", "line": 6, "function": "fails_later.<locals>.image"}
+    assert found["traceback_text"] + "\n" == err
+
+
+def test_with_every_run_that_is_repeated_a_traceback_is_told_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["replay", "a.stream", "python:mine.py:fails_later", "--clock", "virtual", "--repeat", "3"]
+    assert main(argv) == 1
+    assert capsys.readouterr().err.count("in fails_later") == 1
+
+
+@pytest.mark.parametrize(
+    ("candidate", "text", "line", "told"),
+    [
+        ("python:mine.py:raises", CANDIDATES, 8, "the factory raised OSError: weights are missing"),
+        ("python:bad.py:build", "import numpy\nimport nowhere.at_all\n", 2, "raised ModuleNotFoundError"),
+        ("python:bad:build", "import numpy\ndef build(:\n", 2, "importing bad raised SyntaxError"),
+        ("python:bad.py:build", "class Own(BaseException): pass\n\nraise Own('x')\n", 3, "raised Own: x"),
+    ],
+)
+def test_what_raises_while_it_is_loaded_is_told_with_its_line(
+    candidate: str, text: str, line: int, told: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = candidate.split(":")[1].removesuffix(".py")
+    (folder / f"{name}.py").write_text(text)
+    for argv in (["replay", "a.stream", candidate], ["audit", candidate]):
+        assert main(argv) == 2
+        *above, last = capsys.readouterr().err.splitlines()
+        assert last.startswith(f"mrsim: error: candidate '{candidate}': ")
+        assert told in last
+        assert f'  File "{folder}/{name}.py", line {line}, in ' in "\n".join(above)
+        assert "harness/" not in "\n".join(above)
+        sys.modules.pop(name, None)
+
+
+def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "python:mine.py:fails_later", "--json", "r.json"]) == 3
+    out, err = capsys.readouterr()
+    assert "it raised RuntimeError: no memory (mine.py:6) in push at k-space line 31 (frame 0)" in out
+    assert err.count(f'  File "{folder}/mine.py", line 6') == 1
+    audits = json.loads((folder / "r.json").read_text())["audits"]
+    conformance, *others = audits
+    assert conformance["traceback"][0]["line"] == 6
+    assert all(audit["traceback"] == [] for audit in others if audit["kept"])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +190,6 @@ def test_a_candidate_that_fails_later_is_a_verdict(folder: Path, capsys: pytest.
         (["replay", "a.stream", "view-shering"], "did you mean 'view-sharing'"),
         (["replay", "a.stream", "cascade:nowhere"], "nowhere"),
         (["replay", "nowhere", "null"], "not a stream"),
-        (["replay", "a.stream", "python:mine.py:raises"], "OSError: weights are missing"),
         (["replay", "a.stream", "python:mine.py:wrong_shape", "--clock", "virtual"], "expected (64, 64)"),
         (["replay", "a.stream", "null", "--json", "no/r.json"], "no such folder"),
         (["replay", "a.stream", "null", "--json", "a.stream"], "is a folder"),

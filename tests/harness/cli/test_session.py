@@ -158,11 +158,11 @@ def test_a_broken_promise_prints_the_command_that_breaks_it_again(
     argv = ["replay", "a.stream", "python:mine.py:build", "--clock", "virtual", "--no-quality"]
     assert main([*argv, "--faults", "nan:at=100", "--seed", "4"]) == 1
     out = capsys.readouterr().out
-    assert "broken promise 1: finite at line 111: an image of frame 6" in out
+    assert "broken promise 1: finite at k-space line 111 (frame 6): an image of frame 6" in out
     command = out.rpartition("again: mrsim ")[2].split()
     assert command[:3] == ["replay", "a.stream", "python:mine.py:build"]
     assert main(command) == 1
-    assert "broken promise 1: finite at line 111" in capsys.readouterr().out
+    assert "broken promise 1: finite at k-space line 111" in capsys.readouterr().out
 
 
 def test_scenarios_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.audits.audits import default_stream
+from harness.audits.bench import default_stream
 from harness.cli.main import main
 from harness.comparison.guard import BLOCK, MIN_BLOCKS, guard, ratio_of, refuse_shared_helpers
 from harness.judge.outcome import Outcome
@@ -154,7 +154,10 @@ class OnAThread(Worker):
 def test_whoever_fails_is_named(scan: Stream) -> None:
     new = guard(Worker, RaisesLater, scan, names=("old", "mine"))
     assert new.verdict.outcome is Outcome.FAIL
-    assert new.verdict.reason == "mine raised RuntimeError: out of memory in frame 6"
+    assert new.traceback is not None
+    at = new.traceback.at
+    assert at.code.startswith('raise RuntimeError("out of')
+    assert new.verdict.reason == f"mine raised RuntimeError: out of memory ({at}) in frame 6"
     base = guard(RaisesLater, Worker, scan, names=("old", "mine"))
     assert base.verdict.outcome is Outcome.INVALID
     silent = guard(Worker, ShowsNothing, scan, names=("old", "mine"), limit_s=0.05)

@@ -132,7 +132,7 @@ def test_an_image_of_the_wrong_shape_fails_and_is_named(stream: Stream) -> None:
 
     result = evaluate(stream, "mine", Wrong, clock=VirtualClock())
     assert (result.verdict.outcome.name, result.exit_code) == ("FAIL", 1)
-    assert "contract: k-space line 0: " in result.verdict.reason
+    assert "contract: k-space line 0 (frame 0): " in result.verdict.reason
     assert "shape (63, 64), expected (64, 64)" in result.verdict.reason
     assert result.to_json()["answers"]["time"]["verdict"] == "FAIL"
 

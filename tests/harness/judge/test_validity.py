@@ -44,7 +44,7 @@ def slow_run(host: HostLog | None) -> Run:
     completed = run.images.completed_ns.copy()
     completed[50] += 17 * MS  # the frame has 16
     images = dataclasses.replace(run.images, completed_ns=completed)
-    return dataclasses.replace(run, host=host, images=images)
+    return dataclasses.replace(run, host=host, images=images, clock="real")
 
 
 def reason_of(run: Run) -> str | None:
@@ -101,6 +101,27 @@ def test_an_image_that_never_comes_and_one_later_than_all_that_was_lost_are_the_
     )
 
 
+def test_on_the_virtual_clock_only_what_its_times_hold_voids_a_run() -> None:
+    """A busy host delays the gate, which is not charged; a limit, a machine beneath and helpers are."""
+
+    def virtual(**change: object) -> str | None:
+        host = dataclasses.replace(QUIET, others=1.9, **change)  # type: ignore[arg-type]
+        return reason_of(dataclasses.replace(slow_run(host), clock="virtual"))
+
+    assert virtual(waited_ns=5000 * MS) is None
+    for change, told in (
+        ({"throttled_ns": 900 * MS}, "a limit on this group of processes stopped it for 900 ms"),
+        ({"stolen_ns": 3000 * MS}, "the machine beneath took 3000 ms"),
+        ({"helpers_ns": 800 * MS}, "its other threads waited for a core for 800 ms"),
+    ):
+        reason = virtual(**change, waited_ns=5000 * MS)
+        assert reason is not None
+        assert told in reason
+        assert "the gate waited" not in reason
+    # One that is later than all of that together is the candidate's own.
+    assert virtual(waited_ns=5000 * MS, helpers_ns=MS // 2, throttled_ns=MS // 3) is None
+
+
 def test_pauses_of_the_collector_are_named() -> None:
     class Late(VirtualClock):
         def sleep_until_ns(self, t_ns: int) -> None:
@@ -127,7 +148,9 @@ def test_the_counters_become_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness.realtime.host, "_read", lambda path: files.get(path, ""))
     monkeypatch.setattr("os.sysconf", lambda _: 100)
     now = time.perf_counter_ns()
-    before = Snapshot(now - 10**10, time.process_time_ns() - 5 * 10**9, 500 * MS, 0, 100 * MS, MS, None)
+    before = Snapshot(
+        now - 10**10, time.process_time_ns() - 5 * 10**9, 500 * MS, {}, 0, 100 * MS, MS, None
+    )  # fmt: skip
     log = harness.realtime.host.changes_since(before, None)
     assert log.others == pytest.approx(1.2, abs=0.01)
     assert (log.waited_ns, log.stolen_ns, log.throttled_ns) == (2000 * MS, 200 * MS, 3 * MS)

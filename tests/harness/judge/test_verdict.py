@@ -99,7 +99,8 @@ def test_a_candidate_that_raises_fails_with_line_and_frame() -> None:
 
     verdict = verdict_of(_replay(Blank(work)))
     assert verdict.outcome is Outcome.FAIL
-    assert "ZeroDivisionError: oops in push at line 6 (frame 1)" in verdict.reason
+    where = f"test_verdict.py:{work.__code__.co_firstlineno + 2}"
+    assert f"ZeroDivisionError: oops ({where}) in push at k-space line 6 (frame 1)" in verdict.reason
 
 
 def test_an_image_that_is_not_a_number_fails() -> None:
@@ -110,7 +111,7 @@ def test_an_image_that_is_not_a_number_fails() -> None:
 
     verdict = verdict_of(_replay(Nan()))
     assert verdict.outcome is Outcome.FAIL
-    assert "frame 0 at line 3" in verdict.reason
+    assert "frame 0 at k-space line 3" in verdict.reason
 
 
 def _replay(candidate: Reconstructor) -> Run:

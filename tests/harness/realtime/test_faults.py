@@ -230,7 +230,7 @@ def test_troubles_strike_where_they_say(where: str) -> None:
     seen: list[Readout] = []
     run = replay(STREAM, Troubled(Blank(seen.append), faults, 5), VirtualClock())
     assert run.failure is not None
-    assert f"trouble was asked for at line {len(seen)}" in run.failure.error
+    assert f"trouble was asked for at k-space line {len(seen)}" in run.failure.error
     if where == "every=100":
         assert len(seen) == 99
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import time
@@ -202,8 +203,16 @@ def pixels(*shape: int, dtype: Any = np.complex64) -> Any:
         (lambda r: Image(pixels(), r.frame, r.index, columns=5), "contract", "columns"),  # type: ignore[arg-type]
         (lambda r: Image(pixels(), -1, r.index), "contract", "start at 0"),
         (lambda r: Image(pixels(), 1.5, r.index), "contract", "integers"),  # type: ignore[arg-type]
-        (lambda r: Image(pixels(), r.frame, r.index + 1), "causality", "newest handed out is 7"),
-        (lambda r: Image(pixels(), r.frame + 1, r.index), "causality", "frame 2 has not begun"),
+        (
+            lambda r: Image(pixels(), r.frame, r.index + 1),
+            "causality",
+            "k-space line 8 went into",
+        ),
+        (
+            lambda r: Image(pixels(), r.frame + 1, r.index),
+            "causality",
+            "7 is the newest, frame 2 has not begun",
+        ),
     ],
 )
 def test_a_breach_of_the_protocol_stops_the_run(
@@ -271,15 +280,96 @@ def test_a_candidate_that_raises_is_contained(error: BaseException) -> None:
 
 
 def test_a_refusal_and_an_interrupt_pass_through_and_the_candidate_is_closed() -> None:
-    for error in (InputError("weights are for 128 x 128"), KeyboardInterrupt()):
+    """In `open` an error of ours refuses the scan; in `push` and `close` it is too late for that."""
 
-        def work(readout: Readout, error: BaseException = error) -> None:
-            raise error
+    class Refuses(Blank):
+        def open(self, header: Header, emit: Emit) -> None:
+            super().open(header, emit)
+            raise InputError("weights are for 128 x 128")
 
-        candidate = Blank(work)
-        with pytest.raises(type(error)):
+    def interrupt(readout: Readout) -> None:
+        raise KeyboardInterrupt
+
+    for candidate, kind in ((Refuses(), InputError), (Blank(interrupt), KeyboardInterrupt)):
+        with pytest.raises(kind):
             replay(make_stream(), candidate, VirtualClock())
         assert candidate.closed == 1
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["open", "push", "close"])
+@pytest.mark.parametrize(
+    "error",
+    [GeneratorExit(), asyncio.CancelledError(), Odd("odd"), SystemExit(0), StopIteration(), RecursionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_candidate_raises_wherever_is_its_failure(stage: str, error: BaseException) -> None:
+    class Raises(Blank):
+        def open(self, header: Header, emit: Emit) -> None:
+            super().open(header, emit)
+            self.at("open")
+
+        def push(self, readout: Readout) -> None:
+            super().push(readout)
+            self.at("push")
+
+        def close(self) -> None:
+            super().close()
+            self.at("close")
+
+        def at(self, call: str) -> None:
+            if call == stage:
+                raise error
+
+    run = replay(make_stream(8), Raises(), VirtualClock())
+    assert run.failure is not None
+    assert run.failure.stage == stage
+    assert run.failure.error.startswith(type(error).__name__)
+    assert run.traceback is not None
+    assert [place.function for place in run.traceback.places][-1].endswith("Raises.at")
+
+
+@pytest.mark.parametrize("stage", ["push", "close"])
+def test_an_error_of_ours_in_mid_scan_is_the_candidates_failure(stage: str) -> None:
+    class Raises(Blank):
+        def push(self, readout: Readout) -> None:
+            super().push(readout)
+            if stage == "push":
+                raise InputError("no room")
+
+        def close(self) -> None:
+            if stage == "close":
+                raise InputError("no room")
+
+    run = replay(make_stream(8), Raises(), VirtualClock())
+    assert run.failure is not None
+    assert (run.failure.stage, run.failure.error) == (stage, "InputError: no room")
+
+
+def test_what_the_bench_itself_raises_is_no_failure_of_the_candidate() -> None:
+    """A table that ends before the scan is not a candidate that raised."""
+    with pytest.raises(InputError, match="k-space line 3"):
+        replay(make_stream(8), Blank(), VirtualClock(), TableService(np.array([1, 1, 1])))
+
+
+def test_an_alarm_of_the_candidates_that_goes_off_between_two_pushes_is_its_failure() -> None:
+    class Alarm(VirtualClock):
+        def sleep_until_ns(self, t_ns: int) -> None:
+            if t_ns == 3 * 4_000_000:
+                ring()
+            super().sleep_until_ns(t_ns)
+
+    def ring() -> None:
+        raise TimeoutError("an alarm that was not called off")
+
+    run = replay(make_stream(8), Blank(), Alarm())
+    assert run.failure is not None
+    assert str(run.failure).startswith(
+        "raised TimeoutError: an alarm that was not called off (test_replay.py:"
+    )
 
 
 def test_errors_of_open_and_close_are_told_apart() -> None:
@@ -370,7 +460,8 @@ def test_a_run_that_passes_its_limit_has_failed() -> None:
     candidate = Blank(lambda readout: time.sleep(0.02))
     run = replay(make_stream(400), candidate, VirtualClock(), ConstantService(0), limit_ns=100_000_000)
     assert run.failure is not None
-    assert f"the run passed its limit at line {run.handed - 1}" in run.failure.error
+    at = f"in push at k-space line {run.handed - 1} (frame {(run.handed - 1) // 4})"
+    assert str(run.failure).endswith(f"the run passed its limit (limit_s) {at}")
     assert 2 <= run.handed < 20
     assert candidate.closed == 1
     counts = np.bincount(run.fate, minlength=len(Fate))

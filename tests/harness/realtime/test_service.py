@@ -26,16 +26,15 @@ def test_constant_and_table_are_exact() -> None:
             assert clock.now_ns() == now
 
 
-def test_measured_service_is_the_real_time_of_the_push() -> None:
+def test_measured_service_is_the_time_of_the_push_and_no_more() -> None:
     clock = VirtualClock()
     timer = PushTimer(clock, MeasuredService())
+    before = time.perf_counter_ns()
     timer.begin(0)
-    began = time.perf_counter_ns()
     time.sleep(0.003)
     inside = timer.stamp_ns()
     finished = timer.end()
-    assert 3_000_000 <= inside <= finished
-    assert finished - (time.perf_counter_ns() - began) < 1_000_000  # and nothing else
+    assert 3_000_000 <= inside <= finished <= time.perf_counter_ns() - before
 
 
 def test_models_refuse_what_they_cannot_give() -> None:

@@ -29,6 +29,11 @@ def slower():
     quick = build()
     return lambda kspace, mask: [quick(kspace, mask) for _ in range(3)][0]
 
+def raises():
+    def reconstruct(kspace, mask):
+        return kspace[99]
+    return reconstruct
+
 class Forgetful:  # leaves out half the lines, and what is not a number reaches its images
     def open(self, header, emit):
         self.header, self.emit, self.half = header, emit, header.matrix[0] // 2
@@ -120,9 +125,34 @@ def test_a_broken_candidate_fails_what_it_breaks_and_no_more(project: Project) -
     assert "3 failed" not in told
     assert "2 failed, 4 passed" in told
     lines = [line for line in told.splitlines() if line.startswith("python:mynet:Forgetful: ")]
-    assert any("consumption: line" in line and "(seed 0)" in line for line in lines)
+    assert any("consumption: k-space line" in line and "(seed 0)" in line for line in lines)
     assert any("fault nan" in line and "'finite'" in line for line in lines)
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_what_raises_is_told_with_the_line_of_its_code(project: Project) -> None:
+    """By the option, by the decorator, and by the guard; once for each check that fails."""
+    (project.folder / "kit.py").write_text(  # not collected unless it is asked for
+        "from harness.testing.kit import parametrize_with_checks\n"
+        "@parametrize_with_checks(['python:mynet:raises'])\n"
+        "def test_mine(candidate, check):\n"
+        "    check(candidate)\n"
+        "def test_as_fast(latency_guard):\n"
+        "    latency_guard('zero-filled', 'python:mynet:raises')\n"
+    )
+    line = MYNET.splitlines().index("        return kspace[99]") + 1
+    place = f'File "{project.folder}/mynet.py", line {line}, in raises.<locals>.reconstruct'
+    option = ("--reconstructor", "python:mynet:raises")
+    for words, failed in (
+        ((*option, "-k", "consumption or shape-and-type"), 2),
+        ((*option, "--baseline", "zero-filled", "-k", "no-slower"), 1),
+        (("kit.py", "-k", "consumption or as_fast"), 2),
+    ):
+        told = project.pytest(*words, code=1)
+        assert f"{failed} failed" in told
+        assert told.count(place) == failed, told
+        assert "return kspace[99]" in told
 
 
 @pytest.mark.slow
@@ -264,7 +294,7 @@ def test_a_folder_that_is_no_package_is_not_in_the_way_of_an_installed_one(proje
 
 
 USER = """
-from harness.audits.audits import default_stream
+from harness.audits.bench import default_stream
 from harness.testing.kit import parametrize_with_checks
 from mynet import Forgetful, build
 
@@ -335,7 +365,7 @@ def test_a_real_time_replay_takes_as_long_as_the_scan(realtime_replay: Any, make
 
 
 def test_the_guard_fixture_fails_its_test(latency_guard: Any) -> None:
-    from harness.audits.audits import default_stream
+    from harness.audits.bench import default_stream
 
     scan = default_stream(frames=24, matrix=(32, 32))
     latency_guard("view-sharing", "null", scan, images=60)

@@ -187,9 +187,9 @@ FAULTS: dict[str, tuple[Trick, str]] = {
     "close": (leaves, "is gone"),
     "close in an image": (leaves_within_an_image, "closed the connection within IMAGE"),
     "stops reading": (stops_reading, "stopped reading|gave no answer"),
-    "never answers": (never_answers, "gave no answer in 0.4 s since line 5"),
+    "never answers": (never_answers, "gave no answer in 0.4 s since k-space line 5"),
     "lying length": (lies, "bytes of attributes"),
-    "ends early": (ends_early, "ended the session at line"),
+    "ends early": (ends_early, "ended the session at k-space line"),
 }
 
 

@@ -248,7 +248,7 @@ def test_a_row_outside_of_the_matrix_is_named(folder):
     ky = np.load(folder / "ky.npy")
     ky[11] = 99
     np.save(folder / "ky.npy", ky)
-    refused(folder, "line 11: ky = 99 is outside -16 to 15")
+    refused(folder, "k-space line 11 \\(frame 1\\): ky = 99 is outside -16 to 15")
 
 
 def test_what_is_no_folder_of_a_stream_is_refused(tmp_path):
@@ -262,7 +262,7 @@ def test_a_sample_that_is_no_number_is_named_with_its_file_line_and_frame(folder
     samples = np.load(folder / "samples.npy")
     samples[19, 0, 3] = np.nan
     np.save(folder / "samples.npy", samples)
-    with pytest.raises(InputError, match=r"a\.stream: line 19 \(frame 2\): a sample is not finite"):
+    with pytest.raises(InputError, match=r"a\.stream: k-space line 19 \(frame 2\): a sample is not finite"):
         load(folder).check_finite()
 
 

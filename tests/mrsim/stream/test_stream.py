@@ -171,7 +171,9 @@ def test_rows_outside_the_matrix_and_empty_streams_are_refused(stream):
     for wrong in (-17, 16):
         ky = stream.ky.copy()
         ky[7] = wrong
-        with pytest.raises(InputError, match=f"line 7: ky = {wrong} is outside -16 to 15"):
+        with pytest.raises(
+            InputError, match=rf"k-space line 7 \(frame \d+\): ky = {wrong} is outside -16 to 15"
+        ):
             dataclasses.replace(stream, ky=ky)
     with pytest.raises(InputError, match="no lines"):
         dataclasses.replace(stream, truth=None, **{n: getattr(stream, n)[:0] for n in Stream.COLUMNS})
@@ -197,7 +199,7 @@ def test_the_search_goes_beyond_its_first_piece():
         "samples": np.zeros((lines, 1, 2), np.complex64),
     }
     columns["samples"][4100] = np.nan
-    with pytest.raises(InputError, match=r"line 4100 \(frame 1025\)"):
+    with pytest.raises(InputError, match=r"k-space line 4100 \(frame 1025\)"):
         Stream(header, **columns).check_finite()
 
 

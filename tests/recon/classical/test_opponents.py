@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.audits.audits import AUDITS, SHORT, Bench
+from harness.audits.audits import AUDITS
+from harness.audits.bench import SHORT, Bench
 from recon.classical.cg_sense import CgSense
 from recon.classical.compressed import CompressedSensing, Sparsity
 from recon.classical.grappa import Tgrappa

@@ -1,0 +1,174 @@
+"""The bench that audits share: the scan, what is altered in it, its runs, and what the candidate raised."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates.isolation import Isolated
+from harness.realtime.clock import Clock, VirtualClock
+from harness.realtime.feed import Feed
+from harness.realtime.raised import Traceback
+from harness.realtime.replay import replay
+from harness.realtime.run import Run
+from harness.realtime.schedule import Schedule
+from harness.realtime.service import ConstantService
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.seeds import child
+from mrsim.stream import Stream
+from recon.protocol import Builder, Reconstructor
+
+# Long enough to see what happens to one frame in a hundred.
+FRAMES = 130
+SHORT = 12
+
+
+def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
+    """Return a scan without a phantom: random lines whose size falls with |k|, and new rows in every frame.
+
+    Parameters
+    ----------
+    seed
+        Seed of rows and samples.
+    frames
+        Number of frames, at 4x.
+    matrix
+        Number of rows and columns.
+    """
+    rng = np.random.default_rng(child(seed, "audit stream"))
+    ny, nx = matrix
+    header = dataclasses.replace(
+        ScanProtocol(acceleration=4.0).header(),
+        matrix=matrix,
+        lines_per_frame=max(1, ny // 4),
+        sampler="audit",
+    )
+    per_frame = header.lines_per_frame
+    rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2
+    line = np.arange(frames * per_frame)
+    parts = rng.standard_normal((len(line), 1, nx, 2), np.float32)
+    samples = np.ascontiguousarray(parts).view(np.complex64)[..., 0]
+    distance = np.hypot(rows[:, None] / ny, (np.arange(nx) - nx // 2)[None, :] / nx)
+    samples *= (1 / (0.02 + distance)).astype(np.float32)[:, None, :]
+    return Stream(
+        header,
+        ky=rows.astype(np.int32),
+        frame=(line // per_frame).astype(np.int32),
+        t_ns=line.astype(np.int64) * header.tr_ns + header.te_ns,
+        samples=samples,
+    )
+
+
+class Bench:
+    """Keep what several audits need: the scan, its first frames, and their images.
+
+    Parameters
+    ----------
+    stream
+        The scan, of 12 frames or more, all finite.
+    build
+        Makes a fresh reconstructor.
+    seed
+        Seed of all alterations.
+    raised
+        List to append to `raised` in place of a new one.
+
+    Attributes
+    ----------
+    raised
+        Where the candidate raised in its own code, of every run in which it did.
+    """
+
+    def __init__(
+        self, stream: Stream, build: Builder, seed: int, raised: list[Traceback] | None = None
+    ) -> None:
+        self.stream, self.build, self.seed = stream, build, seed
+        self.raised = [] if raised is None else raised
+        self.isolated = isinstance(build(), Isolated)
+        self.short = stream.first_frames(SHORT)
+        self.base = self.images(self.short)
+        # A second run shows whether the images differ without any alteration.
+        self.again = self.images(self.short)
+
+    def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
+        """Replay a scan in lockstep.
+
+        Parameters
+        ----------
+        stream
+            The scan.
+        candidate
+            Reconstructor to use; None for a fresh one.
+        """
+        return self.play(stream, candidate)
+
+    def play(
+        self,
+        stream: Stream,
+        candidate: Reconstructor | None = None,
+        *,
+        clock: Clock | None = None,
+        schedule: Schedule | None = None,
+        feed: Feed | None = None,
+        keep_images: bool = True,
+    ) -> Run:
+        """Replay a scan, and keep where the candidate raised if it did.
+
+        Parameters
+        ----------
+        stream
+            The scan.
+        candidate
+            Reconstructor to use; None for a fresh one.
+        clock
+            Clock to play on; None for lockstep.
+        schedule, feed, keep_images
+            As for `harness.realtime.replay.replay`.
+        """
+        used = candidate or self.build()
+        service = ConstantService(0) if clock is None else None
+        run = replay(
+            stream, used, clock or VirtualClock(), service, schedule, feed=feed, keep_images=keep_images
+        )
+        if run.failure is not None and run.failure.traceback is not None:
+            self.raised.append(run.failure.traceback)
+        return run
+
+    def rng(self, *path: str | int) -> np.random.Generator:
+        """Return the random generator of one audit, by the names and numbers that identify the draw."""
+        return np.random.default_rng(child(self.seed, "audits", *path))
+
+    def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
+        """Return the short scan with other samples of the same size in some lines.
+
+        Parameters
+        ----------
+        lines
+            Lines to alter, shape (n,), int64.
+        path
+            Names and numbers that identify the draw.
+        """
+        samples = np.array(self.short.samples)
+        size = np.abs(samples[lines]) + np.float32(1e-3) * np.abs(samples).max()
+        turn = np.exp(1j * self.rng(*path).uniform(0.5, 5.5, samples[lines].shape)).astype(np.complex64)
+        samples[lines] = size * turn
+        return dataclasses.replace(self.short, samples=samples)
+
+    def disturbed(self, *path: str | int) -> Stream:
+        """Return the short scan with noise of a thousandth of its samples.
+
+        A memory does not know this scan, yet it takes as much work as the original. A very different scan
+        could take another path through a reconstructor that depends on its data.
+
+        Parameters
+        ----------
+        path
+            Names and numbers that identify the draw.
+        """
+        samples, rng = np.array(self.short.samples), self.rng(*path)
+        size = 1e-3 * float(np.sqrt(np.mean(np.square(np.abs(samples), dtype=np.float64))))
+        noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
+        samples += (size * noise).astype(np.complex64)
+        return dataclasses.replace(self.short, samples=samples)

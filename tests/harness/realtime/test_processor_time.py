@@ -1,0 +1,198 @@
+"""A push is charged what it takes on a core of its own, however busy the host is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.candidates.isolation import Isolated
+from harness.judge.outcome import Outcome
+from harness.judge.verdict import judge
+from harness.measure.timing import measure
+from harness.realtime import processor_time
+from harness.realtime.clock import VirtualClock
+from harness.realtime.processor_time import LineCounter, RunningTime, note_elsewhere
+from harness.realtime.replay import replay
+from harness.realtime.run import Run
+from harness.realtime.service import MeasuredService
+from mrsim.stream import Readout
+from recon.protocol import Reconstructor
+from tests.harness.synthetic import Blank, make_header, make_stream
+
+MS = 1_000_000
+WORK_NS = 4 * MS
+FRAMES = 60
+counts = pytest.mark.skipif(
+    not os.path.exists("/proc/thread-self/schedstat"), reason="the system does not count who waits for a core"
+)
+
+
+class Fake:
+    """Stand for what the system counts, all in nanoseconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.real = self.processor = self.line = 0
+        monkeypatch.setattr(processor_time.time, "perf_counter_ns", lambda: self.real)
+        monkeypatch.setattr(processor_time.time, "process_time_ns", lambda: self.processor)
+        monkeypatch.setattr(LineCounter, "read_ns", lambda _: self.line)
+
+    def passes(self, real: int, processor: int = 0, line: int = 0) -> None:
+        self.real, self.processor, self.line = self.real + real, self.processor + processor, self.line + line
+
+
+@pytest.mark.parametrize(
+    ("real", "processor", "line", "charged"),
+    [
+        (10, 10, 0, 10),  # it computed
+        (10, 4, 6, 4),  # a neighbour had the core
+        (10, 0, 0, 10),  # it slept, or waited for a GPU
+        (10, 2, 3, 7),  # some of each
+        (10, 14, 0, 10),  # it had two threads
+        (10, 9, 6, 9),  # the thread stood in line while another one of its own computed
+        (10, 30, 6, 10),  # never more than the real time
+        (10, 1, 12, 1),  # a counter that counts too much
+    ],
+)
+def test_the_rule(
+    real: int, processor: int, line: int, charged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(monkeypatch)
+    fake.passes(1000, 700, 300)
+    running = RunningTime()
+    mark = running.mark()
+    fake.passes(real, processor, line)
+    assert running.since(mark) == charged
+
+
+def test_what_another_process_waited_for_is_not_charged_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(monkeypatch)
+    note_elsewhere(50, 60)
+    mark = (running := RunningTime()).mark()
+    fake.passes(10)
+    note_elsewhere(4, 0)
+    note_elsewhere(-3, -70)  # of a process that has ended
+    assert running.since(mark) == 6
+    fake.passes(10, line=10)  # this thread stood in line, behind the very process that it waits for
+    note_elsewhere(0, 10)
+    assert running.since(mark) == 10
+
+
+def test_where_the_system_does_not_count_all_of_the_real_time_is_charged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> int:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(processor_time.os, "open", refuse)
+    running = RunningTime()
+    mark, began = running.mark(), time.perf_counter_ns()
+    time.sleep(0.003)
+    taken = time.perf_counter_ns() - began
+    assert running.since(mark) >= taken >= 3 * MS
+
+
+def test_the_thread_that_pushes_is_the_one_that_is_counted() -> None:
+    """A service that was made in one thread times pushes of another one, and lets go of its file."""
+    running, found = RunningTime(), []
+
+    def push() -> None:
+        mark = running.mark()
+        time.sleep(0.002)
+        found.append(running.since(mark))
+
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(5):
+        thread = threading.Thread(target=push)
+        thread.start()
+        thread.join()
+    assert min(found) >= 2 * MS
+    assert (len(os.listdir("/proc/self/fd")) if before else 0) <= before + 1
+
+
+def compute(readout: Readout) -> None:
+    """Work for some milliseconds of processor time in the last line of each frame."""
+    if readout.index % 4 == 3:
+        end = time.thread_time_ns() + WORK_NS
+        while time.thread_time_ns() < end:
+            pass
+
+
+@pytest.fixture
+def neighbours() -> Iterator[Callable[[], None]]:
+    """Let other processes want every core, four times over."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    started: list[subprocess.Popen[bytes]] = []
+    burn = "import time\nend = time.time() + 120\nwhile time.time() < end: pass"
+
+    def start() -> None:
+        started.extend(subprocess.Popen([sys.executable, "-c", burn]) for _ in range(4 * cores))
+        time.sleep(1.0)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def run_of(candidate: Reconstructor) -> tuple[Run, int]:
+    """Return a run on the virtual clock, whose deadline is three times the work, and its real time."""
+    stream = make_stream(4 * FRAMES, header=make_header(lines_per_frame=4, tr_ns=3 * MS))
+    began = time.perf_counter_ns()
+    run = replay(stream, candidate, VirtualClock(), MeasuredService(), keep_images=False)
+    return run, time.perf_counter_ns() - began
+
+
+@counts
+@pytest.mark.slow
+def test_a_busy_host_neither_slows_nor_voids_a_run_on_the_virtual_clock(
+    neighbours: Callable[[], None],
+) -> None:
+    neighbours()
+    run, real_ns = run_of(Blank(compute))
+    work_ns, charged_ns = FRAMES * WORK_NS, int(run.service_ns.sum())
+    if real_ns < 1.7 * work_ns:
+        pytest.skip("this host has cores to spare: nothing kept the run from computing")
+    assert work_ns <= charged_ns < 1.3 * work_ns
+    assert judge(run, measure(run), 0.9).outcome is Outcome.PASS
+
+
+WORKER = """
+import time
+import numpy as np
+from recon.protocol import Image
+
+class Works:
+    def open(self, header, emit): self.header, self.emit = header, emit
+    def push(self, readout):
+        if readout.index % 4 == 3:
+            end = time.thread_time_ns() + 4_000_000
+            while time.thread_time_ns() < end: pass
+            self.emit(Image(np.zeros(self.header.matrix, np.complex64), readout.frame, readout.index))
+    def close(self): pass
+"""
+
+
+@counts
+@pytest.mark.slow
+def test_a_busy_host_is_not_charged_to_a_process_of_its_own_either(
+    neighbours: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "works.py").write_text(WORKER)
+    monkeypatch.chdir(tmp_path)
+    quiet, _ = run_of(Isolated("python:works.py:Works"))
+    neighbours()
+    busy, real_ns = run_of(Isolated("python:works.py:Works"))
+    if real_ns < 1.7 * FRAMES * WORK_NS:
+        pytest.skip("this host has cores to spare: nothing kept the run from computing")
+    assert busy.failure is None
+    # The child's image is stamped as it comes, before the push is over.
+    for run in (quiet, busy):
+        assert (measure(run).service_ns >= WORK_NS).all()
+    assert measure(busy).service_ns.mean() < 2 * measure(quiet).service_ns.mean()
