@@ -48,6 +48,10 @@ def add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--faults", default="", metavar="TEXT", help="such as 'drop:p=0.01,burst=4;nan:every=500'"
     )
+    command.add_argument(
+        "--beam", dest="beams", action="append", default=[], metavar="NAME",
+        help="another beam to run along: a name or .toml (see docs/beam.md)",
+    )  # fmt: skip
     add_isolate(command)
     command.add_argument("--warmup", type=count, help="first images that are reported apart (at most 8)")
     command.add_argument(
@@ -85,6 +89,7 @@ def run(
     seed: int,
     json_file: str | None,
     report: str | None,
+    beams: Sequence[str],
     argv: Sequence[str],
     audit: bool = False,
 ) -> int:
@@ -94,6 +99,8 @@ def run(
     ----------
     stream, candidate, clock, profile, downstream_ms, claim, repeat, frames, scenario, policy, service, faults
         As for `harness.replay`.
+    beams
+        Beams to run along beside the usual ones.
     isolate, limit_s, warmup, stride, seed
         As for `harness.replay`.
     no_quality
@@ -112,6 +119,7 @@ def run(
     InputError
         If an option, the stream or the candidate is wrong.
     """
+    from harness.judge.measures import BEAMS
     from harness.session.audit import audit as look
     from harness.session.replay import replay
     from mrsim.files.targets import check_target
@@ -143,7 +151,7 @@ def run(
         )
     result = replay(
         scan, candidate, repeat=repeat, quality=not no_quality, scenario=scenario, faults=faults,
-        warmup=warmup, stride=stride, keep_images=False, **given,
+        warmup=warmup, stride=stride, keep_images=False, beams=(*BEAMS, *beams), **given,
     )  # fmt: skip
     if result.faults is not None:
         for number, found in enumerate(result.faults.broken, 1):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.candidates.registry import Null
 from harness.judge.image import judge_image
-from harness.judge.measures import Measures, measure_images
+from harness.judge.measures import BEAMS, Measures, beams_of, measure_images
 from harness.judge.outcome import Answer, Verdict
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
@@ -54,6 +54,7 @@ def evaluate(
     make_feed: MakeFeed | None = None,
     limit_ns: int | None = None,
     keep_images: bool | None = None,
+    beams: Sequence[str] = BEAMS,
 ) -> RunResult:
     """Replay a stream into a fresh reconstructor, measure and judge.
 
@@ -91,6 +92,8 @@ def evaluate(
         Real time that the replay may take, nanoseconds.
     keep_images
         Whether to keep images that are not measured; None for no.
+    beams
+        Beams that are run along with what was on display: names of shipped ones, or .toml files.
 
     Returns
     -------
@@ -122,6 +125,7 @@ def evaluate(
             criterion.profile.name,
             Option("quality", False),
         )
+    beams_of(criterion, beams)  # refuses an unknown one before anything runs
     why_not = _why_not_measured(stream, quality)
     if not why_not:
         eval_library(
@@ -145,7 +149,7 @@ def evaluate(
             assess(stream, run, timing, seed), target=Answer(TARGET, None, "a burst has no time of its own")
         )
     else:
-        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), seed)
+        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), seed, beams)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
     # Only a candidate behind a socket has a transfer.
     transfer = getattr(reconstructor, "transfer", None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.audits.invariants import Evidence, check_invariants
 from harness.candidates.objects import Given
 from harness.judge.evaluate import MakeFeed, evaluate
+from harness.judge.measures import BEAMS
 from harness.judge.profiles import Profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
@@ -50,6 +52,7 @@ def replay(
     limit_s: float | None = None,
     quality: bool = True,
     keep_images: bool | None = None,
+    beams: Sequence[str] = BEAMS,
     name: str | None = None,
 ) -> Result:
     """Play a scan to a reconstructor at the scanner's pace, measure, and judge.
@@ -95,6 +98,8 @@ def replay(
         Whether to measure the images; needs a scan with truth and scikit-image.
     keep_images
         Whether the result holds the images where they are not measured; None where there is no `stride`.
+    beams
+        Beams that are run along with what was on display: names of shipped ones, or .toml files.
     name
         The candidate's name in the result; None for its own.
 
@@ -143,6 +148,7 @@ def replay(
         "seed": seed,
         "scenario": scenario,
         "quality": quality,
+        "beams": tuple(beams),
         "keep_images": stride is None if keep_images is None else keep_images,
     }
     if given.faults:
