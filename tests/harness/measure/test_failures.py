@@ -1,0 +1,111 @@
+"""Silent failures: what is wrong with an image is named, and what is right raises no alarm."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from harness.judge.evaluate import evaluate
+from harness.judge.outcome import Outcome
+from harness.judge.result import RunResult
+from harness.measure.failures import KINDS
+from harness.realtime.clock import VirtualClock
+from harness.realtime.service import ConstantService
+from mrsim.stream import Header, Readout, Stream
+from recon.protocol import Builder, Emit, Image
+from tests.harness.judge.mutants import Mutant, mutants, truth_itself
+from tests.harness.synthetic import disc_image, moving_stream
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return moving_stream(150)
+
+
+@pytest.fixture(scope="module")
+def wrong(stream: Stream) -> dict[str, Mutant]:
+    body = 0.3 * disc_image(stream.header, 0.16, 0.0, 0.0)
+    others = [body + disc_image(stream.header, 0.1, 0.08, y) for y in (0.04, 0.045, 0.05)]
+    return mutants(stream, np.array(others, np.complex64))
+
+
+def result(stream: Stream, build: Builder) -> RunResult:
+    return evaluate(stream, "one", build, clock=VirtualClock(), service=ConstantService(1000), claim=0.9)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "share"),
+    [
+        ("black", "blank", 1.0),
+        ("constant", "blank", 1.0),
+        # One frame in four of this scan holds the middle of k-space.
+        ("noise", "another anatomy", 0.25),
+        ("another patient", "another anatomy", 0.25),
+        ("training mean", "frozen", 1.0),
+        ("frozen", "frozen", 0.75),
+    ],
+)
+def test_what_is_wrong_is_named(
+    name: str, kind: str, share: float, stream: Stream, wrong: dict[str, Mutant]
+) -> None:
+    found = result(stream, wrong[name].build)
+    assert found.margin is not None
+    silent = found.margin.silent
+    assert silent.kinds[kind] >= share - 0.02
+    assert silent.unflagged >= 1
+    assert silent.first_sign_ns is None
+    target = found.verdict.answer("target")
+    assert target is not None
+    assert target.outcome is Outcome.FAIL
+    assert kind in target.reason
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1j, -7.0])
+def test_the_truth_raises_no_alarm_at_any_scale_or_phase(scale: complex, stream: Stream) -> None:
+    good = truth_itself(stream)
+    good = dataclasses.replace(good, images=(good.images * np.complex64(scale)).astype(np.complex64))
+    found = result(stream, good.build)
+    assert found.margin is not None
+    assert found.margin.silent.share == 0
+    assert set(found.margin.silent.kinds) == set(KINDS)
+
+
+def test_a_mean_with_a_little_of_the_day_is_an_average(stream: Stream) -> None:
+    """An image that is not frozen, but that hardly knows where the anatomy is."""
+    good = truth_itself(stream)
+    mean = good.images.mean(axis=0)
+    nearly = dataclasses.replace(good, images=mean + np.float32(0.1) * (good.images - mean))
+    found = result(stream, nearly.build)
+    assert found.margin is not None
+    assert found.margin.silent.kinds["average anatomy"] > 0.5
+
+
+def test_hold_takes_time_out_of_margin_and_failures(stream: Stream, wrong: dict[str, Mutant]) -> None:
+    class Careful:
+        """Freeze as the mutant does, and say so from its tenth frozen frame on."""
+
+        def open(self, header: Header, emit: Emit) -> None:
+            self._lines, self._emit = header.lines_per_frame, emit
+
+        def push(self, readout: Readout) -> None:
+            if (readout.index + 1) % self._lines == 0:
+                image = wrong["frozen"].images[readout.frame]
+                self._emit(Image(image, readout.frame, readout.index, hold=readout.frame >= 50))
+
+        def close(self) -> None:
+            pass
+
+    found = result(stream, Careful)
+    assert found.margin is not None
+    silent, header = found.margin.silent, stream.header
+    frames = 150 - 9  # the judged ones
+    assert silent.share == pytest.approx(9 / frames, abs=0.02)
+    assert found.margin.held_share == pytest.approx(100 / frames, abs=0.02)
+    assert found.margin.availability == pytest.approx(1 - found.margin.held_share, abs=1e-9)
+    assert silent.first_sign_ns == pytest.approx(9 * header.frame_ns, abs=header.frame_ns)
+    target = found.verdict.answer("target")
+    assert target is not None
+    assert target.outcome is Outcome.FAIL
+    assert "availability" in target.reason
