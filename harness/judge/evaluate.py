@@ -166,6 +166,7 @@ def evaluate(
         environment=environment.describe(),
         scenario=scenario,
         criterion=criterion,
+        displayed=found.displayed,
         margin=found.margin,
         beams=found.beams,
         transfer=transfer,
