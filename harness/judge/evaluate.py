@@ -173,6 +173,7 @@ def evaluate(
         environment=environment.describe(),
         scenario=scenario,
         criterion=criterion,
+        displayed=found.displayed,
         margin=found.margin,
         beams=found.beams,
         transfer=transfer,

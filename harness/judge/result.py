@@ -15,6 +15,7 @@ from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
 from harness.judge.target import Beamed
 from harness.measure.columns import Band, band_of
+from harness.measure.displayed import Displayed
 from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
 from harness.measure.image_quality import Centroids, Quality
 from harness.measure.margin import Margin
@@ -52,8 +53,8 @@ class RunResult(Summarised):
         How the scan was played.
     criterion
         Profile that the run was judged by.
-    margin
-        What was on display at each instant; None if it was not measured.
+    displayed, margin
+        What was on display at each TR, and what is measured of it; None if it was not measured.
     beams
         What each beam would have done, that of the profile first if it has one.
     transfer
@@ -73,6 +74,7 @@ class RunResult(Summarised):
     environment: dict[str, Any]
     scenario: str
     criterion: Criterion
+    displayed: Displayed | None
     margin: Margin | None
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None

@@ -31,12 +31,15 @@ class Axis:
         Quantity and unit.
     log
         Whether it is logarithmic.
+    names
+        Names of what lies at 0.5, 1.5 and so on, in place of numbers.
     """
 
     low: float
     high: float
     label: str
     log: bool = False
+    names: tuple[str, ...] = ()
 
     def share(self, values: Floats | float) -> Floats:
         """Return where values lie on the axis, clipped to its ends.
@@ -65,7 +68,9 @@ class Axis:
         count
             Approximate number of values.
         """
-        if self.log:
+        if self.names:
+            values = [number + 0.5 for number in range(len(self.names))]
+        elif self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             steps = (1, 2, 5) if self.high < 600 * self.low else (1,)
             values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
@@ -75,6 +80,10 @@ class Axis:
             values = [round(step * n, 12) for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
         slack = 1e-9 * (self.high - self.low)
         return [value for value in values if self.low - slack <= value <= self.high + slack]
+
+    def named(self, value: float) -> str:
+        """Return what stands at a tick."""
+        return self.names[int(value)] if self.names else _number(value)
 
 
 def _round_step(step: float) -> float:
@@ -103,7 +112,9 @@ class Chart:
     keys
         Class and text of each entry of the legend.
     notes
-        Position, text and class of each note.
+        Position, text and class of each note above the shapes.
+    labels
+        Position (x, y) of the left end, and HTML, of each label beside a shape.
     """
 
     name: str
@@ -115,6 +126,7 @@ class Chart:
     shapes: list[str] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[float, str, str]] = field(default_factory=list)
+    labels: list[tuple[float, float, str]] = field(default_factory=list)
 
     def _at(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         return SIDE * self.x.share(x), SIDE * (1 - self.y.share(y))
@@ -227,6 +239,75 @@ class Chart:
         ]
         self._path("".join(parts), f"bars {kind}", key)
 
+    def box(self, x: tuple[float, float], y: tuple[float, float], kind: str, key: str = "") -> None:
+        """Fill a rectangle.
+
+        Parameters
+        ----------
+        x, y
+            Where it begins and ends.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
+        (left, right), (bottom, top) = self._at(np.array(x), np.array(y))
+        self._path(f"M{left:.1f} {bottom:.1f}H{right:.1f}V{top:.1f}H{left:.1f}z", f"bars {kind}", key)
+
+    def whisker(self, low: float, high: float, y: float, half: float, kind: str, key: str = "") -> None:
+        """Draw a horizontal line from one value to another, with ends.
+
+        Parameters
+        ----------
+        low, high
+            The values.
+        y
+            Where it lies.
+        half
+            Half the height of its ends.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
+        (left, right), (bottom, top) = self._at(np.array([low, high]), np.array([y - half, y + half]))
+        middle = (bottom + top) / 2
+        ends = "".join(f"M{at:.1f} {bottom:.1f}V{top:.1f}" for at in (left, right)) if half else ""
+        self._path(f"M{left:.1f} {middle:.1f}H{right:.1f}{ends}", f"line {kind}", key)
+
+    def spans(self, spans: Sequence[tuple[float, float]], kind: str, key: str = "") -> None:
+        """Shade stretches of x over the whole height.
+
+        Parameters
+        ----------
+        spans
+            Where each begins and ends.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
+        ends = [SIDE * self.x.share(np.array(span)) for span in spans]
+        self._path("".join(f"M{a:.1f} 0H{b:.1f}V{SIDE:.0f}H{a:.1f}z" for a, b in ends), f"bars {kind}", key)
+
+    def between(self, x: Floats, low: Floats, high: Floats, kind: str, key: str = "") -> None:
+        """Fill what lies between two lines.
+
+        Parameters
+        ----------
+        x
+            Coordinates, shape (n,), float64.
+        low, high
+            The lines, shape (n,), float64, finite.
+        kind
+            Class of the shape in the style sheet.
+        key
+            Entry in the legend; empty for none.
+        """
+        across, up = self._at(np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]]))
+        points = "L".join(f"{at:.1f} {to:.1f}" for at, to in zip(across, up, strict=True))
+        self._path(f"M{points}z", f"bars {kind}", key)
+
     def _path(self, path: str, kind: str, key: str) -> None:
         if not path:
             return
@@ -239,11 +320,12 @@ class Chart:
         across, up = self.x.ticks(), self.y.ticks(4)
         grid = "".join(f"M0 {SIDE * (1 - float(self.y.share(v))):.1f}H{SIDE:.0f}" for v in up)
         labels_y = "".join(
-            f'<span style="bottom:{100 * float(self.y.share(v)):.2f}%">{_number(v)}</span>' for v in up
+            f'<span style="bottom:{100 * float(self.y.share(v)):.2f}%">{escape(self.y.named(v))}</span>'
+            for v in up
         )
         labels_x = "".join(
             f'<span class="{"odd" if n % 2 else "even"}{" end" if self.x.share(v) > 0.97 else ""}" '
-            f'style="left:{100 * float(self.x.share(v)):.2f}%">{_number(v)}</span>'
+            f'style="left:{100 * float(self.x.share(v)):.2f}%">{escape(self.x.named(v))}</span>'
             for n, v in enumerate(across)
         )
         keys = "".join(
@@ -255,13 +337,19 @@ class Chart:
             f'<span class="{kind}" style="{_side(share)};top:{1.25 * row:.2f}em">{escape(text)}</span>'
             for row, (share, text, kind) in enumerate(self.notes)
         )
+        labels = "".join(
+            f'<span class="label" style="left:{100 * float(self.x.share(x)):.2f}%;'
+            f'bottom:{100 * float(self.y.share(y)):.2f}%">{html}</span>'
+            for x, y, html in self.labels
+        )
+        names = " names" if self.y.names else ""
         return (
             f'<figure class="chart" id="{escape(self.name)}"><figcaption>{escape(self.title)}</figcaption>'
             f'<ul class="keys">{keys}</ul><p class="axis-y">{escape(self.y.label)}</p>'
-            f'<div class="plot" style="--height:{self.height_px}px"><div class="y">{labels_y}</div>'
+            f'<div class="plot{names}" style="--height:{self.height_px}px"><div class="y">{labels_y}</div>'
             f'<div class="area"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
             f'aria-label="{escape(self.about)}"><path class="grid" d="{grid}"/>{"".join(self.shapes)}</svg>'
-            f'<div class="notes">{notes}</div></div><div class="x">{labels_x}</div></div>'
+            f'<div class="notes">{notes}{labels}</div></div><div class="x">{labels_x}</div></div>'
             f'<p class="axis-x">{escape(self.x.label)}</p></figure>'
         )
 

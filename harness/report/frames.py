@@ -33,16 +33,17 @@ def choose(result: RunResult, quality: Quality) -> list[int]:
     Returns
     -------
     rows
-        Rows of `quality`, ascending.
+        Rows of `quality`, ascending; none of a tracker's positions.
     """
+    drawn = np.flatnonzero(result.run.images.drawn[quality.frames])
+    if not len(drawn):
+        return []
     ny, nx = (min(side, MAX_SIDE) for side in result.stream.header.matrix)
     count = int(np.clip(BUDGET_BYTES / (3 * ny * nx * BYTES_A_PIXEL), LEAST, MOST))
-    count = min(count, len(quality.frames))
-    rows = set(np.linspace(0, len(quality.frames) - 1, count).round().astype(int).tolist())
+    even = np.linspace(0, len(drawn) - 1, min(count, len(drawn))).round().astype(int)
     response = result.timing.response_ns[quality.frames]
-    return sorted(
-        rows | {int(np.argmax(quality.nmse)), int(np.argmin(quality.dice)), int(np.argmax(response))}
-    )
+    worst = [np.argmax(quality.nmse[drawn]), np.argmin(quality.dice[drawn]), np.argmax(response[drawn])]
+    return sorted({int(row) for row in drawn[[*even, *worst]]})
 
 
 def pictures(result: RunResult, quality: Quality) -> list[dict[str, Any]]:
@@ -65,6 +66,8 @@ def pictures(result: RunResult, quality: Quality) -> list[dict[str, Any]]:
     if truth is None or pixels is None:
         return []
     rows = choose(result, quality)
+    if not rows:
+        return []
     middle = int(quality.frames[rows[len(rows) // 2]])
     white = float(np.quantile(np.abs(truth.image[middle]), WHITE_QUANTILE)) or 1.0
     grey, error = grey_palette(), error_palette()
@@ -94,10 +97,11 @@ def _figures(
     frame, centroid = int(quality.frames[row]), quality.centroid_m[row]
     true = truth.centroid_at(quality.shown_ns[row], header)
     missing = not np.isfinite(centroid).all()
+    dice = float(quality.dice[row])
     return {
         "t_s": float(quality.t_ns[row]) / 1e9,
         "nmse": float(quality.nmse[row]),
-        "dice": float(quality.dice[row]),
+        "dice": None if np.isnan(dice) else dice,
         "centroid_error_mm": None if missing else 1e3 * float(np.hypot(*(centroid - true))),
         "response_ms": float(result.timing.response_ns[frame]) / 1e6,
     }

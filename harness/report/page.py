@@ -11,15 +11,34 @@ from typing import Any
 
 from harness.report.charts import Chart
 from harness.report.sections import behaviour, host_and_provenance, latency, reproduce
+from harness.report.target import beams, margin_of, target
 from harness.report.text import Figures, data, tile
 
-MEANING = {
-    "PASS": ("M3 12.5L9.5 19L21 6", "It kept its deadline."),
-    "FAIL": ("M5 5L19 19M19 5L5 19", "It did not keep its deadline, or it broke off."),
-    "INVALID": ("M12 3V14M12 20V20.1", "This run says nothing about the reconstructor."),
-    "INSUFFICIENT": ("M4 12H4.1M12 12H12.1M20 12H20.1", "Too few images for the claim."),
+SIGNS = {
+    "PASS": "M3 12.5L9.5 19L21 6",
+    "FAIL": "M5 5L19 19M19 5L5 19",
+    "INVALID": "M12 3V14M12 20V20.1",
+    "INSUFFICIENT": "M4 12H4.1M12 12H12.1M20 12H20.1",
 }
-"""For each verdict its sign, as an SVG path in a square of 24, and its meaning."""
+"""For each verdict its sign, as an SVG path in a square of 24."""
+MEANING = {
+    "PASS": "Every answer that was asked for is yes.",
+    "FAIL": "At least one answer is no.",
+    "INVALID": "This run says nothing about the reconstructor.",
+    "INSUFFICIENT": "Too few images or breaths for an answer.",
+}
+UNDER_FAULTS = {
+    **MEANING,
+    "PASS": "It kept every promise under the faults.",
+    "FAIL": "It broke a promise under the faults, or broke off.",
+    "INSUFFICIENT": "No image came that could have broken a promise.",
+}
+"""What each verdict means, without and with faults."""
+QUESTIONS = {
+    "time": "Do images come in time?",
+    "target": "Is the target where it is shown?",
+    "image": "Are the images good?",
+}
 
 
 def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict[str, Any]]) -> str:
@@ -30,7 +49,7 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
     values
         The result as JSON values; every figure on the page is one of these.
     charts
-        Charts, under "latency" and "trace".
+        Charts, under "latency" and "target".
     frames
         Frames to show, as `harness.report.frames.pictures` makes them.
 
@@ -50,13 +69,15 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
     )
     frames = [{**frame, "text": frame_text(frame)} for frame in frames]
     sections = [
+        ("target", "Target", target(figures, charts["target"])),
+        ("beams", "What a beam would have done", beams(figures)),
         ("latency", "Latency", latency(figures, charts["latency"])),
-        ("target", "Where the target appears", _traces(figures, charts["trace"])),
-        ("images", "Images", _images(frames)),
+        ("images", "Images", _images(figures, frames)),
         ("behaviour", "Faults and audits", behaviour(figures)),
         ("host", "Host and provenance", host_and_provenance(figures)),
         ("reproduce", "Reproduce", reproduce(figures)),
     ]
+    sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections)
     body = "".join(
         f'<section id="{name}"><h2>{escape(title)}</h2>{html}</section>' for name, title, html in sections
@@ -77,14 +98,15 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
 
 def _header(figures: Figures) -> str:
     verdict = str(figures.values["verdict"])
-    sign, meaning = MEANING[verdict]
+    meaning = (UNDER_FAULTS if figures.get("faults") else MEANING)[verdict]
     phantom = figures.get("stream/phantom")
     of = f" of phantom {figures.at('stream/phantom')}" if phantom else ""
+    cost = "" if figures.get("margin") is None else f'<p class="cost">{figures.at("margin/sentence")}.</p>'
     return (
         '<header><div class="verdict">'
         f'<span class="badge {escape(verdict)}"><svg viewBox="0 0 24 24" aria-hidden="true">'
-        f'<path d="{sign}"/></svg>{figures.at("verdict")}</span>'
-        f'<p class="means">{escape(meaning)}</p></div><p>{figures.at("reason")}</p>'
+        f'<path d="{SIGNS[verdict]}"/></svg>{figures.at("verdict")}</span>'
+        f'<p class="means">{escape(meaning)}</p></div>{cost}{_answers(figures, verdict)}'
         f'<h1>{figures.at("candidate")}</h1><p class="soft">on {figures.at("stream/frames")} frames{of}, '
         f"{figures.at('stream/header/acceleration', 1)}x, "
         f"TR {figures.at('stream/header/tr_ns', 1, 1e-6)} ms; {figures.at('scenario')}, "
@@ -92,9 +114,29 @@ def _header(figures: Figures) -> str:
     )
 
 
+def _answers(figures: Figures, verdict: str) -> str:
+    """Return the answers, and the reason of the verdict where they are not all of it."""
+    answers: dict[str, dict[str, str | None]] = figures.get("answers")
+    worst = [f"{name}: {one['reason']}" for name, one in answers.items() if one["verdict"] == verdict]
+    html = "" if figures.get("reason") == "; ".join(worst) else f"<p>{figures.at('reason')}</p>"
+    if figures.get("faults"):
+        html += '<p class="note">Under faults the answers are told and do not judge.</p>'
+    rows = []
+    for name, one in answers.items():
+        sign = SIGNS.get(str(one["verdict"]), "M5 12H19")
+        rows.append(
+            f'<li><span class="answer {escape(one["verdict"] or "unasked")}"><svg viewBox="0 0 24 24" '
+            f'aria-hidden="true"><path d="{sign}"/></svg>'
+            f"{figures.at(f'answers/{name}/verdict', null='not asked')}</span>"
+            f'<span class="question">{escape(QUESTIONS[name])}</span>'
+            f'<span class="why">{figures.at(f"answers/{name}/reason")}</span></li>'
+        )
+    return f'{html}<ul class="answers">{"".join(rows)}</ul>'
+
+
 def _tiles(figures: Figures) -> list[str]:
     at = figures.at
-    tiles = [
+    times = [
         tile(
             "response, median",
             f"{at('latency_ms/response/p50', 1)} ms",
@@ -108,8 +150,29 @@ def _tiles(figures: Figures) -> list[str]:
             f"{at('deadline/miss_share_interval/1', 2, 100)} %",
         ),
     ]
+    shown = []
+    if figures.get("margin") is not None:
+        shown = [
+            tile(
+                "M95 on display",
+                margin_of(figures, "margin/m95_mm"),
+                f"M99 {margin_of(figures, 'margin/m99_mm')}; beyond 3 mm for "
+                f"{at('margin/beyond_3mm_share', 1, 100)} % of the time",
+            ),
+            tile(
+                "target available",
+                f"{at('margin/availability', 1, 100)} %",
+                f"held {at('margin/held_share', 1, 100)} %, out of the slice "
+                f"{at('margin/gone_share', 1, 100)} %",
+            ),
+            tile(
+                "silent failures",
+                f"{at('margin/silent_failures/share', 1, 100)} %",
+                f"of the time; {at('margin/silent_failures/longest_ms', 0)} ms at the longest",
+            ),
+        ]
     if figures.get("quality") is None:
-        return tiles
+        return [*shown, *times]
     if figures.get("quality/lag_ms") is None:
         lag = tile("apparent lag", "none", at("quality/lag_reason"))
     else:
@@ -119,40 +182,19 @@ def _tiles(figures: Figures) -> list[str]:
             f"gain {at('quality/gain')}, residual {at('quality/residual_mm')} mm; "
             f"{at('quality/total_lag_ms', 0)} ms with the response",
         )
-    lost = figures.get("quality/centroid_mm/not_found")
-    return [
-        *tiles,
-        lag,
-        tile(
-            "centroid error when shown, p95",
-            f"{at('quality/centroid_mm/p95')} mm",
-            f"rms {at('quality/centroid_mm/rms')}, max {at('quality/centroid_mm/max')} mm"
-            + (f"; not found in {at('quality/centroid_mm/not_found')}" if lost else ""),
-        ),
-        tile(
-            "Dice",
-            at("quality/dice", 3),
-            f"NMSE {at('quality/nmse', 6)}, SSIM {at('quality/ssim', 3)}",
-        ),
-    ]
+    if shown:
+        return [*shown, *times, lag]
+    images = f"NMSE {at('quality/nmse', 6)}, SSIM {at('quality/ssim', 3)}"
+    return [*times, lag, tile("Dice", at("quality/dice", 3), images)]
 
 
-def _traces(figures: Figures, charts: Sequence[Chart]) -> str:
-    if not charts:
-        return '<p class="note">The images were not measured, or none came.</p>'
-    at = figures.at
-    note = (
-        f'<p class="note">The target as it is segmented in {at("quality/images")} steady images, held '
-        "against where it truly was when each image was shown. Against the truth at the image's own last "
-        f"line the error is {at('quality/centroid_last_line_mm/rms')} mm rms, "
-        f"{at('quality/centroid_last_line_mm/max')} mm at most.</p>"
-    )
-    return note + "".join(chart.html() for chart in charts)
-
-
-def _images(frames: Sequence[dict[str, Any]]) -> str:
+def _images(figures: Figures, frames: Sequence[dict[str, Any]]) -> str:
     if not frames:
-        return '<p class="note">The images were not measured, or none came.</p>'
+        # What was measured without any image are positions.
+        none = "The images were not measured, or none came."
+        if figures.get("quality") is not None:
+            none = "There are no images to show: this reconstructor gave positions."
+        return f'<p class="note">{none}</p>'
     start = len(frames) // 2
     first = frames[start]
     maps = [
@@ -160,7 +202,7 @@ def _images(frames: Sequence[dict[str, Any]]) -> str:
         ("image", "Reconstructed image", "image; the cross is the target found in it"),
         ("error", "Error of the image", "error: blue too dark, orange too bright, full at 10 % of white"),
     ]
-    figures = "".join(
+    shown = "".join(
         f'<figure id="map-{name}" data-alt="{alt}"><div class="map"><img src="{first[name]}" '
         f'alt="{alt}, frame {first["frame"]}"><svg viewBox="{_box(first)}" aria-hidden="true">'
         f'<path class="outline" d="{first["outline"]}"/>'
@@ -171,7 +213,7 @@ def _images(frames: Sequence[dict[str, Any]]) -> str:
     return (
         f'<p class="note">{len(frames)} frames, spread evenly, and the worst in NMSE, Dice and response. '
         "Magnitudes, unscaled: black is 0, white the 99.8th percentile of the truth.</p>"
-        f'<div class="maps">{figures}</div><div class="slider"><label for="frame">Time</label>'
+        f'<div class="maps">{shown}</div><div class="slider"><label for="frame">Time</label>'
         f'<input type="range" id="frame" min="0" max="{len(frames) - 1}" step="1" value="{start}">'
         f'<output id="frame-text" for="frame">{escape(first["text"])}</output></div>'
     )
@@ -192,7 +234,8 @@ def frame_text(frame: dict[str, Any]) -> str:
     """
     error = frame["centroid_error_mm"]
     where = "no target found" if error is None else f"centroid error when shown {error:.2f} mm"
+    dice = "no target to find" if frame["dice"] is None else f"Dice {frame['dice']:.3f}"
     return (
-        f"frame {frame['frame']}, {frame['t_s']:.2f} s: NMSE {frame['nmse']:.2g}, Dice {frame['dice']:.3f}, "
+        f"frame {frame['frame']}, {frame['t_s']:.2f} s: NMSE {frame['nmse']:.2g}, {dice}, "
         f"{where}, response {frame['response_ms']:.1f} ms"
     )

@@ -8,9 +8,12 @@ from typing import Any
 
 from harness.judge.result import RunResult
 from harness.report.charts import Chart
+from harness.report.course import course
 from harness.report.frames import pictures
 from harness.report.page import page
-from harness.report.series import distribution, time_line, traces
+from harness.report.series import distribution, time_line
+from harness.report.text import Figures
+from harness.report.waterfall import waterfall
 from mrsim.files.writing import write_text
 
 
@@ -26,9 +29,10 @@ def render(values: dict[str, Any], result: RunResult) -> str:
     """
     values = json.loads(json.dumps(values, allow_nan=False))  # tuples become lists, as in the JSON file
     spread = distribution(result)
+    parts = waterfall(Figures(values))
     charts: dict[str, list[Chart]] = {
         "latency": [*([] if spread is None else [spread]), time_line(result)],
-        "trace": [] if result.quality is None else traces(result, result.quality),
+        "target": [*([] if parts is None else [parts]), *course(result)],
     }
     frames = [] if result.quality is None else pictures(result, result.quality)
     return page(values, charts, frames)

@@ -51,7 +51,6 @@ def latency(figures: Figures, charts: Sequence[Chart]) -> str:
         "judges. Service: completed minus the start of its push. Bench: how late it handed a line over, "
         "with nothing queued. Null: the response of a reconstructor that shows a blank image.</p>"
         + _repetitions(figures)
-        + _gating(figures)
     )
 
 
@@ -75,19 +74,6 @@ def _repetitions(figures: Figures) -> str:
         "<h3>Runs</h3>"
         + table(["", "verdict", "missed", "p50 ms", "p99 ms", "max ms"], rows, numbers=True)
         + '<p class="note">The verdict is on all runs; charts, images and all else are of the first.</p>'
-    )
-
-
-def _gating(figures: Figures) -> str:
-    if figures.get("gating") is None:
-        return ""
-    at = figures.at
-    return (
-        f"<h3>Gating</h3><p>With a window of {at('gating/window_mm', 1)} mm and "
-        f"{at('gating/downstream_ms', 0)} ms downstream: duty {at('gating/duty', 0, 100)} % "
-        f"({at('gating/ideal_duty', 0, 100)} % without delay or error), on a "
-        f"target outside for {at('gating/outside_share', 1, 100)} % of the beam's time, "
-        f"{at('gating/outside_longest_ms', 0)} ms at most.</p>"
     )
 
 

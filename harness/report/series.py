@@ -1,17 +1,13 @@
-"""The charts of a run: response times, when they occurred, and where the target appears."""
+"""The charts of a run's times: how long images took, and when."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from harness.judge.result import RunResult
-from harness.measure.image_quality import Quality
-from harness.report.charts import Axis, Chart, Floats, round_up
+from harness.report.charts import Axis, Chart, round_up
 
 BINS = 56
-TRUE_POINTS = 1500
 
 
 def distribution(result: RunResult) -> Chart | None:
@@ -96,73 +92,3 @@ def time_line(result: RunResult) -> Chart:
     if never.any():
         chart.dots(seconds[never], np.full(int(never.sum()), chart.y.high), "never", "no image came")
     return chart
-
-
-def traces(result: RunResult, quality: Quality) -> list[Chart]:
-    """Return the target's true and measured position along its main axis, and their distance.
-
-    Parameters
-    ----------
-    result
-        The run.
-    quality
-        Its measures.
-
-    Returns
-    -------
-    charts
-        Empty if there is no truth, or all images were shown at one instant.
-    """
-    truth, header = result.stream.truth, result.stream.header
-    if truth is None:
-        return []
-    axis = int(np.argmax(np.ptp(truth.centroid, axis=0)))
-    name = "yx"[1 - axis]
-    order = np.argsort(quality.shown_ns, kind="stable")
-    shown = quality.shown_ns[order]
-    end_ns = (len(result.stream) + 1) * header.tr_ns
-    instants = np.linspace(int(shown[0]), min(int(shown[-1]), end_ns), TRUE_POINTS)
-    true = 1e3 * truth.centroid_at(instants.astype(np.int64), header)[:, axis]
-    measured = 1e3 * quality.centroid_m[order]
-    within = shown <= end_ns
-    errors = np.hypot(*(measured - 1e3 * truth.centroid_at(shown, header)).T)
-    errors = np.where(within, errors, np.nan)
-    seconds = Axis(
-        float(shown[0]) / 1e9, float(shown[-1]) / 1e9 or 1.0, "time since the start of the scan, s"
-    )
-    if not seconds.high > seconds.low:
-        return []
-    found = measured[np.isfinite(measured[:, axis]), axis]
-    low, high = min([*true, *found]), max([*true, *found])
-    room = 0.06 * (high - low) or 1.0
-    lost = int(np.isnan(measured[:, 0]).sum())
-    where = Chart(
-        "trace",
-        f"Centroid of the target along {name}",
-        f"True and measured centroid of the target over time along {name}, at the instant that each image is "
-        f"shown; in {lost} of {len(measured)} images no target was found.",
-        seconds,
-        Axis(low - room, high + room, f"{name}, mm"),
-    )
-    where.line(instants / 1e9, true, "true", "true")
-    where.line(shown / 1e9, measured[:, axis], "measured")
-    where.dots(shown / 1e9, measured[:, axis], "measured", "in the image, when it is shown")
-    worst = max((e for e in errors if math.isfinite(e)), default=0.0)
-    apart = Chart(
-        "error",
-        "Its error",
-        f"Distance of the measured from the true centroid when each image is shown, {worst:.2f} mm at most.",
-        seconds,
-        Axis(0.0, round_up(_finite(errors)), "distance, mm"),
-        height_px=130,
-    )
-    apart.line(shown / 1e9, errors, "measured")
-    apart.dots(shown / 1e9, errors, "measured")
-    if lost:
-        missing = shown[np.isnan(measured[:, 0])] / 1e9
-        apart.marks(missing, "stall", "no target found in the image")
-    return [where, apart]
-
-
-def _finite(values: Floats) -> list[float]:
-    return [float(v) for v in values if math.isfinite(v)]

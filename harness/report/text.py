@@ -60,8 +60,8 @@ class Figures:
                 raise LookupError(f"figure {path!r}: {parent} has no {key!r}; it has {_places(value)}")
         return value
 
-    def at(self, path: str, digits: int = 2, scale: float = 1.0) -> str:
-        """Return a figure or a text as HTML; a dash if there is none.
+    def at(self, path: str, digits: int = 2, scale: float = 1.0, *, unit: str = "", null: str = DASH) -> str:
+        """Return a figure or a text as HTML.
 
         Parameters
         ----------
@@ -71,10 +71,17 @@ class Figures:
             Number of decimals.
         scale
             Factor by which the value is multiplied.
+        unit
+            Plain text that follows a value.
+        null
+            What is said in place of a value and its unit where the JSON has null: a dash if nothing is known.
         """
-        shown = escape(written(self.get(path), digits, scale))
+        value = self.get(path)
+        shown = null if value is None else written(value, digits, scale)
+        said = "" if null == DASH else f' data-null="{escape(null)}"'
         return (
-            f'<span data-figure="{escape(path)}" data-digits="{digits}" data-scale="{scale:g}">{shown}</span>'
+            f'<span data-figure="{escape(path)}" data-digits="{digits}" data-scale="{scale:g}"{said}>'
+            f"{escape(shown)}</span>{escape(unit) if value is not None else ''}"
         )
 
 

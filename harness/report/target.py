@@ -1,0 +1,200 @@
+"""The sections on the target: what was on display, what failed silently, what a beam would have done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from harness.report.charts import Chart
+from harness.report.text import DASH, Figures, table
+
+INFINITE = "infinite"
+KIND_WORDS = {
+    "gating": "stands still, gated by a window",
+    "tracking": "leaves follow the target",
+    "none": "stands still, always on",
+}
+"""What each kind of beam does."""
+SILENT_WORDS = {
+    "blank": "nothing can be seen in the image",
+    "frozen": "the same image again, while the anatomy moved",
+    "stale": "an image too old to be followed",
+    "another anatomy": "an image of something that was not scanned",
+    "average anatomy": "an average in place of the image",
+    "no target": "an image in which no target is found",
+    "target gone": "a target, while it is out of the slice",
+}
+"""What was on display in each kind of silent failure."""
+
+
+def target(figures: Figures, charts: Sequence[Chart]) -> str:
+    """Return the section on what was on display.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    charts
+        The waterfall, and charts over time.
+    """
+    if figures.get("margin") is None:
+        reason = figures.at("answers/target/reason")
+        return f'<p class="note">What was on display was not measured: {reason}.</p>'
+    return (
+        '<p class="note">On display: the newest image that was complete, at each TR, against where the '
+        "target was at that TR. Image by image: each image against the target at the image's own last "
+        "line, as if time did not count. M95 is the distance that holds the target for 95 % of the time.</p>"
+        + _accuracy(figures)
+        + "".join(chart.html() for chart in charts if chart.name == "waterfall")
+        + _faster(figures)
+        + "".join(chart.html() for chart in charts if chart.name != "waterfall")
+        + _stretch_note(charts)
+        + _silent(figures)
+    )
+
+
+def margin_of(figures: Figures, path: str, digits: int = 1) -> str:
+    """Return a margin as HTML: a length, or that it is infinite, or a dash if the target was never followed.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    path
+        Its place in the JSON.
+    digits
+        Number of decimals.
+    """
+    null = INFINITE if figures.get("margin/availability") else DASH
+    return figures.at(path, digits, unit=" mm", null=null)
+
+
+def _accuracy(figures: Figures) -> str:
+    at = figures.at
+    # The JSON has null for both what is infinite and what no image tells.
+    offline = INFINITE if figures.get("quality") is not None else DASH
+    rows = [
+        ["M95", margin_of(figures, "margin/m95_mm") + _interval(figures),
+         at("margin/offline_m95_mm", 1, unit=" mm", null=offline)],
+        ["M99", margin_of(figures, "margin/m99_mm"), ""],
+        ["distance, rms", at("margin/rms_mm", 2, unit=" mm"),
+         at("quality/centroid_last_line_mm/rms", 2, unit=" mm")],
+        ["beyond 3 mm", f"{at('margin/beyond_3mm_share', 1, 100)} %", ""],
+        ["longest time beyond 3 mm", f"{at('margin/beyond_3mm_longest_ms', 0)} ms", ""],
+        ["target available", f"{at('margin/availability', 1, 100)} %", ""],
+        *([label, f"{at(place, 1, 100)} %", ""] for label, place in (
+            ("held", "margin/held_share"), ("out of the slice", "margin/gone_share"),
+            ("lost while available", "margin/lost_share"),
+        ) if figures.get(place)),
+        ["Dice", at("margin/dice", 3), at("quality/dice", 3)],
+        ["NMSE", at("margin/nmse", 6), at("quality/nmse", 6)],
+        ["SSIM", "", at("quality/ssim", 3)],
+    ]  # fmt: skip
+    return table(["", "on display", "image by image"], rows, numbers=True)
+
+
+def _interval(figures: Figures) -> str:
+    if figures.get("margin/m95_interval_mm") is None:
+        return ""
+    low, high = (figures.at(f"margin/m95_interval_mm/{end}", 1, null=INFINITE) for end in (0, 1))
+    return f" ({low} to {high})"
+
+
+def _faster(figures: Figures) -> str:
+    """Return what time alone would cost otherwise."""
+    if not figures.get("margin/availability"):
+        return "<p>The target could never be followed, so there is no margin.</p>"
+    at = figures.at
+    told = figures.get("margin/waterfall_mm/age_of_lines") is not None
+    alone = "Time alone" if told else "Cadence and computing alone"
+    tenfold = (
+        f", and at 10x {at('margin/waterfall_mm/at_10x', 1, unit=' mm')}"
+        if figures.get("margin/waterfall_mm/at_10x") is not None
+        else ""
+    )
+    return (
+        '<p class="note">Cadence: an image stays until the next one comes. Age of lines: an image shows what '
+        "was when its lines were measured. Computing: from the last line to the image. "
+        f"{alone}, without the error of the image, would cost "
+        f"{at('margin/waterfall_mm/at_half_the_compute', 1, unit=' mm')} at half the compute{tenfold}.</p>"
+    )
+
+
+def _stretch_note(charts: Sequence[Chart]) -> str:
+    if not any(chart.name == "whole" for chart in charts):
+        return ""
+    return '<p class="note">The first two charts show the 20 s with the greatest mean distance.</p>'
+
+
+def _silent(figures: Figures) -> str:
+    at, place = figures.at, "margin/silent_failures"
+    head = "<h3>Silent failures</h3>"
+    if not figures.get("margin/silent_failures/count"):
+        return (
+            f"{head}<p>None ({at('margin/silent_failures/share', 1, 100)} % of the time): nothing was on "
+            "display that nobody should follow.</p>"
+        )
+    kinds = [kind for kind, share in figures.get("margin/silent_failures/kinds").items() if share]
+    rows = [[kind, SILENT_WORDS[kind], f"{at(f'{place}/kinds/{kind}', 1, 100)} %"] for kind in kinds]
+    listed = table(["shown without HOLD", "what was on display", "of the time"], rows) if rows else ""
+    if figures.get("margin/silent_failures/first_sign_ms") is None:
+        sign = "none was ever flagged"
+    else:
+        sign = (
+            f"{at('margin/silent_failures/unflagged')} of them were never flagged; of the others the first "
+            f"HOLD came after {at('margin/silent_failures/first_sign_ms', 0)} ms at the latest"
+        )
+    return (
+        f"{head}{listed}<p>{at('margin/silent_failures/count')} times something was on display that nobody "
+        f"should follow: {sign}. Without HOLD it was on display for "
+        f"{at('margin/silent_failures/share', 1, 100)} % of the time, "
+        f"{at('margin/silent_failures/longest_ms', 0)} ms at the longest.</p>"
+    )
+
+
+def beams(figures: Figures) -> str:
+    """Return the section on what a beam would have done; empty if none was simulated.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    """
+    found = figures.get("beams")
+    if not found:
+        return ""
+    places = [f"beams/{number}" for number in range(len(found))]
+    never = "never on"
+    rows = [
+        ["kind", *(escape(KIND_WORDS[beam["kind"]]) for beam in found)],
+        *(
+            [label, *(figures.at(f"{place}/{key}", digits, scale, null=null) for place in places)]
+            for label, key, digits, scale, null in (
+                ("on, % of the time", "duty", 1, 100, DASH),
+                ("ideal: on without delay or error, %", "ideal_duty", 1, 100, DASH),
+                ("covered: target within its margin, % of the beam's time", "coverage", 1, 100, never),
+                ("astray: target outside, % of the beam's time", "stray_share", 1, 100, never),
+                ("longest time astray, ms", "stray_longest_ms", 0, 1, DASH),
+                ("treatment time, as a factor", "treatment_time_factor", 2, 1, INFINITE),
+                ("relative D98", "relative_d98", 3, 1, DASH),
+            )
+        ),
+    ]
+    astray = next(row for row in rows if row[0].startswith("astray"))
+    astray[1:] = [cell + _bounds(figures, place) for cell, place in zip(astray[1:], places, strict=True)]
+    return (
+        table(["", *(beam["beam"] for beam in found)], rows, numbers=True)
+        + '<p class="note">Outside is outside the window of a gate, and outside the margin where there is no '
+        "window. In brackets: the 95 % interval over whole breaths. Relative D98 is the dose that 98 % of "
+        "the target get, as a share of that without error.</p>"
+        '<p class="note"><strong>Relative D98 hardly sees lags below 160 ms.</strong> A good D98 is no '
+        "verdict on a lag: read what is astray. What each beam is, and where its delays come from, stands in "
+        "<code>docs/beam.md</code>.</p>"
+    )
+
+
+def _bounds(figures: Figures, place: str) -> str:
+    if figures.get(f"{place}/intervals/stray_share") is None:
+        return ""
+    low, high = (figures.at(f"{place}/intervals/stray_share/{end}", 1, 100) for end in (0, 1))
+    return f'<span class="bounds">({low} to {high})</span>'
