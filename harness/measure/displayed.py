@@ -267,12 +267,12 @@ def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice
     run
         The run.
     scores
-        Measures of every image that came, by frame.
+        Measures of every image that came, by frame; an image that has none is left out.
     window
         Rows and columns of the masks in `scores`.
     """
     images, positions, completing = run.images, run.images.positions, run.schedule.completing
-    drawn = np.flatnonzero(images.drawn)
+    drawn = np.array([f for f in np.flatnonzero(images.drawn) if int(f) in scores], np.int64)
     found = [scores[int(f)] for f in drawn]
     rows = [s.found for s in found if s.found is not None]
     row = iter(range(len(rows)))
