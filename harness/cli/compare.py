@@ -32,7 +32,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--lockstep",
         action="store_true",
-        help="images alone, in virtual time: exact, and the same every time",
+        help="images alone, in virtual time, where computing takes none: exact, and the same every time",
     )
     command.add_argument(
         "--cluster",
@@ -102,6 +102,7 @@ def run(
 
 def show(comparison: Comparison) -> None:
     """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
+    from harness.comparison import on_display
     from harness.comparison.order import BY_NAME, HEADINGS, TIMED, shown
 
     plan, times = comparison.plan, comparison.times
@@ -138,8 +139,17 @@ def show(comparison: Comparison) -> None:
             if few or a == 0
         ],
     )
+    print(on_display.LOCKSTEP if times is None else on_display.TIMED)
+    for name, row in zip(plan.names, comparison.displays or (), strict=False):
+        kept = [one.open for one in row if one is not None]
+        share = min((float(one.mean()) for one in kept), default=1.0)
+        if share < 1:
+            print(
+                f"{name}: its target can be followed for {share:.1%} of the time; the rest counts for nobody"
+            )
     for measure in measures:
-        print(f"{HEADINGS[measure]}: {comparison.order(measure) or 'undecided'}")
+        order, why_not = comparison.order(measure), comparison.unordered(measure)
+        print(f"{HEADINGS[measure]}: {order or f'not ordered: {why_not}'}")
 
 
 def _place(ranks: list[int] | None, index: int) -> str:

@@ -1,7 +1,8 @@
 """Several candidates on several streams, side by side: an order in each measure, no score that hides a trade.
 
-Accuracy is measured in lockstep: exact, and the same every time. Time is measured at TR, in turns (`timing`).
-The images that a candidate shows at TR are held against those of lockstep, so that both are of one thing.
+Images are measured in lockstep: exact, and the same every time. Time is measured at TR, in turns (`timing`).
+The images that a candidate shows at TR are held against those of lockstep, so that both are of one thing, and
+what is on display at each instant follows from both (`on_display`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ from numpy.typing import NDArray
 
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
-from harness.comparison.order import BY_NAME, TIMED, Difference, of_intervals, paired
+from harness.comparison.on_display import Row, compare_displays, displays_of
+from harness.comparison.order import (
+    BY_NAME,
+    OF_TARGET,
+    ON_DISPLAY,
+    TIMED,
+    Difference,
+    of_intervals,
+    paired,
+)
 from harness.comparison.plan import ComparisonPlan
-from harness.comparison.result import Comparison, first_broken, pooled_lag
+from harness.comparison.result import Comparison, Measured, first_broken, pooled_lag
 from harness.comparison.scans import load_scan, segments
 from harness.comparison.series import compare_series
 from harness.comparison.single_pass import Ground, Pass, play
@@ -63,7 +73,7 @@ def compare(
     frames
         Only so many first frames of each stream; None for all.
     lockstep
-        Whether to leave time out: images alone, in virtual time.
+        Whether to leave time out: images alone, in virtual time, in which computing takes none.
     repeat
         Rounds of replays at TR.
     segment_s
@@ -123,11 +133,15 @@ def compare(
         ]
         times = interleave(plan, scans, builders, images, tell)
     quality = tuple(tuple(_quality(seed, scans[s], one, s) for s, one in enumerate(row)) for row in passes)
+    displays: tuple[Row, ...] | None = None
+    if plan.lockstep or (times is not None and not times.reason and not times.broken):
+        displays = displays_of(scans, [[one.emissions for one in row] for row in passes], times)
+    found = Measured(scans, passes, times, quality, displays)
     differences = {
-        (a, b): {name: _difference(seed, name, (a, b), passes, times, quality) for name in plan.measures}
-        for a, b in itertools.combinations(range(len(plan.candidates)), 2)
+        two: {name: _difference(seed, name, two, found) for name in plan.measures}
+        for two in itertools.combinations(range(len(plan.candidates)), 2)
     }
-    return Comparison(plan, scans, passes, times, quality, differences, workers)
+    return Comparison(plan, *found, differences, workers)
 
 
 def _path_of(scan: Stream | str | Path) -> str:
@@ -194,23 +208,26 @@ def _quality(seed: int, stream: Stream, one: Pass, number: int) -> Quality | Non
     return judge_frames(stream, one.series.frame, due_ns, list(one.scores), drawn)
 
 
-def _difference(
-    seed: int,
-    name: str,
-    two: tuple[int, int],
-    passes: Sequence[Sequence[Pass]],
-    times: Times | None,
-    quality: Sequence[Sequence[Quality | None]],
-) -> Difference:
+def _difference(seed: int, name: str, two: tuple[int, int], found: Measured) -> Difference:
     drawn, measure = child(seed, "compare", "bootstrap", name), BY_NAME[name]
+    with_target = found.with_target
+    if name in OF_TARGET and not with_target:
+        return Difference(None, None, "none", "the target is in no frame of these streams")
+    if name in ON_DISPLAY:
+        if found.displays is None:
+            return Difference(None, None, "undecided", "no valid time was measured")
+        one, other = (found.displays[i] for i in two)
+        return compare_displays(name, one, other, drawn)
     if name == "lag_ms":
-        (first, one), (second, other) = (pooled_lag(quality[i]) for i in two)
-        return of_intervals(measure, first, second, one, other)
+        (first, low), (second, high) = (pooled_lag([found.quality[i][s] for s in with_target]) for i in two)
+        return of_intervals(measure, first, second, low, high)
     if name in TIMED:
+        times = found.times
         if times is None or times.reason or times.broken:
             return Difference(None, None, "undecided", "no valid time was measured")
-        return paired(measure, *timed_pairs(name, times, two), drawn)
-    mine, others = ([one.series for one in passes[i]] for i in two)
+        return paired(measure, *timed_pairs(name, times, two), drawn, "block")
+    judged = with_target if name in OF_TARGET else range(len(found.streams))
+    mine, others = ([found.passes[i][s].series for s in judged] for i in two)
     return compare_series(name, mine, others, drawn)
 
 

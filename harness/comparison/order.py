@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from harness.console import figure, significant
 from harness.measure.exact_statistics import nearest_rank, samples_needed
-from harness.measure.intervals import Interval, bootstrap
+from harness.measure.intervals import MIN_BREATHS, Interval, bootstrap
+from mrsim.summary import counted
 
 Pairs = NDArray[np.float64]
 """Values of two candidates side by side, shape (n, 2)."""
@@ -90,6 +91,11 @@ MEASURES = (
         "missed", "difference of the shares that missed the deadline", difference_of_means, 0.0, 0.005,
         digits=4,
     ),
+    Measure("m95_mm", "difference of M95 on display, mm", difference_of_p95, 0.0, 0.05),
+    Measure(
+        "dice_shown", "difference of the mean Dice on display", difference_of_means, 0.0, 0.002,
+        more_is_better=True, digits=4,
+    ),
     Measure("nmse", "ratio of the mean NMSE", ratio_of_means, 1.0, 1.02),
     Measure(
         "dice", "difference of the mean Dice", difference_of_means, 0.0, 0.002, more_is_better=True, digits=4
@@ -107,9 +113,15 @@ CENTROID_SHOWN = Measure(
 )  # fmt: skip
 BY_NAME = {measure.name: measure for measure in (*MEASURES, CENTROID_SHOWN)}
 TIMED = ("response_ms", "missed")
+ON_DISPLAY = ("m95_mm", "dice_shown")
+"""Measures of what is on display at each instant; those of neither kind are of single images."""
+OF_TARGET = (*ON_DISPLAY, "dice", "lag_ms", "centroid_mm")
+"""Measures that take a target."""
 HEADINGS = {
     "response_ms": "response p50 ms",
     "missed": "missed",
+    "m95_mm": "M95 on display mm",
+    "dice_shown": "Dice on display",
     "nmse": "NMSE",
     "dice": "Dice",
     "lag_ms": "lag ms",
@@ -124,7 +136,7 @@ def shown(measure: str, value: float | None) -> str:
         return f"{value:.2%}"
     if measure == "nmse":
         return significant(value)
-    return figure(value, {"dice": 3, "lag_ms": 0}.get(measure, 2))
+    return figure(value, {"dice": 3, "dice_shown": 3, "lag_ms": 0}.get(measure, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,8 @@ class Difference:
     value, interval
         Ratio or difference, first to second, and its 95 % interval; None where it cannot be had.
     standing
-        "ahead", "behind" or "tie"; "undecided" where there are too few blocks for an interval.
+        "ahead", "behind" or "tie"; "undecided" where there are too few blocks for an interval; "none" where
+        there is nothing to compare, however long the scan.
     note
         Why a figure is missing; empty where none is.
     """
@@ -170,7 +183,11 @@ def standing_of(measure: Measure, interval: Interval | None) -> str:
 
 
 def paired(
-    measure: Measure, pairs: Pairs, blocks: NDArray[np.int64], seed: np.random.SeedSequence
+    measure: Measure,
+    pairs: Pairs,
+    blocks: NDArray[np.int64],
+    seed: np.random.SeedSequence,
+    block: str = "breath",
 ) -> Difference:
     """Set two candidates against each other in a measure that each frame has a value of.
 
@@ -184,6 +201,8 @@ def paired(
         Block of each pair, shape (n,).
     seed
         Seed of the bootstrap.
+    block
+        What a block is.
     """
     if not len(pairs):
         return Difference(None, None, "undecided", "there is no frame of which both have an image")
@@ -196,15 +215,21 @@ def paired(
         lost = [not math.isfinite(float(nearest_rank(pairs[:, i], 0.95))) for i in (0, 1)]
         if any(lost):
             standing = "tie" if all(lost) else ("behind" if lost[0] else "ahead")
-            return Difference(None, None, standing, "the target is not found in 5 % of the images or more")
+            return Difference(None, None, standing, "the target is lost for 5 % or more")
     value = measure.statistic(pairs)
     if math.isinf(value):
         return Difference(None, None, "behind", "the other's are all 0")
     interval = bootstrap(
         pairs, blocks, measure.statistic, np.random.default_rng(seed)
     )  # rows are drawn whole
-    note = "" if interval is not None else f"{len(np.unique(blocks))} blocks are too few for an interval"
+    note = "" if interval is not None else too_few(len(np.unique(blocks)), block)
     return Difference(value, interval, standing_of(measure, interval), note)
+
+
+def too_few(count: int, block: str = "breath") -> str:
+    """Return, in words, why there is no interval, and what to do."""
+    what = "take longer streams, or more of them" if block == "breath" else "take more rounds (repeat)"
+    return f"{counted(count, block)}, an interval takes {MIN_BREATHS}: {what}"
 
 
 def of_intervals(
@@ -227,7 +252,8 @@ def of_intervals(
     if first == second and one == other:
         return Difference(0.0, (0.0, 0.0), "tie")
     if one is None or other is None:
-        return Difference(first - second, None, "undecided", "too few breaths for an interval")
+        note = f"too few breaths, an interval takes {MIN_BREATHS}: take longer streams"
+        return Difference(first - second, None, "undecided", note)
     interval = (one[0] - other[1], one[1] - other[0])
     return Difference(first - second, interval, standing_of(measure, interval))
 

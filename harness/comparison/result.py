@@ -5,12 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.order import BY_NAME, HEADINGS, Difference, order_in_words, ranks, shown
+from harness.comparison.on_display import LOCKSTEP, TIMED, Row, figure_of
+from harness.comparison.order import (
+    BY_NAME,
+    HEADINGS,
+    OF_TARGET,
+    ON_DISPLAY,
+    Difference,
+    order_in_words,
+    ranks,
+    shown,
+)
 from harness.comparison.plan import ComparisonPlan
 from harness.comparison.single_pass import Pass
 from harness.comparison.timing import Times
@@ -23,8 +33,23 @@ from harness.realtime import environment
 from mrsim.stream import Stream
 from mrsim.summary import Summarised, counted
 
-SCHEMA = "mrsim-compare/1"
+SCHEMA = "mrsim-compare/2"
 SHOWN = 4  # candidates, with their figures, where a comparison is printed
+
+
+class Measured(NamedTuple):
+    """Hold what was measured; a row a candidate, a column a stream (see `Comparison`)."""
+
+    streams: tuple[Stream, ...]
+    passes: tuple[tuple[Pass, ...], ...]
+    times: Times | None
+    quality: tuple[tuple[Quality | None, ...], ...]
+    displays: tuple[Row, ...] | None
+
+    @property
+    def with_target(self) -> list[int]:
+        """Return the numbers of the streams in which there is a target."""
+        return [s for s, stream in enumerate(self.streams) if stream.truth and stream.truth.mask.any()]
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +68,8 @@ class Comparison(Summarised):
         Replays at TR; None in lockstep.
     quality
         Of each candidate (row) on each stream; None where no image came.
+    displays
+        What each candidate (row) has on display of each stream; None where no valid time was measured.
     differences
         For each two candidates, lower number first, by measure.
     workers
@@ -54,8 +81,14 @@ class Comparison(Summarised):
     passes: tuple[tuple[Pass, ...], ...]
     times: Times | None
     quality: tuple[tuple[Quality | None, ...], ...]
+    displays: tuple[Row, ...] | None
     differences: dict[tuple[int, int], dict[str, Difference]]
     workers: int | None = None
+
+    @property
+    def measured(self) -> Measured:
+        """Return what was measured."""
+        return Measured(self.streams, self.passes, self.times, self.quality, self.displays)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         names = self.plan.names
@@ -66,13 +99,14 @@ class Comparison(Summarised):
             facts.append((name, ", ".join(texts)))
         if len(names) > SHOWN:
             facts.append(("...", counted(len(names) - SHOWN, "more candidate")))
-        if order := self.order("nmse"):
-            facts.append((f"by {HEADINGS['nmse']}", order))
+        for measure in ("m95_mm", "nmse"):
+            if order := self.order(measure):
+                facts.append((f"by {HEADINGS[measure]}", order))
         return f"Comparison of {len(names)} candidates on {counted(len(self.streams), 'stream')}", facts
 
     def rank(self, measure: str) -> list[int] | None:
-        """Return the candidates' ranks in a measure, shared where level; None where a pair is undecided."""
-        if any(found[measure].standing == "undecided" for found in self.differences.values()):
+        """Return the candidates' ranks in a measure, shared where level; None where there is no order."""
+        if self.unordered(measure):
             return None
 
         def ahead(one: int, other: int) -> bool:
@@ -85,6 +119,14 @@ class Comparison(Summarised):
         """Return the candidates in their order in a measure, best first; None where a pair is undecided."""
         rank = self.rank(measure)
         return None if rank is None else order_in_words(self.plan.names, rank)
+
+    def unordered(self, measure: str) -> str:
+        """Return why there is no order in a measure; empty where there is one."""
+        names = self.plan.names
+        for (a, b), found in self.differences.items():
+            if found[measure].standing in ("undecided", "none"):
+                return f"{names[a]} and {names[b]}: {found[measure].note}"
+        return ""
 
     @property
     def verdict(self) -> Verdict:
@@ -103,15 +145,16 @@ class Comparison(Summarised):
             other = f"{names[index]} shows another image at TR than in lockstep ({where})"
             return Verdict(Outcome.INVALID, f"{other}: what is it? mrsim audit {self.plan.candidates[index]}")
         open_ = [
-            f"{measure} of {names[a]} and {names[b]}: {found.note}"
+            f"{HEADINGS[measure]} of {names[a]} and {names[b]}: {found.note}"
             for (a, b), measures in self.differences.items()
             for measure, found in measures.items()
             if found.standing == "undecided"
         ]
         if open_:
-            return Verdict(Outcome.INSUFFICIENT, f"{open_[0]}; take longer streams, more of them or --repeat")
+            return Verdict(Outcome.INSUFFICIENT, open_[0])
+        ordered = [name for name in self.plan.measures if not self.unordered(name)]
         return Verdict(
-            Outcome.PASS, f"{len(names)} candidates, ordered in {len(self.plan.measures)} measures"
+            Outcome.PASS, f"{len(names)} candidates, ordered in {counted(len(ordered), 'measure')}"
         )
 
     def figures(self, candidate: int) -> dict[str, float | None]:
@@ -121,17 +164,24 @@ class Comparison(Summarised):
             missed = self._missed(candidate)
             found["response_ms"] = self._response(candidate)["p50"]
             found["missed"] = float(missed.mean()) if len(missed) else None
+        for name in ON_DISPLAY:
+            found[name] = None if self.displays is None else figure_of(name, self.displays[candidate])
         for name in ("nmse", "dice"):
             values = self._values(candidate, name)
             found[name] = float(values.mean()) if len(values) else None
-        found["lag_ms"] = pooled_lag(self.quality[candidate])[0]
+        with_target = self.measured.with_target
+        found["lag_ms"] = pooled_lag([self.quality[candidate][s] for s in with_target])[0]
         errors = self._values(candidate, "centroid_mm")
         p95 = float(nearest_rank(errors, 0.95)) if len(errors) >= samples_needed(0.95) else np.inf
         found["centroid_mm"] = p95 if np.isfinite(p95) else None
         return found
 
     def _values(self, candidate: int, measure: str) -> NDArray[np.float64]:
-        return np.concatenate([one.series.values(measure) for one in self.passes[candidate]])
+        judged = self.measured.with_target if measure in OF_TARGET else range(len(self.streams))
+        chosen = [self.passes[candidate][s].series.values(measure) for s in judged]
+        values: NDArray[np.float64] = np.concatenate([np.empty(0), *chosen])
+        known: NDArray[np.float64] = values[~np.isnan(values)]  # a tracker has no image
+        return known
 
     def _missed(self, candidate: int) -> NDArray[np.bool_]:
         assert self.times is not None
@@ -157,6 +207,7 @@ class Comparison(Summarised):
             "plan": dataclasses.asdict(plan),
             "candidates": [self._candidate(i) for i in range(len(names))],
             "order": {name: self.order(name) for name in plan.measures},
+            "computing": LOCKSTEP if plan.lockstep else TIMED,
             "measures": {
                 name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
                 for name in plan.measures
@@ -188,7 +239,9 @@ class Comparison(Summarised):
 
     def _candidate(self, index: int) -> dict[str, Any]:
         ranked = {name: self.rank(name) for name in self.plan.measures}
-        rows = zip(self.plan.streams, self.passes[index], self.quality[index], strict=True)
+        nothing: Row = [None] * len(self.streams)
+        shown_of = nothing if self.displays is None else self.displays[index]
+        rows = zip(self.plan.streams, self.passes[index], self.quality[index], shown_of, strict=True)
         values: dict[str, Any] = {
             "name": self.plan.names[index],
             "candidate": self.plan.candidates[index],
@@ -199,9 +252,10 @@ class Comparison(Summarised):
                     "path": path,
                     "images": len(one.series),
                     "expected": one.expected,
+                    "on_display": None if on_display is None else on_display.to_json(),
                     "quality": None if quality is None else quality_json(quality),
                 }
-                for path, one, quality in rows
+                for path, one, quality, on_display in rows
             ],
         }
         if self.times is not None:
@@ -222,7 +276,9 @@ def first_broken(row: Sequence[Pass]) -> str:
 
 
 def pooled_lag(row: Sequence[Quality | None]) -> tuple[float | None, Interval | None]:
-    """Return the lag over all streams, ms, with an interval no narrower than theirs together."""
+    """Return the lag over some streams, ms, with an interval no narrower than theirs together."""
+    if not row:
+        return None, None
     lags = [None if q is None else q.lag for q in row]
     values = [None if lag is None else lag.claimed_ns for lag in lags]
     if any(value is None for value in values):

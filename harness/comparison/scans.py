@@ -43,7 +43,8 @@ def load_scan(scan: Stream | str | Path, frames: int | None) -> Stream:
     stream = stream if frames is None else stream.first_frames(frames)
     if stream.truth is None:
         raise InputError(
-            f"{stream.path or 'stream'}: it has no truth to compare images with; scan it with mrsim simulate"
+            f"{stream.path or 'stream'}: it has no truth to compare images with; scan it with mrsim "
+            "simulate, or compare times alone with mrsim guard"
         )
     stream.check_finite()
     return stream

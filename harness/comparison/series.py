@@ -177,7 +177,7 @@ def compare_series(
     seed
         Seed of the bootstrap.
     """
-    pairs, blocks, offset = [np.empty((0, 2))], [np.empty(0, np.int64)], 0
+    pairs, blocks, offset, alike = [np.empty((0, 2))], [np.empty(0, np.int64)], 0, 0
     for a, b in zip(one, other, strict=True):
         _, first, second = np.intersect1d(a.frame, b.frame, return_indices=True)
         both = np.stack([a.values(measure)[first], b.values(measure)[second]], axis=1)
@@ -185,4 +185,7 @@ def compare_series(
         pairs.append(both[within])
         blocks.append(a.block[first][within] + offset)
         offset += int(a.block.max(initial=-1)) + 1
+        alike += len(both)
+    if alike and not sum(map(len, pairs)):
+        return Difference(None, None, "none", "one of the two has no such figure")
     return paired(BY_NAME[measure], np.concatenate(pairs), np.concatenate(blocks), seed)

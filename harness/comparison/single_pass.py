@@ -17,6 +17,7 @@ from harness.comparison.series import Series, series_of
 from harness.console import Report
 from harness.judge.evaluate import refuse_broken
 from harness.judge.verdict import judge_conduct
+from harness.measure.displayed import NOTHING, Emissions, emissions_of
 from harness.measure.floor import floor_image, full_image
 from harness.measure.image_quality import FrameJudge, FrameScore
 from harness.measure.timing import measure
@@ -42,20 +43,24 @@ class Ground:
         First frame that is judged, and the one past the last.
     seed
         Of the noise in fully sampled images; None to make none of them.
+    start_ns
+        Start of the part in the scan that its provenance tells of, nanoseconds.
 
     Raises
     ------
     InputError
-        If the stream has no truth, or the target is in none of its frames.
+        If the stream has no truth.
     MissingExtraError
         If scikit-image is not installed.
     """
 
-    def __init__(self, stream: Stream, first: int, stop: int, seed: int | None = None) -> None:
+    def __init__(
+        self, stream: Stream, first: int, stop: int, seed: int | None = None, start_ns: int = 0
+    ) -> None:
         if stream.truth is None:
             raise InputError(f"{stream.path or 'stream'}: images are judged by scans with truth")
         self.stream, self.first, self.stop, self.truth = stream, first, stop, stream.truth
-        self.seed = 0 if seed is None else seed
+        self.seed, self.start_ns = 0 if seed is None else seed, start_ns
         self.judge = FrameJudge(self.truth, stream.header)
         self._full: dict[int, FrameScore] | None = None if seed is None else {}
 
@@ -90,6 +95,8 @@ class Pass:
         What was measured of every judged image that came.
     scores
         The scores that it was made of.
+    emissions
+        All that was shown, from the part's first frame on; None if there is no target to look for.
     expected
         Number of images that were to be judged.
     pixels
@@ -102,6 +109,7 @@ class Pass:
 
     series: Series
     scores: tuple[FrameScore, ...]
+    emissions: Emissions | None
     expected: int
     pixels: dict[int, NDArray[np.complex64]]
     broken: str = ""
@@ -179,15 +187,16 @@ class _Tap:
         self._service.spent_ns = 0
         self._inner.push(readout)
         if self._box.images:
-            self._judge()
+            self.judge()
 
     def close(self) -> None:
         """End the scan."""
         self._service.spent_ns = 0
         self._inner.close()
-        self._judge()
+        self.judge()
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
+        """Judge the images that wait for it; those of the lead-in are on display when judging begins."""
         began = time.thread_time_ns()
         ground = self._ground
         while self._box.images:
@@ -197,9 +206,11 @@ class _Tap:
                 continue
             if frame in self._kept:
                 self.pixels.setdefault(frame, pixels)
-            if not ground.first <= frame < self._stop:
+            if not 0 <= frame < self._stop:
                 continue
             self.scores[frame] = ground.judge.score(frame, pixels)
+            if frame < ground.first:
+                continue
             ground.full(frame)
             if self._report is not None:
                 self._report(frame - ground.first + 1, self._stop - ground.first)
@@ -250,8 +261,11 @@ def play(
     service = judging if service_ms is None else ConstantService(round(service_ms * 1e6))
     run = replay(part, tap, VirtualClock(), service, keep_images=False)
     refuse_broken(run, name)
+    tap.judge()  # what was emitted in a push that raised
     conduct, timing = judge_conduct(run), measure(run, 0)
-    frames = np.array(sorted(f for f in tap.scores if timing.shown[f]), np.int64)
+    for frame in map(int, np.flatnonzero(timing.shown & ~run.images.drawn)):
+        tap.scores[frame] = ground.judge.score_position(frame, run)
+    frames = np.array(sorted(f for f in tap.scores if f >= ground.first and timing.shown[f]), np.int64)
     shown, response = run.images.completed_ns[frames] - run.t0_ns, timing.response_ns[frames]
     if not timed:
         shown, response = np.full_like(shown, -1), np.full_like(response, -1)
@@ -259,6 +273,7 @@ def play(
     return Pass(
         series_of(ground.stream, frames, shown, response, scores, ground.full_of(frames)),
         scores,
+        emissions_of(run, tap.scores, ground.judge.window) if ground.judge.has_target else None,
         stop - ground.first,
         {frame: pixels for frame, pixels in tap.pixels.items() if timing.shown[frame]},
         "" if conduct is None else conduct.reason,
@@ -307,4 +322,24 @@ def show(
     due_ns = (frames + 1) * stream.header.frame_ns
     never = np.full(len(frames), -1, np.int64)
     series = series_of(stream, frames, due_ns, never, scores, ground.full_of(frames))
-    return Pass(series, tuple(scores), len(frames), {frame: image(frame) for frame in kept})
+    emissions = _each_when_due(frames, due_ns, scores, stream.header) if ground.judge.has_target else None
+    return Pass(series, tuple(scores), emissions, len(frames), {frame: image(frame) for frame in kept})
+
+
+def _each_when_due(
+    frames: NDArray[np.int64], due_ns: NDArray[np.int64], scores: Sequence[FrameScore], header: Header
+) -> Emissions:
+    """Return images that come the moment their last line is due."""
+    found = [number for number, score in enumerate(scores) if score.found is not None]
+    mask = np.full(len(frames), NOTHING, np.int64)
+    mask[found] = np.arange(len(found))
+    masks = [one.found for one in scores if one.found is not None]
+    return Emissions(
+        shown_ns=due_ns,
+        newest=(frames + 1) * header.lines_per_frame - 1,
+        frame=frames,
+        centre_m=np.array([s.centroid_m or (np.nan, np.nan) for s in scores], np.float64).reshape(-1, 2),
+        hold=np.zeros(len(frames), np.bool_),
+        mask=mask,
+        masks=np.stack(masks) if masks else np.zeros((0, 1, 1), np.bool_),
+    )

@@ -9,6 +9,7 @@ played again as a whole, and left out as a whole if that does not help.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class Block:
         What was played.
     order
         Candidates in the order in which they were played.
-    response_ns
+    response_ns, service_ns
         Shape (candidates, images), int64; -1 where no image came.
     missed
         Which came late or never, shape (candidates, images), bool.
@@ -57,6 +58,7 @@ class Block:
     segment: Segment
     order: tuple[int, ...]
     response_ns: NDArray[np.int64]
+    service_ns: NDArray[np.int64]
     missed: NDArray[np.bool_]
     reason: str
 
@@ -97,6 +99,45 @@ class Times:
             f"{len(self.spoiled)} of {len(self.spoiled) + len(self.blocks)} blocks were spoiled, "
             f"{TRIES} times each: {self.spoiled[0]}"
         )
+
+    def services(self, candidate: int, stream: int, frames: int) -> NDArray[np.float64]:
+        """Return how long a candidate took for every image of a stream, each time that it was played.
+
+        What no replay tells (its first images, a block that the host spoiled) is the median of all that they
+        tell.
+
+        Parameters
+        ----------
+        candidate, stream
+            Their numbers.
+        frames
+            Number of frames of the stream.
+
+        Returns
+        -------
+        service_ns
+            Shape (rounds, frames), float64, nanoseconds; infinite for an image that never came.
+        """
+        mine = [block for block in self.blocks if block.segment.stream == stream]
+        seen: dict[int, int] = {}
+        rounds: list[int] = []
+        for block in mine:
+            rounds.append(seen.get(block.segment.first, 0))
+            seen[block.segment.first] = rounds[-1] + 1
+        told = np.full((max(seen.values(), default=1), frames), math.nan)
+        for number, block in zip(rounds, mine, strict=True):
+            service = block.service_ns[candidate].astype(np.float64)
+            stop = block.segment.first + block.segment.frames
+            told[number, stop - len(service) : stop] = np.where(service < 0, math.inf, service)
+        return np.where(np.isnan(told), self._usual(candidate), told)
+
+    def _usual(self, candidate: int) -> float:
+        """Return the median of a candidate's times of all images that came; infinite if none did."""
+        all_ns = np.concatenate(
+            [np.empty(0, np.int64), *(block.service_ns[candidate] for block in self.blocks)]
+        )
+        came = all_ns[all_ns >= 0]
+        return float(np.median(came)) if len(came) else math.inf
 
 
 def in_memory(stream: Stream, segment: Segment) -> Stream:
@@ -193,6 +234,7 @@ def _block(
     make_clock: Callable[[], Clock],
 ) -> Block:
     response: dict[int, NDArray[np.int64]] = {}
+    service: dict[int, NDArray[np.int64]] = {}
     missed: dict[int, NDArray[np.bool_]] = {}
     reason = ""
     limit_ns = None if plan.limit_s is None or plan.isolate else round(plan.limit_s * 1e9)
@@ -205,6 +247,7 @@ def _block(
             broken[index] = conduct.reason
         timing = measure(run)
         response[index] = timing.response_ns[timing.warmup :]
+        service[index] = timing.service_ns[timing.warmup :]
         missed[index] = timing.missed[timing.warmup :]
         reason = reason or (why_invalid(run, timing) or "")
         if keep and run.images.pixels is not None:
@@ -218,6 +261,7 @@ def _block(
         segment,
         order,
         np.stack([response[i] for i in indices]),
+        np.stack([service[i] for i in indices]),
         np.stack([missed[i] for i in indices]),
         reason,
     )

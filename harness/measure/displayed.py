@@ -8,7 +8,7 @@ time without a new image, time spent computing and old lines all count.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from harness.measure.image_quality import FrameScore, nmse
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
 from mrsim.errors import InputError, StreamError
-from mrsim.scanner.oracle import truth_of
+from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.stream import Header, Stream, Truth
 
 NOTHING = -1
@@ -28,6 +28,8 @@ INSTANTS = 4
 """Instants for each image at which what is on display is compared with the true image."""
 CHUNK = 4096
 """TRs whose masks are held at a time."""
+CHECKED, SAME_M = 64, 1e-6
+"""Instants at which a scan's own account of the target is set against the stored one, and to within what."""
 MAX_STEP_PX = 1.0
 """Motion from frame to frame up to which true images between them are interpolated."""
 
@@ -70,6 +72,19 @@ class Emissions:
         at = np.searchsorted(self.shown_ns, t_ns, side="right") - 1
         shown: NDArray[np.int64] = np.where(at < 0, NOTHING, first[at] if len(first) else NOTHING)
         return shown
+
+    def coming_at(self, shown_ns: NDArray[np.int64]) -> Emissions:
+        """Return the same, had each come at another time.
+
+        Parameters
+        ----------
+        shown_ns
+            When each comes, from the start of the scan, shape (n,), int64, nanoseconds.
+        """
+        order = np.lexsort((self.newest, shown_ns))
+        columns = ("newest", "frame", "centre_m", "hold", "mask")
+        sorted_ = {name: getattr(self, name)[order] for name in columns}
+        return dataclasses.replace(self, shown_ns=shown_ns[order], **sorted_)
 
 
 @dataclass(frozen=True)
@@ -132,17 +147,7 @@ class Displayed:
         shown_ns
             When each of `emissions` comes, from the start of the scan, shape (n,), int64, nanoseconds.
         """
-        old = self.emissions
-        order = np.lexsort((old.newest, shown_ns))
-        emissions = Emissions(
-            shown_ns[order],
-            old.newest[order],
-            old.frame[order],
-            old.centre_m[order],
-            old.hold[order],
-            old.mask[order],
-            old.masks,
-        )
+        emissions = self.emissions.coming_at(shown_ns)
         centre, held, index = _shown(emissions, self.t_ns)
         return dataclasses.replace(self, emissions=emissions, index=index, centre_m=centre, held=held)
 
@@ -191,8 +196,7 @@ def display(
     InputError
         If the stream has no truth.
     """
-    truth, header = stream.truth, stream.header
-    if truth is None:
+    if stream.truth is None:
         raise StreamError(
             f"{stream.path or 'stream'}: it has no truth, so what is displayed cannot be judged"
         )
@@ -201,22 +205,58 @@ def display(
     lines = np.arange(first, int(completing[-1]) + 1, dtype=np.int64)
     if not len(lines):
         return None
-    t_ns = np.asarray(stream.t_ns)[lines].astype(np.int64)
     emissions = emissions_of(run, scores, window)
-    centre, held, index = _shown(emissions, t_ns)
-    dice, area = _overlaps(stream, emissions, index, t_ns, window)
-    return Displayed(
-        t_ns=t_ns,
-        tr_ns=header.tr_ns,
-        emissions=emissions,
-        index=index,
-        centre_m=centre,
-        true_m=np.asarray(truth.centroid)[lines],
-        held=held,
-        gone=area < GONE_SHARE * np.median(area),
-        dice=dice,
-        nmse=_errors(stream, run, emissions, timing.warmup) if pixels else np.empty(0),
+    (displayed,) = display_each(stream, [emissions], lines, window)
+    return (
+        dataclasses.replace(displayed, nmse=_errors(stream, run, emissions, timing.warmup))
+        if pixels
+        else displayed
     )
+
+
+def display_each(
+    stream: Stream,
+    shown: Sequence[Emissions],
+    lines: NDArray[np.int64],
+    window: tuple[slice, slice],
+    start_ns: int = 0,
+) -> list[Displayed]:
+    """Find what each of several would have had on display at the same TRs; whole images are not compared.
+
+    Parameters
+    ----------
+    stream
+        The scan that was played, with truth.
+    shown
+        Everything that each showed.
+    lines
+        Lines at whose echo it is judged, ascending, shape (n,), int64.
+    window
+        Rows and columns of the masks.
+    start_ns
+        Start of the stream in the scan that its provenance tells of, nanoseconds.
+    """
+    assert stream.truth is not None
+    t_ns = np.asarray(stream.t_ns)[lines].astype(np.int64)
+    found = [_shown(emissions, t_ns) for emissions in shown]
+    indices = [index for _, _, index in found]
+    dice, area = _overlaps(_TrueMasks(stream, window, start_ns), shown, indices, t_ns)
+    gone = area < GONE_SHARE * np.median(area)
+    return [
+        Displayed(
+            t_ns=t_ns,
+            tr_ns=stream.header.tr_ns,
+            emissions=emissions,
+            index=index,
+            centre_m=centre,
+            true_m=np.asarray(stream.truth.centroid)[lines],
+            held=held,
+            gone=gone,
+            dice=overlap,
+            nmse=np.empty(0),
+        )
+        for emissions, (centre, held, index), overlap in zip(shown, found, dice, strict=True)
+    ]
 
 
 def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice, slice]) -> Emissions:
@@ -227,12 +267,12 @@ def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice
     run
         The run.
     scores
-        Measures of every image that came, by frame.
+        Measures of every image that came, by frame; an image that has none is left out.
     window
         Rows and columns of the masks in `scores`.
     """
     images, positions, completing = run.images, run.images.positions, run.schedule.completing
-    drawn = np.flatnonzero(images.drawn)
+    drawn = np.array([f for f in np.flatnonzero(images.drawn) if int(f) in scores], np.int64)
     found = [scores[int(f)] for f in drawn]
     rows = [s.found for s in found if s.found is not None]
     row = iter(range(len(rows)))
@@ -262,7 +302,7 @@ def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice
     together = (np.concatenate(column).astype(np.int64) for column in zip(*columns, strict=True))
     shown_ns, newest, frame_of, mask_of = together
     order = np.lexsort((newest, shown_ns))
-    shape = tuple(len(range(*part.indices(n))) for part, n in zip(window, _matrix(run), strict=True))
+    shape = tuple(part.stop - part.start for part in window)
     return Emissions(
         shown_ns[order] - run.t0_ns,
         newest[order],
@@ -274,39 +314,37 @@ def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice
     )
 
 
-def _matrix(run: Run) -> tuple[int, int]:
-    pixels, positions = run.images.pixels, run.images.positions
-    if pixels is not None:
-        return pixels.shape[1], pixels.shape[2]
-    assert positions is not None
-    return (1, 1) if positions.mask is None else (positions.mask.shape[1], positions.mask.shape[2])
-
-
 def _overlaps(
-    stream: Stream,
-    emissions: Emissions,
-    index: NDArray[np.int64],
+    true_masks: _TrueMasks,
+    shown: Sequence[Emissions],
+    indices: Sequence[NDArray[np.int64]],
     t_ns: NDArray[np.int64],
-    window: tuple[slice, slice],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the Dice coefficient and the area of the true mask at each TR, shape (n,) each."""
-    true_masks = _TrueMasks(stream, window)
-    dice, area = np.zeros(len(t_ns)), np.zeros(len(t_ns), np.int64)
+) -> tuple[list[NDArray[np.float64]], NDArray[np.int64]]:
+    """Return the Dice coefficient of each display, and the area of the true mask, at each TR."""
+    dice, area = [np.zeros(len(t_ns)) for _ in shown], np.zeros(len(t_ns), np.int64)
     for start in range(0, len(t_ns), CHUNK):
         part = slice(start, start + CHUNK)
         true = true_masks.at(t_ns[part])
         area[part] = true.sum(axis=(1, 2))
-        shown = index[part]
-        row = np.where(shown == NOTHING, NOTHING, emissions.mask[shown] if len(emissions.mask) else NOTHING)
-        has = row != NOTHING
-        mask = emissions.masks[row[has]]
-        both = np.logical_and(mask, true[has]).sum(axis=(1, 2))
-        dice[part][has] = 2 * both / np.maximum(mask.sum(axis=(1, 2)) + area[part][has], 1)
-        # A position that has no mask says nothing about the overlap.
-        bare = (shown != NOTHING) & ~has
-        if bare.any():
-            dice[part][bare] = np.where(emissions.frame[shown[bare]] == NOTHING, np.nan, 0.0)
+        for values, emissions, index in zip(dice, shown, indices, strict=True):
+            values[part] = _overlap(emissions, index[part], true, area[part])
     return dice, area
+
+
+def _overlap(
+    emissions: Emissions, index: NDArray[np.int64], true: NDArray[np.bool_], area: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    dice = np.zeros(len(index))
+    row = np.where(index == NOTHING, NOTHING, emissions.mask[index] if len(emissions.mask) else NOTHING)
+    has = row != NOTHING
+    mask = emissions.masks[row[has]]
+    both = np.logical_and(mask, true[has]).sum(axis=(1, 2))
+    dice[has] = 2 * both / np.maximum(mask.sum(axis=(1, 2)) + area[has], 1)
+    # A position that has no mask says nothing about the overlap.
+    bare = (index != NOTHING) & ~has
+    if bare.any():
+        dice[bare] = np.where(emissions.frame[index[bare]] == NOTHING, np.nan, 0.0)
+    return dice
 
 
 class _TrueMasks:
@@ -315,23 +353,31 @@ class _TrueMasks:
     Elsewhere the stored mask of the nearest frame is moved by whole pixels with the true centroid.
     """
 
-    def __init__(self, stream: Stream, window: tuple[slice, slice]) -> None:
+    def __init__(self, stream: Stream, window: tuple[slice, slice], start_ns: int) -> None:
         assert stream.truth is not None
         self._truth: Truth = stream.truth
         self._header: Header = stream.header
-        self._window = window
+        self._window, self._start_ns = window, start_ns
         lines = self._header.lines_per_frame
         self._last_ns = np.asarray(stream.t_ns)[lines - 1 :: lines]
         try:
             self._oracle = truth_of(stream) if not self._header.window else None
         except InputError:  # what made it is not known here, or was changed by hand
             self._oracle = None
+        if self._oracle is not None and not self._agrees(self._oracle, np.asarray(stream.t_ns)):
+            self._oracle = None
+
+    def _agrees(self, oracle: Oracle, t_ns: NDArray[np.int64]) -> bool:
+        """Return whether what is stored is what the oracle tells; of a part of a scan it need not be."""
+        lines = np.linspace(0, len(t_ns) - 1, CHECKED).astype(np.int64)
+        told = oracle.centroid(self._truth.target, t_ns[lines] + self._start_ns)
+        return bool(np.allclose(told, self._truth.centroid[lines], rtol=0.0, atol=SAME_M))
 
     def at(self, t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the masks in the window, shape (n, rows, columns), bool."""
         truth, header = self._truth, self._header
         if self._oracle is not None:
-            return self._oracle.masks(truth.target, t_ns, self._window)
+            return self._oracle.masks(truth.target, t_ns + self._start_ns, self._window)
         frame = np.abs(self._last_ns[:, None] - t_ns[None]).argmin(axis=0)
         moved = truth.centroid_at(t_ns, header) - truth.centroid_at(self._last_ns[frame], header)
         pixel = np.array([header.fov_m[1] / header.matrix[1], header.fov_m[0] / header.matrix[0]])

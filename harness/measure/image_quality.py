@@ -105,13 +105,21 @@ class FrameJudge:
         for frame in map(int, np.flatnonzero(images.shown)):
             if not images.drawn[frame]:
                 assert positions is not None
-                scores[frame] = self._score_position(frame, run)
+                scores[frame] = self.score_position(frame, run)
             elif images.pixels is not None:
                 scores[frame] = self.score(frame, images.pixels[frame])
         return scores
 
-    def _score_position(self, frame: int, run: Run) -> FrameScore:
-        """Measure a position by its centre, and by its mask where it has one."""
+    def score_position(self, frame: int, run: Run) -> FrameScore:
+        """Measure the position that stands for a frame's image: by its centre, and by its mask if it has one.
+
+        Parameters
+        ----------
+        frame
+            Number of a frame that has a position and no image.
+        run
+            The run.
+        """
         positions = run.images.positions
         assert positions is not None
         own = positions.completed_ns == run.images.completed_ns[frame]

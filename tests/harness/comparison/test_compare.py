@@ -102,10 +102,11 @@ def test_in_lockstep_a_candidate_and_itself_are_level_and_an_order_is_exact(
     assert shared["figures"]["nmse"] < zero["figures"]["nmse"]
     pairs = {(p["first"], p["second"]): p["measures"] for p in found["pairs"]}
     itself = pairs["zero-filled", "zero-filled (2)"]
-    assert set(itself) == {"nmse", "dice", "lag_ms", "centroid_mm"}
+    assert set(itself) == {"m95_mm", "dice_shown", "nmse", "dice", "lag_ms", "centroid_mm"}
     assert {m["standing"] for m in itself.values()} == {"tie"}
     assert set(found["order"].values()) == {"view-sharing, then zero-filled = zero-filled (2)"}
     assert "NMSE: view-sharing, then zero-filled = zero-filled (2)" in out
+    assert "computing takes no time in lockstep" in out
     assert found["blocks"] is None
 
 
@@ -113,8 +114,14 @@ def test_the_figures_are_those_of_a_lockstep_replay(folder: Path) -> None:
     found = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--lockstep"], 0)
     argv = ["replay", "a.stream", "view-sharing", "--scenario", "lockstep", "--json", "r.json"]
     main(argv)
-    replayed = json.loads((folder / "r.json").read_text())["quality"]
+    told = json.loads((folder / "r.json").read_text())
+    replayed, margin = told["quality"], told["margin"]
     figures = found["candidates"][0]["figures"]
+    assert figures["m95_mm"] == pytest.approx(margin["m95_mm"])
+    assert figures["dice_shown"] == pytest.approx(margin["dice"])
+    on_display = found["candidates"][0]["streams"][0]["on_display"]
+    assert on_display["m95_mm"] == figures["m95_mm"]
+    assert (on_display["availability"], on_display["breaths"]) == (margin["availability"], margin["breaths"])
     assert figures["nmse"] == replayed["nmse"]
     assert figures["dice"] == replayed["dice"]
     assert figures["lag_ms"] == replayed["lag_ms"]
@@ -147,7 +154,7 @@ def test_an_executor_can_take_the_work(folder: Path) -> None:
     assert here[0].scores[0].nmse != here[1].scores[0].nmse
 
 
-def test_a_timed_comparison_has_all_six_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timed_comparison_has_all_eight_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["zero-filled", "view-sharing", "view-sharing", "--on", "a.stream"]
     found = result_of([*argv, "--segment-s", "2", "--repeat", "2"], 0)
     assert found["blocks"]["planned"] == found["blocks"]["count"] == 6
@@ -155,11 +162,17 @@ def test_a_timed_comparison_has_all_six_measures(folder: Path, capsys: pytest.Ca
     assert found["order"]["response_ms"] == "zero-filled = view-sharing = view-sharing (2)"
     assert found["order"]["missed"] == "zero-filled = view-sharing = view-sharing (2)"
     assert found["order"]["nmse"] == "view-sharing = view-sharing (2), then zero-filled"
+    assert found["order"]["m95_mm"] == "view-sharing = view-sharing (2), then zero-filled"
+    assert list(found["order"]) == list(found["measures"])
+    assert len(found["order"]) == 8
+    assert found["candidates"][0]["streams"][0]["on_display"]["rounds"] == 2
     assert found["environment"]["cores"] >= 1
     orders = found["blocks"]["order"]
     assert all(sorted(order) == ["view-sharing", "view-sharing (2)", "zero-filled"] for order in orders)
     assert [order[::-1] for order in orders[:3]] == orders[3:]
-    assert "6 blocks of replays at TR, in turns" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "6 blocks of replays at TR, in turns" in out
+    assert "in the time that it took in each round of replays" in out
 
 
 class Host:
@@ -280,9 +293,11 @@ def test_a_host_that_spoils_every_block_voids_the_comparison(
     assert len(found["blocks"]["spoiled"]) == 2  # then it is past a quarter
     assert found["order"]["response_ms"] is None
     assert found["candidates"][0]["figures"]["response_ms"] is None
+    assert found["order"]["m95_mm"] is None  # what is on display depends on time
+    assert found["candidates"][0]["figures"]["m95_mm"] is None
     assert found["order"]["nmse"] == "view-sharing, then zero-filled"  # lockstep needs no host
     out = capsys.readouterr().out
-    assert "response p50 ms: undecided" in out
+    assert "response p50 ms: not ordered: view-sharing and zero-filled: no valid time was measured" in out
     assert "INVALID: " in out
 
 
@@ -308,6 +323,7 @@ def test_other_images_at_tr_than_in_lockstep_void_it(folder: Path) -> None:
 
 def test_too_few_breaths_are_told(folder: Path) -> None:
     found = result_of(["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40"], 4)
+    assert "1 breath, an interval takes " in found["reason"]
     assert "take longer streams" in found["reason"]
 
 
@@ -338,7 +354,9 @@ def test_a_stream_without_truth_is_refused(folder: Path, capsys: pytest.CaptureF
     bare = Stream(stream.header, stream.ky, stream.frame, stream.t_ns, stream.samples)
     save(bare, folder / "bare.stream")
     assert main(["compare", "null", "view-sharing", "--on", "bare.stream"]) == 2
-    assert "it has no truth" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "it has no truth" in told
+    assert "mrsim guard" in told
 
 
 def test_objects_and_streams_in_memory_are_compared_as_named_ones_are(folder: Path) -> None:
@@ -350,10 +368,10 @@ def test_objects_and_streams_in_memory_are_compared_as_named_ones_are(folder: Pa
     lines = repr(found).splitlines()
     assert lines[0] == "Comparison of 3 candidates on 1 stream"
     assert lines[1].split()[:2] == ["verdict", "PASS:"]
-    named = [line[2:17].strip() for line in lines[2:]]
-    assert named == [*found.plan.names, "by NMSE"]
+    named = [line[2:].split("  ")[0].strip() for line in lines[2:]]
+    assert named == [*found.plan.names, "by M95 on display mm", "by NMSE"]
     assert f"NMSE {found.figures(1)['nmse']:.2g}, Dice {found.figures(1)['dice']:.3f}, lag " in lines[3]
-    assert lines[5].endswith("ViewSharing = ViewSharing (2), then zero-filled")
+    assert lines[6].endswith("ViewSharing = ViewSharing (2), then zero-filled")
     assert "<table>" in found._repr_html_()
     with pytest.raises(InputError, match="cluster: workers take candidates and streams by name"):
         compare([ViewSharing, "zero-filled"], on=["a.stream"], lockstep=True, cluster="tcp://127.0.0.1:1")

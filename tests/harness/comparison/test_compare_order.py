@@ -54,7 +54,7 @@ def test_the_same_twice_is_a_tie(seed: int) -> None:
 def test_equal_values_are_a_tie_whatever_they_are(measure: object) -> None:
     name = measure.name  # type: ignore[attr-defined]
     values = np.random.default_rng(1).uniform(0.1, 1, 240)
-    values[:200] = np.inf if name == "centroid_mm" else values[:200]
+    values[:200] = np.inf if name in ("centroid_mm", "m95_mm") else values[:200]
     same = found(name, values, values)
     assert same.standing == "tie"
     assert same.value == BY_NAME[name].neutral
@@ -63,9 +63,10 @@ def test_equal_values_are_a_tie_whatever_they_are(measure: object) -> None:
 def test_what_is_better_differs_from_measure_to_measure() -> None:
     """A higher Dice is ahead; a higher NMSE, share of misses or error is behind."""
     low = np.random.default_rng(2).uniform(0.4, 0.5, 240)
-    for name in ("nmse", "missed", "centroid_mm"):
+    for name in ("nmse", "missed", "centroid_mm", "m95_mm"):
         assert found(name, low, low + 0.3).standing == "ahead", name
-    assert found("dice", low, low + 0.3).standing == "behind"
+    for name in ("dice", "dice_shown"):
+        assert found(name, low, low + 0.3).standing == "behind", name
 
 
 def test_a_difference_that_does_not_matter_is_a_tie() -> None:
@@ -81,7 +82,10 @@ def test_too_few_blocks_decide_nothing() -> None:
     pairs, blocks = np.stack([9 * values, values], 1), np.repeat(np.arange(3), 80)
     few = paired(BY_NAME["nmse"], pairs, blocks, np.random.SeedSequence(0))
     assert (few.standing, few.interval) == ("undecided", None)
-    assert "3 blocks" in few.note
+    assert few.note.startswith("3 breaths, an interval takes ")
+    timed = paired(BY_NAME["missed"], pairs, blocks, np.random.SeedSequence(0), "block")
+    assert timed.note.startswith("3 blocks, ")
+    assert timed.note.endswith(": take more rounds (repeat)")
     assert few.value == pytest.approx(9)
     none = paired(BY_NAME["nmse"], pairs[:0], blocks[:0], np.random.SeedSequence(0))
     assert none.standing == "undecided"
