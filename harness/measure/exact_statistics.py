@@ -248,6 +248,38 @@ def samples_needed(quantile: float, confidence: float = CONFIDENCE, allowed: int
     return high
 
 
+@lru_cache(maxsize=256)
+def t_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t, by its finite sum for whole degrees of freedom.
+
+    Parameters
+    ----------
+    probability
+        Between 0.5 and 1.
+    freedom
+        Degrees of freedom, 1 or more.
+
+    Notes
+    -----
+    Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    """
+
+    def central(angle: float) -> float:
+        """Return P(|T| <= t), where t is the tangent of an angle times the root of the freedom."""
+        sine, cosine = math.sin(angle), math.cos(angle)
+        odd = freedom % 2
+        term = total = cosine if odd else 1.0
+        for k in range(2 + odd, freedom, 2):
+            term *= (k - 1) / k * cosine**2
+            total += term
+        if not odd:
+            return sine * total
+        return 2 / math.pi * (angle + (sine * total if freedom > 1 else 0.0))
+
+    share = _bisect(lambda x: central(x * math.pi / 2) < 2 * probability - 1)
+    return math.sqrt(freedom) * math.tan(share * math.pi / 2)
+
+
 def _sum_terms(first: int, last: int, n: int, p: float) -> float:
     """Sum the binomial probabilities of first..last, from the largest term outwards."""
     mode = min(max(int((n + 1) * p), first), last)
