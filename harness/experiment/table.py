@@ -19,7 +19,7 @@ from harness.experiment.plan import Cell, ExperimentPlan, cells_of
 from harness.experiment.result import Table, to_csv
 from harness.experiment.scans import fingerprint
 from harness.experiment.workers import make_on
-from harness.measure.segmentation import eval_library
+from harness.measure.finding.plan import eval_library
 from harness.workers import executors
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.writing import write_json, write_text

@@ -15,8 +15,8 @@ from harness.judge.target import QUESTION as TARGET
 from harness.judge.validity import why_invalid
 from harness.judge.verdict import answer_time
 from harness.measure.exact_statistics import samples_needed
+from harness.measure.finding.plan import eval_library
 from harness.measure.image_quality import assess
-from harness.measure.segmentation import eval_library
 from harness.measure.timing import Timing, measure
 from harness.realtime import environment
 from harness.realtime.clock import Clock, VirtualClock

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.finding.plan import eval_library
 from harness.measure.intervals import Interval, bootstrap
 from harness.measure.lag import Lag, apparent_lag
-from harness.measure.segmentation import TargetFinder, eval_library
+from harness.measure.segmentation import finder_of
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
 from mrsim.errors import InputError
@@ -72,7 +73,7 @@ class FrameJudge:
 
     def __init__(self, truth: Truth, header: Header) -> None:
         self._truth = truth
-        self._finder = TargetFinder(truth, header) if truth.mask.any() else None
+        self._finder = finder_of(truth, header) if truth.mask.any() else None
         self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
         self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
 

@@ -1,0 +1,190 @@
+"""What the target looks like, at any sub-pixel shift: the mean of the planning images and how they differ.
+
+Every planning image is moved, by its Fourier transform, so that the true centre of its target lies on one
+pixel. The target then stands still and its surroundings move. The mean is the template. The principal modes
+of the rest are how the target turns, deforms or leaves the slice, and how what is near it comes and goes
+(active appearance: Cootes et al. 2001, 10.1109/34.927467).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.finding.plan import Plan, eval_library
+
+PHASES = 8
+"""Sub-pixel shifts along each axis for which templates are kept; between them a Taylor series serves."""
+RIM_PX = 4
+"""Pixels around the target that a template holds."""
+SUPPORT_PX = (1.5, 2.5)
+"""Pixels up to this distance from the target are compared with an image, those beyond the second are not."""
+MODES = 5
+FRAMES_PER_MODE = 4
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Hold what a linear fit of one template to an image needs; `n` pixels are compared.
+
+    Parameters
+    ----------
+    basis
+        Template, its derivatives by the shift of the target along rows and columns, 1, and the modes; shape
+        (n, 4 + modes).
+    inverse
+        The weighted pseudo-inverse of `basis`, shape (4 + modes, n).
+    curvature
+        Half the second derivatives of the template: rows twice, both, columns twice; shape (n, 3).
+    bent
+        `inverse` of `curvature`, shape (4 + modes, 3).
+    """
+
+    basis: Array
+    inverse: Array
+    curvature: Array
+    bent: Array
+
+
+class Layers:
+    """Hold template and modes, and give them at any shift.
+
+    Parameters
+    ----------
+    plan
+        What is known of the target.
+
+    Attributes
+    ----------
+    half
+        Rows and columns of the template on either side of its centre.
+    inside
+        Share of the planning frames in which the target covers each pixel, shape (rows, columns).
+    template
+        The template at no shift, shape (rows, columns).
+    kept, weight
+        Pixels that are compared, shape (rows, columns), bool, and their weights, shape (n,).
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        magnitude = plan.magnitude / plan.magnitude.max()
+        shape = magnitude.shape[1:]
+        nearest = np.rint(plan.centre_px).astype(np.int64)
+        extent = [
+            np.abs(np.argwhere(mask) - at).max(axis=0) for mask, at in zip(plan.mask, nearest, strict=True)
+        ]
+        self.half = np.max(extent, axis=0) + RIM_PX
+        self._middle = tuple(slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(shape, self.half, strict=True))
+        self._frequency = tuple(np.fft.fftfreq(n) for n in shape)
+        self._slope = tuple(-2j * np.pi * f for f in self._frequency)
+        self._shape = shape
+        spectra = np.stack(
+            [self._moved(image, at) for image, at in zip(magnitude, plan.centre_px, strict=True)]
+        )
+        self.inside = np.mean(
+            [self._cut(mask, at) for mask, at in zip(plan.mask, nearest, strict=True)], axis=0
+        )
+        mean = spectra.mean(axis=0)
+        patches = np.stack([np.fft.ifft2(one).real[self._middle] for one in spectra])
+        self.template = patches.mean(axis=0)
+        full, none = SUPPORT_PX
+        weight = np.clip((none - distance_to(self.inside >= 0.5)) / (none - full), 0, 1)
+        self.kept = weight > 1e-6
+        self.weight = weight[self.kept]
+        count = min(MODES, len(patches) // FRAMES_PER_MODE)
+        mixes = self._modes(patches, count)
+        self._spectra = np.concatenate([mean[None], np.einsum("kf,fyx->kyx", mixes, spectra - mean)])
+        self._rows: dict[int, list[NDArray[np.complex128]]] = {}
+        self._fits: dict[tuple[int, int], Fit] = {}
+
+    def _moved(self, image: Array, centre: Array) -> NDArray[np.complex128]:
+        """Return the transform of an image, moved so that a place (row, column) comes to the middle pixel."""
+        rows, columns = (
+            np.exp(2j * np.pi * f * (c - n // 2))
+            for f, c, n in zip(self._frequency, centre, self._shape, strict=True)
+        )
+        moved: NDArray[np.complex128] = np.fft.fft2(image) * rows[:, None] * columns
+        return moved
+
+    def _cut(self, image: NDArray[np.generic], at: NDArray[np.int64]) -> Array:
+        """Return the pixels of a template around a pixel; zero beyond the image."""
+        out = np.zeros([2 * n + 1 for n in self.half])
+        low, high = at - self.half, at + self.half + 1
+        inner = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, self._shape, strict=True))
+        outer = tuple(slice(i.start - a, i.stop - a) for i, a in zip(inner, low, strict=True))
+        out[outer] = image[inner]
+        return out
+
+    def _modes(self, patches: Array, count: int) -> Array:
+        """Return how planning images are to be mixed into modes of unit size, shape (count, frames)."""
+        if not count:
+            return np.zeros((0, len(patches)))
+        root = np.sqrt(self.weight)
+        rest = (patches - self.template)[:, self.kept] * root
+        # Brightness and offset are fitted anyway.
+        plain = np.stack([self.template[self.kept], np.ones(len(root))], axis=1) * root[:, None]
+        axes = np.linalg.qr(plain)[0]
+        rest -= np.einsum("fi,ij->fj", np.einsum("fi,ij->fj", rest, axes), axes.T)
+        # einsum, not BLAS: on a busy host BLAS threads wait for each other far longer than this takes.
+        square, mixes = np.linalg.eigh(np.einsum("fi,gi->fg", rest, rest))
+        size, mixes = np.sqrt(np.maximum(square, 0))[::-1][:count], mixes[:, ::-1][:, :count]
+        real = size > 1e-6 * np.linalg.norm(plain[:, 0])
+        return np.asarray((mixes[:, real] / size[real]).T, np.float64)
+
+    def images(self, phase: tuple[int, int], first: int | None = None) -> Array:
+        """Return template, its derivatives by the shift, second derivatives and modes at a shift.
+
+        Parameters
+        ----------
+        phase
+            The shift of the target along rows and columns, in `PHASES` of a pixel.
+        first
+            How many of them are wanted; None for all.
+
+        Returns
+        -------
+        images
+            Template; by rows and by columns; by rows twice, by both, by columns twice; the modes; shape
+            (6 + modes, rows, columns).
+        """
+        a, b = phase
+        if a not in self._rows:
+            shifted, slope = self._ramp(0, a)[:, None], self._slope[0][:, None]
+            bent = [self._spectra[0] * slope**order for order in range(3)]
+            self._rows[a] = [
+                np.fft.ifft(one * shifted, axis=0)[self._middle[0]] for one in (*bent, *self._spectra[1:])
+            ]
+        plain, once, twice, *modes = self._rows[a]
+        across = [self._ramp(1, b) * self._slope[1] ** order for order in range(3)]
+        parts = [
+            (plain, 0), (once, 0), (plain, 1), (twice, 0), (once, 1), (plain, 2), *((m, 0) for m in modes)
+        ]  # fmt: skip
+        spectra = np.stack([rows * across[order] for rows, order in parts[:first]])
+        return np.fft.ifft(spectra, axis=2)[:, :, self._middle[1]].real
+
+    def _ramp(self, axis: int, phase: int) -> NDArray[np.complex128]:
+        """Return what shifts the target along an axis, in the transform."""
+        ramp: NDArray[np.complex128] = np.exp(-2j * np.pi * self._frequency[axis] * phase / PHASES)
+        return ramp
+
+    def fit(self, phase: tuple[int, int]) -> Fit:
+        """Return what a fit at a shift needs, made once; see `images`."""
+        if phase not in self._fits:
+            flat = self.images(phase)[:, self.kept].T
+            basis = np.concatenate([flat[:, :3], np.ones((len(flat), 1)), flat[:, 6:]], axis=1)
+            weighted = (basis * self.weight[:, None]).T
+            inverse = np.linalg.pinv(weighted @ basis, hermitian=True) @ weighted
+            curvature = flat[:, 3:6] * [0.5, 1.0, 0.5]
+            self._fits[phase] = Fit(basis, inverse, curvature, inverse @ curvature)
+        return self._fits[phase]
+
+
+def distance_to(mask: NDArray[np.bool_]) -> Array:
+    """Return how far each pixel is from the nearest one of a mask, pixels; 0 inside."""
+    transform = eval_library("scipy.ndimage", "finding the target in an image").distance_transform_edt
+    distance: Array = transform(~mask)
+    return distance

@@ -1,0 +1,172 @@
+"""The target's displacement: a template of the first breaths, moved until it fits the image.
+
+`skimage.feature.match_template` gives the pixel. From there on, brightness, offset, modes and the
+displacement that is left are fitted together by least squares (Gauss-Newton), again and again, to some
+thousandths of a pixel. Of what is near the target only the pixels next to it count, so that it may touch
+its surroundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.finding.layers import PHASES, Fit, Layers
+from harness.measure.finding.plan import Plan, Segment, eval_library, to_metres
+from harness.measure.finding.shape import PlannedShape
+from mrsim.seeds import child
+
+DECOYS = 32
+"""Images of noise from which the least likeness is set."""
+STEPS = 12
+SETTLED_PX = 0.6 / PHASES
+"""A displacement from the nearest template up to which the Taylor series serves."""
+STRAY_PX = 3.0
+"""How far from the best pixel the fit may end."""
+
+SERIES_STEPS = 3
+
+Array = NDArray[np.float64]
+
+
+class _Landed(NamedTuple):
+    """Hold where a fit ended: place and pixel in the searched part, and what was fitted there."""
+
+    place: Array
+    pixel: NDArray[np.int64]
+    phase: tuple[int, int]
+    patch: Array
+    gain: float
+    offset: float
+    likeness: float
+
+
+class Registration:
+    """Find the target by its template.
+
+    Parameters
+    ----------
+    plan
+        What is known of the target.
+
+    Raises
+    ------
+    MissingExtraError
+        If scikit-image is not installed.
+    """
+
+    name = "registration"
+
+    def __init__(self, plan: Plan) -> None:
+        features = eval_library("skimage.feature", "finding the target in an image")
+        self._match: Callable[..., Array] = features.match_template
+        self._layers = Layers(plan)
+        self._shape = PlannedShape(plan, self._layers)
+        self._header, self._window = plan.header, plan.window
+        half = self._layers.half
+        low, high = plan.reach_px
+        # The template must lie in the image.
+        self._low = np.maximum(low, half)
+        self._places = np.minimum(high, np.array(plan.header.matrix) - 1 - half) - self._low + 1
+        self._part = tuple(
+            slice(int(a - n), int(a + p + n)) for a, n, p in zip(self._low, half, self._places, strict=True)
+        )
+        self._least = self._least_likeness(plan)
+
+    def _least_likeness(self, plan: Plan) -> float:
+        """Return the likeness halfway between images of noise and planning images."""
+        if (self._places <= 0).any():
+            return 1.0
+        rng = np.random.default_rng(child(0, "decoys"))
+        planned = plan.magnitude[:, *self._part]
+        noise = np.linalg.norm(rng.standard_normal((DECOYS, *planned.shape[1:], 2)), axis=-1)
+        false, true = (
+            [landed.likeness for view in views if (landed := self._land(view)) is not None]
+            for views in (noise, planned)
+        )
+        return (max(false, default=0.0) + min(true, default=1.0)) / 2
+
+    def find(self, magnitude: NDArray[np.floating]) -> Segment | None:
+        """Find the target in one image.
+
+        Parameters
+        ----------
+        magnitude
+            Shape (ny, nx).
+
+        Returns
+        -------
+        segment
+            None if no place is like the template.
+        """
+        if (self._places <= 0).any():
+            return None
+        landed = self._land(np.asarray(magnitude[self._part], np.float64))
+        if landed is None or landed.likeness < self._least:
+            return None
+        found = self._shape.segment(landed.phase, (landed.patch - landed.offset) / landed.gain)
+        return Segment(
+            to_metres(landed.place + self._low, self._header), self._in_window(found, landed.pixel)
+        )
+
+    def _land(self, view: Array) -> _Landed | None:
+        """Return the best place in the searched part of an image, however little it is like the template."""
+        most = float(view.max())
+        if not (np.isfinite(most) and most > float(view.min()) >= 0):  # false for NaN, too
+            return None
+        view = view / most
+        match = self._match(view, self._layers.template)
+        return self._descend(view, np.array(np.unravel_index(int(np.argmax(match)), match.shape)))
+
+    def _descend(self, view: Array, start: NDArray[np.int64]) -> _Landed | None:
+        """Fit template and image to one another, from the best pixel on."""
+        layers, place = self._layers, start.astype(np.float64)
+        for _ in range(STEPS):
+            step = np.rint(place * PHASES).astype(np.int64)
+            pixel = np.rint(step / PHASES).astype(np.int64)
+            if (pixel < 0).any() or (pixel >= self._places).any():
+                return None
+            phase = int(step[0] - pixel[0] * PHASES), int(step[1] - pixel[1] * PHASES)
+            fit = layers.fit(phase)
+            patch = view[tuple(slice(p, p + 2 * n + 1) for p, n in zip(pixel, layers.half, strict=True))]
+            parts, shift = _solve(fit, patch[layers.kept])
+            if not parts[0] > 0:
+                return None
+            place = step / PHASES + np.clip(shift, -1, 1)
+            if np.abs(place - start).max() > STRAY_PX:
+                return None
+            if np.abs(shift).max() <= SETTLED_PX:
+                likeness = _likeness(fit, shift, patch[layers.kept], layers.weight)
+                return _Landed(place, pixel, phase, patch, float(parts[0]), float(parts[3]), likeness)
+        return None
+
+    def _in_window(self, found: NDArray[np.bool_], pixel: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return a template's pixels as pixels of the window."""
+        whole = np.zeros(self._header.matrix, np.bool_)
+        corner = pixel + self._low - self._layers.half
+        whole[tuple(slice(a, a + n) for a, n in zip(corner, found.shape, strict=True))] = found
+        return whole[self._window]
+
+
+def _solve(fit: Fit, values: Array) -> tuple[Array, Array]:
+    """Return the parts of a fit and the displacement (rows, columns) that is left, in pixels."""
+    linear = fit.inverse @ values
+    parts, shift = linear, linear[1:3] / linear[0]
+    if np.abs(shift).max() < 2 * SETTLED_PX:
+        for _ in range(SERIES_STEPS):
+            bend = np.array([shift[0] ** 2, shift[0] * shift[1], shift[1] ** 2])
+            parts = linear - fit.bent @ bend * parts[0]
+            shift = parts[1:3] / parts[0]
+    return parts, shift
+
+
+def _likeness(fit: Fit, shift: Array, values: Array, weight: Array) -> float:
+    """Return the weighted correlation of an image with the template, moved and without modes."""
+    bend = np.array([shift[0] ** 2, shift[0] * shift[1], shift[1] ** 2])
+    template = fit.basis[:, 0] + fit.basis[:, 1:3] @ shift + fit.curvature @ bend
+    share = weight / weight.sum()
+    one, other = (v - share @ v for v in (template, values))
+    return float(share @ (one * other) / np.sqrt((share @ one**2) * (share @ other**2)))
