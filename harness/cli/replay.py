@@ -227,8 +227,10 @@ def _show(result: RunResult, which: str = "") -> None:
     null = report["null_latency_ms"]
     if null is not None:
         rows.append(["null p50", *(figure(null[key]["p50"], 2) for key in columns)])
+    times = "" if report["times"] == "measured" else f", times {report['times']}"
     title = (
-        f"{result.candidate} on {report['stream']['path'] or 'a stream'} ({result.run.clock} clock{which})"
+        f"{result.candidate} on {report['stream']['path'] or 'a stream'} "
+        f"({result.run.clock} clock{times}{which})"
     )
     print_table(title, ["ms", *columns], rows)
     if result.scenario != "lockstep":

@@ -120,6 +120,7 @@ class RunResult(Summarised):
             "answers": answers_json(self.verdict),
             **traceback_json(self.run.traceback),
             "clock": self.run.clock,
+            "times": self.run.times,
             "scenario": self.scenario,
             "policy": str(self.run.policy),
             "profile": {

@@ -132,12 +132,13 @@ class Gate:
         # A plain array: indexing a memory-mapped one takes several times as long.
         samples = np.asarray(feed.stream.samples)
         sleep_until_ns, now_ns = clock.sleep_until_ns, clock.now_ns
-        begin, end = timer.begin, timer.end
+        deliver, begin, end = timer.deliver, timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
         fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
         count, newest = 0, -1
         overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
         t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
+        timer.start(t0_ns)
         stop_ns = None if self._limit_ns is None else time.perf_counter_ns() + self._limit_ns
         handed, rejected = int(Fate.HANDED), int(Fate.REJECTED)
         try:
@@ -165,7 +166,7 @@ class Gate:
                 fate[line] = handed
                 order[line] = count
                 count += 1
-                delivered_ns[line] = now_ns()
+                delivered_ns[line] = deliver(line)
                 raised: BaseException | None = None
                 started_ns[line] = begin(line)
                 try:

@@ -15,6 +15,7 @@ from harness.realtime.clock import Clock, RealClock
 from harness.realtime.collector import Collector
 from harness.realtime.feed import Feed
 from harness.realtime.gate import LEAD_NS, Gate
+from harness.realtime.recorded import RecordedService
 from harness.realtime.run import Failure, Fate, Pauses, Run
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import MEASURED, MODELLED, PushTimer, ServiceModel
@@ -102,6 +103,10 @@ def replay(
             if before is None
             else host.changes_since(before, clock if isinstance(clock, RealClock) else None)
         )
+    images, open_ns = collector.finish(), gate.open_ns
+    if isinstance(service, RecordedService):
+        images = service.retimed(images, gate.started_ns, schedule.completing)
+        open_ns = service.open_ns
     return Run(
         clock=clock.name,
         t0_ns=gate.t0_ns,
@@ -117,8 +122,8 @@ def replay(
         finished_ns=gate.finished_ns,
         dropped_ns=gate.dropped_ns,
         rejected=gate.rejected,
-        images=collector.finish(),
-        open_ns=gate.open_ns,
+        images=images,
+        open_ns=open_ns,
         pauses=watch.pauses(),
         host=log,
         violation=collector.violation,

@@ -17,6 +17,7 @@ from harness.realtime.processor_time import Mark, RunningTime
 from mrsim.errors import InputError
 
 MEASURED, MODELLED = "measured", "modelled"
+ANY_TIME = -1
 
 
 class ServiceModel(Protocol):
@@ -149,6 +150,26 @@ class TableService:
             raise InputError(f"service_ns: it has {len(self._table)} lines, k-space line {line} is played")
         return int(self._table[line])
 
+    def delivered_ns(self, line: int) -> int:
+        """Return when a line is handed over at the earliest, from the start of the scan: any time.
+
+        Parameters
+        ----------
+        line
+            Line that is handed over.
+        """
+        return ANY_TIME
+
+    def started_ns(self, line: int) -> int:
+        """Return when its push begins at the earliest, from the start of the scan: any time.
+
+        Parameters
+        ----------
+        line
+            Line that is pushed.
+        """
+        return ANY_TIME
+
 
 class PushTimer:
     """Stamp the delivery of a line, the start and the end of its push, and images that are emitted.
@@ -163,7 +184,36 @@ class PushTimer:
 
     def __init__(self, clock: Clock, model: ServiceModel | None) -> None:
         self._clock, self._model = clock, model
+        self._table = model if isinstance(model, TableService) else None
+        self._t0_ns = 0
         self._pushing: tuple[int, int, Any] | None = None  # line, started, what the model marked
+
+    def start(self, t0_ns: int) -> None:
+        """Take the start of the scan, from which recorded stamps count.
+
+        Parameters
+        ----------
+        t0_ns
+            Start of the scan, nanoseconds.
+        """
+        self._t0_ns = t0_ns
+
+    def deliver(self, line: int) -> int:
+        """Stamp the delivery of a line.
+
+        Parameters
+        ----------
+        line
+            Line that is handed over.
+
+        Returns
+        -------
+        delivered_ns
+            Time now, nanoseconds.
+        """
+        if self._table is not None:
+            self._clock.sleep_until_ns(self._t0_ns + self._table.delivered_ns(line))
+        return self._clock.now_ns()
 
     def begin(self, line: int) -> int:
         """Stamp the start of a push.
@@ -178,6 +228,8 @@ class PushTimer:
         started_ns
             Time now, nanoseconds.
         """
+        if self._table is not None:
+            self._clock.sleep_until_ns(self._t0_ns + self._table.started_ns(line))
         started_ns = self._clock.now_ns()
         if self._model is not None:
             self._pushing = (line, started_ns, self._model.mark())

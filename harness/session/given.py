@@ -10,8 +10,8 @@ from harness.candidates.isolation import MAX_LIMIT_S
 from harness.candidates.objects import Given, name_of
 from harness.judge.profiles import Criterion, Profile, load_profile
 from harness.realtime.clock import Clock, RealClock, VirtualClock
-from harness.realtime.faults import Fault, parse_faults
-from harness.realtime.samples import read_service
+from harness.realtime.faults import Fault, format_faults, parse_faults
+from harness.realtime.samples import How, read_service
 from harness.realtime.schedule import Policy
 from harness.realtime.service import ServiceModel
 from mrsim.errors import Option, OptionError
@@ -74,6 +74,8 @@ def prepare(
     seed: int,
     name: str | None,
     faults: str = "",
+    scenario: str = "constant-stream",
+    stride: int | None = None,
 ) -> Prepared:
     """Read and check what a run is given.
 
@@ -81,8 +83,8 @@ def prepare(
     ----------
     scan, candidate, clock, frames, profile, downstream_ms, policy, service, isolate, limit_s, seed, name
         As for `harness.replay`.
-    faults
-        What goes wrong.
+    faults, scenario, stride
+        What goes wrong, how the scan is played, and the lines from image to image.
 
     Raises
     ------
@@ -98,16 +100,20 @@ def prepare(
     limits = profile if isinstance(profile, Profile) else load_profile(profile)
     criterion = Criterion.of(limits, downstream_ms)
     check_limit(limit_s)
-    services = () if service is None else tuple(read_service(service, lines))
-    if services and clock == "real":
+    if service is not None and clock == "real":
         raise OptionError(
             "{} plays measured times on the virtual clock: add {}",
             Option("service"),
             Option("clock", "virtual"),
         )
+    called = name_of(candidate) if name is None else name
+    services: tuple[ServiceModel, ...] = ()
+    if service is not None:
+        how = How(scenario, str(queue), format_faults(troubles), seed if troubles else 0, stride)
+        services = tuple(read_service(service, called, stream, lines, how))
     return Prepared(
         stream=stream,
-        name=name_of(candidate) if name is None else name,
+        name=called,
         build=candidate_builder(candidate, isolate, limit_s, troubles, seed),
         clock=clock,
         policy=queue,

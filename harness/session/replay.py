@@ -127,6 +127,7 @@ def replay(
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
         policy=policy, service=service, isolate=isolate, limit_s=limit_s, seed=seed, name=name, faults=faults,
+        scenario=scenario, stride=stride,
     )  # fmt: skip
     once_more = again(replay, given.stream, candidate, options)
     if given.faults and stride is not None:
@@ -193,4 +194,4 @@ def _with_faults(
         clean = play(result.stream, given.build(), VirtualClock(), ConstantService(0))
     broken = check_invariants(Evidence(feeds[0], result.run, clean), kinds)
     touched = {kind: len(lines) for kind, lines in feeds[0].touched.items()}
-    return result, Faulted(given.faults, touched, tuple(broken), once_more)
+    return result, Faulted(given.faults, touched, tuple(broken), once_more, how["seed"])

@@ -22,7 +22,7 @@ from harness.measure.timing import Latency
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from harness.realtime.raised import Traceback, traceback_json
 from harness.realtime.run import Failure, Fate
-from harness.realtime.samples import write_samples
+from harness.realtime.samples import How, write_samples
 from harness.report.report import write_page
 from mrsim.errors import InputError
 from mrsim.files.writing import write_json
@@ -44,12 +44,15 @@ class Faulted:
         Promises that were not kept.
     again
         The one line that does the same again.
+    seed
+        Seed of where they struck.
     """
 
     faults: tuple[Fault, ...]
     touched: dict[str, int]
     broken: tuple[Breach, ...]
     again: str
+    seed: int = 0
 
     def verdict(self, result: RunResult) -> Verdict:
         """Return the verdict on the promises, for a fault takes images by itself.
@@ -239,7 +242,16 @@ class Result(Summarised):
         InputError
             If it cannot be written.
         """
-        write_samples(path, [result.run for result in self.runs])
+        first, faults = self.first, self.faults
+        header = first.stream.header
+        how = How(
+            first.scenario,
+            str(first.run.policy),
+            "" if faults is None else format_faults(faults.faults),
+            0 if faults is None else faults.seed,
+            header.lines_per_frame if header.window else None,
+        )
+        write_samples(path, [result.run for result in self.runs], self.candidate, first.stream, how)
 
     def report(self, path: str | Path, command: str | None = None) -> None:
         """Write a page to look at and to show, one HTML file that asks nothing of the network.

@@ -12,6 +12,7 @@ from harness.measure.exact_statistics import check_claim
 from harness.realtime.scenarios import Pace
 from harness.session.given import Prepared, prepare
 from mrsim.argument_types import checked
+from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 
@@ -57,6 +58,7 @@ def find_peak(
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
         policy=policy, service=service, isolate=isolate, limit_s=limit_s, seed=seed, name=name,
+        scenario="find-peak",
     )  # fmt: skip
     stream, share = _played(given, frames, claim)
     return search.find_peak(
@@ -87,8 +89,10 @@ def find_stride(
     ----------
     scan, candidate, clock, claim, frames, profile, downstream_ms, policy
         As for `find_peak`.
-    seed, service, isolate, limit_s, name
+    seed, isolate, limit_s, name
         As for `find_peak`.
+    service
+        Refused: service times are those of one stride.
 
     Returns
     -------
@@ -100,9 +104,11 @@ def find_stride(
     InputError
         If the scan, the candidate or an option is wrong.
     """
+    if service is not None:
+        raise OptionError("{}: times at one stride say nothing of another: leave it out", Option("service"))
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
-        policy=policy, service=service, isolate=isolate, limit_s=limit_s, seed=seed, name=name,
+        policy=policy, service=None, isolate=isolate, limit_s=limit_s, seed=seed, name=name,
     )  # fmt: skip
     stream, share = _played(given, frames, claim)
     return search.find_stride(stream, given.build, lambda: _pace(given), share, given.policy, given.name)

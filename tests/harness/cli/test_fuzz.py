@@ -24,7 +24,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import CANDIDATE_KINDS, STREAM_KINDS, apply_faults, format_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay
-from harness.realtime.samples import read_service
+from harness.realtime.samples import How, read_service, write_samples
 from harness.realtime.schedule import Policy, Schedule
 from harness.realtime.service import ConstantService
 from mrsim.anatomy.phantom import load_phantom
@@ -32,7 +32,7 @@ from mrsim.errors import MrsimError
 from mrsim.stream import load, save
 from recon.cascade.checkpoint import load as load_weights
 from tests.harness.realtime.simulation import Keeper
-from tests.harness.synthetic import make_stream
+from tests.harness.synthetic import Blank, make_stream
 
 MEMORY_BYTES = 64 << 20
 FUZZ = settings(
@@ -41,6 +41,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 STREAM = make_stream(64)
+PLAYED = replay(STREAM, Blank(), VirtualClock(), ConstantService(1), keep_images=False)
 
 
 @contextmanager
@@ -191,11 +192,15 @@ def test_headers_that_lie_about_sizes(whole: Path, data: st.DataObject, value: o
 @given(EDITS, st.booleans())
 def test_samples_and_weights_in_npz(whole: Path, edits: list[tuple[int, int, bytes]], packed: bool) -> None:
     file = whole / "fuzzed.npz"
-    (np.savez_compressed if packed else np.savez)(
-        file, service_ns=np.zeros((1, 64), np.int64), record=np.zeros(3)
-    )
+    write_samples(file, [PLAYED], "it", STREAM, How())
+    with np.load(file) as samples:
+        arrays = dict(samples)
+    (np.savez_compressed if packed else np.savez)(file, record=np.zeros(3), **arrays)
     file.write_bytes(mutate(file.read_bytes(), edits))
-    readers: tuple[Callable[[str], object], ...] = (lambda path: read_service(path, 64), load_weights)
+    readers: tuple[Callable[[str], object], ...] = (
+        lambda path: read_service(path, "it", STREAM, 64, How()),
+        load_weights,
+    )
     for read in readers:
         with bounded():
             read(str(file))

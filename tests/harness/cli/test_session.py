@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
-from harness.realtime.samples import read_service, write_samples
+from harness.realtime.samples import How, read_service, write_samples
 from harness.realtime.service import ConstantService, TableService
 from mrsim.errors import InputError
 from mrsim.stream import Stream, save
@@ -89,42 +90,96 @@ def test_samples_hold_every_stamp_and_play_again(folder: Path) -> None:
         assert (samples["delivered_ns"] >= samples["due_ns"]).all()
         first = samples["service_ns"][0]
         assert (samples["finished_ns"][0] - samples["started_ns"][0] == first).all()
+        emitted = samples["emitted_ns"][0]
+        assert (emitted > 0).all()
+        assert (emitted <= first[15::16]).all()  # an image comes before its push is over
         assert samples["completed_ns"].shape == samples["completing"].shape == (2, 60)
     argv = ["replay", *QUICK, "--service", "s.npz", "--json", "r.json", "--claim", "0.9"]
     assert main(argv) == 0
     one = json.loads((folder / "r.json").read_text())
     assert main(argv) == 0
     assert json.loads((folder / "r.json").read_text())["latency_ms"] == one["latency_ms"]  # to the nanosecond
+    assert one["times"] == "played from s.npz"
     assert one["repetitions"]["exact"] is True
-    assert one["latency_ms"]["service"]["max"] == first[15::16][8:].max() / 1e6
+    assert one["latency_ms"]["service"]["max"] == emitted[8:].max() / 1e6
     assert sorted(p.name for p in folder.iterdir()) == ["a.stream", "r.json", "s.npz"]
 
 
 def test_service_times_that_cannot_be_played_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "s.npz"
+    file, how = tmp_path / "s.npz", How()
     run = replay(STREAM, Null(), VirtualClock(), ConstantService(5), keep_images=False)
-    write_samples(file, [run])
-    (table,) = read_service(file, 1000)
-    assert table.cost_ns(999, 0) == 5
-    with pytest.raises(InputError, match="1000 lines, 1001 are played"):
-        read_service(file, 1001)
+    write_samples(file, [run], "null", STREAM, how)
+    (table,) = read_service(file, "null", STREAM, 1000, how)
+    assert table.cost_ns(999) == 5
     whole = file.read_bytes()
     at = whole.index(b"service_ns.npy") + 200
     for damaged in (whole[:100], whole[:-200], b"", b"PK", whole[:at] + b"\7" * 100 + whole[at + 100 :]):
         file.write_bytes(damaged)
         with pytest.raises(InputError, match=r"s\.npz: "):
-            read_service(file, 1000)
+            read_service(file, "null", STREAM, 1000, how)
     for bad in (np.zeros(3), np.zeros((1, 9)), np.full((1, 1000), -1), np.array([["a"]]), np.array([None])):
         np.savez(file, service_ns=bad)
-        with pytest.raises(InputError, match=r"s\.npz: "):
-            read_service(file, 9)
+        with pytest.raises(InputError, match=r"s\.npz: (it has no about, so it is of an older|damaged)"):
+            read_service(file, "null", STREAM, 9, how)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         header = (
             b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (1, 99999999999), }"
         )
         archive.writestr("service_ns.npy", header.ljust(127) + b"\n")
     with pytest.raises(InputError, match="its header says int64"):
-        read_service(file, 9)
+        read_service(file, "null", STREAM, 9, how)
+
+
+def test_times_are_those_of_one_candidate_and_one_scan(
+    folder: Path, scan: Stream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["replay", *QUICK, "--samples", "s.npz"])
+    other = dataclasses.replace(scan, samples=scan.samples + np.complex64(1))
+    save(other, folder / "b.stream")
+    save(scan.first_frames(40), folder / "part.stream")
+    capsys.readouterr()
+    for words, told in (
+        (["a.stream", "view-sharing"], "the times of candidate 'zero-filled', not of 'view-sharing'"),
+        (["part.stream", "zero-filled"], "of a scan of 960 lines, this one has 640"),
+        (["b.stream", "zero-filled"], "the times of another scan"),
+        (["a.stream", "zero-filled", "--stride", "4"], "an image was due every frame"),
+    ):
+        assert main(["replay", *words, "--clock", "virtual", "--no-quality", "--service", "s.npz"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("mrsim: error: s.npz: ")
+        assert told in said
+    search = ["replay", *QUICK[:4], "--scenario", "find-peak", "--service", "s.npz"]
+    assert main(search) in (0, 1)
+    assert main([*search, "--over", "stride"]) == 2
+    assert "times at one stride say nothing of another" in capsys.readouterr().err
+
+
+def test_a_number_that_is_no_time_is_not_what_the_candidate_raised(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["replay", *QUICK, "--samples", "s.npz"])
+    with np.load("s.npz") as samples:
+        arrays = dict(samples)
+    arrays["service_ns"][0, 20] = 1 << 62
+    np.savez("s.npz", **arrays)
+    capsys.readouterr()
+    assert main(["replay", *QUICK, "--service", "s.npz"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "mrsim: error: s.npz: service_ns, run 1, k-space line 20 (frame 1): 4611686018427387904 ns is above"
+    )
+
+
+def test_what_was_recorded_with_faults_is_played_with_them(folder: Path) -> None:
+    argv = ["replay", *QUICK, "--faults", "drop:p=0.01;late:p=0.02,ms=9", "--seed", "3", "--json", "r.json"]
+    main([*argv, "--samples", "s.npz"])
+    first = json.loads((folder / "r.json").read_text())
+    main([*argv, "--service", "s.npz"])
+    again = json.loads((folder / "r.json").read_text())
+    for key in ("latency_ms", "deadline", "queue", "lines", "touched", "warmup"):
+        assert again[key] == first[key], key
+    assert (first["times"], again["times"]) == ("measured", "played from s.npz")
+    assert main(["replay", *QUICK, "--service", "s.npz"]) == 2
 
 
 def test_faults_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def test_a_claim_to_know_the_future_fails() -> None:
 
     verdict = verdict_of(_replay(Peeking()))
     assert verdict.outcome is Outcome.FAIL
-    assert "causality: k-space line 0: " in verdict.reason
+    assert "causality: k-space line 0 (frame 0): " in verdict.reason
 
 
 def test_a_candidate_that_raises_fails_with_line_and_frame() -> None:
