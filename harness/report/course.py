@@ -59,14 +59,15 @@ def worst_stretch(displayed: Displayed) -> slice:
     Returns
     -------
     part
-        TRs of the stretch, which begins at a whole number of seconds from the first.
+        TRs of the stretch, which begins at a whole number of seconds from the first, or ends at the last.
     """
     count, second = (max(1, round(s * 1e9 / displayed.tr_ns)) for s in (STRETCH_S, 1.0))
     if count >= len(displayed.t_ns):
         return slice(0, len(displayed.t_ns))
     wrong = np.where(displayed.available, np.minimum(displayed.error_m, LOST_M), 0.0)
-    sums = np.concatenate([[0.0], np.cumsum(wrong)])
-    starts = np.arange(0, len(wrong) - count + 1, second)
+    # Whole micrometres, so that equal stretches have equal sums.
+    sums = np.concatenate([[0], np.cumsum(np.rint(wrong * 1e6).astype(np.int64))])
+    starts = np.append(np.arange(0, len(wrong) - count, second), len(wrong) - count)
     first = int(starts[np.argmax(sums[starts + count] - sums[starts])])
     return slice(first, first + count)
 

@@ -84,8 +84,9 @@ def _accuracy(figures: Figures) -> str:
         ["target available", f"{at('margin/availability', 1, 100)} %", ""],
         *([label, f"{at(place, 1, 100)} %", ""] for label, place in (
             ("held", "margin/held_share"), ("out of the slice", "margin/gone_share"),
-            ("lost while available", "margin/lost_share"),
         ) if figures.get(place)),
+        ["no target, while available", f"{at('margin/lost_share', 1, 100)} %",
+         f"{at('quality/centroid_last_line_mm/not_found')} of {at('quality/images', unit=' images')}"],
         ["Dice", at("margin/dice", 3), at("quality/dice", 3)],
         ["NMSE", at("margin/nmse", 6), at("quality/nmse", 6)],
         ["SSIM", "", at("quality/ssim", 3)],

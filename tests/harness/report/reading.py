@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+DASH = "–"
 VOID = {"meta", "link", "img", "input", "br"}
 
 
@@ -20,6 +22,8 @@ class Page(HTMLParser):
         Text of every script by its id; "" of the one that runs.
     figures
         Every figure: its place in the JSON, its digits, its scale, the text that is shown.
+    nulls
+        What each figure says in place of a null.
     tags
         Every element's name and attributes.
     text
@@ -30,6 +34,7 @@ class Page(HTMLParser):
 
     scripts: dict[str, str] = field(default_factory=dict)
     figures: list[tuple[str, int, float, str]] = field(default_factory=list)
+    nulls: list[str] = field(default_factory=list)
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     text: str = ""
     unclosed: list[str] = field(default_factory=list)
@@ -49,6 +54,15 @@ class Page(HTMLParser):
     @property
     def result(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.scripts["result"])
+        return found
+
+    def wrong(self, told: dict[str, Any]) -> list[str]:
+        """Return the places of figures whose text is not what the JSON has."""
+        found = []
+        for (place, digits, scale, shown), null in zip(self.figures, self.nulls, strict=True):
+            value = at(told, place)
+            if shown != (null if value is None else as_read(value, digits, scale)):
+                found.append(f"{place}: {shown}")
         return found
 
     @property
@@ -76,4 +90,42 @@ class Page(HTMLParser):
             self.text += data
         if "data-figure" in attributes:
             place, digits = attributes["data-figure"] or "", int(attributes["data-digits"] or 0)
+            self.nulls.append(attributes.get("data-null") or DASH)
             self.figures.append((place, digits, float(attributes["data-scale"] or 1), data))
+
+
+def plain(html: str) -> str:
+    """Return what is read of a piece of a page that holds no script."""
+    return re.sub(r"<[^>]*>", "", html)
+
+
+def section(html: str, name: str) -> str:
+    """Return the part of a page with an id."""
+    found = re.search(rf'<(section|figure)[^>]* id="{name}">.*?</\1>', html, re.DOTALL)
+    assert found is not None, name
+    return found.group(0)
+
+
+def rows(html: str) -> dict[str, list[str]]:
+    """Return the cells of every table row by what names it, as they are read."""
+    found = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
+    return {
+        plain(name): [plain(c) for c in re.findall(r"<td[^>]*>(.*?)</td>", cells)] for name, cells in found
+    }
+
+
+def at(told: Any, place: str) -> Any:
+    for key in place.split("/"):
+        told = told[int(key)] if isinstance(told, list) else told.get(key) if told else None
+    return told
+
+
+def as_read(value: Any, digits: int, scale: float) -> str:
+    """Return what a reader should see of a JSON value."""
+    if value is None:
+        return DASH
+    if isinstance(value, list):
+        return ", ".join(as_read(v, digits, scale) for v in value) or "none"
+    if isinstance(value, float) or (isinstance(value, int) and scale != 1):
+        return format(value * scale, f".{digits}f")
+    return str(value)

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from harness.realtime.host import HostLog
 from harness.realtime.service import TableService
 from harness.report.report import render
 from harness.report.text import OPTIONAL, Figures
-from tests.harness.report.reading import Page
+from tests.harness.report.reading import Page, plain
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
 
 MS = 1_000_000
@@ -80,16 +81,16 @@ def tiles(page_html: str) -> dict[str, tuple[str, str]]:
     return {name: (plain(value), plain(more)) for name, value, more in found}
 
 
-def plain(html: str) -> str:
-    return re.sub(r"<[^>]*>", "", html)
-
-
 def test_each_tile_shows_the_figures_of_its_name(result: RunResult) -> None:
     """From the run itself, not from its JSON: a path to another figure is found."""
     shown = tiles(render(Repetitions((result,), True).to_json(), result))
     response, timing, quality = result.timing.summary("response"), result.timing, result.quality
     assert quality is not None
-    lag, where = quality.lag, quality.when_shown
+    lag, margin = quality.lag, result.margin
+    assert margin is not None
+    assert lag.tau_ns is not None
+    assert lag.residual_m is not None
+    assert quality.total_lag_ns is not None
     low, high = (100 * bound for bound in binomial_interval(timing.misses, timing.images))
     values = (response.p50, response.p95, response.p99, response.max, timing.deadline_ns)
     assert None not in values
@@ -109,22 +110,75 @@ def test_each_tile_shows_the_figures_of_its_name(result: RunResult) -> None:
             f"gain {lag.gain:.2f}, residual {lag.residual_m * 1e3:.2f} mm; "
             f"{quality.total_lag_ns / MS:.0f} ms with the response",
         ),
-        "centroid error when shown, p95": (
-            f"{where.p95 * 1e3:.2f} mm",
-            f"rms {where.rms * 1e3:.2f}, max {where.max * 1e3:.2f} mm",
+        "M95 on display": (
+            f"{margin.m95_mm:.1f} mm",
+            f"M99 {margin.m99_mm:.1f} mm; beyond 3 mm for {margin.beyond_share * 100:.1f} % of the time",
         ),
-        "Dice": (
-            f"{quality.dice.mean():.3f}",
-            f"NMSE {quality.nmse.mean():.6f}, SSIM {quality.ssim.mean():.3f}",
+        "target available": (
+            f"{margin.availability * 100:.1f} %",
+            f"held {margin.held_share * 100:.1f} %, out of the slice {margin.gone_share * 100:.1f} %",
+        ),
+        "silent failures": (
+            f"{margin.silent.share * 100:.1f} %",
+            f"of the time; {margin.silent.longest_ns / MS:.0f} ms at the longest",
         ),
     }
+
+
+def test_without_a_display_the_tiles_show_the_images(result: RunResult) -> None:
+    """As of a burst, in which nothing is due at an instant."""
+    quality = result.quality
+    assert quality is not None
+    burst = dataclasses.replace(result, displayed=None, margin=None, beams=())
+    html = render(Repetitions((burst,), True).to_json(), burst)
+    shown = tiles(html)
+    assert list(shown) == ["response, median", "missed", "apparent lag", "Dice"]
+    assert shown["Dice"] == (
+        f"{quality.dice.mean():.3f}",
+        f"NMSE {quality.nmse.mean():.6f}, SSIM {quality.ssim.mean():.3f}",
+    )
+    assert 'id="target"' in html
+    assert 'id="beams"' not in html
+
+
+def test_the_three_answers_stand_on_top_with_their_reasons(result: RunResult, page: Page) -> None:
+    verdict = Repetitions((result, result), True).verdict
+    html = render(Repetitions((result, result), True).to_json(), result)
+    found = re.findall(
+        r'<span class="answer (\w+)">(.*?)</span><span class="question">(.*?)</span>'
+        r'<span class="why">(.*?)</span></li>',
+        html[: html.index("<main>")],
+    )
+    assert [(kind, plain(told), question, unescape(plain(why))) for kind, told, question, why in found] == [
+        (
+            "unasked" if answer.outcome is None else answer.outcome.name,
+            "not asked" if answer.outcome is None else answer.outcome.name,
+            asked,
+            answer.reason,
+        )
+        for answer, asked in zip(
+            verdict.answers,
+            ("Do images come in time?", "Is the target where it is shown?", "Are the images good?"),
+            strict=True,
+        )
+    ]
+    assert {"FAIL", "unasked"} <= {kind for kind, *_ in found}
+
+
+def test_a_reason_that_no_answer_gives_is_told_above_them(result: RunResult) -> None:
+    told = Repetitions((result,), True).to_json()
+    assert "reason" not in {place for place, *_ in Page.of(render(told, result)).figures}
+    audited = {**told, "verdict": "INVALID", "reason": "audit broken: causality"}
+    html = render(audited, result)
+    assert "audit broken: causality" in plain(html[: html.index('class="answers"')])
+    other = {**told, "reason": told["reason"] + "; and more"}
+    assert "reason" in {place for place, *_ in Page.of(render(other, result)).figures}
 
 
 def test_the_header_names_verdict_candidate_scan_and_profile(result: RunResult, page: Page) -> None:
     head = result.stream.header
     for told in (
         result.verdict.outcome.name,
-        Repetitions((result, result), True).verdict.reason,
         "on 700 frames of phantom test, "
         f"{head.acceleration:.1f}x, TR {head.tr_ns / MS:.1f} ms; "
         "constant-stream, virtual clock, profile mine",
@@ -154,8 +208,12 @@ def paths() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(source.read_text("utf-8"))):
             if isinstance(node, ast.Call) and node.args:
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                (first, *_) = node.args
-                if name in ("at", "get") and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                first = node.args[min(name == "margin_of", len(node.args) - 1)]
+                if (
+                    name in ("at", "get", "margin_of")
+                    and isinstance(first, ast.Constant)
+                    and isinstance(first.value, str)
+                ):
                     yield first.value, f"{source.name}:{node.lineno}"
 
 
@@ -171,7 +229,9 @@ def test_every_path_of_the_page_leads_somewhere_and_nothing_hides_it(result: Run
     assert set(OPTIONAL) <= set(told)
     assert {place.split("/")[0] for place, *_ in page.figures} >= {
         "host",
-        "gating",
+        "margin",
+        "answers",
+        "beams",
         "audit",
         "broken",
         "touched",

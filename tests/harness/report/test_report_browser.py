@@ -5,13 +5,17 @@ Skipped, and counted as such, where there is no Chromium.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from harness.judge.evaluate import evaluate
+from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.repetitions import Repetitions
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
@@ -67,6 +71,23 @@ CONTRAST = """(() => {
 })()"""
 
 
+# The text beside a bar must lie within the drawing, and on no bar.
+COVERED = """(() => {
+  const told = [];
+  for (const area of document.querySelectorAll("#waterfall .area")) {
+    const room = area.getBoundingClientRect();
+    const bars = [...area.querySelectorAll("path.bars")].map(p => p.getBoundingClientRect());
+    for (const label of area.querySelectorAll(".label")) {
+      const box = label.getBoundingClientRect(), middle = (box.top + box.bottom) / 2;
+      const on = b => b.top < middle && middle < b.bottom && b.left < box.right && box.left < b.right;
+      if (bars.some(on)) told.push("on a bar: " + label.textContent);
+      if (box.right > room.right + 1) told.push("beyond: " + label.textContent);
+    }
+  }
+  return told;
+})()"""
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a page that has everything: misses, an audit, faults, runs, a long name, a lost target."""
@@ -82,6 +103,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = evaluate(
         scan, LONG, lambda: Drawn(draw), clock=VirtualClock(), service=TableService(service), claim=0.5
     )
+    assert run.margin is not None
+    bounds = cast(Any, SimpleNamespace(low_m=1.2e-3, high_m=13.4e-3, upper_m=14e-3))
+    run = dataclasses.replace(run, margin=dataclasses.replace(run.margin, bounds=bounds))
     told = {
         **Repetitions((run, run), True).to_json(),
         "command": f"mrsim report {LONG} -o page.html",
@@ -105,6 +129,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def lost_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page with everything that only a lost target brings, and a scan long enough for all charts."""
+    scan = moving_stream(420)
+    assert scan.truth is not None
+    centroid = scan.truth.centroid[15::16]
+
+    def draw(frame: int) -> np.ndarray:
+        return np.zeros((64, 64)) if frame % 8 == 0 else draw_target(scan.header, centroid[frame])
+
+    criterion = Criterion.of(SHIPPED["gating"], 150.0)  # a fourth beam
+    run = evaluate(scan, "it", lambda: Drawn(draw), clock=VirtualClock(), criterion=criterion)
+    path = tmp_path_factory.mktemp("lost") / "page.html"
+    write_page(path, Repetitions((run,), True).to_json(), run)
+    return path
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = find_browser()
     assert path is not None
@@ -115,13 +156,15 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280, 1400])
 def test_nothing_is_complained_of_asked_for_or_cut_off(
-    browser: Browser, page: Path, width: int, dark: bool
+    browser: Browser, page: Path, lost_page: Path, width: int, dark: bool
 ) -> None:
-    browser.open(page, width, dark=dark)
-    assert browser.complaints() == []
-    assert browser.requests() == []
-    assert browser.value(OVERFLOW) == []
-    assert browser.value(CONTRAST) == []
+    for one in (lost_page, page):
+        browser.open(one, width, dark=dark)
+        assert browser.complaints() == []
+        assert browser.requests() == []
+        assert browser.value(OVERFLOW) == []
+        assert browser.value(CONTRAST) == []
+        assert browser.value(COVERED) == []
     assert browser.value("document.querySelector('.badge').getBoundingClientRect().bottom") < 120
     back = browser.value("getComputedStyle(document.body).backgroundColor")
     assert (sum(int(v) for v in back[4:-1].split(",")) < 200) == dark
@@ -133,6 +176,9 @@ def test_the_checks_see_what_they_are_for(browser: Browser, tmp_path: Path) -> N
     bad.write_text(
         "<!doctype html><body style='background:#fff'><section style='width:90px'><p style='color:#999'>"
         "verylongwordthatnobodycanbreakanywhere</p></section><div style='width:3000px'>wide</div>"
+        "<div id='waterfall'><div class='area' style='position:relative;width:60px'>"
+        "<svg><path class='bars' d='M0 0H99V99H0z'/></svg><span class='label' "
+        "style='position:absolute;top:20px;left:0;white-space:nowrap'>on a bar and too long</span></div></div>"
         "<script>console.error('planted'); fetch('http://127.0.0.1:9/x').catch(() => 0)</script></body>"
     )
     browser.open(bad, 400)
@@ -142,6 +188,7 @@ def test_the_checks_see_what_they_are_for(browser: Browser, tmp_path: Path) -> N
     assert "the page is wider than its window" in overflow
     assert any("verylongword" in one for one in overflow)
     assert any(one.startswith("P ") for one in browser.value(CONTRAST))
+    assert {one.partition(":")[0] for one in browser.value(COVERED)} == {"on a bar", "beyond"}
 
 
 def test_our_own_policy_stops_a_script_that_is_not_ours(browser: Browser, page: Path, tmp_path: Path) -> None:
