@@ -6,15 +6,16 @@ Neighbouring frames are correlated, so whole breaths are resampled, not single f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.measure.exact_statistics import CONFIDENCE, _bisect
 
 COVERAGE = 0.95
 RESAMPLES = 1000
@@ -98,7 +99,6 @@ MARGIN_BREATHS = 12
 CAUTION = 2.0
 BREATHS_PER_COSINE = 3
 MIN_BREATHS_OF_SHARE = {0.5: 6, 0.95: 12, 0.99: 128}
-from harness.measure.exact_statistics import CONFIDENCE, _bisect
 
 
 @lru_cache(maxsize=256)
