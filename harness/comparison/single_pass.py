@@ -18,8 +18,9 @@ from harness.console import Report
 from harness.judge.evaluate import refuse_broken
 from harness.judge.verdict import judge_conduct
 from harness.measure.displayed import NOTHING, Emissions, emissions_of
-from harness.measure.floor import floor_image, full_image
+from harness.measure.floor import floor_image
 from harness.measure.image_quality import FrameJudge, FrameScore
+from harness.measure.ruler import full_image
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay

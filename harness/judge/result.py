@@ -19,7 +19,9 @@ from harness.measure.columns import Band, band_of
 from harness.measure.displayed import Displayed
 from harness.measure.exact_statistics import CONFIDENCE, Summary
 from harness.measure.image_quality import Centroids, Quality
+from harness.measure.lag import Lag
 from harness.measure.margin import Margin
+from harness.measure.ruler import Ruler
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.raised import traceback_json
@@ -275,7 +277,49 @@ def quality_json(quality: Quality) -> dict[str, Any]:
             **{key: _scaled(interval, 1.0) for key, interval in quality.intervals.items()},
             "lag_ms": _scaled(lag.interval_ns, 1e-6),
         },
+        "dice_segmented": _mean(quality.dice_segmented),
+        "ruler": None if quality.ruler is None else ruler_json(quality.ruler),
+        "without_ruler": _lag_json(quality.lag_without_ruler),
+        "trackrad": None if quality.trackrad is None else dataclasses.asdict(quality.trackrad),
     }
+
+
+def ruler_json(ruler: Ruler) -> dict[str, Any]:
+    """Return the judge's own error as JSON values.
+
+    Parameters
+    ----------
+    ruler
+        The error.
+    """
+    return {
+        "method": ruler.method,
+        "planned_error_mm": _mm(ruler.planned_m),
+        "dice": ruler.dice,
+        "area_ratio": _finite(ruler.area_ratio),
+        "centroid_p95_mm": _mm(ruler.p95_m),
+        "lag_ms": _ms(ruler.lag.tau_ns),
+        "gain": ruler.lag.gain,
+        "images": ruler.images,
+        "not_found": ruler.not_found,
+    }
+
+
+def _lag_json(lag: Lag | None) -> dict[str, Any] | None:
+    if lag is None:
+        return None
+    return {
+        "lag_ms": _ms(lag.claimed_ns),
+        "lag_interval_ms": _scaled(lag.interval_ns, 1e-6),
+        "gain": lag.gain,
+        "gain_interval": _scaled(lag.gain_interval, 1.0),
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Return the mean of the values that there are; None if there are none."""
+    told = values[~np.isnan(values)]
+    return float(told.mean()) if len(told) else None
 
 
 def _lines(run: Run) -> dict[str, Any]:

@@ -7,14 +7,11 @@ below this floor has learnt to give old lines less weight.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.image_quality import FrameJudge, Quality, judge_frames
 from mrsim.errors import InputError
-from mrsim.seeds import child
 from mrsim.stream import Stream
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image, to_kspace
@@ -80,34 +77,3 @@ def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:
     kspace = to_kspace(truth.image[frame])
     kspace[stream.ky[lines] + header.matrix[0] // 2] = stream.samples[lines, 0]
     return combine_coils(to_image(kspace)[None])
-
-
-def full_image(stream: Stream, frame: int, seed: int = 0) -> NDArray[np.complex64]:
-    """Return the image that instantaneous full sampling would give at a frame's last line: truth plus noise.
-
-    Parameters
-    ----------
-    stream
-        A scan with truth. Its provenance states the noise; without provenance none is added.
-    frame
-        Number of the frame.
-    seed
-        Seed of the noise, which differs in every frame.
-
-    Returns
-    -------
-    image
-        Shape (ny, nx), complex64.
-
-    Raises
-    ------
-    InputError
-        If the stream has no truth.
-    """
-    if stream.truth is None:
-        raise InputError(f"{stream.path or 'stream'}: a fully sampled image needs the truth")
-    image = np.asarray(stream.truth.image[frame])
-    std = 0.0 if stream.provenance is None else stream.provenance.noise_std
-    rng = np.random.default_rng(child(seed, "fully-sampled", frame))
-    noise = rng.standard_normal((*image.shape, 2), np.float32).view(np.complex64)[..., 0]
-    return np.asarray(image + np.float32(std / math.sqrt(2)) * noise, np.complex64)

@@ -20,8 +20,10 @@ from harness.measure.exact_statistics import nearest_rank, samples_needed
 from harness.measure.finding.plan import eval_library
 from harness.measure.intervals import Interval, mean_interval, quantile_interval
 from harness.measure.lag import Lag, apparent_lag
+from harness.measure.ruler import Ruler, dice_to_full, measure_ruler
 from harness.measure.segmentation import finder_of
 from harness.measure.timing import Timing
+from harness.measure.trackrad import TrackRad, track_rad
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Header, Stream, Truth
@@ -146,8 +148,7 @@ class FrameJudge:
         segment, dice = None, math.nan
         if self._finder is not None:
             segment = self._finder.find(magnitude)
-            inside = self._truth.mask[frame][self._finder.window]
-            dice = 0.0 if segment is None else overlap(inside, segment.mask)
+            dice = 0.0 if segment is None else overlap(self._truth.mask[frame], self._whole(segment.mask))
         return FrameScore(
             nmse(magnitude, true),
             float(self._ssim(magnitude, true, data_range=float(true.max()), win_size=self._window)),
@@ -155,6 +156,12 @@ class FrameJudge:
             None if segment is None else segment.centroid_m,
             None if segment is None else segment.mask,
         )
+
+    def _whole(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return a mask of the window as one of the image, so that a target that leaves the window counts."""
+        whole = np.zeros(self._truth.mask.shape[1:], np.bool_)
+        whole[self.window] = mask
+        return whole
 
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -241,6 +248,15 @@ class Quality(Summarised):
         Number of breaths, the blocks of the intervals.
     intervals
         Intervals of the means of `nmse`, `ssim` and `dice`.
+    dice_segmented
+        Overlap with the target as it is found in the fully sampled image, shape (n,), float64, as the 2019
+        abstract has it; NaN where none is found there, or a position has no mask.
+    ruler
+        The judge's own error, from the noise-free truth of the same frames; None if there is no target.
+    lag_without_ruler
+        Apparent lag with the delay and the gain of the ruler taken out; None if there is no ruler.
+    trackrad
+        TrackRAD2025's measures, each image against its own frame; None without a target.
     """
 
     frames: NDArray[np.int64]
@@ -256,6 +272,10 @@ class Quality(Summarised):
     total_lag_ns: float | None
     breaths: int
     intervals: dict[str, Interval | None]
+    dice_segmented: NDArray[np.float64]
+    ruler: Ruler | None
+    lag_without_ruler: Lag | None
+    trackrad: TrackRad | None
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         def in_(unit: float, value: float | None, digits: int, name: str) -> str:
@@ -270,6 +290,8 @@ class Quality(Summarised):
             ("lag", f"{lag_ms}, to the shown image {total_ms}"),
             ("centroid", f"p95 of the error {errors[0]} at the last line, {errors[1]} when shown"),
         ]
+        if self.ruler is not None:
+            facts.append(("the judge's own", str(self.ruler)))
         return f"Quality of {counted(len(self.frames), 'image')}, {counted(self.breaths, 'breath')}", facts
 
 
@@ -307,7 +329,9 @@ def assess(
     if scores is None:
         scores = FrameJudge(stream.truth, stream.header).score_run(run)
     completed_ns = run.images.completed_ns[frames] - run.t0_ns
-    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames])
+    service_ns = timing.service_ns[frames]
+    runtime_ms = float(service_ns.mean()) * 1e-6 if (service_ns >= 0).all() else None
+    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames], runtime_ms)
 
 
 def judge_frames(
@@ -315,6 +339,7 @@ def judge_frames(
     frames: NDArray[np.int64],
     shown_ns: NDArray[np.int64],
     scores: list[FrameScore],
+    runtime_ms: float | None = None,
 ) -> Quality:
     """Combine the measures of single images.
 
@@ -328,6 +353,8 @@ def judge_frames(
         When each image was shown, from the start of the scan, shape (n,), int64, nanoseconds.
     scores
         Score of each frame.
+    runtime_ms
+        Mean time that an image took, milliseconds; None if it was not measured.
 
     Raises
     ------
@@ -344,6 +371,8 @@ def judge_frames(
     values = {key: np.array([getattr(s, key) for s in scores]) for key in ("nmse", "ssim", "dice")}
     centroid = np.array([s.centroid_m or (math.nan, math.nan) for s in scores], dtype=np.float64)
     lag = apparent_lag(t_ns, centroid, truth, header, blocks)
+    found, ruler = [s.found for s in scores], measure_ruler(stream, frames)
+    without_mask = [mask is None for mask in found]
     within = shown_ns <= (len(stream) + 1) * header.tr_ns
     return Quality(
         frames,
@@ -357,6 +386,12 @@ def judge_frames(
         total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
         breaths=len(np.unique(blocks)),
         intervals={key: mean_interval(one, blocks) for key, one in values.items()},
+        dice_segmented=np.where(np.isnan(values["dice"]), math.nan, dice_to_full(stream, frames, found)),
+        ruler=ruler,
+        lag_without_ruler=None if ruler is None else ruler.taken_out_of(lag),
+        trackrad=None
+        if ruler is None or np.isfinite(centroid[without_mask]).any()
+        else track_rad(found, truth.mask[frames][:, *finder_of(truth, header).window], header, runtime_ms),
     )
 
 

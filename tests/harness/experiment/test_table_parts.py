@@ -23,8 +23,9 @@ from harness.experiment.plan import CASCADE, Cell, Entry, ExperimentPlan, cells_
 from harness.experiment.scans import Scan, TimeLine
 from harness.experiment.training_overlap import refuse_overlap
 from harness.experiment.variants import CHANGES, changed
-from harness.measure.floor import consistency_floor, full_image
+from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import assess
+from harness.measure.ruler import full_image
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
