@@ -62,6 +62,10 @@ def result() -> RunResult:
         service=TableService(service),
         criterion=criterion,
     )
+    assert found.margin is not None
+    found = dataclasses.replace(
+        found, margin=dataclasses.replace(found.margin, availability=0.91, held_share=0.02, gone_share=0.07)
+    )
     host = HostLog(10**9, 4, 0.5, MS, MS, MS, MS, 7, 2 * MS, 1, 0.25, ((10**8, 2 * MS),))
     return dataclasses.replace(found, run=dataclasses.replace(found.run, host=host))
 

@@ -178,7 +178,7 @@ def test_the_checks_see_what_they_are_for(browser: Browser, tmp_path: Path) -> N
         "verylongwordthatnobodycanbreakanywhere</p></section><div style='width:3000px'>wide</div>"
         "<div id='waterfall'><div class='area' style='position:relative;width:60px'>"
         "<svg><path class='bars' d='M0 0H99V99H0z'/></svg><span class='label' "
-        "style='position:absolute;top:20px;left:0;white-space:nowrap'>on a bar and too long</span></div></div>"
+        "style='position:absolute;top:20px;left:0;white-space:nowrap'>on a bar, too long</span></div></div>"
         "<script>console.error('planted'); fetch('http://127.0.0.1:9/x').catch(() => 0)</script></body>"
     )
     browser.open(bad, 400)

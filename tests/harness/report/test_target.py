@@ -238,6 +238,9 @@ def test_the_bars_of_the_waterfall_add_up_to_m95(run: RunResult, html: str) -> N
     assert value(float(limit)) == pytest.approx(PROFILE.profile.m95_mm, abs=0.02)
     labels = re.findall(r'<span class="label"[^>]*>(.*?</span>[^<]*)</span>', figure)
     assert [plain(one) for one in labels] == [f"{value:.1f} mm" for value in (*parts, margin.m95_mm)]
+    places = re.findall(r'<span class="label" style="left:([\d.]+)%', figure)
+    beside = [*np.cumsum(parts), 6.4]  # at the ends of the bars, and beyond the interval
+    assert [value(10 * float(place)) for place in places] == pytest.approx(beside, abs=0.02)
     text = plain(section(html, "target"))
     assert fall.tenfold_m is not None
     half, ten = fall.half_compute_m * 1e3, fall.tenfold_m * 1e3
@@ -254,6 +257,7 @@ def test_parts_that_take_something_off_add_up_too(seed: int, run: RunResult) -> 
     chart = waterfall(Figures(told))
     assert chart is not None
     add_up(chart.html(), parts, sum(parts))
+    assert ("takes from it" in chart.html()) == (min(parts) < 0)
 
 
 def test_an_image_without_a_lag_has_no_bar_for_its_lines(run: RunResult) -> None:
