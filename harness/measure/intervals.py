@@ -304,7 +304,7 @@ def quantile_interval(
 
 def margin_interval(
     errors_m: NDArray[np.float64], blocks: NDArray[np.int64], share: float = 0.95
-) -> MarginBounds:
+) -> MarginBounds | None:
     """Return what a scan says about the margin within which the error stays for a share of the time.
 
     Parameters
@@ -319,10 +319,10 @@ def margin_interval(
     Returns
     -------
     bounds
-        Of the margin in the long run.
+        Of the margin in the long run; None for too few breaths.
     """
     found = _quantile_bounds(errors_m, blocks, share)
-    return MarginBounds(0.0, math.inf, math.inf) if found is None else MarginBounds(*found)
+    return None if found is None else MarginBounds(*found)
 
 
 def _quantile_bounds(
