@@ -368,7 +368,7 @@ def cover(
 
 
 def violate(host: Host, images: int, simulations: int, seed: int) -> tuple[float, float]:
-    """Return how often the upper and the lower bound of misses are wrong, at the share where they are most."""
+    """Return how often the bounds of misses are wrong, at the share where they are most often."""
     rng = np.random.default_rng([seed, host.run, host.fixed, images])
     worst = [0.0, 0.0]
     for share in SHARES:

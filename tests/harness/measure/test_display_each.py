@@ -67,7 +67,7 @@ def test_a_part_is_judged_as_in_the_whole_scan(whole: Stream) -> None:
 
 
 def test_a_part_that_does_not_know_where_it_starts_is_judged_by_what_it_stores(whole: Stream) -> None:
-    """The phantom would tell the masks of the scan's first seconds; masks that are moved are off by a pixel."""
+    """The phantom would tell masks of the scan's first seconds; masks that are moved are off by a pixel."""
     one, other = shown_of_part(whole, 0)
     assert np.abs(one.dice - other.dice).mean() < 0.05
 
