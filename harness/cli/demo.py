@@ -82,7 +82,7 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     output
         Folder for the streams, `report.json` and `frames.png`; made where it is missing.
     seed
-        Seed of the scan and of the intervals.
+        Seed of the scan.
     overwrite
         Whether the streams of an earlier demonstration are replaced.
 
@@ -123,8 +123,8 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
         "nearest training frame": f"nearest-frame:{memory.path}",
         "cascade": f"cascade:{WEIGHTS}",
     }
-    rows = [_replay(stream, name, candidate, seed) for name, candidate in candidates.items()]
-    pixels, quality = consistency_floor(stream, rows[-1].quality.frames, seed)
+    rows = [_replay(stream, name, candidate) for name, candidate in candidates.items()]
+    pixels, quality = consistency_floor(stream, rows[-1].quality.frames)
     rows.append(Row("floor of hard consistency", quality, pixels, None))
     _print(rows, stream)
     write_json(output / "report.json", _report(rows, stream))
@@ -141,12 +141,12 @@ def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -
     return load(path)
 
 
-def _replay(stream: Stream, name: str, candidate: str, seed: int) -> Row:
+def _replay(stream: Stream, name: str, candidate: str) -> Row:
     seconds = REPLAYED * stream.header.frame_ns / 1e9
     print(
         f"replaying {seconds:.1f} s at TR {stream.header.tr_ns / 1e6:g} ms into {candidate} ...", flush=True
     )
-    result = evaluate(stream, candidate, builder(candidate), frames=REPLAYED, claim=CLAIM, seed=seed)
+    result = evaluate(stream, candidate, builder(candidate), frames=REPLAYED, claim=CLAIM)
     pixels = result.run.images.pixels
     if result.quality is None or pixels is None:
         raise InputError(f"{candidate}: no image came: {result.verdict.reason}")

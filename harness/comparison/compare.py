@@ -40,7 +40,7 @@ from harness.workers import executors
 from harness.workers.remote import UNTIMED, check_shared_file, send
 from mrsim.argument_types import checked
 from mrsim.errors import Option, OptionError
-from mrsim.seeds import check_seed, child
+from mrsim.seeds import check_seed
 from mrsim.stream import Stream
 
 Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
@@ -79,7 +79,7 @@ def compare(
     segment_s
         Candidates take turns after so much of a scan, seconds.
     seed
-        Seed of who plays when, and of the intervals.
+        Seed of who plays when.
     isolate
         Whether candidates run in processes of their own.
     limit_s
@@ -132,13 +132,13 @@ def compare(
             for row in passes
         ]
         times = interleave(plan, scans, builders, images, tell)
-    quality = tuple(tuple(_quality(seed, scans[s], one, s) for s, one in enumerate(row)) for row in passes)
+    quality = tuple(tuple(_quality(scans[s], one) for s, one in enumerate(row)) for row in passes)
     displays: tuple[Row, ...] | None = None
     if plan.lockstep or (times is not None and not times.reason and not times.broken):
         displays = displays_of(scans, [[one.emissions for one in row] for row in passes], times)
     found = Measured(scans, passes, times, quality, displays)
     differences = {
-        two: {name: _difference(seed, name, two, found) for name in plan.measures}
+        two: {name: _difference(name, two, found) for name in plan.measures}
         for two in itertools.combinations(range(len(plan.candidates)), 2)
     }
     return Comparison(plan, *found, differences, workers)
@@ -198,18 +198,16 @@ def _passes(plan: ComparisonPlan, coming: Iterable[Pass], tell: Report) -> tuple
     return tuple(tuple(found[i : i + width]) for i in range(0, len(found), width))
 
 
-def _quality(seed: int, stream: Stream, one: Pass, number: int) -> Quality | None:
+def _quality(stream: Stream, one: Pass) -> Quality | None:
     """Return the measures of one candidate's images; in lockstep each is shown when its last line is due."""
     if not len(one.series):
         return None
     due_ns = (one.series.frame + 1) * stream.header.frame_ns
-    # One seed a stream: all candidates draw the same breaths.
-    drawn = int(child(seed, "compare", "quality", number).generate_state(1)[0])
-    return judge_frames(stream, one.series.frame, due_ns, list(one.scores), drawn)
+    return judge_frames(stream, one.series.frame, due_ns, list(one.scores))
 
 
-def _difference(seed: int, name: str, two: tuple[int, int], found: Measured) -> Difference:
-    drawn, measure = child(seed, "compare", "bootstrap", name), BY_NAME[name]
+def _difference(name: str, two: tuple[int, int], found: Measured) -> Difference:
+    measure = BY_NAME[name]
     with_target = found.with_target
     if name in OF_TARGET and not with_target:
         return Difference(None, None, "none", "the target is in no frame of these streams")
@@ -217,7 +215,7 @@ def _difference(seed: int, name: str, two: tuple[int, int], found: Measured) -> 
         if found.displays is None:
             return Difference(None, None, "undecided", "no valid time was measured")
         one, other = (found.displays[i] for i in two)
-        return compare_displays(name, one, other, drawn)
+        return compare_displays(name, one, other)
     if name == "lag_ms":
         (first, low), (second, high) = (pooled_lag([found.quality[i][s] for s in with_target]) for i in two)
         return of_intervals(measure, first, second, low, high)
@@ -225,10 +223,10 @@ def _difference(seed: int, name: str, two: tuple[int, int], found: Measured) -> 
         times = found.times
         if times is None or times.reason or times.broken:
             return Difference(None, None, "undecided", "no valid time was measured")
-        return paired(measure, *timed_pairs(name, times, two), drawn, "block")
+        return paired(measure, *timed_pairs(name, times, two), "block")
     judged = with_target if name in OF_TARGET else range(len(found.streams))
     mine, others = ([found.passes[i][s].series for s in judged] for i in two)
-    return compare_series(name, mine, others, drawn)
+    return compare_series(name, mine, others)
 
 
 def timed_pairs(

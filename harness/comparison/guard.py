@@ -1,7 +1,7 @@
 """A guard against slower code: base and new take turns, image by image, on one host.
 
 Whatever else the host does strikes both alike, so what is judged is the ratio of neighbours: the median of
-log(new / base) over pairs of one image, with an interval by block bootstrap over stretches of pairs. It
+log(new / base) over pairs of one image, with an interval over stretches of pairs. It
 speaks of the typical image; what becomes of the slowest is for `replay` to say.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from harness.audits.conformance import private_copy
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
-from harness.measure.intervals import RESAMPLES, draw_blocks
+from harness.measure.intervals import jackknife_interval
 from harness.realtime.raised import Traceback, one_line, traceback_json, traceback_of
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
@@ -60,7 +61,7 @@ class Guarded(Summarised):
     blames_new
         Whether that was the new one.
     seed
-        Seed of who goes first, and of the bootstrap.
+        Seed of who goes first.
     traceback
         The calls of a candidate's code that led to what it raised; None where none is known.
     """
@@ -155,7 +156,7 @@ def guard(
     images
         Pairs of images.
     seed
-        Seed of who goes first, and of the bootstrap.
+        Seed of who goes first.
     limit_s
         How long to wait for one image, seconds.
     progress
@@ -187,7 +188,7 @@ def guard(
         failed, blames_new = f"{names[error.which]} {error}", error.which == 1
         traceback = error.traceback
     pairs = np.array(taken, np.int64).reshape(-1, 2)
-    ratio, low, high = ratio_of(pairs[:, 0], pairs[:, 1], rng)
+    ratio, low, high = ratio_of(pairs[:, 0], pairs[:, 1])
     return Guarded(
         *names, factor, pairs[:, 0], pairs[:, 1], ratio, low, high, failed, blames_new, seed, traceback
     )  # fmt: skip
@@ -207,19 +208,16 @@ def check_factor(factor: float) -> float:
 
 
 def ratio_of(
-    base_ns: NDArray[np.int64], new_ns: NDArray[np.int64], rng: np.random.Generator
+    base_ns: NDArray[np.int64], new_ns: NDArray[np.int64]
 ) -> tuple[float | None, float | None, float | None]:
     """Return the median of new / base over pairs, and its one-sided 95 % lower and upper bound.
 
-    Neighbouring pairs share what the host did, so stretches of ten are drawn, not pairs (Kuensch 1989,
-    10.1214/aos/1176347265).
+    Neighbouring pairs share what the host did, so stretches of ten are left out, one at a time, not pairs.
 
     Parameters
     ----------
     base_ns, new_ns
         Times of both in each pair, shape (pairs,), int64, nanoseconds.
-    rng
-        Source of the draws.
 
     Returns
     -------
@@ -231,11 +229,11 @@ def ratio_of(
         return None, None, None
     logs = np.log(np.maximum(new_ns, 1) / np.maximum(base_ns, 1))
     stretches = logs[: blocks * BLOCK].reshape(blocks, BLOCK)
-    counts = draw_blocks(blocks, rng, RESAMPLES)
-    drawn = np.repeat(np.tile(np.arange(blocks), RESAMPLES), counts.ravel()).reshape(RESAMPLES, blocks)
-    medians = np.median(stretches[drawn].reshape(RESAMPLES, -1), axis=1)
-    low, high = np.quantile(medians, [1 - CONFIDENCE, CONFIDENCE])
-    return float(np.exp(np.median(logs))), float(np.exp(low)), float(np.exp(high))
+    median = float(np.median(logs))
+    without = np.array([np.median(np.delete(stretches, block, axis=0)) for block in range(blocks)])
+    bounds = jackknife_interval(median, without, 2 * CONFIDENCE - 1)
+    assert bounds is not None
+    return math.exp(median), math.exp(bounds[0]), math.exp(bounds[1])
 
 
 class _Failed(Exception):

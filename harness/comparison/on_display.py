@@ -175,7 +175,7 @@ def coming_ns(emissions: Emissions, service_ns: NDArray[np.float64], header: Hea
     return shown
 
 
-def compare_displays(measure: str, one: Row, other: Row, seed: np.random.SeedSequence) -> Difference:
+def compare_displays(measure: str, one: Row, other: Row) -> Difference:
     """Set two candidates against each other at the instants at which both can be followed.
 
     Parameters
@@ -184,8 +184,6 @@ def compare_displays(measure: str, one: Row, other: Row, seed: np.random.SeedSeq
         "m95_mm" or "dice_shown".
     one, other
         What both have on display of each stream.
-    seed
-        Seed of the bootstrap.
     """
     pairs, blocks, offset = [np.empty((0, 2))], [np.empty(0, np.int64)], 0
     for a, b in zip(one, other, strict=True):
@@ -199,7 +197,7 @@ def compare_displays(measure: str, one: Row, other: Row, seed: np.random.SeedSeq
     joined = np.concatenate(pairs)
     if not len(joined):
         return Difference(None, None, "none", "there is no instant at which both can be told")
-    return paired(BY_NAME[measure], joined, np.concatenate(blocks), seed)
+    return paired(BY_NAME[measure], joined, np.concatenate(blocks))
 
 
 def figure_of(measure: str, row: Row) -> float | None:

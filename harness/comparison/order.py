@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.console import figure, significant
 from harness.measure.exact_statistics import nearest_rank, samples_needed
-from harness.measure.intervals import MIN_BREATHS, Interval, bootstrap
+from harness.measure.intervals import MIN_BREATHS, Interval, statistic_interval
 from mrsim.summary import counted
 
 Pairs = NDArray[np.float64]
@@ -186,7 +186,6 @@ def paired(
     measure: Measure,
     pairs: Pairs,
     blocks: NDArray[np.int64],
-    seed: np.random.SeedSequence,
     block: str = "breath",
 ) -> Difference:
     """Set two candidates against each other in a measure that each frame has a value of.
@@ -199,8 +198,6 @@ def paired(
         Values of both, of the same frames, shape (n, 2); an image without a target has an infinite error.
     blocks
         Block of each pair, shape (n,).
-    seed
-        Seed of the bootstrap.
     block
         What a block is.
     """
@@ -219,9 +216,7 @@ def paired(
     value = measure.statistic(pairs)
     if math.isinf(value):
         return Difference(None, None, "behind", "the other's are all 0")
-    interval = bootstrap(
-        pairs, blocks, measure.statistic, np.random.default_rng(seed)
-    )  # rows are drawn whole
+    interval = statistic_interval(pairs, blocks, measure.statistic)
     note = "" if interval is not None else too_few(len(np.unique(blocks)), block)
     return Difference(value, interval, standing_of(measure, interval), note)
 

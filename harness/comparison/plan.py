@@ -27,7 +27,7 @@ class ComparisonPlan:
     repeat, segment_s
         Rounds, and the length of a segment, seconds.
     seed
-        Seed of who plays when, and of the intervals.
+        Seed of who plays when.
     isolate, limit_s
         Whether candidates run in processes of their own, and a limit, seconds: for one line there, else for
         one replay.

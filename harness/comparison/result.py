@@ -24,9 +24,10 @@ from harness.comparison.order import (
 from harness.comparison.plan import ComparisonPlan
 from harness.comparison.single_pass import Pass
 from harness.comparison.timing import Times
+from harness.judge.misses import Misses
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import quality_json
-from harness.measure.exact_statistics import binomial_interval, nearest_rank, samples_needed, summarise
+from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
 from harness.measure.image_quality import Quality
 from harness.measure.intervals import Interval
 from harness.realtime import environment
@@ -163,7 +164,7 @@ class Comparison(Summarised):
         if self.times is not None:
             missed = self._missed(candidate)
             found["response_ms"] = self._response(candidate)["p50"]
-            found["missed"] = float(missed.mean()) if len(missed) else None
+            found["missed"] = missed.misses / missed.images if missed.images else None
         for name in ON_DISPLAY:
             found[name] = None if self.displays is None else figure_of(name, self.displays[candidate])
         for name in ("nmse", "dice"):
@@ -183,10 +184,9 @@ class Comparison(Summarised):
         known: NDArray[np.float64] = values[~np.isnan(values)]  # a tracker has no image
         return known
 
-    def _missed(self, candidate: int) -> NDArray[np.bool_]:
+    def _missed(self, candidate: int) -> Misses:
         assert self.times is not None
-        blocks = [block.missed[candidate] for block in self.times.blocks]
-        return np.concatenate([np.empty(0, np.bool_), *blocks])
+        return Misses.of([block.missed[candidate] for block in self.times.blocks])
 
     def _response(self, candidate: int) -> dict[str, Any]:
         assert self.times is not None
@@ -260,12 +260,11 @@ class Comparison(Summarised):
         }
         if self.times is not None:
             missed = self._missed(index)
-            count, total = int(missed.sum()), len(missed)
             values["response_ms"] = self._response(index)
             values["deadline"] = {
-                "images": total,
-                "misses": count,
-                "miss_share_interval": list(binomial_interval(count, total)),
+                "images": missed.images,
+                "misses": missed.misses,
+                "miss_share_interval": list(missed.interval),
             }
         return values
 

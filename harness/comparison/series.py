@@ -161,12 +161,10 @@ def _distance(measured: NDArray[np.float64], true: NDArray[np.float64]) -> NDArr
     return np.where(np.isfinite(error), error, np.inf)
 
 
-def compare_series(
-    measure: str, one: Sequence[Series], other: Sequence[Series], seed: np.random.SeedSequence
-) -> Difference:
+def compare_series(measure: str, one: Sequence[Series], other: Sequence[Series]) -> Difference:
     """Set two candidates against each other in a measure of single images, on the frames that both have.
 
-    Both sides are drawn the same breaths, so that what is hard for both counts for neither.
+    The same breaths are left out of both sides, so that what is hard for both counts for neither.
 
     Parameters
     ----------
@@ -174,8 +172,6 @@ def compare_series(
         One of `COLUMNS`.
     one, other
         What was measured of both on each scan.
-    seed
-        Seed of the bootstrap.
     """
     pairs, blocks, offset, alike = [np.empty((0, 2))], [np.empty(0, np.int64)], 0, 0
     for a, b in zip(one, other, strict=True):
@@ -188,4 +184,4 @@ def compare_series(
         alike += len(both)
     if alike and not sum(map(len, pairs)):
         return Difference(None, None, "none", "one of the two has no such figure")
-    return paired(BY_NAME[measure], np.concatenate(pairs), np.concatenate(blocks), seed)
+    return paired(BY_NAME[measure], np.concatenate(pairs), np.concatenate(blocks))

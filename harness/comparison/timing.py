@@ -248,7 +248,7 @@ def _block(
         timing = measure(run)
         response[index] = timing.response_ns[timing.warmup :]
         service[index] = timing.service_ns[timing.warmup :]
-        missed[index] = timing.missed[timing.warmup :]
+        missed[index] = timing.steady_missed
         reason = reason or (why_invalid(run, timing) or "")
         if keep and run.images.pixels is not None:
             for (stream, frame), still in images[index].items():

@@ -156,7 +156,7 @@ class Cells:
             raise
         except InputError as error:
             return Row(cell, None, str(error), True, file)
-        measures = measure_cell(ground, one.series, self._plan.seed)
+        measures = measure_cell(ground, one.series)
         nothing = np.empty((0, 0), np.complex64)
         arrays = {name: getattr(one.series, name) for name in _SERIES}
         arrays["picture"] = np.abs(one.pixels.get(ground.fastest, nothing))

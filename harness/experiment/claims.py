@@ -62,15 +62,13 @@ class Claim:
     holds: bool | None
 
 
-def compare_cells(rows: Sequence[Row], seed: int) -> list[PairedComparison]:
+def compare_cells(rows: Sequence[Row]) -> list[PairedComparison]:
     """Compare every network with all that was judged on the same scan, a coarse one with its fine one alone.
 
     Parameters
     ----------
     rows
         Of the table.
-    seed
-        Seed of the bootstrap.
     """
     judged = [row for row in rows if row.measures is not None]
     out = []
@@ -83,26 +81,20 @@ def compare_cells(rows: Sequence[Row], seed: int) -> list[PairedComparison]:
                 alike = subject.cell.stage != "coarse" or other.cell.label == subject.cell.label
                 if other is not subject and alike:
                     both = len(np.intersect1d(mine.frame, theirs.frame))
-                    found = compare_images(mine, theirs, seed)
+                    found = compare_images(mine, theirs)
                     out.append(PairedComparison(subject, other, found, both))
     return out
 
 
-def compare_images(subject: Series, opponent: Series, seed: int) -> dict[str, Difference]:
+def compare_images(subject: Series, opponent: Series) -> dict[str, Difference]:
     """Compare what was measured of two cells of one scan, in each of `COMPARED`.
 
     Parameters
     ----------
     subject, opponent
         What was measured of each image.
-    seed
-        Seed of the bootstrap.
     """
-    seeds = np.random.SeedSequence(seed).spawn(len(COMPARED))
-    return {
-        name: compare_series(name, [subject], [opponent], child)
-        for name, child in zip(COMPARED, seeds, strict=True)
-    }
+    return {name: compare_series(name, [subject], [opponent]) for name in COMPARED}
 
 
 def claims(rows: Sequence[Row], compared: Sequence[PairedComparison]) -> list[Claim]:

@@ -200,6 +200,7 @@ def _points(axes: Any, points: Sequence[tuple[float, Row]], key: str, kind: Kind
     x, y = [p[0] for p in kept], np.array([p[1][0] for p in kept], np.float64)
     low_high = [p[1][1] or (p[1][0], p[1][0]) for p in kept]
     bars = np.abs(np.array(low_high, np.float64).T - y)
+    bars[~np.isfinite(bars)] = 0  # no limit
     style = {"marker": _MARKS[stage or label], "ms": 6, "color": colour, "ls": "none", "elinewidth": 1.0}
     hollow = {"mfc": "white"} if stage == "coarse" else {}
     name = f"{acceleration:g}x {label}{f', {stage}' if stage else ''}"

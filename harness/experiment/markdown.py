@@ -10,6 +10,7 @@ from harness.experiment.claims import COMPARED
 from harness.experiment.measures import COLUMNS, Column
 from harness.experiment.plan import REFERENCES
 from harness.experiment.result import NAMES, Values
+from harness.measure.intervals import MARGIN_BREATHS, MIN_BREATHS, MIN_BREATHS_OF_SHARE
 
 
 def to_markdown(values: Values, figures: Sequence[str]) -> str:
@@ -53,8 +54,9 @@ def _notes(config: Values) -> list[str]:
         "- NMSE, SSIM and Dice against the truth at the last line of each frame; *Dice to full* against "
         "the target as it is segmented in the fully sampled image. *own* is the segmentation's own error, on "
         "the fully sampled images of the same frames, against the truth.",
-        "- Brackets: 95 % intervals by block bootstrap over breaths; none for a largest value, or for fewer "
-        "than 4 breaths. A dash: the samples do not carry the figure, or it means nothing.",
+        "- Brackets: 95 % intervals over whole breaths; none for a largest value, or for fewer than "
+        f"{MIN_BREATHS} breaths ({MARGIN_BREATHS} of a p95, {MIN_BREATHS_OF_SHARE[0.99]} of a p99). A dash: "
+        "the samples do not carry the figure, or it means nothing; as a bound, that it has no limit.",
         timed,
         *(f"- Reference *{name}*: {what}." for name, what in REFERENCES.items()),
         "- Reference *nearest-frame*: the image of the first part of the same scan that fits the lines best; "
@@ -112,7 +114,9 @@ def figure_text(figure: Values, digits: int | None) -> str:
     return f"{text} [{_number(low, digits)}, {_number(high, digits)}]"
 
 
-def _number(value: float, digits: int | None) -> str:
+def _number(value: float | None, digits: int | None) -> str:
+    if value is None:
+        return "-"
     if digits is None:
         return significant(value)
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0
@@ -212,7 +216,7 @@ def _compared(compared: Sequence[Values]) -> list[str]:
         scan, opponent = f"{row['patient']}, {_section(row)}", _label(row, "opponent", "opponent_stage")
         lines.append([scan, _label(row), opponent, *standings, str(row["images"])])
     note = (
-        "Paired block bootstrap over the same breaths: a tie is where the interval comes within 2 % of the "
+        "Paired, over the same breaths: a tie is where the interval comes within 2 % of the "
         "NMSE, 0.002 of Dice or 0.05 mm."
     )
     return ["", "## Against each opponent", "", note, "", *_markdown(headings, lines)]

@@ -1,15 +1,13 @@
-"""The figures of a cell, each with its interval: 95 %, by block bootstrap over breaths.
+"""The figures of a cell, each with its interval: 95 %, over whole breaths.
 
-A largest value has no interval: no resample can exceed what was seen.
+A largest value has no interval: a longer scan has a larger one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground
 from harness.measure.exact_statistics import nearest_rank, samples_needed
-from harness.measure.intervals import Interval, bootstrap
+from harness.measure.intervals import Interval, mean_interval, quantile_interval, statistic_interval
 from harness.measure.lag import apparent_lag
 
 
@@ -102,17 +100,20 @@ class Measures:
         for column in COLUMNS:
             figure = values["figures"][column.key]
             bounds = figure["interval"]
-            figures[column.key] = figure["value"], None if bounds is None else (bounds[0], bounds[1])
+            if bounds is not None:
+                bounds = bounds[0], math.inf if bounds[1] is None else bounds[1]
+            figures[column.key] = figure["value"], bounds
         return cls(**(values | {"figures": figures}))
 
 
 def figure_json(figure: Figure) -> dict[str, Any]:
-    """Return a figure and its interval as JSON values."""
+    """Return a figure and its interval as JSON values; an infinite bound is null."""
     value, interval = figure
-    return {"value": value, "interval": None if interval is None else list(interval)}
+    bounds = None if interval is None else [b if math.isfinite(b) else None for b in interval]
+    return {"value": value, "interval": bounds}
 
 
-def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
+def measure_cell(ground: Ground, series: Series) -> Measures:
     """Draw the figures of one cell together.
 
     Parameters
@@ -121,31 +122,28 @@ def measure_cell(ground: Ground, series: Series, seed: int) -> Measures:
         What was judged.
     series
         What was measured of each image.
-    seed
-        Seed of the bootstrap.
     """
     header, block = ground.stream.header, series.block
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(12)]
     measured = np.stack([series.x_m, series.y_m], axis=-1)
-    lag = apparent_lag(series.t_ns, measured, ground.truth, header, block, rngs[0])
+    lag = apparent_lag(series.t_ns, measured, ground.truth, header, block)
     claimed = lag.claimed_ns
     delay, timed = float(np.mean(series.shown_ns - series.t_ns)), bool((series.shown_ns >= 0).all())
     total = None if claimed is None or not timed else (claimed + delay) * 1e-6
     shifted = None
     if lag.interval_ns is not None and timed:  # the time to the image hardly varies beside the lag
         shifted = ((lag.interval_ns[0] + delay) * 1e-6, (lag.interval_ns[1] + delay) * 1e-6)
-    means = zip(("nmse", "ssim", "dice", "dice_own", "dice_full"), rngs[1:6], strict=True)
-    figures = {key: _mean(getattr(series, key), block, rng) for key, rng in means}
+    means = ("nmse", "ssim", "dice", "dice_own", "dice_full")
+    figures = {key: _mean(getattr(series, key), block) for key in means}
     figures |= {
         "lag_ms": (_times(claimed, 1e-6), _scaled(lag.interval_ns, 1e-6)),
         "gain": (lag.gain, lag.gain_interval),
         "residual_mm": (_times(lag.residual_m, 1e3), _scaled(lag.residual_interval_m, 1e3)),
         "total_lag_ms": (total, shifted),
     }
-    for name, rng in (("last", rngs[6]), ("shown", rngs[7]), ("own", rngs[8])):
+    for name in ("last", "shown", "own"):
         error = series.own_error_m if name == "own" else getattr(series, f"error_{name}_m")
-        figures |= _errors(name, error * 1e3, block, rng)
-    figures |= _response(series, rngs[9:12])
+        figures |= _errors(name, error * 1e3, block)
+    figures |= _response(series)
     return Measures(
         {column.key: figures[column.key] for column in COLUMNS},
         len(series),
@@ -165,54 +163,44 @@ def _scaled(interval: Interval | None, factor: float) -> Interval | None:
     return None if interval is None else (interval[0] * factor, interval[1] * factor)
 
 
-def _mean(values: NDArray[np.float64], block: NDArray[np.int64], rng: np.random.Generator) -> Figure:
+def _mean(values: NDArray[np.float64], block: NDArray[np.int64]) -> Figure:
     kept = np.isfinite(values)
     if not kept.any():
         return None, None
-    return float(values[kept].mean()), bootstrap(values[kept], block[kept], np.mean, rng)
+    return float(values[kept].mean()), mean_interval(values[kept], block[kept])
 
 
-def _errors(
-    name: str, error_mm: NDArray[np.float64], block: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, Figure]:
+def _errors(name: str, error_mm: NDArray[np.float64], block: NDArray[np.int64]) -> dict[str, Figure]:
     """Return rms, p95 and max of centroid errors; an infinite one counts in the p95 alone."""
     within = ~np.isnan(error_mm)
     error_mm, block = error_mm[within], block[within]
     found = np.isfinite(error_mm)
-    rms = (None, None) if not found.any() else _of(_rms, error_mm[found], block[found], rng)
-    p95: Figure = (None, None)
-    if len(error_mm) >= samples_needed(0.95) and math.isfinite(_ranked(error_mm, 0.95)):
-        p95 = _of(partial(_ranked, share=0.95), error_mm, block, rng)
+    kept = error_mm[found], block[found]
+    rms = (None, None) if not found.any() else (_rms(kept[0]), statistic_interval(*kept, _rms))
+    p95 = _ranked(error_mm, block, 0.95)
+    if p95[0] is not None and not math.isfinite(p95[0]):
+        p95 = (None, None)
     most = float(error_mm[found].max()) if found.any() else None
     return {f"{name}_rms_mm": rms, f"{name}_p95_mm": p95, f"{name}_max_mm": (most, None)}
-
-
-def _of(
-    statistic: Callable[[NDArray[np.float64]], float],
-    values: NDArray[np.float64],
-    block: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> Figure:
-    return statistic(values), bootstrap(values, block, statistic, rng)
 
 
 def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _response(series: Series, rngs: list[np.random.Generator]) -> dict[str, Figure]:
+def _response(series: Series) -> dict[str, Figure]:
     played = series.response_ns >= 0
     values, block = (series.response_ns[played] * 1e-6).astype(np.float64), series.block[played]
     figures: dict[str, Figure] = {"response_max_ms": (float(values.max()) if len(values) else None, None)}
-    for share, rng in zip((0.5, 0.95, 0.99), rngs, strict=True):
-        carried = len(values) >= samples_needed(share)
-        key = f"response_p{share * 100:.0f}_ms"
-        figures[key] = _of(partial(_ranked, share=share), values, block, rng) if carried else (None, None)
+    for share in (0.5, 0.95, 0.99):
+        figures[f"response_p{share * 100:.0f}_ms"] = _ranked(values, block, share)
     return figures
 
 
-def _ranked(values: NDArray[np.float64], share: float) -> float:
-    return float(nearest_rank(values, share))
+def _ranked(values: NDArray[np.float64], block: NDArray[np.int64], share: float) -> Figure:
+    if len(values) < samples_needed(share):
+        return None, None
+    return float(nearest_rank(values, share)), quantile_interval(values, block, share)
 
 
 def _amplitude_mm(ground: Ground) -> float:

@@ -155,7 +155,7 @@ class ExperimentPlan:
     horizon_weights
         Template of the weights that aim ahead; `{horizon}` stands for milliseconds.
     seed
-        Of scans and intervals.
+        Of scans.
     matrix
         Rows and columns.
     service_ms

@@ -83,7 +83,7 @@ def make_table(
         report(len(cells) * STEPS, len(cells) * STEPS, "the table")
     else:
         rows = _made_on(cluster, folder, kept, plan, cells, report)
-    compared = compare_cells(rows, plan.seed)
+    compared = compare_cells(rows)
     described = [kept.describe(row.cell) for row in rows]
     found = tuple(rows), tuple(compared), tuple(claims(rows, compared))
     return Table(plan, *found, fingerprint({"cells": described}))

@@ -46,7 +46,6 @@ def evaluate(
     frames: int | None = None,
     claim: float | None = None,
     warmup: int | None = None,
-    seed: int = 0,
     quality: bool = True,
     scenario: str = "constant-stream",
     policy: Policy | None = None,
@@ -76,8 +75,6 @@ def evaluate(
         Share of images that must meet the deadline; None for the profile's.
     warmup
         Number of first images that are reported separately; None for `timing.default_warmup`.
-    seed
-        Seed of the bootstrap intervals.
     quality
         Whether to measure the images; needs a stream with truth and scikit-image.
     scenario
@@ -146,10 +143,10 @@ def evaluate(
     elif scenario == "burst":
         # In a closed loop lines are not due when they were scanned, so nothing is on display at an instant.
         found = Measures(
-            assess(stream, run, timing, seed), target=Answer(TARGET, None, "a burst has no time of its own")
+            assess(stream, run, timing), target=Answer(TARGET, None, "a burst has no time of its own")
         )
     else:
-        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), seed, beams)
+        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), beams)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
     # Only a candidate behind a socket has a transfer.
     transfer = getattr(reconstructor, "transfer", None)

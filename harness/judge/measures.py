@@ -59,7 +59,6 @@ def measure_images(
     timing: Timing,
     criterion: Criterion,
     spoilt: str | None,
-    seed: int,
     beam_names: Sequence[str] = BEAMS,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
@@ -74,15 +73,13 @@ def measure_images(
         What it is judged by.
     spoilt
         What the host did to the run's times; None if they are valid.
-    seed
-        Seed of the bootstrap.
     beam_names
         Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
     """
     assert stream.truth is not None
     judge = FrameJudge(stream.truth, stream.header)
     scores = judge.score_run(run)
-    quality = assess(stream, run, timing, seed, scores)
+    quality = assess(stream, run, timing, scores)
     if not judge.has_target:
         return Measures(quality, target=Answer(QUESTION, None, "the scan has no target"))
     displayed = display(stream, run, timing, scores, judge.window)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.misses import judge_misses
+from harness.judge.misses import Misses, judge_misses
 from harness.judge.outcome import QUESTIONS, WORST_FIRST, Answer, Outcome, Verdict
 from harness.judge.result import RunResult, answers_json, played, quality_line
-from harness.measure.exact_statistics import binomial_interval
 from harness.measure.timing import Latency
 from mrsim.summary import Summarised, counted
 
@@ -81,10 +80,8 @@ class Repetitions(Summarised):
         claim, reason = results[0].claim, worst.reason
         outcome: Outcome = worst.outcome
         if len(results) > 1:
-            misses = sum(r.timing.misses for r in results)
-            images = sum(r.timing.images for r in results)
-            episodes = sum(len(r.timing.episodes) for r in results)
-            pooled = judge_misses(misses, images, episodes, results[0].timing.deadline_ns, claim)
+            missed = [r.timing.steady_missed for r in results]
+            pooled = judge_misses(missed, results[0].timing.deadline_ns, claim)
             outcome, reason = pooled.outcome, f"{len(results)} runs: {pooled.reason}"
         if outcome is Outcome.PASS and claim >= TAIL and len(results) < MIN_RUNS and not self.exact:
             needed = f"a claim of {claim:.4g} is about a tail and takes {MIN_RUNS} runs: --repeat {MIN_RUNS}"
@@ -95,8 +92,7 @@ class Repetitions(Summarised):
         """Return the first result as JSON values, with the verdict on all runs and an entry for each run."""
         first = self.results[0].to_json()
         verdict = self.verdict
-        misses = sum(r.timing.misses for r in self.results)
-        images = sum(r.timing.images for r in self.results)
+        found = Misses.of([r.timing.steady_missed for r in self.results])
         runs = []
         for result in self.results:
             response = result.timing.summary("response")
@@ -119,8 +115,8 @@ class Repetitions(Summarised):
             "repetitions": {
                 "runs": runs,
                 "exact": self.exact,
-                "images": images,
-                "misses": misses,
-                "miss_share_interval": list(binomial_interval(misses, images)),
+                "images": found.images,
+                "misses": found.misses,
+                "miss_share_interval": list(found.interval),
             },
         }

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
+from harness.judge.misses import Misses
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
 from harness.judge.target import Beamed
 from harness.measure.columns import Band, band_of
 from harness.measure.displayed import Displayed
-from harness.measure.exact_statistics import CONFIDENCE, Summary, binomial_interval
+from harness.measure.exact_statistics import CONFIDENCE, Summary
 from harness.measure.image_quality import Centroids, Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency, Timing
@@ -110,7 +111,6 @@ class RunResult(Summarised):
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; a figure for which there are too few samples is null."""
         timing = self.timing
-        low, high = binomial_interval(timing.misses, timing.images)
         # The first image is cold; the next ones warm up.
         warm = timing.response_ns[1 : timing.warmup][timing.shown[1 : timing.warmup]]
         return {
@@ -138,7 +138,7 @@ class RunResult(Summarised):
                 "misses": timing.misses,
                 "longest_run": timing.longest_run,
                 "episodes": len(timing.episodes),
-                "miss_share_interval": [low, high],
+                "miss_share_interval": list(Misses.of([timing.steady_missed]).interval),
                 "confidence": CONFIDENCE,
             },
             "warmup": {
@@ -213,8 +213,8 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _scaled(interval: tuple[float, float] | None, factor: float) -> list[float] | None:
-    return None if interval is None else [bound * factor for bound in interval]
+def _scaled(interval: tuple[float, float] | None, factor: float) -> list[float | None] | None:
+    return None if interval is None else [_finite(bound * factor) for bound in interval]
 
 
 def _summary(summary: Summary) -> dict[str, float | int | None]:

@@ -98,7 +98,7 @@ def judge(run: Run, timing: Timing, claim: float = 0.99) -> Verdict:
     reason = why_invalid(run, timing)
     if reason is not None:
         return Verdict(Outcome.INVALID, reason)
-    verdict = judge_misses(timing.misses, timing.images, len(timing.episodes), timing.deadline_ns, claim)
+    verdict = judge_misses([timing.steady_missed], timing.deadline_ns, claim)
     if not run.dropped_frames:
         return verdict
     dropped = f"{run.dropped_frames} frames were dropped by the queue ({run.policy})"

@@ -121,31 +121,6 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     return max(0.0, 1.0 - _sum_terms(k + 1, n, n, p))
 
 
-def binomial_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact (Clopper-Pearson) two-sided interval of a probability.
-
-    Parameters
-    ----------
-    k
-        Number of misses.
-    n
-        Number of independent images.
-    confidence
-        Coverage, below 1; half of the rest lies on each side.
-
-    Returns
-    -------
-    low, high
-        Bounds of the probability; (0, 1) if there are no images.
-
-    Notes
-    -----
-    Clopper and Pearson 1934, 10.1093/biomet/26.4.404.
-    """
-    alpha = (1 - confidence) / 2
-    return lower_bound(k, n, 1 - alpha), upper_bound(k, n, 1 - alpha)
-
-
 def upper_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
     """Return the one-sided upper bound: the p at which so few misses have probability 1 - confidence.
 
@@ -162,6 +137,10 @@ def upper_bound(k: int, n: int, confidence: float = CONFIDENCE) -> float:
     ------
     InputError
         If `k` is not between 0 and `n`.
+
+    Notes
+    -----
+    Clopper and Pearson 1934, 10.1093/biomet/26.4.404.
     """
     if not 0 <= k <= n:
         raise InputError(f"{k} of {n}: expected a count between 0 and the number of images")

@@ -20,9 +20,7 @@ from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image, to_kspace
 
 
-def consistency_floor(
-    stream: Stream, frames: NDArray[np.int64], seed: int = 0
-) -> tuple[NDArray[np.complex64], Quality]:
+def consistency_floor(stream: Stream, frames: NDArray[np.int64]) -> tuple[NDArray[np.complex64], Quality]:
     """Fill the lines that a frame did not sample with the truth at its last line.
 
     Parameters
@@ -31,8 +29,6 @@ def consistency_floor(
         A scan of one coil, with truth.
     frames
         Frames to make, shape (n,), int64.
-    seed
-        Seed of the bootstrap intervals.
 
     Returns
     -------
@@ -54,9 +50,7 @@ def consistency_floor(
         pixels[frame] = floor_image(stream, int(frame))
     judge = FrameJudge(truth, header)
     due_ns = (frames + 1) * header.frame_ns
-    return pixels, judge_frames(
-        stream, frames, due_ns, [judge.score(int(f), pixels[f]) for f in frames], seed
-    )
+    return pixels, judge_frames(stream, frames, due_ns, [judge.score(int(f), pixels[f]) for f in frames])
 
 
 def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.exact_statistics import nearest_rank, samples_needed
-from harness.measure.intervals import Interval, bootstrap
+from harness.measure.intervals import Interval, mean_interval, quantile_interval
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.segmentation import TargetFinder, eval_library
 from harness.measure.timing import Timing
@@ -200,7 +200,7 @@ class Centroids:
     p95
         Nearest rank; an image without a target counts as an infinite error. None for too few images.
     p95_interval
-        Block-bootstrap interval of `p95`.
+        Interval of `p95`; its upper bound may be infinite. None for too few breaths.
     count, not_found
         Number of images that were judged, and of those in which no target was found.
     """
@@ -239,7 +239,7 @@ class Quality(Summarised):
     breaths
         Number of breaths, the blocks of the intervals.
     intervals
-        Block-bootstrap intervals of the means of `nmse`, `ssim` and `dice`.
+        Intervals of the means of `nmse`, `ssim` and `dice`.
     """
 
     frames: NDArray[np.int64]
@@ -273,7 +273,7 @@ class Quality(Summarised):
 
 
 def assess(
-    stream: Stream, run: Run, timing: Timing, seed: int = 0, scores: Mapping[int, FrameScore] | None = None
+    stream: Stream, run: Run, timing: Timing, scores: Mapping[int, FrameScore] | None = None
 ) -> Quality | None:
     """Judge the steady images of a run.
 
@@ -285,8 +285,6 @@ def assess(
         The run, with its pixels.
     timing
         Its times.
-    seed
-        Seed of the bootstrap.
     scores
         Measures of every image that came, by frame; None to make them here.
 
@@ -308,7 +306,7 @@ def assess(
     if scores is None:
         scores = FrameJudge(stream.truth, stream.header).score_run(run)
     completed_ns = run.images.completed_ns[frames] - run.t0_ns
-    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames], seed)
+    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames])
 
 
 def judge_frames(
@@ -316,7 +314,6 @@ def judge_frames(
     frames: NDArray[np.int64],
     shown_ns: NDArray[np.int64],
     scores: list[FrameScore],
-    seed: int,
 ) -> Quality:
     """Combine the measures of single images.
 
@@ -330,8 +327,6 @@ def judge_frames(
         When each image was shown, from the start of the scan, shape (n,), int64, nanoseconds.
     scores
         Score of each frame.
-    seed
-        Seed of the bootstrap.
 
     Raises
     ------
@@ -345,10 +340,9 @@ def judge_frames(
     t_ns = np.asarray(stream.t_ns)[last]
     starts = breath_starts(truth, header)
     blocks = breath_blocks(t_ns, starts)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     values = {key: np.array([getattr(s, key) for s in scores]) for key in ("nmse", "ssim", "dice")}
     centroid = np.array([s.centroid_m or (math.nan, math.nan) for s in scores], dtype=np.float64)
-    lag = apparent_lag(t_ns, centroid, truth, header, blocks, rngs[0])
+    lag = apparent_lag(t_ns, centroid, truth, header, blocks)
     within = shown_ns <= (len(stream) + 1) * header.tr_ns
     return Quality(
         frames,
@@ -356,17 +350,12 @@ def judge_frames(
         shown_ns,
         **values,
         centroid_m=centroid,
-        last_line=_centroids(centroid, truth.centroid[last], blocks, rngs[1]),
-        when_shown=_centroids(
-            centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within], rngs[2]
-        ),
+        last_line=_centroids(centroid, truth.centroid[last], blocks),
+        when_shown=_centroids(centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within]),
         lag=lag,
         total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
         breaths=len(np.unique(blocks)),
-        intervals={
-            key: bootstrap(values[key], blocks, np.mean, rng)
-            for key, rng in zip(values, rngs[3:], strict=True)
-        },
+        intervals={key: mean_interval(one, blocks) for key, one in values.items()},
     )
 
 
@@ -374,22 +363,17 @@ def _centroids(
     measured: NDArray[np.float64],
     true: NDArray[np.float64],
     blocks: NDArray[np.int64],
-    rng: np.random.Generator,
 ) -> Centroids:
     errors = np.hypot(*(measured - true).T)
     found = errors[np.isfinite(errors)]
     errors = np.where(np.isfinite(errors), errors, np.inf)
     enough = len(errors) >= samples_needed(0.95)
-
-    def p95(values: NDArray[np.float64]) -> float:
-        return float(nearest_rank(values, 0.95))
-
-    value = p95(errors) if enough else math.inf
+    value = float(nearest_rank(errors, 0.95)) if enough else math.inf
     return Centroids(
         rms=float(np.sqrt(np.mean(found**2))) if len(found) else None,
         p95=value if math.isfinite(value) else None,
         max=float(found.max()) if len(found) else None,
-        p95_interval=bootstrap(errors, blocks, p95, rng) if math.isfinite(value) else None,
+        p95_interval=quantile_interval(errors, blocks, 0.95) if math.isfinite(value) else None,
         count=len(errors),
         not_found=len(errors) - len(found),
     )

@@ -1,10 +1,11 @@
 """Intervals by whole breaths, whose coverage has been simulated.
 
-Neighbouring frames resemble each other, so breaths are counted, not frames. Neighbouring breaths resemble each
-other, too. So the variance is read off the slower half of the cosines of the series of breaths (equal-weighted
-cosines: Lazarus et al. 2018, 10.1080/07350015.2018.1506926), and doubled: where neighbours have a correlation
-of one half, the slower half sees 53 % of it. Student's t has as many degrees of freedom as there are cosines.
-Nothing is drawn by chance.
+Neighbouring frames resemble each other, so breaths are counted, not frames. Neighbouring breaths resemble
+each other, too. So the variance is read off the slower half of the cosines of the series of breaths
+(equal-weighted cosines: Lazarus et al. 2018, 10.1080/07350015.2018.1506926), and doubled: where neighbours
+have a correlation of one half, the slower half sees about half of it. A quarter more is added, since breaths
+are few and skewed. Student's t has as many degrees of freedom as there are cosines. Nothing is drawn by
+chance.
 
 What the intervals cover is in `docs/intervals.md`, made by `scripts/simulate_intervals.py`.
 """
@@ -24,11 +25,12 @@ from harness.measure.exact_statistics import CONFIDENCE, nearest_rank, t_quantil
 COVERAGE = 0.95
 BREATHS_PER_COSINE = 2
 CAUTION = 2.5  # factor of the variance
-# The fewest breaths with a coverage of 0.93 in every kind of simulated series: of means and the like, and of
-# quantiles up to a share.
-MIN_BREATHS = 6
-MIN_BREATHS_OF_SHARE = {0.5: 6, 0.95: 12, 0.99: 128}
-# Quantiles are first sought among the values that the share that lies beyond exceeds so many times at most.
+# The fewest breaths that carry an interval, as simulated: of means and the like, of M95, and of quantiles up
+# to a share. Fewer do not show how breaths differ.
+MIN_BREATHS = 4
+MARGIN_BREATHS = 12
+MIN_BREATHS_OF_SHARE = {0.5: MIN_BREATHS, 0.95: MARGIN_BREATHS, 0.99: 128}
+# The bounds of a quantile are sought first where what lies beyond is at most so many times the allowed share.
 NEAR = 8
 
 Interval = tuple[float, float]
@@ -47,8 +49,7 @@ class MarginBounds:
 
     Notes
     -----
-    A bound is infinite where time with a lost target cannot be told from the share that may be lost. Too few
-    breaths say nothing: 0, infinite, infinite.
+    A bound is infinite if the target is lost for so long that the share that may lie beyond can be lost.
     """
 
     low_m: float
@@ -106,7 +107,9 @@ def statistic_interval(
     return jackknife_interval(whole, without)
 
 
-def jackknife_interval(whole: float, without: NDArray[np.float64]) -> Interval | None:
+def jackknife_interval(
+    whole: float, without: NDArray[np.float64], coverage: float = COVERAGE
+) -> Interval | None:
     """Return the interval of a statistic, given what it is without each breath.
 
     Parameters
@@ -115,11 +118,13 @@ def jackknife_interval(whole: float, without: NDArray[np.float64]) -> Interval |
         The statistic of all breaths.
     without
         The statistic of all breaths but one, shape (breaths,), float64.
+    coverage
+        How often it is to hold what is true, two-sided.
 
     Returns
     -------
     interval
-        95 %; None for fewer than `MIN_BREATHS` breaths, or if a value is not finite.
+        None for fewer than `MIN_BREATHS` breaths, or if a value is not finite.
 
     Notes
     -----
@@ -127,21 +132,23 @@ def jackknife_interval(whole: float, without: NDArray[np.float64]) -> Interval |
     """
     if len(without) < MIN_BREATHS or not (math.isfinite(whole) and np.isfinite(without).all()):
         return None
-    return around(whole, (len(without) - 1) * (without.mean() - without))
+    return around(whole, (len(without) - 1) * (without.mean() - without), coverage)
 
 
-def around(value: float, deviations: NDArray[np.float64]) -> Interval:
-    """Return the 95 % interval around a value, given by how much each breath pulls it.
+def around(value: float, deviations: NDArray[np.float64], coverage: float = COVERAGE) -> Interval:
+    """Return the interval around a value, given by how much each breath pulls it.
 
     Parameters
     ----------
     value
         The value.
     deviations
-        Deviation of each breath, of which the value is the mean; shape (breaths,), float64.
+        By how much each breath would have it otherwise, 0 in the mean; shape (breaths,), float64.
+    coverage
+        How often it is to hold what is true, two-sided.
     """
     error, freedom = standard_error(deviations)
-    half = t_quantile((1 + COVERAGE) / 2, freedom) * float(error)
+    half = t_quantile((1 + coverage) / 2, freedom) * float(error)
     return value - half, value + half
 
 
@@ -205,7 +212,7 @@ def quantile_interval(
 
 def margin_interval(
     errors_m: NDArray[np.float64], blocks: NDArray[np.int64], share: float = 0.95
-) -> MarginBounds:
+) -> MarginBounds | None:
     """Return what a scan says about the margin within which the error stays for a share of the time.
 
     Parameters
@@ -220,10 +227,10 @@ def margin_interval(
     Returns
     -------
     bounds
-        Of the margin in the long run.
+        Of the margin in the long run; None for fewer breaths than `min_breaths` (of M95: `MARGIN_BREATHS`).
     """
     found = _quantile_bounds(errors_m, blocks, share)
-    return MarginBounds(0.0, math.inf, math.inf) if found is None else MarginBounds(*found)
+    return None if found is None else MarginBounds(*found)
 
 
 def _quantile_bounds(
@@ -231,8 +238,8 @@ def _quantile_bounds(
 ) -> tuple[float, float, float] | None:
     """Return the two-sided 95 % bounds of a quantile and its one-sided 99 % upper bound.
 
-    The share of the values beyond a radius is a mean over breaths. From the quantile of the sample on, outwards,
-    the first radius is a bound at which that share differs from 1 - `share` by more than its error.
+    The share of the values beyond a radius is a mean over breaths. From the quantile of the sample on,
+    outwards, the first radius is a bound at which that share differs from 1 - `share` by more than its error.
     """
     numbers, blocks = np.unique(blocks, return_inverse=True)
     least = min_breaths(share)

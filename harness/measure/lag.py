@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.intervals import MIN_BREATHS, Interval, draw_blocks, interval_of
+from harness.measure.intervals import Interval, jackknife_interval
 from mrsim.stream import Header, Truth
 
 GRID_NS = 1_000_000
-BOOTSTRAP_STEP = 5
 EARLIEST_NS, LATEST_NS = -200_000_000, 800_000_000
 GAIN_RANGE = (0.8, 1.2)
 MAX_RESIDUAL_M = 1e-3
@@ -37,11 +36,11 @@ class Lag:
     residual_m
         Root mean square distance that remains after the fit, metres.
     interval_ns
-        Block-bootstrap interval of the delay, 95 %, nanoseconds; None for too few breaths.
+        Interval of the delay by whole breaths, 95 %, nanoseconds; None for too few breaths.
     reason
         Why no lag can be claimed; empty if one can.
     gain_interval, residual_interval_m
-        Block-bootstrap intervals of gain and residual, 95 %; None for too few breaths.
+        Intervals of gain and residual by whole breaths, 95 %; None for too few breaths.
     """
 
     tau_ns: float | None
@@ -64,7 +63,6 @@ def apparent_lag(
     truth: Truth,
     header: Header,
     blocks: NDArray[np.int64],
-    rng: np.random.Generator,
 ) -> Lag:
     """Fit the delay, gain and offset of the measured centroids.
 
@@ -78,8 +76,6 @@ def apparent_lag(
         Truth of the whole stream, and its protocol.
     blocks
         Breath of each frame, shape (n,), int64.
-    rng
-        Source of the bootstrap's draws.
 
     Returns
     -------
@@ -106,7 +102,7 @@ def apparent_lag(
     tau_ns = float(_refined(squares[None], grid)[0])
     gain, residual_m = float(gains[best]), float(np.sqrt(squares[best] / len(t_ns)))
     reason = _why_not(best, len(grid), gain, residual_m)
-    delays, gain_interval, residual_interval = _intervals(sums, grid, rng)
+    delays, gain_interval, residual_interval = _intervals(sums, grid, (tau_ns, gain, residual_m))
     return Lag(
         tau_ns, gain, residual_m, delays if not reason else None, reason, gain_interval, residual_interval
     )
@@ -172,25 +168,14 @@ def _refined(squares: NDArray[np.float64], grid: NDArray[np.int64]) -> NDArray[n
 
 
 def _intervals(
-    sums: NDArray[np.float64], grid: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Interval | None, Interval | None, Interval | None]:
-    """Return the intervals of delay, gain and residual."""
-    if len(sums) < MIN_BREATHS:
-        return None, None, None
-    draws = draw_blocks(len(sums), rng).astype(np.float64)
-    # The sum of squares varies slowly with the delay, so a parabola on a coarser grid finds the same minimum.
-    sums, grid = sums[:, :, ::BOOTSTRAP_STEP], grid[::BOOTSTRAP_STEP]
-    delays, gains, residuals = [], [], []
-    for part in np.array_split(draws, 20):  # in parts, to bound the memory
-        # einsum, not BLAS: BLAS threads would wait for each other longer than such small sums take.
-        drawn = np.einsum("rb,bkd->krd", part, sums)
-        squares, gain, _ = _fit(drawn)
-        rows, best = np.arange(len(squares)), np.argmin(squares, axis=1)
-        delays.append(_refined(squares, grid))
-        gains.append(gain[rows, best])
-        residuals.append(np.sqrt(squares[rows, best] / drawn[0][rows, best]))
-    return (
-        interval_of(np.concatenate(delays)),
-        interval_of(np.concatenate(gains)),
-        interval_of(np.concatenate(residuals)),
-    )
+    sums: NDArray[np.float64], grid: NDArray[np.int64], found: tuple[float, float, float]
+) -> list[Interval | None]:
+    """Return the intervals of delay, gain and residual, by fits that leave out one breath."""
+    if len(sums) < 2:
+        return [None, None, None]
+    without = (sums.sum(axis=0) - sums).transpose(1, 0, 2)
+    squares, gains, _ = _fit(without)
+    rows, best = np.arange(len(squares)), np.argmin(squares, axis=1)
+    residuals = np.sqrt(squares[rows, best] / without[0][rows, best])
+    fits = (_refined(squares, grid), gains[rows, best], residuals)
+    return [jackknife_interval(*both) for both in zip(found, fits, strict=True)]

@@ -91,14 +91,19 @@ class Timing:
         return len(self.missed) - self.warmup
 
     @property
+    def steady_missed(self) -> NDArray[np.bool_]:
+        """Return which steady images came late or never, shape (images,), bool."""
+        return self.missed[self.warmup :]
+
+    @property
     def misses(self) -> int:
         """Return the number of steady images that came late or never."""
-        return int(self.missed[self.warmup :].sum())
+        return int(self.steady_missed.sum())
 
     @property
     def episodes(self) -> list[tuple[int, int]]:
         """Return the runs of consecutive misses of steady images: number of the first image, and length."""
-        return [(self.warmup + first, length) for first, length in clusters(self.missed[self.warmup :])]
+        return [(self.warmup + first, length) for first, length in clusters(self.steady_missed)]
 
     @property
     def longest_run(self) -> int:

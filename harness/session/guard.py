@@ -45,7 +45,7 @@ def guard(
     images
         Pairs of images.
     seed
-        Seed of who goes first, and of the intervals.
+        Seed of who goes first.
     isolate
         Whether each candidate, which is then a string, runs in a process of its own.
     limit_s

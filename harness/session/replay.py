@@ -87,7 +87,7 @@ def replay(
     repeat
         Number of replays, judged together.
     seed
-        Seed of faults and intervals.
+        Seed of faults.
     service
         Service times of an earlier run (`Result.save_samples`), played on the virtual clock.
     isolate
@@ -145,14 +145,13 @@ def replay(
         "frames": frames,
         "claim": claim,
         "warmup": warmup,
-        "seed": seed,
         "scenario": scenario,
         "quality": quality,
         "beams": tuple(beams),
         "keep_images": stride is None if keep_images is None else keep_images,
     }
     if given.faults:
-        result, found = _with_faults(given, played, how, once_more)
+        result, found = _with_faults(given, played, how, seed, once_more)
         return Result(Repetitions((result,), exact=False), once_more, found)
     results = tuple(_once(given, played, number, how) for number in range(repeat))
     exact = scenario == "lockstep" or bool(given.services)
@@ -177,13 +176,13 @@ def _once(
 
 
 def _with_faults(
-    given: Prepared, stream: Stream, how: dict[str, Any], once_more: str
+    given: Prepared, stream: Stream, how: dict[str, Any], seed: int, once_more: str
 ) -> tuple[RunResult, Faulted]:
     """Replay with faults, and check the promises on what arrived and what a clean run shows."""
     feeds: list[Feed] = []
 
     def make_feed(played: Stream, schedule: Schedule) -> Feed:
-        feeds.append(apply_faults(Feed.of(played, schedule), given.faults, how["seed"]))
+        feeds.append(apply_faults(Feed.of(played, schedule), given.faults, seed))
         return feeds[-1]
 
     result = _once(given, stream, 0, how, make_feed)
