@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.measure.finding.plan import Plan, eval_library
 
 PHASES = 8
-"""Sub-pixel shifts along each axis for which templates are kept; between them a Taylor series serves."""
+"""Sub-pixel shifts along each axis for which templates are kept; between them their slopes serve."""
 RIM_PX = 4
 """Pixels around the target that a template holds."""
 SUPPORT_PX = (1.5, 2.5)
@@ -38,16 +38,10 @@ class Fit:
         (n, 4 + modes).
     inverse
         The weighted pseudo-inverse of `basis`, shape (4 + modes, n).
-    curvature
-        Half the second derivatives of the template: rows twice, both, columns twice; shape (n, 3).
-    bent
-        `inverse` of `curvature`, shape (4 + modes, 3).
     """
 
     basis: Array
     inverse: Array
-    curvature: Array
-    bent: Array
 
 
 class Layers:
@@ -136,7 +130,7 @@ class Layers:
         return np.asarray((mixes[:, real] / size[real]).T, np.float64)
 
     def images(self, phase: tuple[int, int], first: int | None = None) -> Array:
-        """Return template, its derivatives by the shift, second derivatives and modes at a shift.
+        """Return the template, its derivatives by the shift, and the modes at a shift.
 
         Parameters
         ----------
@@ -148,22 +142,15 @@ class Layers:
         Returns
         -------
         images
-            Template; by rows and by columns; by rows twice, by both, by columns twice; the modes; shape
-            (6 + modes, rows, columns).
+            Template, its derivatives by rows and by columns, and the modes; shape (3 + modes, rows, columns).
         """
         a, b = phase
         if a not in self._rows:
-            shifted, slope = self._ramp(0, a)[:, None], self._slope[0][:, None]
-            bent = [self._spectra[0] * slope**order for order in range(3)]
-            self._rows[a] = [
-                np.fft.ifft(one * shifted, axis=0)[self._middle[0]] for one in (*bent, *self._spectra[1:])
-            ]
-        plain, once, twice, *modes = self._rows[a]
-        across = [self._ramp(1, b) * self._slope[1] ** order for order in range(3)]
-        parts = [
-            (plain, 0), (once, 0), (plain, 1), (twice, 0), (once, 1), (plain, 2), *((m, 0) for m in modes)
-        ]  # fmt: skip
-        spectra = np.stack([rows * across[order] for rows, order in parts[:first]])
+            ramp, slope = self._ramp(0, a)[:, None], self._slope[0][:, None]
+            layers = [self._spectra[0], self._spectra[0] * slope, *self._spectra[1:]]
+            self._rows[a] = [np.fft.ifft(one * ramp, axis=0)[self._middle[0]] for one in layers]
+        plain, once, *modes = self._rows[a]
+        spectra = np.stack([plain, once, plain * self._slope[1], *modes][:first]) * self._ramp(1, b)
         return np.fft.ifft(spectra, axis=2)[:, :, self._middle[1]].real
 
     def _ramp(self, axis: int, phase: int) -> NDArray[np.complex128]:
@@ -175,11 +162,9 @@ class Layers:
         """Return what a fit at a shift needs, made once; see `images`."""
         if phase not in self._fits:
             flat = self.images(phase)[:, self.kept].T
-            basis = np.concatenate([flat[:, :3], np.ones((len(flat), 1)), flat[:, 6:]], axis=1)
+            basis = np.concatenate([flat[:, :3], np.ones((len(flat), 1)), flat[:, 3:]], axis=1)
             weighted = (basis * self.weight[:, None]).T
-            inverse = np.linalg.pinv(weighted @ basis, hermitian=True) @ weighted
-            curvature = flat[:, 3:6] * [0.5, 1.0, 0.5]
-            self._fits[phase] = Fit(basis, inverse, curvature, inverse @ curvature)
+            self._fits[phase] = Fit(basis, np.linalg.pinv(weighted @ basis, hermitian=True) @ weighted)
         return self._fits[phase]
 
 

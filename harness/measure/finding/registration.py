@@ -23,11 +23,10 @@ DECOYS = 32
 """Images of noise from which the least likeness is set."""
 STEPS = 12
 SETTLED_PX = 0.6 / PHASES
-"""A displacement from the nearest template up to which the Taylor series serves."""
+"""A displacement from the nearest template up to which its slopes serve."""
 STRAY_PX = 3.0
 """How far from the best pixel the fit may end."""
 
-SERIES_STEPS = 3
 
 Array = NDArray[np.float64]
 
@@ -132,9 +131,10 @@ class Registration:
             phase = int(step[0] - pixel[0] * PHASES), int(step[1] - pixel[1] * PHASES)
             fit = layers.fit(phase)
             patch = view[tuple(slice(p, p + 2 * n + 1) for p, n in zip(pixel, layers.half, strict=True))]
-            parts, shift = _solve(fit, patch[layers.kept])
+            parts = fit.inverse @ patch[layers.kept]
             if not parts[0] > 0:
                 return None
+            shift = parts[1:3] / parts[0]
             place = step / PHASES + np.clip(shift, -1, 1)
             if np.abs(place - start).max() > STRAY_PX:
                 return None
@@ -151,22 +151,9 @@ class Registration:
         return whole[self._window]
 
 
-def _solve(fit: Fit, values: Array) -> tuple[Array, Array]:
-    """Return the parts of a fit and the displacement (rows, columns) that is left, in pixels."""
-    linear = fit.inverse @ values
-    parts, shift = linear, linear[1:3] / linear[0]
-    if np.abs(shift).max() < 2 * SETTLED_PX:
-        for _ in range(SERIES_STEPS):
-            bend = np.array([shift[0] ** 2, shift[0] * shift[1], shift[1] ** 2])
-            parts = linear - fit.bent @ bend * parts[0]
-            shift = parts[1:3] / parts[0]
-    return parts, shift
-
-
 def _likeness(fit: Fit, shift: Array, values: Array, weight: Array) -> float:
     """Return the weighted correlation of an image with the template, moved and without modes."""
-    bend = np.array([shift[0] ** 2, shift[0] * shift[1], shift[1] ** 2])
-    template = fit.basis[:, 0] + fit.basis[:, 1:3] @ shift + fit.curvature @ bend
+    template = fit.basis[:, 0] + fit.basis[:, 1:3] @ shift
     share = weight / weight.sum()
     one, other = (v - share @ v for v in (template, values))
     return float(share @ (one * other) / np.sqrt((share @ one**2) * (share @ other**2)))

@@ -111,7 +111,11 @@ def test_a_finder_is_planned_once_for_as_long_as_the_truth_lives(monkeypatch: py
     key = (id(truth), HEADER)
     del truth
     gc.collect()
-    assert kept[key][0]() is None  # what is gone is not taken for what comes to lie in its place
+    gone = kept[key]
+    assert gone[0]() is None
+    newcomer = truth_of("lung", breaths(4))
+    kept[id(newcomer), HEADER] = gone  # as if it came to lie where the other had been
+    assert finder_of(newcomer, HEADER) is not finder
     scans = [truth_of("lung", [(0, 0)]) for _ in range(3)]
     for scan in scans:
         finder_of(scan, HEADER)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import harness.measure.finding.layers
+import harness.measure.finding.shape
 from harness.measure.finding.outline import Outline
-from harness.measure.finding.plan import make_plan
+from harness.measure.finding.plan import Plan, make_plan
 from harness.measure.finding.registration import Registration
 from mrsim.stream import Truth
 from tests.harness.measure.finding.scenes import (
@@ -105,33 +106,43 @@ def test_modes_follow_a_target_that_turns(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("kind", ["lung", "dark"])
 def test_its_pixels_are_the_targets(kind: str) -> None:
-    finder = Registration(plan := make_plan(truth_of(kind, PLANNED), HEADER))
-    shares, areas = [], []
-    for x, y in ELSEWHERE:
-        segment = finder.find(magnitude(scene(kind, x, y)))
+    plan = make_plan(truth_of(kind, PLANNED), HEADER)
+    finder = Registration(plan)
+    assert dices(finder, plan, kind, ELSEWHERE).mean() > 0.985
+    found = [finder.find(magnitude(scene(kind, x, y))) for x, y in ELSEWHERE]
+    area = sum(segment.mask.sum() for segment in found if segment is not None)
+    assert area / sum(disc_mask(x, y).sum() for x, y in ELSEWHERE) == pytest.approx(1, abs=0.015)
+
+
+def dices(finder: Registration, plan: Plan, kind: str, places: list[Place]) -> np.ndarray:
+    """Return the overlap with the true disc at each place."""
+    out = []
+    for x, y in places:
+        segment, true = finder.find(magnitude(scene(kind, x, y))), disc_mask(x, y)[plan.window]
         assert segment is not None
-        true = disc_mask(x, y)[plan.window]
-        shares.append(2 * (segment.mask & true).sum() / (segment.mask.sum() + true.sum()))
-        areas.append(segment.mask.sum() / true.sum())
-    assert np.mean(shares) > 0.985
-    assert np.mean(areas) == pytest.approx(1, abs=0.015)
+        out.append(2 * (segment.mask & true).sum() / (segment.mask.sum() + true.sum()))
+    return np.array(out)
 
 
 def test_the_image_decides_on_the_rim(lung: Registration) -> None:
-    """A target that is 1 mm larger all around than planned has more pixels; one on a wall has no wall."""
+    """A target that is 1 mm larger all around than planned has more pixels."""
     x, y = ELSEWHERE[3]
     grown = 0.2 * disc_image(HEADER, 0.15, 0, 0) + 0.8 * disc_image(HEADER, 0.016, x, y)
     as_planned, larger = lung.find(magnitude(scene("lung", x, y))), lung.find(magnitude(grown))
     assert as_planned is not None
     assert larger is not None
     assert larger.mask.sum() / as_planned.mask.sum() == pytest.approx((16 / 15) ** 2, abs=0.06)
+
+
+def test_the_planned_outline_stands_on_a_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     planned, others = ALONG_A_WALL
-    x, y = others[3]
     plan = make_plan(truth_of("wall", planned), HEADER)
-    touching = Registration(plan).find(magnitude(scene("wall", x, y)))
-    assert touching is not None
-    true = disc_mask(x, y)[plan.window]
-    assert 2 * (touching.mask & true).sum() / (touching.mask.sum() + true.sum()) > 0.95
+    with_it = dices(Registration(plan), plan, "wall", others)
+    assert with_it.mean() > 0.97
+    monkeypatch.setattr(
+        harness.measure.finding.shape, "LEAST_SLOPE", -math.inf
+    )  # the image decides there, too
+    assert dices(Registration(plan), plan, "wall", others).mean() < with_it.mean() - 0.005
 
 
 @pytest.mark.parametrize("factor", [1e-30, 3.7, 1e30])
