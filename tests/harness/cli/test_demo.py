@@ -1,14 +1,19 @@
-"""The reference floor and the picture of the demonstration."""
+"""The demonstration: what it shows of each method, its reference floor and its picture."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from harness.cli import demo
+from harness.cli.main import main
+from harness.judge.outcome import QUESTIONS
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import FrameJudge, judge_frames
+from harness.realtime.clock import VirtualClock
 from harness.report.picture import draw_frames
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
@@ -82,3 +87,71 @@ def test_transforms_of_the_scanner_and_the_reconstructors_agree(stream):
     kspace = np.zeros((128, 128), np.complex64)
     kspace[full.ky + 64] = full.samples[:, 0]
     assert np.allclose(to_image(kspace), full.truth.image[0], atol=1e-5)
+
+
+def rows_of(out):
+    """Return the printed table's rows by method."""
+    lines = out.splitlines()
+    rule = next(i for i, line in enumerate(lines) if line.startswith("---"))
+    return {line.split("  ")[0]: line for line in lines[rule + 1 : rule + 6]}
+
+
+@pytest.mark.slow
+def test_demo_decides_where_the_target_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "RealClock", VirtualClock)  # its time is the host's own, and told elsewhere
+    assert main(["demo", "-o", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    told = json.loads((tmp_path / "report.json").read_text())
+    found = {one["method"]: one for one in told["candidates"]}
+    assert list(found) == ["zero-filled", "view sharing", "nearest training frame", "cascade"]
+    target = {name: one["answers"]["target"]["verdict"] for name, one in found.items()}
+    assert target == {
+        "zero-filled": "FAIL", "view sharing": "FAIL", "nearest training frame": "FAIL", "cascade": "PASS",
+    }  # fmt: skip
+    for name, one in found.items():
+        margin = one["margin"]
+        assert f"{name}: {margin['sentence']}" in out
+        assert target[name] in rows_of(out)[name]
+        # Whoever is not within the margin is not said to pass without a word on the target.
+        assert ("FAIL" in rows_of(out)[name]) == (target[name] == "FAIL")
+    assert found["view sharing"]["margin"]["m95_interval_mm"][0] > 3
+    assert found["cascade"]["margin"]["m95_interval_mm"][1] < 3
+    assert "4.0 (3." in rows_of(out)["view sharing"]
+    assert "infinite" in rows_of(out)["zero-filled"]
+    assert "view sharing: target: FAIL: M95 on display" in out
+    assert "all: image: not asked: profile keep-up states no bar" in out
+    # It could be judged: there are breaths and images enough.
+    for one in found.values():
+        assert one["margin"]["m95_interval_mm"] is not None
+        assert one["answers"]["time"]["verdict"] != "INSUFFICIENT"
+    assert (tmp_path / "frames.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_demo_that_is_too_short_says_what_it_could_not_judge(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "SCAN_S", 3.0)
+    monkeypatch.setattr(demo, "REPLAYED_S", 2.5)
+    assert main(["demo", "-o", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert (told["schema"], told["breathing"]) == ("mrsim-demo/2", demo.BREATHING)
+    assert {one["method"]: one["clock"] for one in told["candidates"]} == {
+        "zero-filled": "virtual", "view sharing": "virtual", "nearest training frame": "virtual",
+        "cascade": "real",
+    }  # fmt: skip
+    assert "replaying 2.5 s in real time, a line every 2.2 ms, into cascade:quasar-4x" in out
+    for one in told["candidates"]:
+        assert list(one["answers"]) == list(QUESTIONS)
+        for question, answer in one["answers"].items():
+            if answer["verdict"] != "PASS":
+                outcome = answer["verdict"] or "not asked"
+                said = [
+                    line
+                    for line in out.splitlines()
+                    if f": {question}: {outcome}: {answer['reason']}" in line
+                ]
+                assert any(line.startswith("all: ") or one["method"] in line.split(": ")[0] for line in said)
+    cascade = told["candidates"][-1]["answers"]["target"]
+    assert cascade["verdict"] in ("INSUFFICIENT", "INVALID")
+    assert "breath" in cascade["reason"]
+    floor = rows_of(out)["floor of hard consistency"]
+    assert floor.split()[-3:] == ["reference"] * 3
