@@ -21,14 +21,15 @@ from typing import Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
 from harness.console import print_apart
-from harness.judge.outcome import Outcome, Verdict
+from harness.judge.outcome import QUESTIONS, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines
 from harness.session.given import check_limit
 from mrsim.errors import InputError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
+from mrsim.summary import counted
 
-SCHEMA = "mrsim-check/1"
+SCHEMA = "mrsim-check/2"
 PASSED, NOT_PASSED = 0, 1
 PARTS = ("replay", "audit")
 POLL_S = 0.5  # how often a child is looked at whose pipe somebody else keeps open
@@ -52,7 +53,8 @@ class _Judgement:
     notes: list[str] = field(default_factory=list)
 
     def verdict(self, streams: list[str]) -> Verdict:
-        answers = [(i, *a) for (i, _), part in self.parts.items() for a in part["answers"]]
+        given = [(i, *a) for (i, _), part in self.parts.items() for a in part["answers"]]
+        answers = [one for one in given if one[2] is not None]
         bad = [(Outcome[word], f"{streams[i]}: {what}: {why}") for i, what, word, why in answers]
         bad = [found for found in bad if found[0] is not Outcome.PASS]
         if self.lost is not None:
@@ -68,10 +70,16 @@ class _Judgement:
         from harness.audits.audits import AUDITS
 
         audited = [part for (_, kind), part in self.parts.items() if kind == "audit"]
-        if any({what for what, _, _ in part["answers"]} != set(AUDITS) for part in audited):
+        if any({what for what, word, _ in part["answers"] if word} != set(AUDITS) for part in audited):
             return Verdict(Outcome.FAIL, "the candidate's process left questions of the audit out")
-        scans = f"{len(streams)} stream{'s' if len(streams) > 1 else ''}"
-        return Verdict(Outcome.PASS, f"all {len(answers)} questions on {scans}")
+        replayed = [part["answers"] for (_, kind), part in self.parts.items() if kind == "replay"]
+        if any(tuple(what for what, _, _ in part) != QUESTIONS or part[0][1] is None for part in replayed):
+            return Verdict(Outcome.FAIL, "the candidate's process left questions of the replay out")
+        unasked = dict.fromkeys(what for _, what, word, _ in given if word is None)
+        left = f"; not asked: {', '.join(unasked)}" if unasked else ""
+        return Verdict(
+            Outcome.PASS, f"all {len(answers)} questions on {counted(len(streams), 'stream')}{left}"
+        )
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -221,7 +229,10 @@ def _read(line: bytes, streams: int) -> dict[str, Any]:
         or not 0 <= answer["stream"] < streams
     ):
         raise ValueError("an answer to what was not asked")
-    questions = [(str(what), Outcome[outcome].name, str(why)) for what, outcome, why in answer["answers"]]
+    questions = [
+        (str(what), None if outcome is None else Outcome[outcome].name, str(why))
+        for what, outcome, why in answer["answers"]
+    ]
     return {
         "stream": answer["stream"], "part": answer["part"], "answers": questions, "result": answer["result"],
     }  # fmt: skip
@@ -242,7 +253,7 @@ def _take(answer: dict[str, Any], streams: list[str], found: _Judgement) -> None
         found.lost = "its process answered twice, as a copy of it (os.fork) does"
     found.parts[which] = answer
     for what, outcome, why in answer["answers"]:
-        print(f"{streams[answer['stream']]}: {what}: {outcome}: {why}", flush=True)
+        print(f"{streams[answer['stream']]}: {what}: {outcome or 'not asked'}: {why}", flush=True)
 
 
 def _tracebacks(result: Any) -> list[Traceback]:

@@ -64,8 +64,11 @@ def _broken_off(error: BaseException) -> dict[str, Any]:
 
 def _replay(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:
     result = replay(stream, candidate, **options)
-    verdict = result.verdict
-    return {"answers": [["replay", verdict.outcome.name, verdict.reason]], "result": result.to_json()}
+    answers = [
+        [answer.question, None if answer.outcome is None else answer.outcome.name, answer.reason]
+        for answer in result.verdict.answers
+    ]
+    return {"answers": answers, "result": result.to_json()}
 
 
 def _audit(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import mrsim
 from harness.audits.bench import default_stream
+from mrsim.anatomy.phantom import load_phantom
+from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import save
 
 pytestmark = [
@@ -59,14 +62,20 @@ def covered():
     atexit.register(os._exit, 0)
     return dying(raising)()
 
-def forges():
+def forges(**answers):
     import json
     for number in range(3, 64):  # whichever is the pipe of the answers
         for part in ("replay", "audit"):
-            line = {"stream": 0, "part": part, "answers": [["a", "PASS", "x"]], "result": {}}
+            given = answers.get(part, [["a", "PASS", "x"]])
+            line = {"stream": 0, "part": part, "answers": given, "result": {}}
             try: os.write(number, (json.dumps(line) + "\\n").encode())
             except OSError: break
     os._exit(0)
+
+def forges_well():
+    from harness.audits.audits import AUDITS
+    replay = [[question, None, "x"] for question in ("time", "target", "image")]
+    forges(replay=replay, audit=[[name, "PASS", "x"] for name in AUDITS])
 
 def garbles():
     for number in range(3, 64):
@@ -103,16 +112,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path, candidate: str, *options: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, candidate: str, *streams: str, options: Sequence[str] = OPTIONS
+) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
-    words = [sys.executable, "-m", "harness.cli", "check", candidate, *options, *OPTIONS]
+    words = [sys.executable, "-m", "harness.cli", "check", candidate, *streams, *options]
     return subprocess.Popen(
         words, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def check(folder: Path, candidate: str, *options: str) -> tuple[int, list[str], str]:
-    out, err = (process := start(folder, candidate, *options)).communicate(timeout=120)
+def check(
+    folder: Path, candidate: str, *streams: str, options: Sequence[str] = OPTIONS
+) -> tuple[int, list[str], str]:
+    out, err = (process := start(folder, candidate, *streams, options=options)).communicate(timeout=120)
     return process.returncode, out.splitlines(), err
 
 
@@ -151,11 +164,12 @@ def test_what_passes_everything_on_every_stream_ends_in_0(made: Path, tmp_path: 
     told = tmp_path / "r.json"
     code, lines, err = check(made, "python:mine.py:good", "a.stream", "b.stream", "--json", str(told))
     assert (code, err) == (0, ""), lines
-    assert lines[-1] == "PASS: all 20 questions on 2 streams"
+    assert lines[-1] == "PASS: all 20 questions on 2 streams; not asked: target, image"
     for stream in ("a.stream", "b.stream"):
         assert sum(line.startswith(f"{stream}: ") and ": PASS: " in line for line in lines) == 10
+        assert f"{stream}: target: not asked: images were not measured" in lines
     written = json.loads(told.read_text())
-    assert (written["schema"], written["verdict"]) == ("mrsim-check/1", "PASS")
+    assert (written["schema"], written["verdict"]) == ("mrsim-check/2", "PASS")
     assert [(p["stream"], p["part"]) for p in written["parts"]] == [
         (s, p) for s in ("a.stream", "b.stream") for p in ("replay", "audit")
     ]
@@ -168,9 +182,10 @@ def test_what_passes_everything_on_every_stream_ends_in_0(made: Path, tmp_path: 
         ("killed", "FAIL: the candidate's process was killed by SIGKILL"),
         ("interrupted", "FAIL: the judgement broke off: KeyboardInterrupt"),
         ("leaves", "FAIL: the candidate's process ended before every question had an answer"),
-        ("exits", "FAIL: 4 of 10 questions, the first a.stream: replay: the candidate raised SystemExit: 0"),
-        ("covered", "FAIL: 4 of 10 questions, the first a.stream: replay: the candidate raised RuntimeError"),
+        ("exits", "FAIL: 4 of 10 questions, the first a.stream: time: the candidate raised SystemExit: 0"),
+        ("covered", "FAIL: 4 of 10 questions, the first a.stream: time: the candidate raised RuntimeError"),
         ("forges", "FAIL: the candidate's process left questions of the audit out"),
+        ("forges_well", "FAIL: the candidate's process left questions of the replay out"),
         ("garbles", "FAIL: an answer of its process cannot be read"),
         ("crashes_at_the_end", "FAIL: the candidate's process was killed by SIGSEGV"),
         ("forking", "FAIL: the candidate's process ended before every question had an answer"),
@@ -181,6 +196,22 @@ def test_a_candidate_that_dies_does_not_pass(candidate: str, told: str, made: Pa
     assert code == 1, (lines, err)
     assert lines[-1].startswith(told), lines
     assert "Traceback" not in err
+
+
+def test_every_question_has_its_answer(made: Path) -> None:
+    """View sharing is in time, audited, and shows the target where it was."""
+    phantom = load_phantom("quasar", {"motion.breathing.period_s": 1.0})
+    scan_to(made / "c.stream", phantom, ScanProtocol(matrix=(64, 64)), seed=2, seconds=15.0)
+    options = [option for option in OPTIONS if option != "--no-quality"]
+    code, lines, err = check(made, "view-sharing", "c.stream", options=options)
+    assert (code, err) == (1, ""), lines
+    assert lines[-1].startswith("FAIL: 1 of 11 questions, the first c.stream: target: M95 on display"), lines
+    answers = {line.split(": ")[1]: line.split(": ")[2] for line in lines[:-1]}
+    assert (answers["time"], answers["target"], answers["image"]) == ("PASS", "FAIL", "not asked")
+    assert "c.stream: image: not asked: profile keep-up states no bar" in lines
+    # Without the images only time is judged, and that is said.
+    code, lines, _ = check(made, "view-sharing", "c.stream")
+    assert (code, lines[-1]) == (0, "PASS: all 10 questions on 1 stream; not asked: target, image")
 
 
 def test_too_few_images_for_the_claim_are_1_and_bad_input_is_2(made: Path) -> None:
