@@ -28,7 +28,7 @@ def stream():
 
 def test_floor_keeps_the_lines_and_the_truth_elsewhere(stream):
     frames = np.arange(10, stream.frames)
-    pixels, quality = consistency_floor(stream, frames, 0)
+    pixels, quality = consistency_floor(stream, frames)
     for frame in (10, 31):
         kspace, true = to_kspace(pixels[frame]), to_kspace(stream.truth.image[frame])
         mine = stream.frame == frame
@@ -54,7 +54,6 @@ def methods(stream):
         frames,
         (frames + 1) * stream.header.frame_ns,
         [judge.score(int(f), truth[f]) for f in frames],
-        0,
     )
     return {"a method": (truth, quality), "another": (truth, quality)}
 

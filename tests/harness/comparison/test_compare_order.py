@@ -21,8 +21,8 @@ from harness.comparison.order import (
 BLOCKS = np.repeat(np.arange(12), 20)
 
 
-def found(name: str, first: np.ndarray, second: np.ndarray, seed: int = 0) -> Difference:
-    return paired(BY_NAME[name], np.stack([first, second], 1), BLOCKS, np.random.SeedSequence(seed))
+def found(name: str, first: np.ndarray, second: np.ndarray) -> Difference:
+    return paired(BY_NAME[name], np.stack([first, second], 1), BLOCKS)
 
 
 def drifting(seed: int) -> np.ndarray:
@@ -80,14 +80,14 @@ def test_a_difference_that_does_not_matter_is_a_tie() -> None:
 def test_too_few_blocks_decide_nothing() -> None:
     values = np.random.default_rng(4).uniform(0.1, 1, 240)
     pairs, blocks = np.stack([9 * values, values], 1), np.repeat(np.arange(3), 80)
-    few = paired(BY_NAME["nmse"], pairs, blocks, np.random.SeedSequence(0))
+    few = paired(BY_NAME["nmse"], pairs, blocks)
     assert (few.standing, few.interval) == ("undecided", None)
     assert few.note.startswith("3 breaths, an interval takes ")
-    timed = paired(BY_NAME["missed"], pairs, blocks, np.random.SeedSequence(0), "block")
+    timed = paired(BY_NAME["missed"], pairs, blocks, "block")
     assert timed.note.startswith("3 blocks, ")
     assert timed.note.endswith(": take more rounds (repeat)")
     assert few.value == pytest.approx(9)
-    none = paired(BY_NAME["nmse"], pairs[:0], blocks[:0], np.random.SeedSequence(0))
+    none = paired(BY_NAME["nmse"], pairs[:0], blocks[:0])
     assert none.standing == "undecided"
 
 

@@ -51,7 +51,7 @@ def test_every_interval_of_a_cell_holds_its_figure() -> None:
         own_error_m=error(9e-3),
         response_ns=rng.integers(1 * MS, 50 * MS, len(frames)),
     )
-    figures = measure_cell(Ground(scan, 8, FRAMES, seed=0), series, seed=5).figures
+    figures = measure_cell(Ground(scan, 8, FRAMES, seed=0), series).figures
     intervals = {key: interval for key, (_, interval) in figures.items() if interval is not None}
     assert {column.key for column in COLUMNS} == set(figures)
     assert len(intervals) >= 10

@@ -71,14 +71,14 @@ def test_one_pass_measures_what_a_replay_measures() -> None:
     """Judging as images come gives the very figures of a run that keeps them all."""
     g = ground()
     run = replay(g.stream, drawn(5, 0.05), VirtualClock(), ConstantService(500_000))
-    quality = assess(g.stream, run, measure(run, warmup=g.first), 0)
+    quality = assess(g.stream, run, measure(run, warmup=g.first))
     assert quality is not None
     mine = play(g, drawn(5, 0.05), "drawn", service_ms=0.5).series
     assert np.array_equal(mine.frame, quality.frames)
     for name in ("t_ns", "shown_ns", "nmse", "ssim", "dice"):
         assert np.array_equal(getattr(mine, name), getattr(quality, name)), name
     assert np.array_equal(np.stack([mine.x_m, mine.y_m], -1), quality.centroid_m, equal_nan=True)
-    told = measure_cell(g, mine, 0).figures
+    told = measure_cell(g, mine).figures
     assert told["last_p95_mm"][0] == pytest.approx(1e3 * (quality.last_line.p95 or math.nan))
     assert told["shown_max_mm"][0] == pytest.approx(1e3 * (quality.when_shown.max or math.nan))
     assert told["lag_ms"][0] == pytest.approx((quality.lag.claimed_ns or math.nan) * 1e-6)
@@ -120,7 +120,7 @@ def test_a_truth_reaches_no_candidate() -> None:
 
 
 def standings(one: Series, other: Series) -> dict[str, str]:
-    return {name: difference.standing for name, difference in compare_images(one, other, 0).items()}
+    return {name: difference.standing for name, difference in compare_images(one, other).items()}
 
 
 def test_planted_opponents_come_out_as_they_are() -> None:
@@ -144,7 +144,7 @@ def test_references_are_those_of_reference() -> None:
     first = 20
     g = Ground(stream, first, stream.frames, 7)
     frames = np.arange(first, stream.frames)
-    pixels, quality = consistency_floor(stream, frames, 0)
+    pixels, quality = consistency_floor(stream, frames)
     floor = show(g, "consistency-floor", kept=(g.fastest,))
     for name in ("frames", "t_ns", "shown_ns", "nmse", "ssim", "dice"):
         assert np.array_equal(
@@ -346,11 +346,11 @@ def row(label: str, one: Series, folder: Path, candidate: str = "", causal: bool
     file = folder / label
     arrays = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
     np.savez(file.with_name(f"{label}.npz"), picture=np.empty((0, 0), np.float32), **arrays)
-    return Row(cell, measure_cell(ground(), one, 0), "", causal, file)
+    return Row(cell, measure_cell(ground(), one), "", causal, file)
 
 
 def outcomes(rows: list[Row], words: str) -> list[bool | None]:
-    return [c.holds for c in claims(rows, compare_cells(rows, 0)) if words in c.claim]
+    return [c.holds for c in claims(rows, compare_cells(rows)) if words in c.claim]
 
 
 def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
 
 
 def test_measures_survive_their_file() -> None:
-    measures: Measures = measure_cell(ground(), series(12), 0)
+    measures: Measures = measure_cell(ground(), series(12))
     assert Measures.from_json(measures.to_json()) == measures
 
 

@@ -34,14 +34,14 @@ def verdict_of(run: Run, claim: float = 0.99) -> Verdict:
 @pytest.mark.parametrize(
     ("steady", "late", "claim", "outcome"),
     [
-        (459, 0, 0.99, Outcome.PASS),
-        (458, 0, 0.99, Outcome.INSUFFICIENT),
-        (662, 1, 0.99, Outcome.PASS),
-        (661, 1, 0.99, Outcome.INSUFFICIENT),
-        (130, 1, 0.95, Outcome.PASS),
-        (662, 2, 0.99, Outcome.INSUFFICIENT),
-        (662, 17, 0.99, Outcome.FAIL),
-        (20, 10, 0.99, Outcome.FAIL),  # so many misses need no long run
+        (4590, 0, 0.99, Outcome.PASS),
+        (4589, 0, 0.99, Outcome.INSUFFICIENT),
+        (1300, 1, 0.95, Outcome.PASS),
+        (1299, 1, 0.95, Outcome.INSUFFICIENT),
+        (1300, 10, 0.95, Outcome.PASS),
+        (1300, 11, 0.95, Outcome.INSUFFICIENT),
+        (662, 60, 0.99, Outcome.FAIL),
+        (40, 20, 0.99, Outcome.FAIL),  # so many misses need no long run
         (2, 1, 0.99, Outcome.INSUFFICIENT),
     ],
 )
@@ -54,10 +54,10 @@ def test_misses_against_the_claim(steady: int, late: int, claim: float, outcome:
 
 def test_an_insufficient_run_says_how_many_more() -> None:
     verdict = verdict_of(run_of(108))
-    assert f"needs {samples_needed(0.99) - 100} more images" in verdict.reason
-    assert "independent" in verdict.reason
+    assert f"needs {10 * samples_needed(0.99, allowed=0) - 100} more images" in verdict.reason
+    assert "10 images count as one" in verdict.reason
     late = verdict_of(run_of(500, late=[100, 101, 200]))
-    assert f"{samples_needed(0.99, allowed=4) - 492} more images" in late.reason  # 102 waits behind 101
+    assert f"{10 * samples_needed(0.99) - 492} more images" in late.reason
     assert "4 of 492 images missed" in late.reason
     assert "in 2 episodes" in late.reason
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measure.breaths import breath_blocks, breath_starts
-from harness.measure.intervals import bootstrap
 from harness.measure.lag import Lag, apparent_lag
 from mrsim.stream import Header, Truth
 from tests.harness.synthetic import breathing, make_header
@@ -27,9 +26,9 @@ def truth_of(path: np.ndarray) -> Truth:
 TRUTH = truth_of(breathing(T_NS / 1e9))
 
 
-def fit(measured: np.ndarray, truth: Truth = TRUTH, seed: int = 0, header: Header = HEADER) -> Lag:
+def fit(measured: np.ndarray, truth: Truth = TRUTH, header: Header = HEADER) -> Lag:
     blocks = breath_blocks(FRAME_NS, breath_starts(truth, header))
-    return apparent_lag(FRAME_NS, measured, truth, header, blocks, np.random.default_rng(seed))
+    return apparent_lag(FRAME_NS, measured, truth, header, blocks)
 
 
 @settings(max_examples=25)
@@ -45,21 +44,17 @@ def test_delay_gain_and_offset_are_recovered(delay_ms: float, gain: float, offse
     assert lag.residual_m < 1e-5 * max(1.0, gain)  # what is left of a grid over delays grows with the motion
 
 
-def test_the_interval_covers_the_delay_and_is_seeded() -> None:
+def test_the_interval_covers_the_delay() -> None:
     covered = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
         measured = TRUTH.centroid_at(FRAME_NS - 120_000_000, HEADER)
-        lag = fit(measured + rng.normal(0, 3e-4, measured.shape), seed=seed)
+        lag = fit(measured + rng.normal(0, 3e-4, measured.shape))
         assert lag.interval_ns is not None
         low, high = lag.interval_ns
         covered += low <= 120e6 <= high
         assert 0 < high - low < 20e6
     assert covered >= 9  # 95 % nominal: fewer than 9 of 12 has probability 0.0002
-    noisy = TRUTH.centroid + 0
-    noisy = noisy[15::16] + np.random.default_rng(3).normal(0, 3e-4, (300, 2))
-    assert fit(noisy, seed=4) == fit(noisy, seed=4)
-    assert fit(noisy, seed=4) != fit(noisy, seed=5)
 
 
 def test_frames_without_a_target_are_left_out() -> None:
@@ -114,19 +109,6 @@ def test_blocks_are_whole_breaths() -> None:
     assert breath_blocks(np.arange(6, 44), starts).tolist() == [0] * 14 + [1] * 10 + [2] * 14
 
 
-def test_bootstrap_of_a_mean_has_the_width_of_its_standard_error() -> None:
-    rng = np.random.default_rng(0)
-    breaths = rng.normal(0, 1, 100)
-    values = np.repeat(breaths, 20) + rng.normal(0, 0.1, 2000)  # frames of a breath resemble each other
-    blocks = np.repeat(np.arange(100), 20)
-    interval = bootstrap(values, blocks, lambda v: float(v.mean()), np.random.default_rng(1))
-    assert interval is not None
-    # By breaths: 2 x 1.96 / sqrt(100). Frame by frame it would be 4.5 times narrower.
-    assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * breaths.std() / 10, rel=0.15)
-    few = bootstrap(values[:60], blocks[:60], lambda v: float(v.mean()), rng)
-    assert few is None
-
-
 def test_each_interval_is_of_its_own_quantity_and_holds_it() -> None:
     """Delay, gain and residual are of different sizes: an interval under another's name does not hold it."""
     measured = 0.9 * TRUTH.centroid_at(FRAME_NS - 120_000_000, HEADER)
@@ -142,7 +124,7 @@ def test_each_interval_is_of_its_own_quantity_and_holds_it() -> None:
         low, high = interval
         assert low < value < high
         assert value == pytest.approx(truth, rel=0.1)
-        assert high - low < 0.2 * truth
+        assert high - low < 0.3 * truth
 
 
 @pytest.mark.parametrize("delay_ms", [-200.4, 800.4])

@@ -7,13 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from harness.measure.beam import Beam
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.delivery import Delivery, deliver, delivery_intervals
-from harness.measure.intervals import MIN_BREATHS
-from harness.measure.shares import share_interval, student_quantile
+from harness.measure.intervals import MIN_BREATHS, mean_interval
+from harness.measure.shares import share_interval
 from mrsim.motion.courses import Breathing
 from tests.harness.synthetic import make_header, make_stream
 
@@ -22,52 +21,22 @@ GATE = Beam("gate", "", "gating", window_mm=3.0, on_ms=200.0, off_ms=200.0)
 LEAVES = Beam("leaves", "", "tracking", delay_ms=200.0)
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 14, 45, 999])
-@pytest.mark.parametrize("probability", [0.6, 0.975, 0.995])
-def test_quantiles_are_students(probability: float, freedom: int) -> None:
-    assert student_quantile(probability, freedom) == pytest.approx(
-        student.ppf(probability, freedom), rel=1e-9
-    )
-
-
-def test_a_share_of_equal_breaths_has_the_interval_of_their_mean() -> None:
+def test_a_share_has_the_interval_of_the_mean_of_its_flags() -> None:
     rng = np.random.default_rng(2)
-    part = rng.random(9)
-    whole = np.full(9, 2.0)
-    spread = np.std(part / 2, ddof=1)
-    above = part / 2 - np.mean(part / 2)
-    together = max(2 * np.sum(above[1:] * above[:-1]), 0) / 8  # of neighbours
-    half = student.ppf(0.975, 8) * np.sqrt((spread**2 + together) / 9)
-    mean = np.mean(part / 2)
-    assert share_interval(part, whole) == pytest.approx((mean - half, mean + half))
-    wide = share_interval(part, whole, 0.99)
+    lengths = rng.integers(20, 40, 9)
+    blocks = np.repeat(np.arange(9), lengths)
+    flags = (rng.random(len(blocks)) < rng.uniform(0.2, 0.8, 9)[blocks]).astype(np.float64)
+    part = np.bincount(blocks, flags)
+    assert share_interval(part, lengths.astype(float)) == pytest.approx(mean_interval(flags, blocks))
+    narrow, wide = (share_interval(part, lengths.astype(float), c) for c in (0.8, 0.95))
+    assert narrow is not None
     assert wide is not None
-    assert wide[1] - mean == pytest.approx(half * student.ppf(0.995, 8) / student.ppf(0.975, 8))
-
-
-def test_neighbours_that_go_together_widen_it_and_others_do_not() -> None:
-    """Of breaths that come in pairs, half the breaths are new."""
-    rng = np.random.default_rng(3)
-    pairs = np.repeat(rng.random(40), 2)
-    apart, together = (
-        share_interval(rng.permutation(pairs), np.full(80, 2.0)),
-        share_interval(pairs, np.full(80, 2.0)),
-    )
-    alternating = share_interval(np.sort(pairs).reshape(2, -1).T[:, ::-1].ravel(), np.full(80, 2.0))
-    assert apart is not None
-    assert together is not None
-    assert alternating is not None
-    width = together[1] - together[0]
-    assert width / (apart[1] - apart[0]) == pytest.approx(np.sqrt(2), rel=0.12)
-    assert alternating[1] - alternating[0] == pytest.approx(
-        2 * 1.9905 * np.std(pairs / 2, ddof=1) / np.sqrt(80), rel=1e-4
-    )
+    assert wide[0] < narrow[0] < flags.mean() < narrow[1] < wide[1]
 
 
 def test_a_share_is_within_its_range() -> None:
-    assert share_interval(np.array([0.0, 0, 0, 1]), np.ones(4)) == (0.0, pytest.approx(1.0, abs=0.06))
-    low, high = share_interval(np.array([1.0, 1, 1, 0]), np.ones(4)) or (0, 0)
-    assert (low > 0.0, high) == (False, 1.0)
+    assert share_interval(np.array([0.0, 0, 0, 1]), np.ones(4)) == (0.0, 1.0)
+    assert share_interval(np.array([1.0, 1, 1, 0]), np.ones(4)) == (0.0, 1.0)
     assert (share_interval(np.array([1.0, 1, 1, 0]), np.ones(4), highest=9.0) or (0, 0))[1] > 1.5
 
 
@@ -95,7 +64,7 @@ def breathe(beam: Beam, seed: int, seconds: float) -> tuple[Delivery, NDArray[np
 
 @pytest.mark.parametrize(("beam", "seconds"), [(GATE, 40), (GATE, 180), (LEAVES, 40), (LEAVES, 180)])
 def test_nine_in_ten_intervals_hold_the_share_of_endless_breathing(beam: Beam, seconds: float) -> None:
-    """Promised are 95 %; so many scans tell 0.91 from 0.95, and the bootstrap of single breaths has 0.84."""
+    """Promised are 95 %; so many scans tell 0.91 from 0.95, and a bootstrap of breaths has 0.84."""
     endless = breathe(beam, 10_000, 30_000)[0].to_json()
     held = dict.fromkeys(("duty", "coverage", "stray_share", "missed_share"), 0)
     for seed in range(250):

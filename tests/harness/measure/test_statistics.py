@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.measure.exact_statistics import (
-    binomial_interval,
     binomial_tail,
     clusters,
     lower_bound,
     nearest_rank,
     samples_needed,
     summarise,
+    t_quantile,
     upper_bound,
 )
 from mrsim.errors import InputError
@@ -41,19 +41,25 @@ def test_tail_agrees_with_scipy(n: int, data: st.DataObject) -> None:
 
 @settings(max_examples=50)
 @given(st.integers(1, 20_000), st.data(), st.sampled_from([0.9, 0.95, 0.99]))
-def test_interval_is_clopper_pearson(n: int, data: st.DataObject, confidence: float) -> None:
+def test_bounds_are_those_of_clopper_and_pearson(n: int, data: st.DataObject, confidence: float) -> None:
     k = data.draw(st.integers(0, n))
-    low, high = binomial_interval(k, n, confidence)
-    half = (1 - confidence) / 2
-    assert low == pytest.approx(0 if k == 0 else stats.beta.ppf(half, k, n - k + 1), rel=1e-7, abs=1e-12)
-    assert high == pytest.approx(1 if k == n else stats.beta.ppf(1 - half, k + 1, n - k), rel=1e-7)
+    low, high = lower_bound(k, n, confidence), upper_bound(k, n, confidence)
+    least = 0 if k == 0 else stats.beta.ppf(1 - confidence, k, n - k + 1)
+    assert low == pytest.approx(least, rel=1e-7, abs=1e-12)
+    assert high == pytest.approx(1 if k == n else stats.beta.ppf(confidence, k + 1, n - k), rel=1e-7)
     assert low <= k / n <= high
 
 
-def test_interval_of_nothing_says_nothing() -> None:
-    assert binomial_interval(0, 0) == (0.0, 1.0)
+def test_bounds_of_nothing_say_nothing() -> None:
+    assert (lower_bound(0, 0), upper_bound(0, 0)) == (0.0, 1.0)
     with pytest.raises(InputError):
         lower_bound(3, 2)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 14, 45, 999])
+@pytest.mark.parametrize("probability", [0.6, 0.975, 0.99, 0.995])
+def test_quantiles_are_students(probability: float, freedom: int) -> None:
+    assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-9)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=200), st.integers(1, 100))
