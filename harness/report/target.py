@@ -10,9 +10,9 @@ from harness.report.text import DASH, Figures, table
 
 INFINITE = "infinite"
 KIND_WORDS = {
-    "gating": "stands still, gated by a window",
-    "tracking": "leaves follow the target",
-    "none": "stands still, always on",
+    "gating": "gated",
+    "tracking": "leaves follow",
+    "none": "always on",
 }
 """What each kind of beam does."""
 SILENT_WORDS = {
@@ -95,7 +95,8 @@ def _accuracy(figures: Figures) -> str:
 
 
 def _interval(figures: Figures) -> str:
-    if figures.get("margin/m95_interval_mm") is None:
+    # Without a finite end it says no more than the figure.
+    if figures.get("margin/m95_interval_mm/0") is None:
         return ""
     low, high = (figures.at(f"margin/m95_interval_mm/{end}", 1, null=INFINITE) for end in (0, 1))
     return f" ({low} to {high})"
@@ -142,13 +143,12 @@ def _silent(figures: Figures) -> str:
         sign = "none was ever flagged"
     else:
         sign = (
-            f"{at('margin/silent_failures/unflagged')} of them were never flagged; of the others the first "
-            f"HOLD came after {at('margin/silent_failures/first_sign_ms', 0)} ms at the latest"
+            f"{at('margin/silent_failures/unflagged')} never flagged, the others by a first HOLD after "
+            f"{at('margin/silent_failures/first_sign_ms', 0)} ms at the latest"
         )
     return (
-        f"{head}{listed}<p>{at('margin/silent_failures/count')} times something was on display that nobody "
-        f"should follow: {sign}. Without HOLD it was on display for "
-        f"{at('margin/silent_failures/share', 1, 100)} % of the time, "
+        f"{head}{listed}<p>Failures: {at('margin/silent_failures/count')}; {sign}. Without HOLD they were on "
+        f"display for {at('margin/silent_failures/share', 1, 100)} % of the time, "
         f"{at('margin/silent_failures/longest_ms', 0)} ms at the longest.</p>"
     )
 
@@ -171,12 +171,12 @@ def beams(figures: Figures) -> str:
         *(
             [label, *(figures.at(f"{place}/{key}", digits, scale, null=null) for place in places)]
             for label, key, digits, scale, null in (
-                ("on, % of the time", "duty", 1, 100, DASH),
-                ("ideal: on without delay or error, %", "ideal_duty", 1, 100, DASH),
-                ("covered: target within its margin, % of the beam's time", "coverage", 1, 100, never),
-                ("astray: target outside, % of the beam's time", "stray_share", 1, 100, never),
-                ("longest time astray, ms", "stray_longest_ms", 0, 1, DASH),
-                ("treatment time, as a factor", "treatment_time_factor", 2, 1, INFINITE),
+                ("on, %", "duty", 1, 100, DASH),
+                ("ideal, %", "ideal_duty", 1, 100, DASH),
+                ("covered, %", "coverage", 1, 100, never),
+                ("astray, %", "stray_share", 1, 100, never),
+                ("longest astray, ms", "stray_longest_ms", 0, 1, DASH),
+                ("time factor", "treatment_time_factor", 2, 1, INFINITE),
                 ("relative D98", "relative_d98", 3, 1, DASH),
             )
         ),
@@ -185,9 +185,12 @@ def beams(figures: Figures) -> str:
     astray[1:] = [cell + _bounds(figures, place) for cell, place in zip(astray[1:], places, strict=True)]
     return (
         table(["", *(beam["beam"] for beam in found)], rows, numbers=True)
-        + '<p class="note">Outside is outside the window of a gate, and outside the margin where there is no '
-        "window. In brackets: the 95 % interval over whole breaths. Relative D98 is the dose that 98 % of "
-        "the target get, as a share of that without error.</p>"
+        + '<p class="note">On: share of the time with beam. Ideal: that of a beam without delay or error. '
+        "Covered: share of the beam's time with the target within the margin of where it aims. Astray: share "
+        "with the target outside the window of a gate, or outside the margin where there is no window; in "
+        "brackets its 95 % interval over whole breaths. Time factor: how much longer a treatment takes than "
+        "with a beam that is always on. Relative D98: dose that 98 % of the target get, as a share of that "
+        "without error.</p>"
         '<p class="note"><strong>Relative D98 hardly sees lags below 160 ms.</strong> A good D98 is no '
         "verdict on a lag: read what is astray. What each beam is, and where its delays come from, stands in "
         "<code>docs/beam.md</code>.</p>"

@@ -110,7 +110,7 @@ def written(value: Any, digits: int = 2, scale: float = 1.0) -> str:
     if isinstance(value, int) and scale == 1.0:
         return str(value)
     if isinstance(value, int | float):
-        return f"{value * scale:.{digits}f}"
+        return f"{value * scale:z.{digits}f}"  # no minus before a zero
     if isinstance(value, list):
         return ", ".join(written(item, digits, scale) for item in value) or "none"
     return str(value)

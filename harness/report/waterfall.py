@@ -16,6 +16,8 @@ PARTS = (
 """Key in the JSON, name and class of each part, in the order in which they add up."""
 HALF = 0.3
 """Half the height of a bar, in rows."""
+SHOWN_MM = 0.05
+"""Less than this is written as zero."""
 
 
 def waterfall(figures: Figures) -> Chart | None:
@@ -36,6 +38,7 @@ def waterfall(figures: Figures) -> Chart | None:
     parts: dict[str, float | None] = figures.get("margin/waterfall_mm")
     whole: float | None = figures.get("margin/m95_mm")
     interval: list[float | None] = figures.get("margin/m95_interval_mm") or []
+    interval = [] if None in interval[:1] else interval
     limit: float | None = figures.get("profile/m95_mm")
     ends = _ends(parts)
     known = [*ends, whole, limit, *interval]
@@ -45,7 +48,7 @@ def waterfall(figures: Figures) -> Chart | None:
         "What M95 is made of",
         _about(figures, parts),
         # Room for the text beside the longest bar.
-        Axis(min(0.0, *ends), 1.35 * round_up([v for v in known if v is not None]), "mm"),
+        Axis(min(0.0, *ends), 1.45 * round_up([v for v in known if v is not None]), "mm"),
         Axis(0.0, len(names) + 0.6, "", names=names),
         height_px=230,
     )
@@ -53,8 +56,9 @@ def waterfall(figures: Figures) -> Chart | None:
     for number, ((key, _, kind), end) in enumerate(zip(PARTS, ends, strict=True)):
         row, value, place = len(PARTS) - number + 0.5, parts[key], f"margin/waterfall_mm/{key}"
         if value is not None:
-            less |= value < 0
-            chart.box((begin, end), (row - HALF, row + HALF), f"{kind}{' less' if value < 0 else ''}")
+            takes = value < -SHOWN_MM
+            less |= takes
+            chart.box((begin, end), (row - HALF, row + HALF), f"{kind}{' less' if takes else ''}")
             chart.labels.append((max(begin, end), row, figures.at(place, 1, unit=" mm")))
         elif key == "image":
             share = figures.at("margin/lost_share", 1, 100, unit=" %")

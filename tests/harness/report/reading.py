@@ -127,5 +127,5 @@ def as_read(value: Any, digits: int, scale: float) -> str:
     if isinstance(value, list):
         return ", ".join(as_read(v, digits, scale) for v in value) or "none"
     if isinstance(value, float) or (isinstance(value, int) and scale != 1):
-        return format(value * scale, f".{digits}f")
+        return format(value * scale, f"z.{digits}f")
     return str(value)

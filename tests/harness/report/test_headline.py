@@ -15,10 +15,10 @@ import pytest
 
 import harness.report
 from harness.judge.evaluate import evaluate
+from harness.judge.misses import Misses
 from harness.judge.profiles import Criterion, Profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
-from harness.measure.exact_statistics import binomial_interval
 from harness.realtime.clock import VirtualClock
 from harness.realtime.host import HostLog
 from harness.realtime.service import TableService
@@ -95,7 +95,7 @@ def test_each_tile_shows_the_figures_of_its_name(result: RunResult) -> None:
     assert lag.tau_ns is not None
     assert lag.residual_m is not None
     assert quality.total_lag_ns is not None
-    low, high = (100 * bound for bound in binomial_interval(timing.misses, timing.images))
+    low, high = (100 * bound for bound in Misses.of([timing.steady_missed]).interval)
     values = (response.p50, response.p95, response.p99, response.max, timing.deadline_ns)
     assert None not in values
     assert len({f"{value / MS:.1f}" for value in values if value is not None}) == 5

@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from harness.judge.evaluate import evaluate
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.repetitions import Repetitions
+from harness.measure.intervals import MarginBounds
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
 from harness.report.report import write_page
@@ -104,7 +103,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scan, LONG, lambda: Drawn(draw), clock=VirtualClock(), service=TableService(service), claim=0.5
     )
     assert run.margin is not None
-    bounds = cast(Any, SimpleNamespace(low_m=1.2e-3, high_m=13.4e-3, upper_m=14e-3))
+    bounds = MarginBounds(low_m=1.2e-3, high_m=13.4e-3, upper_m=14e-3)
     run = dataclasses.replace(run, margin=dataclasses.replace(run.margin, bounds=bounds))
     told = {
         **Repetitions((run, run), True).to_json(),
