@@ -1,8 +1,9 @@
 """A guard against slower code: base and new take turns, image by image, on one host.
 
 Whatever else the host does strikes both alike, so what is judged is the ratio of neighbours: the median of
-log(new / base) over pairs of one image, with an interval over stretches of pairs. It
-speaks of the typical image; what becomes of the slowest is for `replay` to say.
+log(new / base) over pairs of one image, with an interval over stretches of pairs. It speaks of the typical
+image; what becomes of the slowest is for `replay` to say. Images are not compared, but nothing is no image:
+new fails where it shows nothing and base something.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from harness.audits.conformance import private_copy
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
+from harness.measure.failures import is_blank
 from harness.measure.intervals import jackknife_interval
 from harness.realtime.raised import Traceback, one_line, traceback_json, traceback_of
 from mrsim.errors import InputError, MrsimError, Option, OptionError
@@ -265,6 +267,8 @@ def _sit(
         for frame in range(stream.frames):
             first = int(rng.random() < 0.5)
             took = {which: timed[which].image(stream, frame) for which in (first, 1 - first)}
+            if timed[1].shows_nothing() and not timed[0].shows_nothing():
+                raise _Failed(1, f"shows nothing in frame {frame}, of which {names[0]} shows an image")
             if frame >= WARMUP and len(taken) < images:
                 taken.append((took[0], took[1]))
     finally:
@@ -282,6 +286,7 @@ class _Timed:
         self._frame, self._completed_ns = -1, 0
         self._came = threading.Event()
         self._candidate: Reconstructor | None = None
+        self._shown: Emission | None = None
 
     def open(self, build: Builder, header: Header) -> None:
         candidate = self._candidate = build()
@@ -310,6 +315,15 @@ class _Timed:
             raise _Failed(self._which, f"showed no image of frame {frame} within {self._limit_s:g} s")
         return self._completed_ns - began_ns
 
+    def shows_nothing(self) -> bool:
+        """Return whether the newest image is blank or no number: it may well come soon."""
+        if not isinstance(self._shown, Image):
+            return False
+        pixels = np.asarray(self._shown.pixels)
+        if pixels.dtype.kind not in "fiuc" or not pixels.size or not np.isfinite(pixels).all():
+            return True
+        return is_blank(np.abs(pixels).astype(np.float64))
+
     def close(self) -> None:
         if self._candidate is not None:
             self._attempt("close", self._candidate.close)
@@ -318,7 +332,7 @@ class _Timed:
         now_ns = time.perf_counter_ns()
         whole = not isinstance(image, Image) or image.columns is None
         if image.frame == self._frame and whole and not self._came.is_set():
-            self._completed_ns = now_ns
+            self._completed_ns, self._shown = now_ns, image
             self._came.set()
 
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:

@@ -144,6 +144,17 @@ def label_images(
     return labels
 
 
+def is_blank(magnitude: NDArray[np.float64]) -> bool:
+    """Return whether an image shows nothing: every pixel is the same.
+
+    Parameters
+    ----------
+    magnitude
+        Magnitude of its pixels, shape (ny, nx), finite.
+    """
+    return float(np.ptp(magnitude)) <= 1e-6 * float(magnitude.max())
+
+
 def _kind(
     pixels: NDArray[np.complex64],
     frame: int,
@@ -154,8 +165,7 @@ def _kind(
     assert stream.truth is not None
     image, truth = pixels[frame], stream.truth.image
     magnitude, true = (np.abs(i).astype(np.float64) for i in (image, truth[frame]))
-    energy = float(np.sum(magnitude**2))
-    if not energy or float(np.ptp(magnitude)) <= 1e-6 * float(magnitude.max()):
+    if is_blank(magnitude):
         return "blank"
     if before is not None:
         moved = _change(truth[frame], truth[before])

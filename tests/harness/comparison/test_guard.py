@@ -140,6 +140,35 @@ class ShowsNothing(Worker):
         pass
 
 
+class Draws(Worker):
+    def pixels(self) -> np.ndarray:
+        return np.arange(256).reshape(16, 16)
+
+    def finish(self, readout: Readout) -> None:
+        self.emit(Image(self.pixels().astype(np.complex64), readout.frame, readout.index))
+
+
+class Darkens(Draws):
+    """Show an image, and from the sixth on nothing, which takes no time."""
+
+    nothing = 0.0
+
+    def finish(self, readout: Readout) -> None:
+        self.frame = readout.frame
+        super().finish(readout)
+
+    def pixels(self) -> np.ndarray:
+        return super().pixels() if self.frame < 5 else np.full((16, 16), self.nothing)
+
+
+class Whitens(Darkens):
+    nothing = 1.0
+
+
+class Breaks(Darkens):
+    nothing = float("nan")
+
+
 class OnAThread(Worker):
     """Emits from a thread of its own, after `push` has returned."""
 
@@ -162,6 +191,16 @@ def test_whoever_fails_is_named(scan: Stream) -> None:
     assert base.verdict.outcome is Outcome.INVALID
     silent = guard(Worker, ShowsNothing, scan, names=("old", "mine"), limit_s=0.05)
     assert silent.verdict.reason == "mine showed no image of frame 0 within 0.05 s"
+
+
+@pytest.mark.parametrize("new", [Darkens, Whitens, Breaks])
+def test_what_shows_nothing_is_not_faster(new: type[Darkens], scan: Stream) -> None:
+    found = guard(Draws, new, scan, names=("old", "mine"))
+    assert found.verdict.outcome is Outcome.FAIL
+    assert found.verdict.reason == "mine shows nothing in frame 5, of which old shows an image"
+    # It is no fault of new's where base shows nothing either, or alone.
+    for base, other in ((new, new), (new, Draws)):
+        assert not guard(base, other, scan, images=40).failed
 
 
 def test_an_image_from_a_thread_is_timed_until_it_comes(scan: Stream) -> None:
@@ -224,3 +263,7 @@ def test_the_command_isolates_writes_json_and_returns_the_code(
     assert len(told["base_ms"]) == len(told["new_ms"]) == 20
     assert main(["guard", "null", "zero-filled", "--images", "60"]) == 1
     assert "FAIL: new / base" in capsys.readouterr().out
+    assert main(["guard", "zero-filled", "null", "--images", "60"]) == 1
+    assert (
+        "FAIL: null shows nothing in frame 0, of which zero-filled shows an image" in capsys.readouterr().out
+    )
