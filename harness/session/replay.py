@@ -193,4 +193,4 @@ def _with_faults(
         clean = play(result.stream, given.build(), VirtualClock(), ConstantService(0))
     broken = check_invariants(Evidence(feeds[0], result.run, clean), kinds)
     touched = {kind: len(lines) for kind, lines in feeds[0].touched.items()}
-    return result, Faulted(given.faults, touched, tuple(broken), once_more, how["seed"])
+    return result, Faulted(given.faults, touched, tuple(broken), once_more, seed)

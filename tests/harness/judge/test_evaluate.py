@@ -37,7 +37,7 @@ def perfect(stream: Stream) -> Reconstructor:
 
 @pytest.fixture(scope="module")
 def result(stream: Stream) -> RunResult:
-    return evaluate(stream, "perfect", lambda: perfect(stream), clock=VirtualClock(), claim=0.95)
+    return evaluate(stream, "perfect", lambda: perfect(stream), clock=VirtualClock(), claim=0.7)
 
 
 def test_the_json_has_what_it_promises(result: RunResult) -> None:
@@ -61,7 +61,7 @@ def test_the_json_has_what_it_promises(result: RunResult) -> None:
     assert {"host", "cpu", "python", "numpy", "torch", "threads"} <= set(told["environment"])
     assert told["schema"] == "mrsim-replay/2"
     assert list(told["answers"]) == ["time", "target", "image"]
-    assert told["answers"]["time"]["verdict"] == "PASS"
+    assert told["answers"]["time"]["verdict"] == "PASS"  # 142 images carry a claim of 0.7
     assert told["answers"]["image"]["verdict"] is None
     assert told["margin"]["availability"] == 1
     assert told["deadline"]["images"] == 142
@@ -119,7 +119,7 @@ def test_a_modelled_service_decides_the_verdict(stream: Stream) -> None:
             lambda: perfect(stream),
             clock=VirtualClock(),
             service=ConstantService(service_ns),
-            claim=0.95,
+            claim=0.7,
             quality=False,
         )
         assert result.verdict.outcome.name == expected

@@ -72,7 +72,7 @@ def test_a_run_is_judged_by_its_profile(service_ms: int, outcome: Outcome, strea
         lambda: drawn(stream),
         clock=VirtualClock(),
         service=ConstantService(service_ms * MS),
-        claim=0.95,
+        claim=0.7,
         criterion=Criterion.of(SHIPPED["tracking"], None),
     )
     time = result.verdict.answer("time")

@@ -74,7 +74,7 @@ def test_a_late_bench_voids_the_run_whatever_the_candidate_did() -> None:
             self._wakes += 1
             super().sleep_until_ns(t_ns + (self._late_ns if self._wakes % 50 == 0 else 0))
 
-    stream = make_stream(1000, header=make_header(lines_per_frame=1, tr_ns=TR))
+    stream = make_stream(5000, header=make_header(lines_per_frame=1, tr_ns=TR))
     limit = TR // 20
     on_time, void = (verdict_of(replay(stream, Blank(), Late(ns))) for ns in (limit, limit + 1))
     assert on_time.outcome is Outcome.PASS

@@ -47,7 +47,7 @@ def test_a_result_has_a_verdict_latency_quality_and_the_images(scan: Stream) -> 
     result = play(scan)
     time = result.verdict.answer("time")
     assert time is not None
-    assert time.outcome is harness.Outcome.PASS
+    assert time.outcome is harness.Outcome.INSUFFICIENT  # 52 images carry no claim of nine in ten
     assert (result.latency.images, result.latency.misses, result.latency.p99_ms) == (52, 0, None)
     assert result.quality is not None
     assert len(result.quality.nmse) == 52
