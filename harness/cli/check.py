@@ -29,7 +29,7 @@ from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
 from mrsim.summary import counted
 
-SCHEMA = "mrsim-check/2"
+SCHEMA = "mrsim-check/1"
 PASSED, NOT_PASSED = 0, 1
 PARTS = ("replay", "audit")
 POLL_S = 0.5  # how often a child is looked at whose pipe somebody else keeps open

@@ -7,6 +7,7 @@ done, and takes what the same image took in a replay at TR. Every round of repla
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.comparison.order import BY_NAME, Difference, paired
+from harness.comparison.single_pass import Ground, Pass
 from harness.comparison.timing import Times
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.displayed import Displayed, Emissions, display_each
@@ -71,6 +73,20 @@ class OnDisplay:
             error, np.stack([one.dice for one in shown]), np.stack([one.available for one in shown]), block
         )
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what it is made of, by name; `OnDisplay(**arrays)` is the same."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def first(self, instants: int) -> OnDisplay:
+        """Return what was on display at the first so many TRs."""
+        return OnDisplay(
+            self.error_m[:, :instants],
+            self.dice[:, :instants],
+            self.open[:, :instants],
+            self.block[:instants],
+        )
+
     def values(self, measure: str) -> NDArray[np.float64]:
         """Return a measure at every TR of every round, NaN where it cannot be told; in its unit.
 
@@ -115,6 +131,25 @@ def displays_of(
         for number, stream in enumerate(streams)
     ]
     return tuple(zip(*columns, strict=True))
+
+
+def display_of(ground: Ground, one: Pass) -> OnDisplay | None:
+    """Return what was on display in one pass, by its own times; None where there is no target.
+
+    Parameters
+    ----------
+    ground
+        What was played and judged.
+    one
+        The pass.
+    """
+    lines = ground.stream.header.lines_per_frame
+    judged = np.arange((ground.first + 1) * lines, (ground.first + one.expected) * lines, dtype=np.int64)
+    if one.emissions is None or not len(judged):
+        return None
+    window = ground.judge.window
+    (shown,) = display_each(ground.stream, [one.emissions], judged, window, ground.start_ns)
+    return OnDisplay.of([shown], ground.stream)
 
 
 def _of_stream(

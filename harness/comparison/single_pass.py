@@ -297,7 +297,7 @@ def show(
     ground
         What is judged.
     reference
-        "fully-sampled" or "consistency-floor".
+        "truth", "fully-sampled" or "consistency-floor".
     stop
         Frame past the last one; None for the ground's.
     kept
@@ -308,11 +308,10 @@ def show(
     frames, stream = np.arange(ground.first, ground.stop if stop is None else stop), ground.stream
 
     def image(frame: int) -> NDArray[np.complex64]:
-        return (
-            full_image(stream, frame, ground.seed)
-            if reference == "fully-sampled"
-            else floor_image(stream, frame)
-        )
+        if reference == "truth":
+            return np.asarray(ground.truth.image[frame])
+        full = reference == "fully-sampled"
+        return full_image(stream, frame, ground.seed) if full else floor_image(stream, frame)
 
     scores = []
     for frame in map(int, frames):

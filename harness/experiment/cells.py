@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.registry import builder
+from harness.comparison.on_display import OnDisplay, display_of
 from harness.comparison.scans import part_of
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground, Pass, play, show
@@ -39,6 +40,8 @@ from recon.protocol import Builder
 WEIGHTS = "cascade:"
 MAX_CELL_BYTES = 1 << 30
 _SERIES = tuple(field.name for field in dataclasses.fields(Series))
+_SHOWN = {f"display_{field.name}": field.name for field in dataclasses.fields(OnDisplay)}
+"""Names in a cell's file of what was on display; empty where there is no target."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,14 @@ class Row:
 
     def series(self) -> Series:
         """Return what was measured of every image."""
-        return Series(**{name: _arrays(self.file)[name] for name in _SERIES})
+        arrays = _arrays(self.file)
+        return Series(**{name: arrays[name] for name in _SERIES})
+
+    def on_display(self) -> OnDisplay | None:
+        """Return what was on display at each instant; None where there is no target."""
+        arrays = _arrays(self.file)
+        found = OnDisplay(**{field: arrays[name] for name, field in _SHOWN.items()})
+        return found if found.error_m.size else None
 
     def picture(self) -> NDArray[np.float32] | None:
         """Return the magnitude of its picture, shape (ny, nx); None where there is none."""
@@ -156,9 +166,12 @@ class Cells:
             raise
         except InputError as error:
             return Row(cell, None, str(error), True, file)
-        measures = measure_cell(ground, one.series)
+        shown = display_of(ground, one)
+        measures = measure_cell(ground, one.series, shown)
         nothing = np.empty((0, 0), np.complex64)
         arrays = {name: getattr(one.series, name) for name in _SERIES}
+        kept = {} if shown is None else shown.arrays
+        arrays |= {name: kept.get(field, np.empty((1, 0))) for name, field in _SHOWN.items()}
         arrays["picture"] = np.abs(one.pixels.get(ground.fastest, nothing))
         write_arrays(_beside(file, ".npz"), arrays)
         done = {"cell": described, "causal": causal, "measures": measures.to_json()}
@@ -189,12 +202,13 @@ class Cells:
     def _make_ground(self, cell: Cell, whole: Stream) -> Ground:
         frame_ns = whole.header.frame_ns
         seen, first, stop = self._plan.time_line.judged(whole.frames, frame_ns)
-        part = part_of(whole, seen, whole.frames)
+        part, ahead_ns = part_of(whole, seen, whole.frames), 0
         if cell.ahead_ms:
             ahead_ns = round(cell.ahead_ms * 1e6)
             part = part_of(whole, seen, min(whole.frames, stop + 2_000_000_000 // frame_ns))
             part = looking_ahead(part, truth_of(whole), seen * frame_ns, first - seen, ahead_ns)
-        return Ground(part, first - seen, stop - seen, self._plan.seed)
+        # What is judged is the truth of `ahead_ns` later, so that is where the part's clock starts.
+        return Ground(part, first - seen, stop - seen, self._plan.seed, seen * frame_ns + ahead_ns)
 
     def _judge(self, cell: Cell, ground: Ground, whole: Stream, report: Report | None) -> tuple[Pass, bool]:
         frame_ns = whole.header.frame_ns
@@ -255,7 +269,7 @@ def _beside(file: Path, ending: str) -> Path:
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     path = _beside(file, ".npz")
-    names, remedy = (*_SERIES, "picture"), "remove it and its .json, and call again"
+    names, remedy = (*_SERIES, *_SHOWN, "picture"), "remove it and its .json, and call again"
     arrays = read_arrays(path, MAX_CELL_BYTES, "a cell of the table", names=names, remedy=remedy)
     if missing := [name for name in names if name not in arrays]:
         raise InputError(f"{path}: damaged: it has no {missing[0]}; {remedy}")

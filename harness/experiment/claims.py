@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.comparison.on_display import OnDisplay, compare_displays
 from harness.comparison.order import Difference
 from harness.comparison.series import Series, compare_series
 from harness.experiment.cells import Row
+from harness.judge.profiles import SHIPPED
 
 SUBJECT = "cascade"
 MEAN_DICE = {5.0: 0.94, 10.0: 0.92}
@@ -20,11 +22,13 @@ LAG_MARGIN_MS = 15.0
 GAIN = (0.9, 1.1)
 P95_MM = 1.5
 AMPLITUDE_SHARE = 0.25
+M95_MM = SHIPPED["keep-up"].m95_mm
 BEATEN = ("view-sharing", "nearest-frame")
 
 
-COMPARED = ("nmse", "dice", "centroid_shown_mm")
-"""Measures in which cells are compared: ratio of the mean NMSE, differences of mean Dice and of the p95."""
+IMAGES = ("nmse", "dice", "centroid_shown_mm")
+COMPARED = (*IMAGES, "m95_mm")
+"""Measures in which cells are compared: of single images, and M95 on display."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +77,42 @@ def compare_cells(rows: Sequence[Row]) -> list[PairedComparison]:
     judged = [row for row in rows if row.measures is not None]
     out = []
     for _, group in itertools.groupby(judged, key=lambda row: row.key):
-        members = [(row, row.series()) for row in group]
-        for subject, mine in members:
+        members = [(row, row.series(), row.on_display()) for row in group]
+        for subject, mine, shown in members:
             if not subject.cell.candidate.startswith("cascade:"):
                 continue
-            for other, theirs in members:
+            for other, theirs, others_shown in members:
                 alike = subject.cell.stage != "coarse" or other.cell.label == subject.cell.label
                 if other is not subject and alike:
                     both = len(np.intersect1d(mine.frame, theirs.frame))
-                    found = compare_images(mine, theirs)
+                    found = compare_images(mine, theirs) | {"m95_mm": compare_shown(shown, others_shown)}
                     out.append(PairedComparison(subject, other, found, both))
     return out
 
 
 def compare_images(subject: Series, opponent: Series) -> dict[str, Difference]:
-    """Compare what was measured of two cells of one scan, in each of `COMPARED`.
+    """Compare what was measured of two cells of one scan, in each of `IMAGES`.
 
     Parameters
     ----------
     subject, opponent
         What was measured of each image.
     """
-    return {name: compare_series(name, [subject], [opponent]) for name in COMPARED}
+    return {name: compare_series(name, [subject], [opponent]) for name in IMAGES}
+
+
+def compare_shown(subject: OnDisplay | None, opponent: OnDisplay | None) -> Difference:
+    """Compare M95 on display of two cells of one scan; a slow one may be judged for a shorter time.
+
+    Parameters
+    ----------
+    subject, opponent
+        What each had on display; None where there is no target.
+    """
+    if subject is None or opponent is None:
+        return compare_displays("m95_mm", [], [])
+    both = min(len(subject.block), len(opponent.block))
+    return compare_displays("m95_mm", [subject.first(both)], [opponent.first(both)])
 
 
 def claims(rows: Sequence[Row], compared: Sequence[PairedComparison]) -> list[Claim]:
@@ -174,6 +192,13 @@ def _of_cell(row: Row) -> Iterable[Claim]:
         f"{_text(p95, 2)} of {most:.2f} mm",
         (False if carried else None) if p95 is None else p95 <= most,
     )
+    m95 = value["m95_mm"]
+    yield Claim(
+        f"M95 on display at most {M95_MM:g} mm",
+        where,
+        f"{_text(m95, 2)} mm",
+        (False if m95 is None else m95 <= M95_MM) if row.timed else None,
+    )
 
 
 def _opponents(row: Row, compared: Sequence[PairedComparison]) -> Iterable[Claim]:
@@ -194,7 +219,7 @@ def _opponents(row: Row, compared: Sequence[PairedComparison]) -> Iterable[Claim
         if opponent.label in BEATEN:
             beaten = set(standing.values()) == {"ahead"}
             yield Claim(
-                f"{opponent.label} is behind in all three", where, _words(standing),
+                f"{opponent.label} is behind in all four", where, _words(standing),
                 _unless_undecided(standing, beaten),
             )  # fmt: skip
 
@@ -215,7 +240,7 @@ def _words(standing: dict[str, str]) -> str:
 
 
 def _unless_undecided(standing: dict[str, str], holds: bool) -> bool | None:
-    return None if "undecided" in standing.values() else holds
+    return None if {"undecided", "none"} & set(standing.values()) else holds
 
 
 def _text(value: float | None, digits: int) -> str:

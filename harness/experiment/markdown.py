@@ -57,11 +57,19 @@ def _notes(config: Values) -> list[str]:
         "- Brackets: 95 % intervals over whole breaths; none for a largest value, or for fewer than "
         f"{MIN_BREATHS} breaths ({MARGIN_BREATHS} of a p95, {MIN_BREATHS_OF_SHARE[0.99]} of a p99). A dash: "
         "the samples do not carry the figure, or it means nothing; as a bound, that it has no limit.",
+        "- *M95 on display*: for 95 % of the time the target is within so many millimetres of where it is "
+        f"shown. *Last line* and *shown* are of single images. {_shown(config)}",
         timed,
         *(f"- Reference *{name}*: {what}." for name, what in REFERENCES.items()),
         "- Reference *nearest-frame*: the image of the first part of the same scan that fits the lines best; "
         "it is the noise-free truth of its instant.",
     ]
+
+
+def _shown(config: Values) -> str:
+    if "untimed" in config:
+        return "Here an image is on display as soon as its last line is due: computing takes no time."
+    return "An image is on display once it is computed, in the time that its pushes take."
 
 
 def _timed(service_ms: float | None) -> str:
@@ -209,7 +217,13 @@ def _gap_table(pairs: Sequence[tuple[Values, Values]], one: str, other: str) -> 
 def _compared(compared: Sequence[Values]) -> list[str]:
     if not compared:
         return []
-    headings = ["scan", "candidate", "against", *("NMSE", "Dice", "p95 when shown"), "images"]
+    headings = [
+        "scan",
+        "candidate",
+        "against",
+        *("NMSE", "Dice", "p95 when shown", "M95 on display"),
+        "images",
+    ]
     lines = []
     for row in compared:
         standings = [row["measures"][name]["standing"] for name in COMPARED]

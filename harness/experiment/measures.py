@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.comparison.on_display import OnDisplay, figure_of
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground
 from harness.measure.exact_statistics import nearest_rank, samples_needed
@@ -41,6 +42,8 @@ COLUMNS = (
     Column("last_rms_mm", "last line rms mm", 2),
     Column("last_p95_mm", "last line p95 mm", 2),
     Column("last_max_mm", "last line max mm", 2),
+    Column("m95_mm", "M95 on display mm", 2),
+    Column("dice_shown", "Dice on display", 3),
     Column("shown_rms_mm", "shown rms mm", 2),
     Column("shown_p95_mm", "shown p95 mm", 2),
     Column("shown_max_mm", "shown max mm", 2),
@@ -113,7 +116,7 @@ def figure_json(figure: Figure) -> dict[str, Any]:
     return {"value": value, "interval": bounds}
 
 
-def measure_cell(ground: Ground, series: Series) -> Measures:
+def measure_cell(ground: Ground, series: Series, shown: OnDisplay | None = None) -> Measures:
     """Draw the figures of one cell together.
 
     Parameters
@@ -122,6 +125,8 @@ def measure_cell(ground: Ground, series: Series) -> Measures:
         What was judged.
     series
         What was measured of each image.
+    shown
+        What was on display at each instant; None where there is no target.
     """
     header, block = ground.stream.header, series.block
     measured = np.stack([series.x_m, series.y_m], axis=-1)
@@ -143,7 +148,7 @@ def measure_cell(ground: Ground, series: Series) -> Measures:
     for name in ("last", "shown", "own"):
         error = series.own_error_m if name == "own" else getattr(series, f"error_{name}_m")
         figures |= _errors(name, error * 1e3, block)
-    figures |= _response(series)
+    figures |= _response(series) | _on_display(shown)
     return Measures(
         {column.key: figures[column.key] for column in COLUMNS},
         len(series),
@@ -182,6 +187,20 @@ def _errors(name: str, error_mm: NDArray[np.float64], block: NDArray[np.int64]) 
         p95 = (None, None)
     most = float(error_mm[found].max()) if found.any() else None
     return {f"{name}_rms_mm": rms, f"{name}_p95_mm": p95, f"{name}_max_mm": (most, None)}
+
+
+def _on_display(shown: OnDisplay | None) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {"m95_mm": (None, None), "dice_shown": (None, None)}
+    if shown is None:
+        return figures
+    m95_mm, dice = (figure_of(name, [shown]) for name in figures)
+    open_ = shown.open[0]
+    if m95_mm is not None:
+        error_mm = shown.values("m95_mm")[0][open_]
+        figures["m95_mm"] = m95_mm, quantile_interval(error_mm, shown.block[open_], 0.95)
+    if dice is not None:
+        figures["dice_shown"] = _mean(shown.values("dice_shown")[0], shown.block)
+    return figures
 
 
 def _rms(values: NDArray[np.float64]) -> float:

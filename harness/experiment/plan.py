@@ -18,6 +18,7 @@ from mrsim.errors import Option, OptionError
 from mrsim.scanner.protocol import ScanProtocol
 
 REFERENCES = {
+    "truth": "the noise-free truth at the last line: what the judge itself errs by",
     "fully-sampled": "every line at one instant, with the scan's noise",
     "consistency-floor": "the truth at the last line, with the acquired lines kept as they are",
 }
@@ -26,7 +27,7 @@ NEAREST = "nearest-frame"
 UNTRAINED = 7.0
 """Acceleration that no shipped weights are trained at."""
 HORIZONS_MS = (0, 50, 100, 200, 300)
-SCHEMA = "mrsim-table-cell/1"
+SCHEMA = "mrsim-table-cell/2"
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ,+_-]{0,39})=(.+)")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.comparison.on_display import OnDisplay
 from harness.comparison.series import Series
 from harness.experiment.cells import Row
 from harness.experiment.figures import draw_all
@@ -30,7 +31,8 @@ def made(cell: Cell, nmse: float, dice: float, folder: Path) -> Row:
     picture = np.abs(picture + noise * np.sqrt(nmse * np.mean(picture**2))).astype(np.float32)
     values |= {"x_m": np.full(count, -0.019), "y_m": np.full(count, 0.005)}
     name = f"{cell.scan.name}-{cell.scan.acceleration:g}-{cell.label}{cell.stage}{cell.ahead_ms:g}{cell.part}"
-    np.savez(folder / f"{name}.npz", picture=picture, **values)
+    shown = {f"display_{field.name}": np.zeros((1, 0)) for field in dataclasses.fields(OnDisplay)}
+    np.savez(folder / f"{name}.npz", picture=picture, **values, **shown)
     figures: dict[str, Figure] = {column.key: (1.0, (0.9, 1.1)) for column in COLUMNS}
     figures |= {"nmse": (nmse, (0.8 * nmse, 1.3 * nmse)), "dice_full": (dice, (dice - 0.01, dice + 0.005))}
     figures["shown_p95_mm"] = (30 * nmse**0.5, None)

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.comparison.on_display import display_of
 from harness.comparison.scans import part_of
 from harness.comparison.series import Series
-from harness.comparison.single_pass import Ground, play, show
-from harness.experiment.cells import Row
+from harness.comparison.single_pass import Ground, Pass, play, show
+from harness.experiment.cells import Cells, Row
 from harness.experiment.choices import SLOW
 from harness.experiment.claims import claims, compare_cells, compare_images
 from harness.experiment.horizon import looking_ahead
@@ -23,6 +24,7 @@ from harness.experiment.plan import CASCADE, Cell, Entry, ExperimentPlan, cells_
 from harness.experiment.scans import Scan, TimeLine
 from harness.experiment.training_overlap import refuse_overlap
 from harness.experiment.variants import CHANGES, changed
+from harness.judge.evaluate import evaluate
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import assess
 from harness.measure.ruler import full_image
@@ -63,8 +65,12 @@ def drawn(late: int = 0, noise: float = 0.0) -> Drawn:
 
 
 @lru_cache(maxsize=8)
+def passed(late: int = 0, noise: float = 0.0) -> Pass:
+    return play(ground(), drawn(late, noise), "drawn", service_ms=0.5)
+
+
 def series(late: int = 0, noise: float = 0.0) -> Series:
-    return play(ground(), drawn(late, noise), "drawn", service_ms=0.5).series
+    return passed(late, noise).series
 
 
 def test_one_pass_measures_what_a_replay_measures() -> None:
@@ -86,13 +92,49 @@ def test_one_pass_measures_what_a_replay_measures() -> None:
     assert told["total_lag_ms"][0] == pytest.approx((quality.total_lag_ns or math.nan) * 1e-6)
 
 
+def test_a_cell_has_on_display_what_a_replay_has() -> None:
+    """The lead-in before what is judged is on display when judging begins, as in a replay."""
+    g, service = ground(), ConstantService(6_000_000)  # a push of every line takes 6 ms, a line comes in 4
+    result = evaluate(
+        g.stream,
+        "it",
+        lambda: drawn(5, 0.05),
+        clock=VirtualClock(),
+        service=service,
+        warmup=g.first,
+        claim=0.5,
+    )
+    margin = result.margin
+    assert margin is not None
+    one = play(g, drawn(5, 0.05), "drawn", service_ms=6.0)
+    told = measure_cell(g, one.series, display_of(g, one)).figures
+    assert told["m95_mm"][0] == pytest.approx(margin.m95_mm)
+    assert told["dice_shown"][0] == pytest.approx(margin.dice)
+    assert told["m95_mm"][0] > 5  # type: ignore[operator]  # it falls behind by seconds
+    nothing = measure_cell(g, one.series).figures
+    assert nothing["m95_mm"] == nothing["dice_shown"] == (None, None)
+
+
+def test_the_clock_of_what_is_judged_is_that_of_its_scan(tmp_path: Path) -> None:
+    plan = ExperimentPlan(
+        read_patients(["quasar"], [4.0]), (Entry.parse("view-sharing"),), parts=("main", "horizon"), seed=3,
+        scan_s=9.0, matrix=(32, 32), time_line=TimeLine(5.0, 2.0, 2.0),
+    )  # fmt: skip
+    kept = Cells(tmp_path, plan)
+    for cell in [cell for cell in cells_of(plan) if cell.label in ("view-sharing", "plain")]:
+        g, whole = kept._prepare(cell, None)
+        assert g.start_ns >= 3_000_000_000
+        told = truth_of(whole).centroid(g.truth.target, np.asarray(g.stream.t_ns) + g.start_ns)
+        assert np.allclose(told, g.truth.centroid, atol=1e-9)
+
+
 def test_measured_time_leaves_out_the_judging() -> None:
     """A candidate that does nothing answers in far less time than judging its image takes."""
-    passed = play(ground(), drawn(), "drawn", service_ms=None)
+    mine = play(ground(), drawn(), "drawn", service_ms=None)
     draw = ground().stream
     assert draw.truth is not None
     # Drawing the picture itself takes a millisecond or so; SSIM and outlines would come on top, each time.
-    quick = np.median(passed.series.response_ns)
+    quick = np.median(mine.series.response_ns)
     assert 0 < quick < ground().stream.header.tr_ns * ground().stream.header.lines_per_frame
 
     class Blank(Drawn):
@@ -152,6 +194,10 @@ def test_references_are_those_of_reference() -> None:
             getattr(quality, name),
         )
     assert np.array_equal(floor.pixels[g.fastest], pixels[g.fastest])
+    own = show(g, "truth").series
+    assert (own.nmse == 0).all()
+    assert quality.ruler is not None
+    assert own.dice.mean() == pytest.approx(quality.ruler.dice)
     full = show(g, "fully-sampled").series
     assert (full.dice_full == 1).all()
     assert np.array_equal(full.dice, floor.series.dice_own)
@@ -298,8 +344,8 @@ def cells(**values: object) -> list[Cell]:
 
 def test_the_plan_crosses_everything_once() -> None:
     found = cells(timings=("prospective", "retrospective"), snrs=(20.0, 10.0))
-    # Two references, two opponents and two stages, on three scans, at two timings and two SNRs.
-    assert len(found) == 6 * 3 * 2 * 2
+    # Three references, two opponents and two stages, on three scans, at two timings and two SNRs.
+    assert len(found) == 7 * 3 * 2 * 2
     names = [cell.file(cell.describe({})) for cell in found]
     assert len(set(names)) == len(names)
     seen = {c.candidate for c in found if c.label == "cascade" and c.scan.name == "patient1"}
@@ -340,13 +386,16 @@ def test_entries_are_read() -> None:
     assert read_patients(["a@4", "b"], [5.0]) == (("a", (4.0,)), ("b", (5.0,)))
 
 
-def row(label: str, one: Series, folder: Path, candidate: str = "", causal: bool = True) -> Row:
+def row(label: str, one: Pass, folder: Path, candidate: str = "", causal: bool = True) -> Row:
     """Return a row as if its cell had been judged."""
+    shown = display_of(ground(), one)
+    assert shown is not None
     cell = Cell("main", Scan("patient1", 5.0), label, "fine" if candidate else "", candidate or label, 5.0)
     file = folder / label
-    arrays = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
+    arrays = {f.name: getattr(one.series, f.name) for f in dataclasses.fields(one.series)}
+    arrays |= {f"display_{name}": values for name, values in shown.arrays.items()}
     np.savez(file.with_name(f"{label}.npz"), picture=np.empty((0, 0), np.float32), **arrays)
-    return Row(cell, measure_cell(ground(), one), "", causal, file)
+    return Row(cell, measure_cell(ground(), one.series, shown), "", causal, file)
 
 
 def outcomes(rows: list[Row], words: str) -> list[bool | None]:
@@ -354,25 +403,36 @@ def outcomes(rows: list[Row], words: str) -> list[bool | None]:
 
 
 def test_claims_hold_and_fall_short(tmp_path: Path) -> None:
-    good = row("cascade", series(0, 0.002), tmp_path, "cascade:x")
-    late = row("view-sharing", series(12), tmp_path)
-    assert outcomes([good, late], "behind in all three") == [True]
+    good = row("cascade", passed(0, 0.002), tmp_path, "cascade:x")
+    late = row("view-sharing", passed(12), tmp_path)
+    assert outcomes([good, late], "behind in all four") == [True]
     assert outcomes([good, late], "is ahead in the centroid") == [True]
     assert outcomes([good, late], "total lag") == [True]
     assert outcomes([good, late], "centroid p95") == [True]
+    assert outcomes([good, late], "M95 on display") == [True]
     # The same with the places changed: the network is the late one, and the table says so.
-    bad = row("cascade", series(60), tmp_path, "cascade:x")
-    fresh = row("view-sharing", series(0, 0.002), tmp_path)
-    assert outcomes([bad, fresh], "behind in all three") == [False]
+    bad = row("cascade", passed(60), tmp_path, "cascade:x")
+    fresh = row("view-sharing", passed(0, 0.002), tmp_path)
+    assert outcomes([bad, fresh], "behind in all four") == [False]
     assert outcomes([bad, fresh], "is ahead in the centroid") == [False]
     assert outcomes([bad, fresh], "centroid p95") == [False]
+    assert outcomes([bad, fresh], "M95 on display") == [False]
     # One that needs later lines is no rival.
-    offline = row("low-rank-sparse", series(0, 0.002), tmp_path, causal=False)
+    offline = row("low-rank-sparse", passed(0, 0.002), tmp_path, causal=False)
     assert outcomes([bad, offline], "is ahead in the centroid") == []
     # A cell that could not be judged is not dropped.
     missing = Row(bad.cell, None, "no weights", True, tmp_path / "none")
     assert outcomes([missing], "can be judged") == [False]
     assert outcomes([missing], "Dice at least") == [None]
+
+
+def test_a_slow_cell_is_compared_over_the_time_that_both_are_judged(tmp_path: Path) -> None:
+    short = play(ground(), drawn(12), "drawn", service_ms=0.5, stop=FRAMES - 30)
+    (found,) = compare_cells(
+        [row("cascade", passed(0, 0.002), tmp_path, "cascade:x"), row("view-sharing", short, tmp_path)]
+    )
+    assert found.images == FRAMES - 30 - 10
+    assert found.standing["m95_mm"] == "ahead"
 
 
 def test_measures_survive_their_file() -> None:
