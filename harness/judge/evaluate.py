@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from harness.candidates.registry import Null
 from harness.judge.image import judge_image
 from harness.judge.measures import BEAMS, Measures, beams_of, measure_images
-from harness.judge.outcome import Answer, Verdict
+from harness.judge.outcome import Answer, Outcome, Verdict
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
 from harness.judge.target import QUESTION as TARGET
@@ -157,8 +157,8 @@ def evaluate(
         time = dataclasses.replace(time, reason=f"{time.reason}; {note}")
     answers = [
         time,
-        found.target,
-        judge_image(criterion.profile, found.quality, why_not or "no image came"),
+        _hinted(found.target, found.symptom),
+        _hinted(judge_image(criterion.profile, found.quality, why_not or "no image came"), found.symptom),
     ]
     return RunResult(
         candidate=candidate,
@@ -174,10 +174,18 @@ def evaluate(
         criterion=criterion,
         displayed=found.displayed,
         margin=found.margin,
+        symptom=found.symptom,
         beams=found.beams,
         transfer=transfer,
         notes=str(getattr(reconstructor, "notes", "")),
     )
+
+
+def _hinted(answer: Answer, symptom: str | None) -> Answer:
+    """Return an answer that is no PASS with what simple mistake may explain it."""
+    if symptom is None or answer.outcome in (None, Outcome.PASS):
+        return answer
+    return dataclasses.replace(answer, reason=f"{answer.reason}; {symptom}")
 
 
 def _why_not_measured(stream: Stream, quality: bool) -> str:

@@ -19,6 +19,7 @@ from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
+from harness.measure.symptoms import symptom
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
@@ -26,6 +27,7 @@ from mrsim.errors import InputError
 from mrsim.stream import Stream
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
+LOOKED_AT = 16  # images
 BEAMS = ("linac-trigger", "mlc", "none")
 """Beams that are simulated for every run: gating, leaves that follow, and neither."""
 
@@ -44,6 +46,8 @@ class Measures:
         What each beam would have done, that of the profile first if it has one.
     target
         Whether the target is where it is shown.
+    symptom
+        What simple mistake makes images differ from the truth; None if none is seen.
     """
 
     quality: Quality | None = None
@@ -51,6 +55,7 @@ class Measures:
     margin: Margin | None = None
     beams: tuple[Beamed, ...] = ()
     target: Answer = NOT_MEASURED
+    symptom: str | None = None
 
 
 def measure_images(
@@ -91,7 +96,18 @@ def measure_images(
     answer = judge_target(criterion.profile, margin, judged)
     if spoilt is not None and answer.outcome is not Outcome.PASS:
         answer = _despite_host(answer, spoilt, displayed, stream, run, quality, criterion)
-    return Measures(quality, displayed, margin, judged, answer)
+    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality))
+
+
+def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
+    assert stream.truth is not None
+    if quality is None or run.images.pixels is None:
+        return None
+    drawn = quality.frames[run.images.drawn[quality.frames]]
+    if not len(drawn):
+        return None
+    chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, LOOKED_AT).round().astype(int))]
+    return symptom(run.images.pixels[chosen], stream.truth.image[chosen])
 
 
 def _despite_host(

@@ -58,6 +58,8 @@ class RunResult(Summarised):
         Profile that the run was judged by.
     displayed, margin
         What was on display at each TR, and what is measured of it; None if it was not measured.
+    symptom
+        What simple mistake makes images differ from the truth, such as axes that are exchanged; None if none.
     beams
         What each beam would have done, that of the profile first if it has one.
     transfer
@@ -79,6 +81,7 @@ class RunResult(Summarised):
     criterion: Criterion
     displayed: Displayed | None
     margin: Margin | None
+    symptom: str | None
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
@@ -162,6 +165,7 @@ class RunResult(Summarised):
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
             "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None if self.margin is None else margin_json(self.margin),
+            "symptom": self.symptom,
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
