@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+import numpy as np
 
 DASH = "–"
 VOID = {"meta", "link", "img", "input", "br"}
@@ -129,3 +132,40 @@ def as_read(value: Any, digits: int, scale: float) -> str:
     if isinstance(value, float) or (isinstance(value, int) and scale != 1):
         return format(value * scale, f"z.{digits}f")
     return str(value)
+
+
+def millimetres(figure: str) -> Callable[[float], float]:
+    """Return what turns a coordinate of a chart's drawing into a value, from the labels of its axis."""
+    part = figure[figure.index('<div class="x">') :]
+    ticks = [
+        (10 * float(left), float(text.replace("−", "-")))
+        for left, text in re.findall(r'style="left:([\d.]+)%">([^<]+)</span>', part)
+    ]
+    (at, value), (to, last) = ticks[0], ticks[-1]
+    assert to > at
+    return lambda x: value + (x - at) * (last - value) / (to - at)
+
+
+def drawing(figure: str) -> str:
+    """Return the drawing of a chart without its legend."""
+    return figure[figure.index('class="area"') : figure.index('class="notes"')]
+
+
+def bars(figure: str) -> list[tuple[str, float, float, float]]:
+    """Return class, begin, end (millimetres) and middle (from the top) of every bar of a waterfall."""
+    value = millimetres(figure)
+    found = re.findall(r'class="bars ([^"]+)" d="M([-\d.]+) ([-\d.]+)H([-\d.]+)V([-\d.]+)H', drawing(figure))
+    return [(k, value(float(a)), value(float(b)), (float(y) + float(v)) / 2) for k, a, y, b, v in found]
+
+
+def points(figure: str, kind: str) -> np.ndarray:
+    """Return the corners of a line of a chart, shape (n, 2), as shares of its axes from the lower left."""
+    (path,) = re.findall(rf'class="line {kind}" d="([^"]*)"', drawing(figure))
+    found = np.array(re.findall(r"[ML]([-\d.]+) ([-\d.]+)", path), np.float64)
+    return found / 1000 * [1, -1] + [0, 1]
+
+
+def boxes(figure: str, kind: str) -> list[tuple[float, float]]:
+    """Return where each box of a chart begins and ends, as shares of its width."""
+    (path,) = re.findall(rf'class="bars {kind}" d="([^"]*)"', drawing(figure))
+    return [(float(a) / 1000, float(b) / 1000) for a, b in re.findall(r"M([\d.]+) [\d.]+H([\d.]+)V", path)]
