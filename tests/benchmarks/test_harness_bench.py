@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mrsim
 from harness.candidates.registry import Null, builder
 from harness.judge.evaluate import evaluate
+from harness.judge.measures import measure_images
+from harness.judge.profiles import SHIPPED, Criterion
 from harness.measure.exact_statistics import samples_needed, summarise
 from harness.measure.image_quality import FrameJudge
+from harness.measure.timing import measure
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.replay import Schedule, replay
 from harness.realtime.service import ConstantService
@@ -146,3 +150,18 @@ def test_open_loop_reports_misses(candidate: str, breathing: Stream, benchmark: 
     )
     assert told["deadline"]["images"] == 18
     assert (result.run.delivered_ns >= result.run.due_ns).all()
+
+
+@pytest.mark.benchmark(group="harness")
+def test_judgement_of_a_long_scan(benchmark: Any) -> None:
+    """All that is measured and judged of 113 s of a patient at 5x (1,976 images), the replay left out."""
+    stream = mrsim.simulate("patient1", seconds=113.1, acceleration=5, seed=1)
+    run = replay(stream, builder("view-sharing")(), VirtualClock(), ConstantService(0))
+    timing = measure(run)
+    criterion = Criterion.of(SHIPPED["keep-up"], None)
+
+    def judge() -> None:
+        measure_images(stream, run, timing, criterion, None)
+
+    benchmark.pedantic(judge, rounds=1, iterations=1)
+    benchmark.extra_info["images"] = stream.frames
