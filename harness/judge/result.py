@@ -178,17 +178,18 @@ class RunResult(Summarised):
 
 
 def played(result: RunResult) -> str:
-    """Return in one line what was played, how, and against which deadline.
+    """Return in one line what was played, how, and against which deadline, if any.
 
     Parameters
     ----------
     result
         The result.
     """
-    deadline_ms = result.timing.deadline_ns / 1e6
+    deadline = f", deadline {result.timing.deadline_ns / 1e6:.1f} ms" if result.scenario != "lockstep" else ""
+    times = f", times {result.run.times}" if result.run.times.startswith("played") else ""
     return (
         f"{result.stream.path or 'a stream'}, {result.stream.frames} frames, {result.run.clock} clock, "
-        f"{result.scenario}, deadline {deadline_ms:.1f} ms"
+        f"{result.scenario}{deadline}{times}"
     )
 
 

@@ -194,6 +194,22 @@ def test_a_long_chain_of_long_messages_is_bounded(make: Make) -> None:
     assert found.text.splitlines()[-1] == f"ValueError: {'y' * 500}"[:300]
 
 
+def test_long_paths_and_long_lines_of_code_are_bounded() -> None:
+    name = f"{'folder/' * 60}mine.py"
+    lines = ["def f(n):\n", "  return f(n - 1) if n else [][0]\n"]
+    space: dict[str, Any] = {}
+    exec(compile("".join(lines), name, "exec"), space)
+    linecache.cache[name] = (0, None, [line.replace("  ", f"  {'y' * 300}") for line in lines], name)
+    try:
+        found = found_in(space["f"], 40)
+    finally:
+        del linecache.cache[name]
+    assert len(found.text) <= MAX_TEXT
+    assert found.text.endswith("IndexError: list index out of range")
+    assert all(len(p.file) <= 240 and len(p.code) <= 160 for p in found.places)
+    assert found.at.file.endswith("/mine.py")
+
+
 def test_what_a_terminal_acts_on_is_not_printed(make: Make) -> None:
     mine = make("def f():\n    raise ValueError('a\\x1b[2Jb\\u202ec\\ud800\\n\\0')  # \x1b[31m \u202e red\n")
     text = found_in(mine.f).text

@@ -157,6 +157,7 @@ def test_every_figure_is_the_same_when_times_are_played_again(
         assert len(again.run.images.positions.last_line) > 300 or policy == "latest"
     assert (first.run.times, again.run.times) == ("measured", f"played from {file}")
     assert (first.to_json()["times"], again.to_json()["times"]) == (first.run.times, again.run.times)
+    assert f"times played from {file}" in repr(again)
     assert again.null is None
 
 
@@ -164,6 +165,7 @@ def test_modelled_times_are_called_so() -> None:
     assert Pace.of("lockstep", None).service is not None
     result = evaluate(moving_stream(12), "it", Blank, scenario="lockstep", quality=False)
     assert result.to_json()["times"] == "modelled"
+    assert ", deadline" not in repr(result)  # nothing is ever late
     fixed = evaluate(
         moving_stream(12), "it", Blank, clock=VirtualClock(), service=ConstantService(5), quality=False
     )
