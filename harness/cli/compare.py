@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.comparison.order import Difference
     from harness.comparison.result import Comparison
 
+RULER = "(the judge on the truth)"
 SHOWN_IN_FULL = 3  # candidates; of more, the terminal shows pairs with the first only
 
 
@@ -115,12 +116,15 @@ def show(comparison: Comparison) -> None:
         [name, *(f"{shown(m, comparison.figures(index)[m])} ({_place(ranks[m], index)})" for m in measures)]
         for index, name in enumerate(plan.names)
     ]
+    count = len(rows)
+    if ruler := comparison.ruler:
+        rows.append([RULER, *(shown(m, ruler[m]) if m in ruler else "-" for m in measures)])
     print_table(
-        f"{len(rows)} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
+        f"{count} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
         ["candidate", *(HEADINGS[name] for name in measures)],
         rows,
     )
-    few = len(rows) <= SHOWN_IN_FULL
+    few = count <= SHOWN_IN_FULL
     print_table(
         f"{'in pairs' if few else 'each against the first'}, with 95 % intervals"
         f"{'' if few else '; --json FILE has all pairs'}",

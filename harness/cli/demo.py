@@ -40,7 +40,7 @@ from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"
 SCHEMA = "mrsim-demo/2"
-CLAIM = 0.95
+CLAIM = 0.9  # misses come in runs, so that the images of these breaths carry no more
 AMPLITUDE_MM, PERIOD_S = 16.0, 3.4
 BREATHING = {
     "motion.breathing.amplitude_mm": AMPLITUDE_MM,
@@ -181,7 +181,7 @@ def _print(rows: Sequence[Row], stream: Stream) -> None:
             "method", "M95 mm on display", "Dice", "M95 mm by image", "Dice", "lag ms", "response p99 ms",
             "missed", "time", "target", "image",
         ],
-        [_cells(row) for row in rows],
+        [*map(_cells, rows), *_ruler(results[IN_REAL_TIME].quality)],
     )  # fmt: skip
     for name, result in results.items():
         if result.margin is not None:
@@ -200,7 +200,7 @@ def _print(rows: Sequence[Row], stream: Stream) -> None:
         "it, at 99 % confidence. '-': it is not known, too few samples carry it (p99 takes "
         f"{samples_needed(0.99)}), or it means nothing.\n"
         "References: the nearest training frame is what memory without reconstruction can do; the floor is "
-        "the true image with every acquired line kept as it is. "
+        "the true image with every acquired line kept as it is; the judge on the truth shows its own error. "
         f"The null reconstructor answers in {_ms(bench)} ms (p50): that is the bench itself."
     )
 
@@ -229,6 +229,17 @@ def _cells(row: Row) -> list[str]:
         f"{timing.misses} of {timing.images}",
         *("not asked" if a.outcome is None else a.outcome.name for a in verdict.answers),
     ]
+
+
+def _ruler(quality: Quality | None) -> Iterator[list[str]]:
+    """Return what the judge finds in the truth itself: its own error."""
+    if quality is not None and quality.ruler is not None:
+        ruler, lag_ns = quality.ruler, quality.ruler.lag.tau_ns
+        lag = "-" if lag_ns is None else f"{lag_ns / 1e6:.0f}"
+        yield [
+            "the judge on the truth", "-", "-", mm(ruler.p95_m), f"{ruler.dice:.3f}", lag, "-", "-",
+            *["reference"] * 3,
+        ]  # fmt: skip
 
 
 def _reasons(verdicts: dict[str, Verdict]) -> Iterator[str]:

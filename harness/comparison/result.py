@@ -177,6 +177,28 @@ class Comparison(Summarised):
         found["centroid_mm"] = p95 if np.isfinite(p95) else None
         return found
 
+    @property
+    def ruler(self) -> dict[str, float | None]:
+        """Return what the judge finds in the noise-free truth itself, by measure: its own error.
+
+        Of several streams Dice and lag are means, and of the p95 it is the greatest.
+        """
+        told = [
+            next((q.ruler for q in column if q is not None), None)
+            for column in zip(*self.quality, strict=True)
+        ]
+        rulers = [one for one in told if one is not None]
+        if not rulers:
+            return {}
+        images = [one.images for one in rulers]
+        lags = [None if one.lag.tau_ns is None else one.lag.tau_ns / 1e6 for one in rulers]
+        p95_mm = max(one.p95_m for one in rulers) * 1e3
+        return {
+            "dice": float(np.average([one.dice for one in rulers], weights=images)),
+            "lag_ms": None if None in lags else float(np.mean([lag for lag in lags if lag is not None])),
+            "centroid_mm": p95_mm if np.isfinite(p95_mm) else None,
+        }
+
     def _values(self, candidate: int, measure: str) -> NDArray[np.float64]:
         judged = self.measured.with_target if measure in OF_TARGET else range(len(self.streams))
         chosen = [self.passes[candidate][s].series.values(measure) for s in judged]
@@ -208,6 +230,7 @@ class Comparison(Summarised):
             "candidates": [self._candidate(i) for i in range(len(names))],
             "order": {name: self.order(name) for name in plan.measures},
             "computing": LOCKSTEP if plan.lockstep else TIMED,
+            "ruler": self.ruler,
             "measures": {
                 name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
                 for name in plan.measures

@@ -92,7 +92,7 @@ def rows_of(out):
     """Return the printed table's rows by method."""
     lines = out.splitlines()
     rule = next(i for i, line in enumerate(lines) if line.startswith("---"))
-    return {line.split("  ")[0]: line for line in lines[rule + 1 : rule + 6]}
+    return {line.split("  ")[0]: line for line in lines[rule + 1 : rule + 7]}
 
 
 @pytest.mark.slow
@@ -115,7 +115,9 @@ def test_demo_decides_where_the_target_is(tmp_path, capsys, monkeypatch):
         assert ("FAIL" in rows_of(out)[name]) == (target[name] == "FAIL")
     assert found["view sharing"]["margin"]["m95_interval_mm"][0] > 3
     assert found["cascade"]["margin"]["m95_interval_mm"][1] < 3
-    assert "4.0 (3." in rows_of(out)["view sharing"]
+    shared = found["view sharing"]["margin"]
+    low, high = shared["m95_interval_mm"]
+    assert f"{shared['m95_mm']:.1f} ({low:.1f} to {high:.1f})" in rows_of(out)["view sharing"]
     assert "infinite" in rows_of(out)["zero-filled"]
     assert "view sharing: target: FAIL: M95 on display" in out
     assert "all: image: not asked: profile keep-up states no bar" in out
@@ -154,3 +156,5 @@ def test_a_demo_that_is_too_short_says_what_it_could_not_judge(tmp_path, capsys,
     assert "breath" in cascade["reason"]
     floor = rows_of(out)["floor of hard consistency"]
     assert floor.split()[-3:] == ["reference"] * 3
+    ruler = told["references"]["floor of hard consistency"]["ruler"]
+    assert rows_of(out)["the judge on the truth"].split()[-7] == f"{ruler['dice']:.3f}"

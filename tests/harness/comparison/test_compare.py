@@ -32,6 +32,7 @@ from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import Blank, make_header, make_stream
 
 MS = 1_000_000
+RULER = {"dice": "dice", "lag_ms": "lag_ms", "centroid_mm": "centroid_p95_mm"}
 CANDIDATES = """
 import numpy as np
 from recon.classical.zero_filled import ViewSharing
@@ -107,6 +108,8 @@ def test_in_lockstep_a_candidate_and_itself_are_level_and_an_order_is_exact(
     assert set(found["order"].values()) == {"view-sharing, then zero-filled = zero-filled (2)"}
     assert "NMSE: view-sharing, then zero-filled = zero-filled (2)" in out
     assert "computing takes no time in lockstep" in out
+    told = next(line for line in out.splitlines() if line.startswith("(the judge on the truth)"))
+    assert f"{found['ruler']['dice']:.3f}" in told
     assert found["blocks"] is None
 
 
@@ -119,6 +122,8 @@ def test_the_figures_are_those_of_a_lockstep_replay(folder: Path) -> None:
     figures = found["candidates"][0]["figures"]
     assert figures["m95_mm"] == pytest.approx(margin["m95_mm"])
     assert figures["dice_shown"] == pytest.approx(margin["dice"])
+    ruler = replayed["ruler"]
+    assert found["ruler"] == {key: ruler[name] for key, name in RULER.items()}
     on_display = found["candidates"][0]["streams"][0]["on_display"]
     assert on_display["m95_mm"] == figures["m95_mm"]
     assert (on_display["availability"], on_display["breaths"]) == (margin["availability"], margin["breaths"])
