@@ -69,14 +69,16 @@ def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_replay_judges_and_writes_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["replay", "a.stream", "python:mine.py:build", "--clock", "virtual", "--json", "r.json"]
-    assert main([*argv, "--claim", "0.95"]) == 0
+    assert main([*argv, "--claim", "0.7"]) == 1  # in time, but the target is lost
     printed = capsys.readouterr().out
     assert "PASS" in printed
     assert "0 of 142 missed" in printed
     told = json.loads((folder / "r.json").read_text())
-    assert (told["verdict"], told["candidate"]) == ("PASS", "python:mine.py:build")
+    assert told["answers"]["time"]["verdict"] == "PASS"
+    assert told["answers"]["target"]["verdict"] == told["verdict"] == "FAIL"
+    assert told["candidate"] == "python:mine.py:build"
     assert told["stream"]["path"] == "a.stream"
-    assert main(argv) == 4  # 142 images do not carry a claim of 99 %
+    assert main([*argv, "--no-quality"]) == 4  # 142 images do not carry a claim of 99 %
     assert "INSUFFICIENT" in capsys.readouterr().out
     assert json.loads((folder / "r.json").read_text())["verdict"] == "INSUFFICIENT"
 
@@ -190,7 +192,6 @@ def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.
         (["replay", "a.stream", "view-shering"], "did you mean 'view-sharing'"),
         (["replay", "a.stream", "cascade:nowhere"], "nowhere"),
         (["replay", "nowhere", "null"], "not a stream"),
-        (["replay", "a.stream", "python:mine.py:wrong_shape", "--clock", "virtual"], "expected (64, 64)"),
         (["replay", "a.stream", "null", "--json", "no/r.json"], "no such folder"),
         (["replay", "a.stream", "null", "--json", "a.stream"], "is a folder"),
         (["doctor", "--json", "no/d.json"], "no such folder"),
