@@ -65,13 +65,10 @@ class Layers:
     """
 
     def __init__(self, plan: Plan) -> None:
-        magnitude = plan.magnitude / plan.magnitude.max()
+        magnitude = plan.magnitude / (plan.magnitude.max() or 1.0)
         shape = magnitude.shape[1:]
         nearest = np.rint(plan.centre_px).astype(np.int64)
-        extent = [
-            np.abs(np.argwhere(mask) - at).max(axis=0) for mask, at in zip(plan.mask, nearest, strict=True)
-        ]
-        self.half = np.max(extent, axis=0) + RIM_PX
+        self.half = half_size(plan)
         self._middle = tuple(slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(shape, self.half, strict=True))
         self._frequency = tuple(np.fft.fftfreq(n) for n in shape)
         self._slope = tuple(-2j * np.pi * f for f in self._frequency)
@@ -166,6 +163,14 @@ class Layers:
             weighted = (basis * self.weight[:, None]).T
             self._fits[phase] = Fit(basis, np.linalg.pinv(weighted @ basis, hermitian=True) @ weighted)
         return self._fits[phase]
+
+
+def half_size(plan: Plan) -> NDArray[np.int64]:
+    """Return the rows and columns that a template has on either side of its centre, shape (2,), int64."""
+    nearest = np.rint(plan.centre_px).astype(np.int64)
+    extent = [np.abs(np.argwhere(mask) - at).max(axis=0) for mask, at in zip(plan.mask, nearest, strict=True)]
+    half: NDArray[np.int64] = np.max(extent, axis=0) + RIM_PX
+    return half
 
 
 def distance_to(mask: NDArray[np.bool_]) -> Array:

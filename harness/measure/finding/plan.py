@@ -26,6 +26,8 @@ MARGIN_M = 0.02
 """Margin of the window around all planned positions: room for deeper breaths and a drifting baseline."""
 FRAMES = 64
 """Frames that the plan is made from; as many others show how well it works."""
+MOST_PIXELS = 1 << 22
+"""Pixels of all of them together, beyond which fewer frames, but not fewer than 16, bound the memory."""
 FEW = 16
 """Fewer frames than this are not parted: what the plan is made from shows how well it works, too."""
 
@@ -183,10 +185,11 @@ def make_plan(truth: Truth, header: Header) -> Plan:
     first, stop = planning_frames(truth, header)
     part = np.asarray(truth.mask[first:stop])
     seen = first + np.flatnonzero(part.any(axis=(1, 2)))
-    count = min(FRAMES, len(seen) if len(seen) < FEW else len(seen) // 2)
+    most = min(FRAMES, max(FEW, MOST_PIXELS // truth.mask[0].size))
+    count = min(most, len(seen) if len(seen) < FEW else len(seen) // 2)
     at = np.linspace(0, len(seen) - 1, count).round().astype(np.int64)
     rest = np.setdiff1d(np.arange(len(seen)), at)
-    rest = rest[np.linspace(0, len(rest) - 1, min(FRAMES, len(rest))).round().astype(np.int64)]
+    rest = rest[np.linspace(0, len(rest) - 1, min(most, len(rest))).round().astype(np.int64)]
     frames = seen[at]
     magnitude, mask = np.abs(truth.image[frames]).astype(np.float64), np.asarray(truth.mask[frames])
     last = (frames + 1) * header.lines_per_frame - 1

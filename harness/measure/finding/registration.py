@@ -14,13 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.finding.layers import PHASES, Fit, Layers
+from harness.measure.finding.layers import PHASES, Fit, Layers, half_size
 from harness.measure.finding.plan import Plan, Segment, eval_library, to_metres
 from harness.measure.finding.shape import PlannedShape
 from mrsim.seeds import child
 
 DECOYS = 32
 """Images of noise from which the least likeness is set."""
+LEAST = 0.5
+"""No less likeness shows a target, even if planning images show none either."""
+FLAT = 1e-9  # spread of image and template, of at most 1, below which nothing is alike
 STEPS = 12
 SETTLED_PX = 0.6 / PHASES
 """A displacement from the nearest template up to which its slopes serve."""
@@ -62,23 +65,24 @@ class Registration:
     def __init__(self, plan: Plan) -> None:
         features = eval_library("skimage.feature", "finding the target in an image")
         self._match: Callable[..., Array] = features.match_template
-        self._layers = Layers(plan)
-        self._shape = PlannedShape(plan, self._layers)
         self._header, self._window = plan.header, plan.window
-        half = self._layers.half
+        half = half_size(plan)
         low, high = plan.reach_px
         # The template must lie in the image.
         self._low = np.maximum(low, half)
         self._places = np.minimum(high, np.array(plan.header.matrix) - 1 - half) - self._low + 1
+        self._fits = bool((self._places > 0).all())
+        if not self._fits:
+            return
         self._part = tuple(
             slice(int(a - n), int(a + p + n)) for a, n, p in zip(self._low, half, self._places, strict=True)
         )
+        self._layers = Layers(plan)
+        self._shape = PlannedShape(plan, self._layers)
         self._least = self._least_likeness(plan)
 
     def _least_likeness(self, plan: Plan) -> float:
         """Return the likeness halfway between images of noise and planning images."""
-        if (self._places <= 0).any():
-            return 1.0
         rng = np.random.default_rng(child(0, "decoys"))
         planned = plan.magnitude[:, *self._part]
         noise = np.linalg.norm(rng.standard_normal((DECOYS, *planned.shape[1:], 2)), axis=-1)
@@ -86,7 +90,7 @@ class Registration:
             [landed.likeness for view in views if (landed := self._land(view)) is not None]
             for views in (noise, planned)
         )
-        return (max(false, default=0.0) + min(true, default=1.0)) / 2
+        return max((max(false, default=0.0) + min(true, default=0.0)) / 2, LEAST)
 
     def find(self, magnitude: NDArray[np.floating]) -> Segment | None:
         """Find the target in one image.
@@ -99,9 +103,9 @@ class Registration:
         Returns
         -------
         segment
-            None if no place is like the template.
+            None if no place is like the template, or no template fits into the image.
         """
-        if (self._places <= 0).any():
+        if not self._fits:
             return None
         landed = self._land(np.asarray(magnitude[self._part], np.float64))
         if landed is None or landed.likeness < self._least:
@@ -156,4 +160,5 @@ def _likeness(fit: Fit, shift: Array, values: Array, weight: Array) -> float:
     template = fit.basis[:, 0] + fit.basis[:, 1:3] @ shift
     share = weight / weight.sum()
     one, other = (v - share @ v for v in (template, values))
-    return float(share @ (one * other) / np.sqrt((share @ one**2) * (share @ other**2)))
+    size = float(np.sqrt((share @ one**2) * (share @ other**2)))
+    return float(share @ (one * other)) / size if size > FLAT else 0.0

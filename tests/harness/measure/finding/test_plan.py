@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import harness.measure.finding.plan
 from harness.measure.finding.plan import make_plan, planning_frames
 from harness.measure.segmentation import TargetFinder
 from mrsim.errors import InputError
@@ -78,6 +79,15 @@ def test_a_short_scan_is_planned_from_all_of_it() -> None:
     assert not set(plan.frames) & set(plan.others)  # what it is made from is not what it is tried on
     few = make_plan(truth_of("lung", breaths(5)), HEADER)
     assert few.frames.tolist() == few.others.tolist() == list(range(5))
+
+
+def test_large_images_are_planned_from_fewer(monkeypatch: pytest.MonkeyPatch, scan: Truth) -> None:
+    assert len(make_plan(scan, HEADER).frames) == 64
+    monkeypatch.setattr(harness.measure.finding.plan, "MOST_PIXELS", 20 * 128 * 128)
+    plan = make_plan(scan, HEADER)
+    assert (len(plan.frames), len(plan.others)) == (20, 20)
+    monkeypatch.setattr(harness.measure.finding.plan, "MOST_PIXELS", 0)
+    assert len(make_plan(scan, HEADER).frames) == 16
 
 
 def test_a_target_that_comes_late_is_planned_from_when_it_comes(scan: Truth) -> None:

@@ -24,7 +24,7 @@ from tests.harness.measure.finding.scenes import (
     scene,
     truth_of,
 )
-from tests.harness.synthetic import disc_image
+from tests.harness.synthetic import disc_image, make_stream
 
 PIXEL_MM = 400 / 128
 PLANNED = breaths(100)
@@ -190,3 +190,20 @@ def test_a_target_beyond_the_margin_is_not_found(lung: Registration) -> None:
 def test_no_template_fits_at_the_edge_of_the_image() -> None:
     at_edge = truth_of("lung", [(0, float(AXIS[1])), (0, float(AXIS[2]))])
     assert Registration(make_plan(at_edge, HEADER)).find(np.abs(at_edge.image[0])) is None
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_truth_that_shows_nothing_teaches_nothing(level: float) -> None:
+    truth = truth_of("lung", PLANNED[:20])
+    flat = dataclasses.replace(truth, image=np.full_like(truth.image, level))
+    finder = Registration(make_plan(flat, HEADER))
+    assert finder.find(np.abs(flat.image[0])) is None
+    assert finder.find(np.abs(truth.image[0])) is None
+
+
+def test_a_target_as_large_as_the_image_has_no_template() -> None:
+    """Masks of chance are such targets; they are refused nowhere, and found nowhere."""
+    stream = make_stream(40)
+    assert stream.truth is not None
+    finder = Registration(make_plan(stream.truth, stream.header))
+    assert [finder.find(np.abs(image)) for image in stream.truth.image] == [None] * 10
