@@ -222,7 +222,7 @@ def compare(base: Path, new: Path, args: argparse.Namespace) -> int:
                 slower |= missing.startswith("new")
                 rows.append([piece, "", "", "", "", missing])
                 continue
-            ratio, low, high = ratio_of(taken[:, 0], taken[:, 1], rng)
+            ratio, low, high = ratio_of(taken[:, 0], taken[:, 1])
             verdict = Guarded(
                 "base", "new", args.factor, taken[:, 0], taken[:, 1], ratio, low, high, "", False, args.seed
             ).verdict

@@ -200,7 +200,8 @@ def test_an_installation_that_cannot_be_written_works_without_a_home(
     assert err.count("NUMBA_CACHE_DIR") == 1
     replay = start(own, env, *main, "replay", stream, "view-sharing", "--clock", "virtual")
     out, err = replay.communicate(timeout=300)
-    assert (replay.returncode, err.count("Traceback")) == (4, 0), err
+    assert replay.returncode in (1, 4), err  # too short a scan for an answer
+    assert err.count("Traceback") == 0, err
     assert "INSUFFICIENT" in out
     run(own, env, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reconstructor", "view-sharing")
     assert sorted(tree.rglob("*")) == before
