@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +20,9 @@ from tests.harness.judge.mutants import Mutant, mutants, truth_itself
 
 pytestmark = pytest.mark.slow
 
-PHANTOMS = ("quasar", "patient1", "patient4", "patient5", "patient6")
+PATIENTS = ("patient1", "patient4", "patient5", "patient6")
+PHANTOMS = ("quasar", *(PATIENTS if os.environ.get("MRSIM_MUTANTS") == "all" else ()))
+"""By hand, with MRSIM_MUTANTS=all, of patients, too: that takes some minutes more."""
 SILENT = {"black": "blank", "constant": "blank", "noise": "another anatomy", "frozen": "frozen"}
 SECONDS = {"patient5": 90.0}  # it breathes slowly
 FINE = "quasar"
