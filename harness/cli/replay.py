@@ -233,7 +233,7 @@ def _show(result: RunResult, which: str = "") -> None:
         f"({result.run.clock} clock{times}{which})"
     )
     print_table(title, ["ms", *columns], rows)
-    if result.scenario != "lockstep":
+    if deadline is not None:
         low, high = deadline["miss_share_interval"]
         print(
             f"deadline {deadline['period_ms']:.1f} ms: {deadline['misses']} of {deadline['images']} missed "
@@ -294,9 +294,19 @@ def _show_accuracy(report: dict[str, Any]) -> None:
     offline = "-" if margin is None else _length(margin["offline_m95_mm"])
     lag = [figure(quality["lag_ms"], 0), figure(quality["gain"], 2)]
     rows.append(["image by image", offline, "-", *single, *lag])
+    if (ruler := quality["ruler"]) is not None:
+        own = [_length(ruler["centroid_p95_mm"]), "-", figure(ruler["dice"], 3), "-", "-"]
+        own += [figure(ruler["lag_ms"], 0), figure(ruler["gain"], 2)]
+        rows.append(["the judge on the truth", *own])
     print_table(f"accuracy, SNR {figure(report['stream']['target_snr'], 0)}", heads, rows)
     if quality["lag_ms"] is None and quality["lag_reason"]:
         print(f"no lag is told: {quality['lag_reason']}")
+    elif (bare := quality["without_ruler"]) is not None:
+        print(
+            f"with the judge's own error taken out: lag {figure(bare['lag_ms'], 0)} ms, gain "
+            f"{figure(bare['gain'], 2)}; Dice with the target in a fully sampled image "
+            f"{figure(quality['dice_segmented'], 3)}"
+        )
     if margin is not None:
         silent = margin["silent_failures"]
         kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in silent["kinds"].items() if share)

@@ -27,6 +27,8 @@ class Bar:
         Unit of both, after a number.
     interval
         Bounds between which the figure lies; None if the figure is counted, not estimated.
+    told
+        What is said of the bounds; empty for "low to high".
     unsure
         Why the figure has no interval although it needs one; empty if it has or needs none.
     """
@@ -38,6 +40,7 @@ class Bar:
     unit: str = ""
     interval: tuple[float, float] | None = None
     unsure: str = ""
+    told: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -59,17 +62,17 @@ class Bar:
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name} cannot be told"
-        text = f"{self.name} {self._figure(self.value)}"
+        text = f"{self.name} {figure(self.value, self.unit)}"
         if self.interval is not None:
             low, high = self.interval
-            text += f" ({self._figure(low, bare=True)} to {self._figure(high, bare=True)})"
-        text += f", {'at most' if self.most else 'at least'} {self._figure(self.limit)}"
+            text += f" ({self.told or f'{figure(low)} to {figure(high)}'})"
+        text += f", {'at most' if self.most else 'at least'} {figure(self.limit, self.unit)}"
         return f"{text}: {self.unsure}" if self.unsure and math.isfinite(self.value) else text
 
-    def _figure(self, value: float, bare: bool = False) -> str:
-        if not math.isfinite(value):
-            return "infinite"
-        return f"{value:.3g}{'' if bare else self.unit}"
+
+def figure(value: float, unit: str = "") -> str:
+    """Return a figure to three digits with its unit; an infinite one in words."""
+    return f"{value:.3g}{unit}" if math.isfinite(value) else "infinite"
 
 
 def answer_of(question: str, bars: Iterable[Bar]) -> Answer:

@@ -26,12 +26,13 @@ from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.raised import traceback_json
 from harness.realtime.run import Fate, Run
-from harness.realtime.scenarios import lines_per_second
+from harness.realtime.scenarios import LOCKSTEP, lines_per_second
 from harness.wire.transfer import Transfer
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
 
 SCHEMA = "mrsim-replay/2"
+EXACT, STORED = "exact", "stored, moved by whole pixels"
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,16 +138,7 @@ class RunResult(Summarised):
             "null_latency_ms": None
             if self.null is None
             else {key: _summary(self.null.summary(key)) for key in ("response", "service", "injector")},
-            "deadline": {
-                "period_ms": timing.deadline_ns / 1e6,
-                "claim": self.claim,
-                "images": timing.images,
-                "misses": timing.misses,
-                "longest_run": timing.longest_run,
-                "episodes": len(timing.episodes),
-                "miss_share_interval": list(Misses.of([timing.steady_missed]).interval),
-                "confidence": CONFIDENCE,
-            },
+            "deadline": None if self.scenario == LOCKSTEP else _deadline(timing, self.claim),
             "warmup": {
                 "images": timing.warmup,
                 "open_ms": self.run.open_ns / 1e6,
@@ -164,7 +156,9 @@ class RunResult(Summarised):
             },
             "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
             "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
-            "margin": None if self.margin is None else margin_json(self.margin),
+            "margin": None
+            if self.margin is None or self.displayed is None
+            else {**margin_json(self.margin), "masks": EXACT if self.displayed.exact else STORED},
             "symptom": self.symptom,
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
@@ -185,7 +179,7 @@ def played(result: RunResult) -> str:
     result
         The result.
     """
-    deadline = f", deadline {result.timing.deadline_ns / 1e6:.1f} ms" if result.scenario != "lockstep" else ""
+    deadline = f", deadline {result.timing.deadline_ns / 1e6:.1f} ms" if result.scenario != LOCKSTEP else ""
     times = f", times {result.run.times}" if result.run.times.startswith("played") else ""
     return (
         f"{result.stream.path or 'a stream'}, {result.stream.frames} frames, {result.run.clock} clock, "
@@ -202,10 +196,13 @@ def quality_line(quality: Quality) -> str:
         The measures.
     """
     lag_ms = _ms(quality.lag.claimed_ns)
-    return (
-        f"NMSE {quality.nmse.mean():.2g}, SSIM {quality.ssim.mean():.3f}, Dice {quality.dice.mean():.3f}, "
-        f"lag {'-' if lag_ms is None else f'{lag_ms:.0f} ms'}"
-    )
+    facts = [
+        f"{name} {value:.{digits}}"
+        for name, digits in (("NMSE", "2g"), ("SSIM", "3f"), ("Dice", "3f"))
+        if math.isfinite(value := float(getattr(quality, name.lower()).mean()))
+    ]
+    # A position has no image, and perhaps no mask.
+    return ", ".join([*facts, f"lag {'-' if lag_ms is None else f'{lag_ms:.0f} ms'}"])
 
 
 def _ms(ns: float | None) -> float | None:
@@ -318,6 +315,19 @@ def _lag_json(lag: Lag | None) -> dict[str, Any] | None:
         "lag_interval_ms": _scaled(lag.interval_ns, 1e-6),
         "gain": lag.gain,
         "gain_interval": _scaled(lag.gain_interval, 1.0),
+    }
+
+
+def _deadline(timing: Timing, claim: float) -> dict[str, Any]:
+    return {
+        "period_ms": timing.deadline_ns / 1e6,
+        "claim": claim,
+        "images": timing.images,
+        "misses": timing.misses,
+        "longest_run": timing.longest_run,
+        "episodes": len(timing.episodes),
+        "miss_share_interval": list(Misses.of([timing.steady_missed]).interval),
+        "confidence": CONFIDENCE,
     }
 
 

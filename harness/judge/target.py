@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.bars import Bar, answer_of
+from harness.judge.bars import Bar, answer_of, figure
 from harness.judge.outcome import Answer
 from harness.judge.profiles import Profile
 from harness.measure.delivery import Delivery
@@ -80,7 +80,9 @@ def _m95(limit_mm: float, margin: Margin) -> Bar:
     if bounds is None or margin.m95_m is None:
         return dataclasses.replace(bar, unsure=margin.unsure)
     # A PASS takes the bound of 99 %; a FAIL takes the lower end of the interval.
-    return dataclasses.replace(bar, interval=(bounds.low_m * 1e3, bounds.upper_m * 1e3))
+    low, high, upper = (1e3 * metres for metres in (bounds.low_m, bounds.high_m, bounds.upper_m))
+    told = f"{figure(low)} to {figure(high)}, 99 % bound {figure(upper)}"
+    return dataclasses.replace(bar, interval=(low, upper), told=told)
 
 
 def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:

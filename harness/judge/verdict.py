@@ -13,6 +13,7 @@ from harness.judge.validity import why_invalid
 from harness.measure.image_quality import Quality
 from harness.measure.timing import Timing, measure
 from harness.realtime.run import Run
+from harness.realtime.scenarios import LOCKSTEP
 from mrsim.stream import Header
 
 QUESTION = "time"
@@ -47,7 +48,7 @@ def answer_time(
     timing, answer
         The times, measured against the profile's deadline, and the answer.
     """
-    if scenario == "lockstep":
+    if scenario == LOCKSTEP:
         return timing, _of(judge_conduct(run) or _came(timing))
     allowed = criterion.deadline_ns(
         header, run.schedule.deadline_ns, None if quality is None else quality.lag

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from harness.measure.image_quality import FrameScore, nmse
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
 from mrsim.errors import InputError, StreamError
-from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.stream import Header, Stream, Truth
+
+if TYPE_CHECKING:
+    from mrsim.scanner.oracle import Oracle
 
 NOTHING = -1
 GONE_SHARE = 0.3
@@ -113,6 +116,9 @@ class Displayed:
     nmse
         Error of the displayed image at four instants for each image, shape (m,), float64; empty if no image
         came, or if frames are too far apart to tell the truth between them.
+    exact
+        Whether `dice` and `gone` come of the exact mask at each TR; else of the nearest stored one, moved by
+        whole pixels.
     """
 
     t_ns: NDArray[np.int64]
@@ -125,6 +131,7 @@ class Displayed:
     gone: NDArray[np.bool_]
     dice: NDArray[np.float64]
     nmse: NDArray[np.float64]
+    exact: bool
 
     @property
     def available(self) -> NDArray[np.bool_]:
@@ -240,7 +247,8 @@ def display_each(
     t_ns = np.asarray(stream.t_ns)[lines].astype(np.int64)
     found = [_shown(emissions, t_ns) for emissions in shown]
     indices = [index for _, _, index in found]
-    dice, area = _overlaps(_TrueMasks(stream, window, start_ns), shown, indices, t_ns)
+    true_masks = _TrueMasks(stream, window, start_ns)
+    dice, area = _overlaps(true_masks, shown, indices, t_ns)
     gone = area < GONE_SHARE * np.median(area)
     return [
         Displayed(
@@ -254,6 +262,7 @@ def display_each(
             gone=gone,
             dice=overlap,
             nmse=np.empty(0),
+            exact=true_masks.exact,
         )
         for emissions, (centre, held, index), overlap in zip(shown, found, dice, strict=True)
     ]
@@ -360,12 +369,13 @@ class _TrueMasks:
         self._window, self._start_ns = window, start_ns
         lines = self._header.lines_per_frame
         self._last_ns = np.asarray(stream.t_ns)[lines - 1 :: lines]
-        try:
-            self._oracle = truth_of(stream) if not self._header.window else None
-        except InputError:  # what made it is not known here, or was changed by hand
-            self._oracle = None
-        if self._oracle is not None and not self._agrees(self._oracle, np.asarray(stream.t_ns)):
-            self._oracle = None
+        oracle = None if self._header.window else _oracle_of(stream)
+        self._oracle = oracle if oracle and self._agrees(oracle, np.asarray(stream.t_ns)) else None
+
+    @property
+    def exact(self) -> bool:
+        """Return whether the masks are exact."""
+        return self._oracle is not None
 
     def _agrees(self, oracle: Oracle, t_ns: NDArray[np.int64]) -> bool:
         """Return whether what is stored is what the oracle tells; of a part of a scan it need not be."""
@@ -388,6 +398,17 @@ class _TrueMasks:
                 for f, s in zip(frame, shift, strict=True)
             ]
         )
+
+
+def _oracle_of(stream: Stream) -> Oracle | None:
+    try:
+        from mrsim.scanner.oracle import truth_of
+    except ImportError:  # a stored scan is judged without numba, too
+        return None
+    try:
+        return truth_of(stream)
+    except InputError:  # what made it is not known here, or was changed by hand
+        return None
 
 
 def _errors(stream: Stream, run: Run, emissions: Emissions, warmup: int) -> NDArray[np.float64]:

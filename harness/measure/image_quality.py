@@ -283,10 +283,13 @@ class Quality(Summarised):
 
         lag_ms, total_ms = (in_(1e-6, ns, 0, "ms") for ns in (self.lag.claimed_ns, self.total_lag_ns))
         errors = [in_(1e3, one.p95, 2, "mm") for one in (self.last_line, self.when_shown)]
+        # A position has no image, and perhaps no mask.
         facts = [
-            ("NMSE", f"{self.nmse.mean():.2g}"),
-            ("SSIM", f"{self.ssim.mean():.3f}"),
-            ("Dice", f"{self.dice.mean():.3f}"),
+            *(
+                (name, f"{mean:.{digits}}")
+                for name, digits in (("NMSE", "2g"), ("SSIM", "3f"), ("Dice", "3f"))
+                if math.isfinite(mean := float(getattr(self, name.lower()).mean()))
+            ),
             ("lag", f"{lag_ms}, to the shown image {total_ms}"),
             ("centroid", f"p95 of the error {errors[0]} at the last line, {errors[1]} when shown"),
         ]

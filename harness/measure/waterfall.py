@@ -4,11 +4,12 @@ Each step is M95 of a display that is perfect in all that follows. First every i
 was at the image's last line, and comes as soon as that line is due: what is left is the cadence. Then each
 shows it as much earlier as the apparent lag says, since it is made of older lines, too. Then each comes when
 it came. What M95 has beyond that is the error of the image. The truth at every line and the run's own stamps
-suffice.
+suffice. Two more figures say what M95 would be of the same images, had they come sooner or more often.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -39,10 +40,10 @@ class Waterfall:
     image_m
         The rest: the error of the image, and what the finder of the target adds; infinite for a lost target.
     half_compute_m
-        M95 if every image took half its time.
+        M95 of the same images if each took half its time.
     tenfold_m
-        M95 at an acceleration of 10, with the same lag behind the lines and the same time to compute; None if
-        the scan has that already.
+        M95 at an acceleration of 10, if images took the same time, lagged as far behind their lines, and
+        erred as the nearest of these; None if the scan has that already, or nothing came.
     """
 
     cadence_m: float
@@ -63,9 +64,10 @@ class Waterfall:
             ("age of lines", self.sharing_m),
             ("computing", self.computing_m),
         ]
-        image = "lost" if not math.isfinite(self.image_m) else f"{self.image_m * 1e3:.1f}"
-        told = [f"{name} {'-' if value is None else f'{value * 1e3:.1f}'}" for name, value in parts]
-        return f"{', '.join(told)}, image {image} mm"
+        # An image that lost the target adds no millimetres.
+        image = f"{self.image_m * 1e3:z.1f} mm" if math.isfinite(self.image_m) else "the target lost"
+        told = [f"{name} {'-' if value is None else f'{value * 1e3:z.1f}'}" for name, value in parts]
+        return f"{', '.join(told)}, image {image}"
 
 
 def waterfall_of(displayed: Displayed, stream: Stream, lag_ns: float | None) -> Waterfall:
@@ -87,32 +89,55 @@ def waterfall_of(displayed: Displayed, stream: Stream, lag_ns: float | None) -> 
     took_ns = displayed.emissions.shown_ns - due_ns
     age_ns = 0 if lag_ns is None else round(lag_ns)
 
-    def m95(age: int, share_of_time: float, lines: NDArray[np.int64] = newest) -> float:
-        shown_ns = (lines + 1) * header.tr_ns
-        if lines is newest:
-            shown_ns = due_ns + np.round(took_ns * share_of_time).astype(np.int64)
-        elif len(took_ns):
-            shown_ns = shown_ns + int(np.median(took_ns) * share_of_time)
-        return _margin(displayed, truth, header, lines, shown_ns, age)
+    def perfect(age: int, shown_ns: NDArray[np.int64]) -> float:
+        return _margin(displayed, truth, header, newest, shown_ns, age)
 
-    cadence = m95(0, 0.0)
-    shared = m95(age_ns, 0.0)
-    computed = m95(age_ns, 1.0)
-    error = displayed.error_m[displayed.available]
-    whole = float(nearest_rank(error, SHARE)) if len(error) else math.inf
-    fewer = math.ceil(header.matrix[0] / TENFOLD)
-    tenfold = None
-    if fewer < header.lines_per_frame and not header.window:
-        lines = np.arange(fewer - 1, len(stream), fewer, dtype=np.int64)
-        tenfold = m95(age_ns, 1.0, lines)
+    cadence = perfect(0, due_ns)
+    shared = perfect(age_ns, due_ns)
+    computed = perfect(age_ns, due_ns + took_ns)
     return Waterfall(
         cadence_m=cadence,
         sharing_m=None if lag_ns is None else shared - cadence,
         computing_m=computed - shared,
-        image_m=whole - computed,
-        half_compute_m=m95(age_ns, 0.5),
-        tenfold_m=tenfold,
+        image_m=_m95(displayed) - computed,
+        half_compute_m=_m95(displayed.coming_at(due_ns + took_ns // 2)),
+        tenfold_m=_tenfold(displayed, stream, took_ns, age_ns),
     )
+
+
+def _m95(displayed: Displayed) -> float:
+    error = displayed.error_m[displayed.available]
+    return float(nearest_rank(error, SHARE)) if len(error) else math.inf
+
+
+def _tenfold(displayed: Displayed, stream: Stream, took_ns: NDArray[np.int64], age_ns: int) -> float | None:
+    """Return M95 of images of a tenth of the lines, each with the error of that which is nearest in time."""
+    truth, header, emissions = stream.truth, stream.header, displayed.emissions
+    assert truth is not None
+    fewer = math.ceil(header.matrix[0] / TENFOLD)
+    if fewer >= header.lines_per_frame or header.window or not len(emissions.newest):
+        return None
+    lines = np.arange(fewer - 1, len(stream), fewer, dtype=np.int64)
+    newest, earliest = np.unique(emissions.newest, return_index=True)
+    after = np.clip(np.searchsorted(newest, lines), 1, max(len(newest) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(newest) - 1)
+    nearest = earliest[np.where(lines - newest[before] <= newest[after] - lines, before, after)]
+
+    def shows(line: NDArray[np.int64]) -> NDArray[np.float64]:
+        return truth.centroid_at(line * header.tr_ns + header.te_ns - age_ns, header)
+
+    error = emissions.centre_m[nearest] - shows(emissions.newest[nearest])
+    more = dataclasses.replace(
+        emissions,
+        newest=lines,
+        frame=emissions.frame[nearest],
+        centre_m=shows(lines) + error,
+        hold=emissions.hold[nearest],
+        mask=emissions.mask[nearest],
+    )
+    shown_ns = (lines + 1) * header.tr_ns + took_ns[nearest]
+    return _m95(dataclasses.replace(displayed, emissions=more).coming_at(shown_ns))
 
 
 def _margin(

@@ -20,7 +20,9 @@ from harness.realtime.service import ConstantService, MeasuredService, ServiceMo
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
-SCENARIOS = ("constant-stream", "burst", "find-peak", "lockstep")
+LOCKSTEP = "lockstep"
+"""The scenario in which nothing is ever late: one image after the other, without a deadline."""
+SCENARIOS = ("constant-stream", "burst", "find-peak", LOCKSTEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Pace:
             If the scenario is unknown, or needs another clock or service.
         """
         check_scenario(scenario)
-        if scenario == "lockstep":
+        if scenario == LOCKSTEP:
             if service is not None:
                 raise OptionError(
                     "{} takes no service time: leave out {}", Option("scenario", scenario), Option("service")

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from harness.report.charts import Chart
-from harness.report.sections import behaviour, host_and_provenance, latency, reproduce
+from harness.report.sections import behaviour, host_and_provenance, latency, raised, reproduce
 from harness.report.target import beams, margin_of, target
 from harness.report.text import Figures, data, tile
 
@@ -69,6 +69,7 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
     )
     frames = [{**frame, "text": frame_text(frame)} for frame in frames]
     sections = [
+        ("raised", "What the candidate raised", raised(figures)),
         ("target", "Target", target(figures, charts["target"])),
         ("beams", "What a beam would have done", beams(figures)),
         ("latency", "Latency", latency(figures, charts["latency"])),
@@ -136,20 +137,24 @@ def _answers(figures: Figures, verdict: str) -> str:
 
 def _tiles(figures: Figures) -> list[str]:
     at = figures.at
+    judged = figures.get("deadline") is not None
     times = [
         tile(
             "response, median",
             f"{at('latency_ms/response/p50', 1)} ms",
-            f"p99 {at('latency_ms/response/p99', 1)}, max {at('latency_ms/response/max', 1)} ms; "
-            f"deadline {at('deadline/period_ms', 1)} ms",
-        ),
-        tile(
-            "missed",
-            f"{at('deadline/misses')} of {at('deadline/images')}",
-            f"99 % interval {at('deadline/miss_share_interval/0', 2, 100)} to "
-            f"{at('deadline/miss_share_interval/1', 2, 100)} %",
-        ),
+            f"p99 {at('latency_ms/response/p99', 1)}, max {at('latency_ms/response/max', 1)} ms"
+            + (f"; deadline {at('deadline/period_ms', 1)} ms" if judged else ""),
+        )
     ]
+    if judged:
+        times.append(
+            tile(
+                "missed",
+                f"{at('deadline/misses')} of {at('deadline/images')}",
+                f"99 % interval {at('deadline/miss_share_interval/0', 2, 100)} to "
+                f"{at('deadline/miss_share_interval/1', 2, 100)} %",
+            )
+        )
     shown = []
     if figures.get("margin") is not None:
         shown = [

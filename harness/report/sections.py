@@ -33,10 +33,15 @@ def latency(figures: Figures, charts: Sequence[Chart]) -> str:
         [name, *(at(f"{path}/{key}") for _, path in times)]
         for name, key in (*((key, key) for key in ("p50", "p95", "p99", "max")), ("samples", "count"))
     ]
-    summary = (
-        f"<p>{at('deadline/misses')} of {at('deadline/images')} images missed the deadline of "
+    missed = (
+        f"{at('deadline/misses')} of {at('deadline/images')} images missed the deadline of "
         f"{at('deadline/period_ms', 1)} ms (episodes: {at('deadline/episodes')}, longest run: "
-        f"{at('deadline/longest_run')}). Oldest image on show {at('queue/age_max_ms', 0)} ms; at most "
+        f"{at('deadline/longest_run')})."
+        if figures.get("deadline") is not None
+        else "One image was made after the other, without a deadline."
+    )
+    summary = (
+        f"<p>{missed} Oldest image on show {at('queue/age_max_ms', 0)} ms; at most "
         f"{at('queue/depth_max')} lines in the queue; {at('queue/dropped_frames')} frames dropped "
         f"({at('policy')}).</p>"
         f'<p class="note">Apart from these: open {at("warmup/open_ms", 1)} ms, the first image '
@@ -75,6 +80,18 @@ def _repetitions(figures: Figures) -> str:
         + table(["", "verdict", "missed", "p50 ms", "p99 ms", "max ms"], rows, numbers=True)
         + '<p class="note">The verdict is on all runs; charts, images and all else are of the first.</p>'
     )
+
+
+def raised(figures: Figures) -> str:
+    """Return the lines of the candidate's own code that led to what it raised; empty if it raised nothing.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    """
+    text = figures.get("traceback_text")
+    return "" if text is None else f"<pre>{escape(text)}</pre>"
 
 
 def behaviour(figures: Figures) -> str:

@@ -103,22 +103,24 @@ def _interval(figures: Figures) -> str:
 
 
 def _faster(figures: Figures) -> str:
-    """Return what time alone would cost otherwise."""
+    """Return what the same images would cost, had they come sooner or more often."""
     if not figures.get("margin/availability"):
         return "<p>The target could never be followed, so there is no margin.</p>"
     at = figures.at
-    told = figures.get("margin/waterfall_mm/age_of_lines") is not None
-    alone = "Time alone" if told else "Cadence and computing alone"
-    tenfold = (
-        f", and at 10x {at('margin/waterfall_mm/at_10x', 1, unit=' mm')}"
-        if figures.get("margin/waterfall_mm/at_10x") is not None
+    half, tenfold = (
+        at(f"margin/waterfall_mm/{place}", 1, unit=" mm")
+        if figures.get(f"margin/waterfall_mm/{place}") is not None
         else ""
+        for place in ("at_half_the_compute", "at_10x")
     )
+    told = [
+        text for text in (half and f"{half} at half the compute", tenfold and f"{tenfold} at 10x") if text
+    ]
+    instead = f"The same images would cost {', and '.join(told)}." if told else ""
     return (
         '<p class="note">Cadence: an image stays until the next one comes. Age of lines: an image shows what '
         "was when its lines were measured. Computing: from the last line to the image. "
-        f"{alone}, without the error of the image, would cost "
-        f"{at('margin/waterfall_mm/at_half_the_compute', 1, unit=' mm')} at half the compute{tenfold}.</p>"
+        f"{instead}</p>"
     )
 
 

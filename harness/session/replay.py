@@ -17,6 +17,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.faults import CANDIDATE_KINDS, apply_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay as play
+from harness.realtime.scenarios import LOCKSTEP
 from harness.realtime.schedule import Schedule
 from harness.realtime.service import ConstantService
 from harness.realtime.sliding import slide, warmup_of
@@ -155,7 +156,7 @@ def replay(
         result, found = _with_faults(given, played, how, seed, once_more)
         return Result(Repetitions((result,), exact=False), once_more, found)
     results = tuple(_once(given, played, number, how) for number in range(repeat))
-    exact = scenario == "lockstep" or bool(given.services)
+    exact = scenario == LOCKSTEP or bool(given.services)
     return Result(Repetitions(results, exact), once_more)
 
 

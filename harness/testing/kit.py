@@ -204,15 +204,15 @@ def figures(result: RunResult) -> dict[str, Any]:
     """
     record = result.to_json()
     quality = record["quality"] or {}
-    response, deadline = record["latency_ms"]["response"], record["deadline"]
+    response, deadline = record["latency_ms"]["response"], record["deadline"] or {}
     return {
         **{f"response_{name}_ms": response[name] for name in ("p50", "p95", "p99", "max")},
         **{f"service_{name}_ms": record["latency_ms"]["service"][name] for name in ("p50", "p95", "p99")},
         "injector_p99_ms": record["latency_ms"]["injector"]["p99"],
-        "deadline_ms": deadline["period_ms"],
-        "misses": deadline["misses"],
-        "images": deadline["images"],
-        "longest_run_of_misses": deadline["longest_run"],
+        "deadline_ms": deadline.get("period_ms"),
+        "misses": deadline.get("misses"),
+        "images": deadline.get("images"),
+        "longest_run_of_misses": deadline.get("longest_run"),
         "lag_ms": quality.get("lag_ms"),
         "gain": quality.get("gain"),
         "nmse": quality.get("nmse"),

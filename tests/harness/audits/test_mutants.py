@@ -224,7 +224,7 @@ def test_the_audits_find_nothing_where_nothing_is(honest: type[ViewSharing], sca
 def test_a_finding_carries_its_evidence(scan: Stream) -> None:
     report = audit_candidate(scan, DropsEveryHundredthFrame, "it", seed=5)
     (found,) = [f for f in report.findings if not f.kept]
-    assert (found.audit, found.evidence) == ("conformance", "frame 99, line 399: no image came (1 of 130)")
+    assert (found.audit, found.evidence) == ("conformance", "k-space line 399 (frame 99): no image came (1 of 130)")
     assert "seed 5" in report.verdict.reason
     assert report.verdict.outcome.value == 3
     assert report.to_json()["audits"][0]["kept"] is False

@@ -106,8 +106,8 @@ forking = dying(forks)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("check")
-    save(default_stream(1, 40, (32, 32)), folder / "a.stream")
-    save(default_stream(2, 40, (32, 32)), folder / "b.stream")
+    save(default_stream(1, 90, (32, 32)), folder / "a.stream")
+    save(default_stream(2, 90, (32, 32)), folder / "b.stream")
     (folder / "mine.py").write_text(CANDIDATES)
     return folder
 

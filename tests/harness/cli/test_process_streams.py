@@ -20,13 +20,13 @@ pytestmark = [
 ]
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
 PROGRAM = f"{sys.executable} -m harness.cli"
-REPLAY = "replay a.stream zero-filled --clock virtual --claim 0.9 --no-quality --json r.json"
+REPLAY = "replay a.stream zero-filled --clock virtual --claim 0.5 --no-quality --json r.json"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("streams")
-    save(moving_stream(60), folder / "a.stream")
+    save(moving_stream(90), folder / "a.stream")
     return folder
 
 

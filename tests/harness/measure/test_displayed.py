@@ -76,6 +76,20 @@ def shown(stream: Stream, tracker: Tracker, service_ns: int = 0) -> Displayed:
     return displayed
 
 
+def late(stream: Stream, tracker: Tracker, service_ms: int) -> Displayed:
+    """Show what comes some time after its last line, and keeps nothing else waiting."""
+    run = replay(stream, tracker, VirtualClock(), ConstantService(0))
+    completed = run.images.completed_ns + service_ms * 1_000_000
+    assert run.images.positions is not None
+    positions = dataclasses.replace(run.images.positions, completed_ns=completed)
+    images = dataclasses.replace(run.images, completed_ns=completed, positions=positions)
+    run = dataclasses.replace(run, images=images)
+    # Behind the first images the truth would be needed from before the scan.
+    displayed = display(stream, run, measure(run, warmup=10), {}, WHOLE)
+    assert displayed is not None
+    return displayed
+
+
 NONE = SilentFailures(0.0, 0, {}, 0, 0, None)
 
 
@@ -151,15 +165,7 @@ def test_the_waterfall_parts_what_time_costs(service_ms: int) -> None:
     """Images every 18 lines, of the target 50 lines ago, some ms late: each part has its own delay."""
     stream = sinusoid(3)
     tracker = Tracker(stream, 50, every=18)
-    run = replay(stream, tracker, VirtualClock(), ConstantService(0))
-    completed = run.images.completed_ns + service_ms * 1_000_000
-    assert run.images.positions is not None
-    positions = dataclasses.replace(run.images.positions, completed_ns=completed)
-    images = dataclasses.replace(run.images, completed_ns=completed, positions=positions)
-    run = dataclasses.replace(run, images=images)
-    # Behind the first images the truth would be needed from before the scan.
-    displayed = display(stream, run, measure(run, warmup=10), {}, WHOLE)
-    assert displayed is not None
+    displayed = late(stream, tracker, service_ms)
     fall = waterfall_of(displayed, stream, 50 * TR_NS)
     margin = measure_margin(displayed, stream, None, NONE, fall)
     assert fall.sharing_m is not None
@@ -172,15 +178,40 @@ def test_the_waterfall_parts_what_time_costs(service_ms: int) -> None:
         return float(np.quantile(error, 0.95))
 
     hold = np.arange(1, 19)
-    late = service_ms * 1e6 / TR_NS
+    lines_late = service_ms * 1e6 / TR_NS
     assert fall.cadence_m == pytest.approx(expected(hold), rel=0.01)
     assert fall.cadence_m + fall.sharing_m == pytest.approx(expected(hold + 50), rel=0.01)
-    assert fall.lag_m == pytest.approx(expected(np.ceil(hold + 50 + late)), rel=0.01)
+    assert fall.lag_m == pytest.approx(expected(np.ceil(hold + 50 + lines_late)), rel=0.01)
     assert abs(fall.image_m) < 1e-12
     assert fall.lag_m + fall.image_m == pytest.approx(margin.m95_m, rel=1e-12)
-    assert fall.half_compute_m <= fall.lag_m + 1e-12
-    if service_ms:
-        assert fall.half_compute_m == pytest.approx(expected(np.ceil(hold + 50 + late / 2)), rel=0.01)
+    assert fall.half_compute_m == pytest.approx(expected(np.ceil(hold + 50 + lines_late / 2)), rel=0.01)
+    assert fall.tenfold_m == pytest.approx(expected(np.ceil(np.arange(1, 5) + 50 + lines_late)), rel=0.01)
+
+
+def test_what_the_same_images_would_cost_keeps_their_error() -> None:
+    """A target that is shown 2 mm beside it and late is 2 mm beside it however soon it comes."""
+    stream = sinusoid(3)
+
+    def beside(position: Position) -> Position:
+        return dataclasses.replace(position, x_mm=position.x_mm + 2.0)
+
+    displayed = late(stream, Tracker(stream, changed=beside, every=18), 30)
+    fall = waterfall_of(displayed, stream, 0.0)
+    phase = 2 * np.pi * np.arange(PERIOD) / PERIOD
+
+    def expected(behind: NDArray[np.float64]) -> float:
+        along = 2 * AMPLITUDE_M * np.sin(np.pi * behind[:, None] / PERIOD) * np.cos(phase)
+        return float(np.quantile(np.hypot(along, 2e-3), 0.95))
+
+    assert fall.half_compute_m == pytest.approx(expected(np.ceil(np.arange(1, 19) + 15e6 / TR_NS)), rel=0.01)
+    assert fall.tenfold_m == pytest.approx(expected(np.ceil(np.arange(1, 5) + 30e6 / TR_NS)), rel=0.01)
+    assert fall.half_compute_m > 2e-3 > fall.lag_m
+
+
+def test_of_a_lost_target_no_millimetres_are_told() -> None:
+    stream = sinusoid()
+    displayed = shown(stream, Tracker(stream, changed=lambda position: None))
+    assert "image the target lost" in str(waterfall_of(displayed, stream, None))
 
 
 def test_a_position_that_stands_still_is_a_silent_failure_until_it_says_hold() -> None:

@@ -53,7 +53,7 @@ def test_the_bars_of_the_waterfall_add_up_to_m95(late_run: RunResult, late_page:
     text = plain(section(late_page, "target"))
     assert fall.tenfold_m is not None
     half, ten = fall.half_compute_m * 1e3, fall.tenfold_m * 1e3
-    assert f"would cost {half:.1f} mm at half the compute, and at 10x {ten:.1f} mm" in text
+    assert f"The same images would cost {half:.1f} mm at half the compute, and {ten:.1f} mm at 10x." in text
 
 
 @pytest.mark.parametrize("seed", range(5))
