@@ -224,7 +224,8 @@ def test_the_audits_find_nothing_where_nothing_is(honest: type[ViewSharing], sca
 def test_a_finding_carries_its_evidence(scan: Stream) -> None:
     report = audit_candidate(scan, DropsEveryHundredthFrame, "it", seed=5)
     (found,) = [f for f in report.findings if not f.kept]
-    assert (found.audit, found.evidence) == ("conformance", "k-space line 399 (frame 99): no image came (1 of 130)")
+    evidence = "k-space line 399 (frame 99): no image came (1 of 130)"
+    assert (found.audit, found.evidence) == ("conformance", evidence)
     assert "seed 5" in report.verdict.reason
     assert report.verdict.outcome.value == 3
     assert report.to_json()["audits"][0]["kept"] is False
