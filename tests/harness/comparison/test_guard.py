@@ -98,16 +98,18 @@ def shared_noise(pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 
 
 def test_the_ratio_is_found_under_noise_that_strikes_either() -> None:
-    for seed in range(20):
+    told = 0
+    for seed in range(120):
         rng = np.random.default_rng(seed)
         base, new = shared_noise(240, rng)
-        ratio, low, high = ratio_of(base, new, rng)
+        ratio, low, high = ratio_of(base, new)
         assert None not in (ratio, low, high)
         assert low < ratio < high  # type: ignore[operator]
         assert low < 1.15  # type: ignore[operator]  # the same code
-        ratio, low, high = ratio_of(base, (new * 1.25).astype(np.int64), rng)
+        ratio, low, high = ratio_of(base, (new * 1.25).astype(np.int64))
         assert low is not None
-        assert low > 1.15
+        told += low > 1.15
+    assert told >= 0.9 * 120  # slower by a quarter
 
 
 def test_the_bound_is_crossed_by_chance_about_one_time_in_twenty() -> None:
@@ -115,10 +117,10 @@ def test_the_bound_is_crossed_by_chance_about_one_time_in_twenty() -> None:
     for seed in range(120):
         rng = np.random.default_rng(seed)
         base, new = shared_noise(240, rng)
-        _, low, _ = ratio_of(base, new, rng)
+        _, low, _ = ratio_of(base, new)
         assert low is not None
         crossed += low > 1.0
-    # 5 % of 120 is 6; the percentile bootstrap of a median is a little off.
+    # 5 % of 120 is 6.
     assert 1 <= crossed <= 15
 
 
