@@ -107,9 +107,7 @@ def statistic_interval(
     return jackknife_interval(whole, without)
 
 
-def jackknife_interval(
-    whole: float, without: NDArray[np.float64], coverage: float = COVERAGE
-) -> Interval | None:
+def jackknife_interval(whole: float, without: NDArray[np.float64]) -> Interval | None:
     """Return the interval of a statistic, given what it is without each breath.
 
     Parameters
@@ -118,8 +116,6 @@ def jackknife_interval(
         The statistic of all breaths.
     without
         The statistic of all breaths but one, shape (breaths,), float64.
-    coverage
-        How often it is to hold what is true, two-sided.
 
     Returns
     -------
@@ -132,7 +128,7 @@ def jackknife_interval(
     """
     if len(without) < MIN_BREATHS or not (math.isfinite(whole) and np.isfinite(without).all()):
         return None
-    return around(whole, (len(without) - 1) * (without.mean() - without), coverage)
+    return around(whole, (len(without) - 1) * (without.mean() - without))
 
 
 def around(value: float, deviations: NDArray[np.float64], coverage: float = COVERAGE) -> Interval:
