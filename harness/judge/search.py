@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from harness.realtime.scenarios import Pace
 from harness.realtime.schedule import Policy
 from harness.realtime.sliding import slide, warmup_of
 from mrsim.stream import Header, Stream
-from mrsim.summary import Summarised
+from mrsim.summary import Summarised, counted
 from recon.protocol import Builder
 
 PEAK_SCHEMA, STRIDE_SCHEMA = "mrsim-peak/1", "mrsim-stride/1"
@@ -102,7 +103,7 @@ class Peak(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return PASS if the scan's own TR holds; the search observes and proves nothing."""
+        """Return PASS if the scan's own TR holds; INSUFFICIENT if one late image would break the claim."""
         if self.stopped is not None:
             return self.stopped
         basis = (
@@ -113,7 +114,7 @@ class Peak(Summarised):
         own_ns = self.own_tr_ns
         outcome = Outcome.PASS if self.tr_ns <= own_ns else Outcome.FAIL
         found = f"the shortest TR that holds is {self.tr_ns / 1e6:.4g} ms, the scan's is {own_ns / 1e6:g} ms"
-        return Verdict(outcome, f"{found}; {basis}")
+        return _observed(outcome, f"{found}; {basis}", self.trials[0].images, self.claim)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, every trial included."""
@@ -196,6 +197,8 @@ class ShortestStride(Summarised):
         Its name.
     header
         Protocol of the scan.
+    claim
+        Share of images that had to meet the cadence in a trial.
     stride
         Fewest lines from image to image at which the cadence held; None where it never did, or the search
         ended in `stopped`.
@@ -207,6 +210,7 @@ class ShortestStride(Summarised):
 
     candidate: str
     header: Header
+    claim: float
     stride: int | None
     trials: tuple[tuple[int, int, int], ...]
     stopped: Verdict | None
@@ -220,7 +224,7 @@ class ShortestStride(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return PASS if any stride up to a whole frame holds; the search observes and proves nothing."""
+        """Return PASS if any stride holds; INSUFFICIENT if a single late image would break the claim."""
         if self.stopped is not None:
             return self.stopped
         whole = self.header.lines_per_frame
@@ -229,7 +233,8 @@ class ShortestStride(Summarised):
         every_ms = self.stride * self.header.tr_ns / 1e6
         lines = "every line" if self.stride == 1 else f"every {self.stride} lines"
         reason = f"an image {lines}, {every_ms:.4g} ms, holds; {len(self.trials)} trials"
-        return Verdict(Outcome.PASS, reason)
+        images = next(images for stride, _, images in self.trials if stride == self.stride)
+        return _observed(Outcome.PASS, reason, images, self.claim)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, every trial included."""
@@ -272,7 +277,7 @@ def find_stride(
     trials: list[tuple[int, int, int]] = []
 
     def found(stride: int | None, stopped: Verdict | None = None) -> ShortestStride:
-        return ShortestStride(candidate, stream.header, stride, tuple(trials), stopped)
+        return ShortestStride(candidate, stream.header, claim, stride, tuple(trials), stopped)
 
     def holds(stride: int) -> bool:
         timing = _trial(slide(stream, stride), build, make_pace, warmup_of(stream, stride), policy)
@@ -291,6 +296,15 @@ def find_stride(
     except _Spoiled as spoiled:
         return found(None, spoiled.verdict)
     return found(high)
+
+
+def _observed(outcome: Outcome, reason: str, images: int, claim: float) -> Verdict:
+    """Return what a search saw; of too few images it tells nothing, even if all came in time."""
+    least = math.ceil(1 / (1 - claim) - 1e-9)
+    if outcome is Outcome.PASS and images < least:
+        few = f"{counted(images, 'image')} a trial, a claim of {claim:.4g} takes {least} or more"
+        return Verdict(Outcome.INSUFFICIENT, f"{reason}; {few}")
+    return Verdict(outcome, reason)
 
 
 class _Spoiled(Exception):

@@ -101,13 +101,19 @@ def test_a_burst_waits_for_nothing_and_is_never_late() -> None:
 @pytest.mark.parametrize("service_ns", [70_000, 1_300_000, 6 * MS])
 def test_the_peak_of_a_constant_service_is_the_service(service_ns: int) -> None:
     """D/D/1 holds its cadence as long as TR is no shorter than the service."""
-    stream = make_stream(400)
+    stream = make_stream(440)
     peak = find_peak(stream, Blank, lambda: Pace(VirtualClock(), ConstantService(service_ns)))
     assert peak.tr_ns is not None
     assert service_ns * 0.99 <= peak.tr_ns <= service_ns * 1.03
     verdict = peak.verdict
     assert verdict.outcome is (Outcome.PASS if service_ns < 4 * MS else Outcome.FAIL)
     assert all(t.holds == (t.tr_ns >= peak.tr_ns) for t in peak.trials)
+
+
+def test_a_search_that_cannot_see_one_late_image_tells_nothing() -> None:
+    for lines, outcome in ((428, Outcome.INSUFFICIENT), (432, Outcome.PASS)):
+        peak = find_peak(make_stream(lines), Blank, lambda: Pace(VirtualClock(), ConstantService(1)))
+        assert (peak.trials[0].images, peak.verdict.outcome) == (lines // 4 - 8, outcome)
 
 
 def test_a_search_ends_with_a_candidate_that_breaks_or_a_host_that_spoils() -> None:

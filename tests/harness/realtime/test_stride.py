@@ -94,7 +94,7 @@ def test_the_shortest_stride_is_that_of_the_service_time(service_ms: float, expe
 
     clock: list = []
 
-    found = find_stride(stream, Busy, lambda: pace_of(clock), 0.99)
+    found = find_stride(stream, Busy, lambda: pace_of(clock), 0.95)
     assert found.stride == expected
     assert (found.verdict.outcome.name == "PASS") == (expected is not None)
 
@@ -111,10 +111,11 @@ def test_the_command_slides_and_finds(tmp_path: Path, capsys: pytest.CaptureFixt
     lockstep = [*given[:3], "--scenario", "lockstep", "--stride", "2", "--claim", "0.9", "--json", str(told)]
     assert main(lockstep) == 0
     result = json.loads(told.read_text())
-    assert result["deadline"]["period_ms"] == pytest.approx(4.4)
-    assert result["deadline"]["images"] == 240 - 4 - 8  # a whole frame of lines, and eight to warm up
+    assert result["deadline"] is None
+    # A whole frame of lines comes before the first image, and eight images warm up.
+    assert result["reason"] == f"time: all {240 - 4 - 8} images came; lockstep has no deadline"
     # What a host sustains is its own: what is tested exactly is tested above.
-    assert main([*given, "--scenario", "find-peak", "--over", "stride", "--json", str(told)]) in (0, 1, 3)
+    assert main([*given, "--scenario", "find-peak", "--over", "stride", "--json", str(told)]) in (0, 1, 3, 4)
     assert {"stride", "trials", "verdict"} <= json.loads(told.read_text()).keys()
     capsys.readouterr()
     for wrong, message in (
