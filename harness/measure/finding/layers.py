@@ -1,9 +1,10 @@
 """What the target looks like, at any sub-pixel shift: the mean of the planning images and how they differ.
 
 Every planning image is moved, by its Fourier transform, so that the true centre of its target lies on one
-pixel. The target then stands still and its surroundings move. The mean is the template. The principal modes
-of the rest are how the target turns, deforms or leaves the slice, and how what is near it comes and goes
-(active appearance: Cootes et al. 2001, 10.1109/34.927467).
+pixel. Complex images are moved, and their magnitude is taken afterwards: where edges ring, a moved magnitude
+is not the magnitude of what has moved. The target then stands still and its surroundings move. The mean is
+the template. The principal modes of the rest are how the target turns, deforms or leaves the slice, and how
+what is near it comes and goes (active appearance: Cootes et al. 2001, 10.1109/34.927467).
 """
 
 from __future__ import annotations
@@ -65,22 +66,21 @@ class Layers:
     """
 
     def __init__(self, plan: Plan) -> None:
-        magnitude = plan.magnitude / (plan.magnitude.max() or 1.0)
-        shape = magnitude.shape[1:]
+        images = plan.image / (plan.magnitude.max() or 1.0)
+        shape = images.shape[1:]
         nearest = np.rint(plan.centre_px).astype(np.int64)
         self.half = half_size(plan)
         self._middle = tuple(slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(shape, self.half, strict=True))
         self._frequency = tuple(np.fft.fftfreq(n) for n in shape)
         self._slope = tuple(-2j * np.pi * f for f in self._frequency)
         self._shape = shape
-        spectra = np.stack(
-            [self._moved(image, at) for image, at in zip(magnitude, plan.centre_px, strict=True)]
-        )
+        spectra = np.stack([self._moved(image, at) for image, at in zip(images, plan.centre_px, strict=True)])
         self.inside = np.mean(
             [self._cut(mask, at) for mask, at in zip(plan.mask, nearest, strict=True)], axis=0
         )
         mean = spectra.mean(axis=0)
-        patches = np.stack([np.fft.ifft2(one).real[self._middle] for one in spectra])
+        moved = np.stack([np.fft.ifft2(one)[self._middle] for one in spectra])
+        patches = _along(moved.mean(axis=0), moved)
         self.template = patches.mean(axis=0)
         full, none = SUPPORT_PX
         weight = np.clip((none - distance_to(self.inside >= 0.5)) / (none - full), 0, 1)
@@ -92,7 +92,7 @@ class Layers:
         self._rows: dict[int, list[NDArray[np.complex128]]] = {}
         self._fits: dict[tuple[int, int], Fit] = {}
 
-    def _moved(self, image: Array, centre: Array) -> NDArray[np.complex128]:
+    def _moved(self, image: NDArray[np.complex128], centre: Array) -> NDArray[np.complex128]:
         """Return the transform of an image, moved so that a place (row, column) comes to the middle pixel."""
         rows, columns = (
             np.exp(2j * np.pi * f * (c - n // 2))
@@ -148,7 +148,8 @@ class Layers:
             self._rows[a] = [np.fft.ifft(one * ramp, axis=0)[self._middle[0]] for one in layers]
         plain, once, *modes = self._rows[a]
         spectra = np.stack([plain, once, plain * self._slope[1], *modes][:first]) * self._ramp(1, b)
-        return np.fft.ifft(spectra, axis=2)[:, :, self._middle[1]].real
+        images = np.fft.ifft(spectra, axis=2)[:, :, self._middle[1]]
+        return _along(images[0], images)
 
     def _ramp(self, axis: int, phase: int) -> NDArray[np.complex128]:
         """Return what shifts the target along an axis, in the transform."""
@@ -163,6 +164,13 @@ class Layers:
             weighted = (basis * self.weight[:, None]).T
             self._fits[phase] = Fit(basis, np.linalg.pinv(weighted @ basis, hermitian=True) @ weighted)
         return self._fits[phase]
+
+
+def _along(image: NDArray[np.complex128], others: NDArray[np.complex128]) -> Array:
+    """Return the parts of images in phase with one: by how much they change its magnitude, to first order."""
+    size = np.abs(image)
+    turn = np.where(size > 0, image.conj(), 1.0) / np.where(size > 0, size, 1.0)
+    return np.asarray((turn * others).real, np.float64)
 
 
 def half_size(plan: Plan) -> NDArray[np.int64]:

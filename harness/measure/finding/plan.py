@@ -82,8 +82,8 @@ class Plan:
     frames, others
         Frames that the plan is made from, and frames of the same breaths that show how well it works, shape
         (n,), int64. The target is in all of them.
-    magnitude, mask
-        Truth of `frames`, shape (n, ny, nx), float64 and bool.
+    image, mask
+        Truth of `frames`, shape (n, ny, nx), complex128 and bool.
     centre_px
         True centre (row, column) in each of `frames`, from the centre of the first pixel, shape (n, 2).
     window
@@ -98,12 +98,17 @@ class Plan:
     stop: int
     frames: NDArray[np.int64]
     others: NDArray[np.int64]
-    magnitude: NDArray[np.float64]
+    image: NDArray[np.complex128]
     mask: NDArray[np.bool_]
     centre_px: NDArray[np.float64]
     window: tuple[slice, slice]
     area_px: float
     bright: bool
+
+    @property
+    def magnitude(self) -> NDArray[np.float64]:
+        """Return the magnitude of `image`, shape (n, ny, nx), float64."""
+        return np.abs(self.image)
 
     @property
     def reach_px(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -191,15 +196,15 @@ def make_plan(truth: Truth, header: Header) -> Plan:
     rest = np.setdiff1d(np.arange(len(seen)), at)
     rest = rest[np.linspace(0, len(rest) - 1, min(most, len(rest))).round().astype(np.int64)]
     frames = seen[at]
-    magnitude, mask = np.abs(truth.image[frames]).astype(np.float64), np.asarray(truth.mask[frames])
+    image, mask = np.asarray(truth.image[frames], np.complex128), np.asarray(truth.mask[frames])
     last = (frames + 1) * header.lines_per_frame - 1
-    contrast = [_contrast(image, inside) for image, inside in zip(magnitude, mask, strict=True)]
+    contrast = [_contrast(image, inside) for image, inside in zip(np.abs(image), mask, strict=True)]
     return Plan(
         header=header,
         stop=stop,
         frames=frames,
         others=frames if len(seen) < FEW else seen[rest],
-        magnitude=magnitude,
+        image=image,
         mask=mask,
         centre_px=to_pixel(np.asarray(truth.centroid)[last], header),
         window=_window(np.asarray(part.any(axis=0)), header),
