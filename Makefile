@@ -7,24 +7,33 @@ READY := $(VENV)/.ready
 # Modules are compiled when they are first imported: pip would compile all of torch, which takes as long as the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-harness test-others test-quick test-newest coverage bench bench-check lint weights clean
+.PHONY: demo test test-commands test-bench test-scanner test-rest test-quick test-newest coverage bench bench-check lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
 
-# Two halves side by side: together they take two cores most of ten minutes, one after the other too long.
+# Four parts, two side by side: one after the other they take too long. The longest begin.
+PARTS := test-bench test-commands test-scanner test-rest
 test: $(READY)
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others lint
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(PARTS) lint
 
 # Without what is marked slow: what to run while one works.
 test-quick: $(READY)
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-harness test-others MARKED='-m "not slow"'
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(PARTS) MARKED='-m "not slow"'
 
-test-harness: $(READY)
-	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests/harness
+COMMANDS := $(addprefix tests/harness/,candidates cli testing wire workers)
 
-test-others: $(READY)
-	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests --ignore=tests/harness
+test-bench: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests/harness $(addprefix --ignore=,$(COMMANDS))
+
+test-commands: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) $(COMMANDS)
+
+test-scanner: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests/mrsim
+
+test-rest: $(READY)
+	$(BIN)/python -m pytest --benchmark-skip $(MARKED) tests --ignore=tests/harness --ignore=tests/mrsim
 
 # The quick part on the newest other Python that is here and for which the pins have wheels.
 NEWEST_WITHIN_S ?= 900

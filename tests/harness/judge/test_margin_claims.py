@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +18,11 @@ from mrsim.stream import Header, Truth
 SCANS, MOST = 200, 4
 LIMIT_M = 3e-3
 HOUR_S = 3600.0
+PHANTOMS = (
+    "quasar",
+    *(("patient1", "patient4", "patient5") if os.environ.get("MRSIM_MUTANTS") == "all" else ()),
+)
+"""By hand, with MRSIM_MUTANTS=all, of patients, too."""
 
 
 def path(phantom: mrsim.Phantom, seed: int, seconds: float, header: Header) -> NDArray[np.float64]:
@@ -43,7 +50,7 @@ def blocks_of(centre_m: NDArray[np.float64], lines: int, header: Header) -> NDAr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["quasar", "patient1"])
+@pytest.mark.parametrize("name", PHANTOMS)
 def test_a_delay_that_costs_3_mm_in_an_hour_passes_4_of_200_short_scans_at_most(name: str) -> None:
     phantom, header = mrsim.load_phantom(name), mrsim.ScanProtocol().header()
     hour = path(phantom, 999, HOUR_S, header)
