@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.audits.audits import AuditReport, audit_candidate
+from harness.audits.audits import audit_candidate
 from harness.audits.bench import default_stream
+from harness.audits.finding import AuditReport
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.session.given import check_limit, opened
@@ -45,7 +46,8 @@ def audit(
     Returns
     -------
     report
-        A finding for each audit, with line, frame and seed; its verdict is PASS or INVALID.
+        A finding for each audit, with line, frame and seed, and how much it saw. Its verdict is PASS only if
+        all is kept, INVALID if something is broken, and INSUFFICIENT if something was not shown.
 
     Raises
     ------
