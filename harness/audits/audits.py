@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.audits.bench import FRAMES, SHORT, Bench, differing
+from harness.audits.dependence import audit_dependence
 from harness.audits.finding import AuditReport, Finding, Seen, State
 from harness.audits.invariants import Evidence, check_invariants, recovered
 from harness.audits.memory import audit_memory
@@ -196,6 +197,7 @@ AUDITS: dict[str, Callable[[Bench], Seen]] = {
     "determinism": _determinism,
     "causality": audit_causality,
     "consumption": audit_consumption,
+    "dependence": audit_dependence,
     "accuracy under load": _under_load,
     "no caching": _caching,
     "no write into the input": _input,
@@ -208,6 +210,7 @@ _EXAMINED = {
     "determinism": "two fresh ones and one opened again agree bit for bit",
     "causality": "later lines were changed, and none was to be found before it came",
     "consumption": "each line of a frame was changed alone",
+    "dependence": "its images moved by 10 mm, followed the contrast, and were others of another anatomy",
     "accuracy under load": "at its pace and as fast as possible it shows what it shows in lockstep",
     "no caching": "another scan has other images, and one seen before takes as long",
     "no write into the input": "every line was compared after its push, and to the end of the scan",
