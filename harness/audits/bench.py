@@ -29,7 +29,7 @@ STRUCK = 3  # lines that a fault strikes
 
 
 def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
-    """Return a scan without a phantom: random lines whose size falls with |k|, and new rows in every frame.
+    """Return a scan without a phantom: random lines whose size falls with |k|, of rows as a scanner has them.
 
     Parameters
     ----------
@@ -42,14 +42,11 @@ def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] 
     """
     rng = np.random.default_rng(child(seed, "audit stream"))
     ny, nx = matrix
-    header = dataclasses.replace(
-        ScanProtocol(acceleration=4.0).header(),
-        matrix=matrix,
-        lines_per_frame=max(1, ny // 4),
-        sampler="audit",
-    )
+    # As an operator would set it: nothing in the header tells that this is an audit.
+    protocol = ScanProtocol(acceleration=4.0, matrix=matrix)
+    header = protocol.header()
     per_frame = header.lines_per_frame
-    rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2
+    rows = protocol.sampling(seed).rows(0, frames)
     line = np.arange(frames * per_frame)
     parts = rng.standard_normal((len(line), 1, nx, 2), np.float32)
     samples = np.ascontiguousarray(parts).view(np.complex64)[..., 0]

@@ -15,7 +15,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
     )
     add_isolate(command)
-    add_seed(command)
+    add_seed(command, "random")
     add_json(command)
 
 
