@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--reconstructor-stream", metavar="DIR",
         help="stream that it is tested on (default: random lines, 128 x 128 at 4x, one coil)",
     )  # fmt: skip
-    group.addoption("--reconstructor-seed", metavar="N", help="seed of the checks (0)")
+    group.addoption("--reconstructor-seed", metavar="N", help="seed of the checks (a fresh one)")
     group.addoption(
         "--baseline", metavar="CANDIDATE",
         help="fail where the reconstructor takes longer than this one; both run in turns",

@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.audits.audits import AuditReport
+    from harness.audits.finding import AuditReport
     from harness.comparison.compare import compare
     from harness.comparison.guard import Guarded
     from harness.comparison.result import Comparison
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "AuditReport": "audits.audits",
+    "AuditReport": "audits.finding",
     "Comparison": "comparison.result",
     "Guarded": "comparison.guard",
     "Outcome": "judge.verdict",

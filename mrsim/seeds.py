@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 
 import numpy as np
 
 from mrsim.errors import InputError
 
-MAX_SEED = (1 << 63) - 1
+SEED_BITS = 128
+MAX_SEED = (1 << SEED_BITS) - 1
 
 
 def check_seed(seed: int) -> int:
-    """Return the seed if it is a whole number from 0 to 2^63 - 1.
+    """Return the seed if it is a whole number from 0 to 2^128 - 1.
 
     Raises
     ------
@@ -22,6 +24,11 @@ def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed = {seed!r}: expected a whole number from 0 to {MAX_SEED}")
     return int(seed)
+
+
+def fresh_seed() -> int:
+    """Return a seed that nobody can guess: 128 bits of the system's randomness."""
+    return secrets.randbits(SEED_BITS)
 
 
 def child(seed: int, *path: str | int) -> np.random.SeedSequence:

@@ -25,7 +25,7 @@ ALLOWED = {
     ("mrsim/physics/tissue.py", "tomllib.loads"): OWN,
     ("harness/dataset/spec.py", ".read_text"): OWN,
     ("harness/report/page.py", ".read_text"): OWN,
-    ("harness/audits/probes.py", ".read_text"): SYSTEM,
+    ("harness/audits/memory.py", ".read_text"): SYSTEM,
     ("harness/realtime/environment.py", "open to read"): SYSTEM,
     ("harness/realtime/host.py", ".read_text"): SYSTEM,
     ("harness/realtime/processor_time.py", "os.open"): SYSTEM,

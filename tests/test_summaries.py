@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from harness.audits.audits import AuditReport, Finding
+from harness.audits.finding import AuditReport, Finding, Seen, State
 from harness.comparison.guard import Guarded
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome, Verdict
@@ -23,6 +23,7 @@ from recon.cascade.checkpoint import load
 from tests.harness.synthetic import Blank, moving_stream
 
 HOSTILE = "<script>alert('1')</script> & co"
+FOUND = Finding("causality", State.BROKEN, HOSTILE, Seen(3, 6, "pair", HOSTILE))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def shown(scan: Stream) -> dict[str, Summarised]:
         "Run": run,
         "3 runs": Repetitions((run,) * 3, exact=False),
         "Verdict": Verdict(Outcome.FAIL, HOSTILE),
-        "Audit": AuditReport(HOSTILE, 0, (Finding("causality", False, HOSTILE),)),
+        "Audit": AuditReport(HOSTILE, 0, (FOUND,)),
         "Checkpoint": load("patient1-5x"),
         "Quality": run.quality,
         "Provenance": Provenance("quasar", "a = 1\n" * 5000, 3, "1.2", HOSTILE, 0.01, 20.0),

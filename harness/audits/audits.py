@@ -1,121 +1,40 @@
 """Audits: what a reconstructor must not do, found by playing it scans that differ in one thing only.
 
 Images alone do not show whether a reconstructor looks ahead, leaves lines out or remembers the answer. Each
-audit plays two scans whose images must be equal (or must differ), bit for bit, and states the line, the frame
-and the seed of its finding. Everything is seeded, and all audits but those of load run in virtual time.
+audit plays scans whose images must be equal (or must differ), bit for bit, and states the line, the frame and
+the seed of its finding. It also states how much it saw: a comparison of nothing shows nothing, and whoever
+shows too little does not pass. Everything is seeded, and all audits but those of load and memory run in
+virtual time.
 """
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from harness.audits.bench import FRAMES, SHORT, Bench
-from harness.audits.invariants import Evidence, check_invariants
-from harness.audits.probes import MemoryProbe, TimingProbe, WriteProbe
-from harness.judge.outcome import Outcome, Verdict
+from harness.audits.bench import FRAMES, SHORT, Bench, differing
+from harness.audits.dependence import audit_dependence
+from harness.audits.finding import AuditReport, Finding, Seen, State
+from harness.audits.invariants import Evidence, check_invariants, recovered
+from harness.audits.memory import audit_memory
+from harness.audits.probes import TimingProbe, WriteProbe
+from harness.audits.reach import audit_causality, audit_consumption
 from harness.realtime.clock import Clock, RealClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed
-from harness.realtime.raised import Traceback, traceback_json
 from harness.realtime.run import Run
 from harness.realtime.scenarios import burst_schedule
 from harness.realtime.schedule import Schedule
 from mrsim.errors import InputError
 from mrsim.stream import Stream
-from mrsim.summary import Summarised
 from recon.protocol import Builder
 
-SCHEMA = "mrsim-audit/1"
 LOADED = 16
-PROBED_LINES = 8
-# Growth in the second half of a long run that is no leak: the interpreter's, and a little for each line.
-MEMORY_SLACK_BYTES, MEMORY_LINE_BYTES = 16 << 10, 32
-RESIDENT_SLACK_BYTES = 32 << 20
 # A scan is remembered if its second play takes less than this share of the time of a slightly different one.
 CACHE_SHARE, CACHE_FLOOR_NS, CACHE_TRIES = 1 / 3, 50_000, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Hold the outcome of one audit.
-
-    Parameters
-    ----------
-    audit
-        Its name.
-    kept
-        Whether the candidate passed.
-    evidence
-        What was found, with line and frame; or what was examined.
-    traceback
-        Where the candidate raised in its own code while it was audited; None if it did not, or passed.
-    """
-
-    audit: str
-    kept: bool
-    evidence: str
-    traceback: Traceback | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding as JSON values."""
-        found = {"audit": self.audit, "kept": self.kept, "evidence": self.evidence}
-        return found | traceback_json(self.traceback)
-
-
-@dataclass(frozen=True, repr=False)
-class AuditReport(Summarised):
-    """Hold the findings on one candidate.
-
-    Parameters
-    ----------
-    candidate
-        Its name.
-    seed
-        Seed of all alterations.
-    findings
-        One for each audit.
-    """
-
-    candidate: str
-    seed: int
-    findings: tuple[Finding, ...]
-
-    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
-        facts = [(f.audit, f"{'kept' if f.kept else 'BROKEN'}: {f.evidence}") for f in self.findings]
-        return f"Audit of {self.candidate}: {self.verdict.outcome.name} (seed {self.seed})", facts
-
-    @property
-    def broken(self) -> tuple[str, ...]:
-        """Return the names of the audits that found something."""
-        return tuple(f.audit for f in self.findings if not f.kept)
-
-    @property
-    def tracebacks(self) -> list[Traceback]:
-        """Return where the candidate raised in its own code, of every audit that found something."""
-        return [f.traceback for f in self.findings if f.traceback is not None]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Return PASS, or INVALID: what a probe run says of such a candidate means nothing."""
-        if not self.broken:
-            return Verdict(Outcome.PASS, f"{len(self.findings)} audits found nothing (seed {self.seed})")
-        return Verdict(Outcome.INVALID, f"broken: {', '.join(self.broken)} (seed {self.seed})")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "schema": SCHEMA,
-            "candidate": self.candidate,
-            "seed": self.seed,
-            "verdict": self.verdict.outcome.name,
-            "reason": self.verdict.reason,
-            "audits": [f.to_json() for f in self.findings],
-        }
+# Images that are compared after a fault: at least two for each of the two kinds.
+RECOVERED = 4
 
 
 def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 0) -> AuditReport:
@@ -145,28 +64,23 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
     findings = []
     for audit, check in AUDITS.items():
         before = len(bench.raised)
-        fault = check(bench)
-        if fault is None:
-            findings.append(Finding(audit, True, _examined(audit, bench.isolated)))
+        seen = check(bench)
+        if seen.state is State.KEPT:
+            evidence = f"{_examined(audit, bench.isolated)} ({seen.told})"
+            findings.append(Finding(audit, seen.state, evidence, seen))
         else:  # of the run before all audits, if it did not raise in this one
             raised = bench.raised[before:] or bench.raised
-            findings.append(Finding(audit, False, fault, raised[0] if raised else None))
+            found = seen.fault or seen.told
+            findings.append(Finding(audit, seen.state, found, seen, raised[0] if raised else None))
     return AuditReport(candidate, seed, tuple(findings))
 
 
-def _differing(run: Run, other: Run, frames: range) -> int | None:
-    """Return the first frame whose images in two runs are not equal bit for bit."""
-    first, second = run.images, other.images
-    for frame in frames:
-        if first.shown[frame] != second.shown[frame]:
-            return frame
-        if first.content(frame) != second.content(frame):
-            return frame
-    return None
-
-
-def _conformance(bench: Bench) -> str | None:
+def _conformance(bench: Bench) -> Seen:
     run = bench.play(bench.stream, keep_images=False)
+    return Seen(int(run.images.shown.sum()), SHORT, "images", _breach_of(run))
+
+
+def _breach_of(run: Run) -> str | None:
     if run.failure is not None:
         return f"it {run.failure}"
     if run.violation is not None:
@@ -186,72 +100,60 @@ def _conformance(bench: Bench) -> str | None:
     return None
 
 
-def _determinism(bench: Bench) -> str | None:
-    frame = _differing(bench.base, bench.again, range(SHORT))
+def _determinism(bench: Bench) -> Seen:
+    pairs, what = bench.pairs(bench.base, bench.again), "pairs of images"
+    frame = differing(bench.base, bench.again, range(SHORT))
     if frame is not None:
-        return f"frame {frame}: two fresh reconstructors gave different images of one scan"
+        fault = f"frame {frame}: two fresh reconstructors gave different images of one scan"
+        return Seen(pairs, SHORT, what, fault)
     used = bench.build()
     bench.images(bench.altered(np.arange(len(bench.short)), "before"), used)
-    frame = _differing(bench.base, bench.images(bench.short, used), range(SHORT))
-    return None if frame is None else f"frame {frame}: opened again, it remembers the scan before"
+    reopened = bench.images(bench.short, used)
+    frame = differing(bench.base, reopened, range(SHORT))
+    remembers = None if frame is None else f"frame {frame}: opened again, it remembers the scan before"
+    return Seen(pairs + bench.pairs(bench.base, reopened), SHORT, what, remembers)
 
 
-def _causality(bench: Bench) -> str | None:
-    if _differing(bench.base, bench.again, range(SHORT)) is not None:
-        return "cannot be told: its images are not the same from run to run"
-    per_frame = bench.short.header.lines_per_frame
-    for cut in (1, SHORT // 2, SHORT - 1):
-        later = np.arange(cut * per_frame, len(bench.short))
-        frame = _differing(bench.base, bench.images(bench.altered(later, "causality", cut)), range(cut))
-        if frame is not None:
-            return f"frame {frame} changed when {bench.base.named(int(later[0]))} and later ones did"
-    return None
-
-
-def _consumption(bench: Bench) -> str | None:
-    per_frame, frame = bench.short.header.lines_per_frame, SHORT // 2
-    first = frame * per_frame
-    inner = bench.rng("consumption").permutation(np.arange(first + 1, first + max(per_frame - 1, 1)))
-    lines = sorted({first, first + per_frame - 1, *inner[: PROBED_LINES - 2].tolist()})
-    for line in lines:
-        changed = bench.images(bench.altered(np.array([line]), "consumption", line))
-        if _differing(bench.base, changed, range(frame, frame + 1)) is None:
-            return f"{bench.base.named(line)}: the image of its frame is the same whatever it holds"
-    return None
-
-
-def _under_load(bench: Bench) -> str | None:
+def _under_load(bench: Bench) -> Seen:
     loaded = bench.stream.first_frames(min(bench.stream.frames, LOADED))
     still = bench.images(loaded)
     runs: dict[str, tuple[Clock, Schedule]] = {
         "at its pace": (RealClock(), Schedule.of(loaded)),
         "as fast as possible": (RealClock(), burst_schedule(loaded)),
     }
+    pairs, what = 0, "pairs of images"
     for how, (clock, schedule) in runs.items():
         run = bench.play(loaded, clock=clock, schedule=schedule)
-        frame = _differing(still, run, range(loaded.frames))
+        pairs += bench.pairs(still, run)
+        frame = differing(still, run, range(loaded.frames))
         if frame is not None:
             line = int(schedule.completing[frame])
-            return f"{run.named(line)}: played {how}, it shows another image than in lockstep"
-    return None
+            fault = f"{run.named(line)}: played {how}, it shows another image than in lockstep"
+            return Seen(pairs, SHORT, what, fault)
+    return Seen(pairs, SHORT, what)
 
 
-def _caching(bench: Bench) -> str | None:
-    other = bench.altered(np.arange(len(bench.short)), "caching")
-    run = bench.images(other)
-    for frame in range(SHORT):
-        both = bench.base.images.shown[frame] and run.images.shown[frame]
-        if both and _differing(bench.base, run, range(frame, frame + 1)) is None:
-            return f"frame {frame}: another scan with the same header shows the image of the one before"
+def _caching(bench: Bench) -> Seen:
+    """Play scans that are new from the first line on, from the second, and from the second frame."""
+    pairs, what, per_frame = 0, "pairs of images", bench.short.header.lines_per_frame
+    for first in dict.fromkeys((0, 1, per_frame)):
+        run = bench.images(bench.altered(np.arange(first, len(bench.short)), "caching", first))
+        pairs += bench.pairs(bench.base, run)
+        both = bench.base.images.shown & run.images.shown
+        for frame in range(first // per_frame + (per_frame == 1 and first == 1), SHORT):
+            if both[frame] and differing(bench.base, run, range(frame, frame + 1)) is None:
+                known = f" and the same first {'line' if first == 1 else 'frame'}" if first else ""
+                fault = f"frame {frame}: another scan with the same header{known} shows the image of the one"
+                return Seen(pairs, SHORT, what, f"{fault} before")
     times = ""
     for attempt in range(CACHE_TRIES):
         # A memory shows in every attempt; a busy host does not.
         known_ns = _service_ns(bench, bench.short)
         new_ns = _service_ns(bench, bench.disturbed("never seen", attempt))
         if new_ns <= CACHE_FLOOR_NS or known_ns >= CACHE_SHARE * new_ns:
-            return None
+            return Seen(pairs, SHORT, what)
         times = f"takes {known_ns / 1e3:.0f} us an image, a new one {new_ns / 1e3:.0f} us"
-    return f"a scan that it has seen {times}"
+    return Seen(pairs, SHORT, what, f"a scan that it has seen {times}")
 
 
 def _service_ns(bench: Bench, stream: Stream) -> float:
@@ -263,83 +165,62 @@ def _service_ns(bench: Bench, stream: Stream) -> float:
     return float(np.median(took_ns)) if took_ns else 0.0
 
 
-def _input(bench: Bench) -> str | None:
-    probe = WriteProbe(bench.build())
-    bench.images(bench.short, probe)
-    if probe.written is None:
-        return None
-    return f"{bench.base.named(probe.written)}: its samples were written into"
+def _input(bench: Bench) -> Seen:
+    probe, per_frame = WriteProbe(bench.build()), bench.short.header.lines_per_frame
+    run = bench.images(bench.short, probe)
+    written = probe.written
+    fault = None if written is None else f"{bench.base.named(written)}: its samples were written into"
+    # Lines of frames that show nothing were perhaps not even looked at.
+    return Seen(int(bench.telling(run).sum()) * per_frame, SHORT // 2 * per_frame, "lines", fault)
 
 
-def _memory(bench: Bench) -> str | None:
-    lines = len(bench.stream)
-    probe = MemoryProbe(bench.build(), lines)
-    started_here = not tracemalloc.is_tracing()
-    if started_here:
-        tracemalloc.start()
-    try:
-        run = bench.play(bench.stream, probe, keep_images=False)
-    finally:
-        if started_here:
-            tracemalloc.stop()
-    if len(probe.weights) < 2:
-        return f"cannot be told: it stopped at {run.named(run.handed)}"
-    (traced, resident), (traced_end, resident_end) = probe.weights
-    half = lines - lines // 2
-    grown, resident_grown = traced_end - traced, resident_end - resident
-    if grown > MEMORY_SLACK_BYTES + MEMORY_LINE_BYTES * half:
-        return (
-            f"k-space lines {lines // 2} to {lines}: {grown >> 10} KiB more, {grown / half:.0f} bytes a line"
-        )
-    if resident_grown > RESIDENT_SLACK_BYTES:
-        return f"k-space lines {lines // 2} to {lines}: the process grew by {resident_grown >> 20} MiB"
-    return None
-
-
-def _recovery(bench: Bench) -> str | None:
-    per_frame = bench.stream.header.lines_per_frame
-    stream = bench.stream.first_frames(min(bench.stream.frames, 4 * SHORT))
-    schedule = Schedule.of(stream)
-    clean = bench.images(stream)
-    bad = SHORT // 2 * per_frame + per_frame // 2
+def _recovery(bench: Bench) -> Seen:
+    stream = bench.recovering
+    schedule, clean = Schedule.of(stream), bench.undisturbed
+    compared, what = 0, "images after a fault"
     for kind in ("nan", "drop"):
-        text = f"{kind}:at={bad}"
+        text = f"{kind}:at={bench.struck}"
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), bench.seed)
         run = bench.play(stream, schedule=schedule, feed=feed)
-        broken = check_invariants(Evidence(feed, run, clean), [kind])
+        evidence = Evidence(feed, run, clean)
+        broken = check_invariants(evidence, [kind])
         if broken:
-            return f"{text}: {broken[0]}"
-    return None
+            return Seen(compared, RECOVERED, what, f"{text}: {broken[0]}")
+        after = recovered(evidence) & bench.telling(clean) & bench.telling(run)
+        compared += int(after[bench.struck // stream.header.lines_per_frame :].sum())
+    return Seen(compared, RECOVERED, what)
 
 
-# Each audit returns what it found, or None.
-AUDITS: dict[str, Callable[[Bench], str | None]] = {
+# Each audit returns what it saw and what was wrong.
+AUDITS: dict[str, Callable[[Bench], Seen]] = {
     "conformance": _conformance,
     "determinism": _determinism,
-    "causality": _causality,
-    "consumption": _consumption,
+    "causality": audit_causality,
+    "consumption": audit_consumption,
+    "dependence": audit_dependence,
     "accuracy under load": _under_load,
     "no caching": _caching,
     "no write into the input": _input,
-    "flat memory": _memory,
+    "flat memory": audit_memory,
     "recovery after a bad line": _recovery,
 }
 
 _EXAMINED = {
     "conformance": "every frame has one finite image, of its own last line",
     "determinism": "two fresh ones and one opened again agree bit for bit",
-    "causality": f"later lines were changed after frames 1, {SHORT // 2} and {SHORT - 1}",
-    "consumption": f"{PROBED_LINES} lines of a frame were changed one by one, first and last among them",
+    "causality": "later lines were changed, and none was to be found before it came",
+    "consumption": "each line of a frame was changed alone",
+    "dependence": "its images moved by 10 mm, followed the contrast, and were others of another anatomy",
     "accuracy under load": "at its pace and as fast as possible it shows what it shows in lockstep",
     "no caching": "another scan has other images, and one seen before takes as long",
-    "no write into the input": "every line was compared after its push and until its frame's end",
-    "flat memory": "probe in the middle and at the end of the scan",
+    "no write into the input": "every line was compared after its push, and to the end of the scan",
+    "flat memory": "weighed over the scan, played again and again",
     "recovery after a bad line": "a NaN and a lost line were put in; then every row was taken anew",
 }
 
 _EXAMINED_FROM_OUTSIDE = {
     "no write into the input": "in a process of its own it has a copy only",
-    "flat memory": f"its process grew by less than {RESIDENT_SLACK_BYTES >> 20} MiB; smaller is not seen",
+    "flat memory": "its process was weighed from outside",
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.isolation import Isolated
+from harness.measure.failures import is_blank
 from harness.realtime.clock import Clock, VirtualClock
 from harness.realtime.feed import Feed
 from harness.realtime.raised import Traceback
@@ -23,10 +25,11 @@ from recon.protocol import Builder, Reconstructor
 # Long enough to see what happens to one frame in a hundred.
 FRAMES = 130
 SHORT = 12
+STRUCK = 3  # lines that a fault strikes
 
 
 def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] = (128, 128)) -> Stream:
-    """Return a scan without a phantom: random lines whose size falls with |k|, and new rows in every frame.
+    """Return a scan without a phantom: random lines whose size falls with |k|, of rows as a scanner has them.
 
     Parameters
     ----------
@@ -39,14 +42,11 @@ def default_stream(seed: int = 0, frames: int = FRAMES, matrix: tuple[int, int] 
     """
     rng = np.random.default_rng(child(seed, "audit stream"))
     ny, nx = matrix
-    header = dataclasses.replace(
-        ScanProtocol(acceleration=4.0).header(),
-        matrix=matrix,
-        lines_per_frame=max(1, ny // 4),
-        sampler="audit",
-    )
+    # As an operator would set it: nothing in the header tells that this is an audit.
+    protocol = ScanProtocol(acceleration=4.0, matrix=matrix)
+    header = protocol.header()
     per_frame = header.lines_per_frame
-    rows = np.concatenate([rng.permutation(ny)[:per_frame] for _ in range(frames)]) - ny // 2
+    rows = protocol.sampling(seed).rows(0, frames)
     line = np.arange(frames * per_frame)
     parts = rng.standard_normal((len(line), 1, nx, 2), np.float32)
     samples = np.ascontiguousarray(parts).view(np.complex64)[..., 0]
@@ -91,6 +91,64 @@ class Bench:
         self.base = self.images(self.short)
         # A second run shows whether the images differ without any alteration.
         self.again = self.images(self.short)
+
+    @cached_property
+    def whole(self) -> Run:
+        """Return the lockstep run of the whole scan, with its images."""
+        return self.images(self.stream)
+
+    @property
+    def struck(self) -> int:
+        """Return the line in the middle of the seventh frame, which faults strike."""
+        per_frame = self.stream.header.lines_per_frame
+        return SHORT // 2 * per_frame + per_frame // 2
+
+    @cached_property
+    def recovering(self) -> Stream:
+        """Return the part of the scan in which faults are put: it lasts until the struck rows came anew."""
+        stream, lines = self.stream, self.stream.header.lines_per_frame
+        ky, after = np.asarray(stream.ky), self.struck + STRUCK
+        last = [np.flatnonzero(ky[after:] == row)[:1] for row in set(ky[self.struck : after].tolist())]
+        needed = (after + int(max((found[0] for found in last if len(found)), default=0))) // lines + 5
+        return stream.first_frames(min(stream.frames, max(4 * SHORT, needed)))
+
+    @cached_property
+    def undisturbed(self) -> Run:
+        """Return the lockstep run of `recovering` without faults."""
+        return self.images(self.recovering)
+
+    @staticmethod
+    def telling(run: Run) -> NDArray[np.bool_]:
+        """Return which frames of a run show something, shape (images,), bool.
+
+        A blank image shows nothing, nor does one that repeats the image before it bit for bit: what never
+        changes would be equal to itself in every comparison.
+
+        Parameters
+        ----------
+        run
+            The run, with its images.
+        """
+        out, before = np.zeros(len(run.images.shown), np.bool_), b""
+        for frame in np.flatnonzero(run.images.shown).tolist():
+            content = run.images.content(frame)
+            blank = not content
+            if run.images.drawn[frame] and run.images.pixels is not None:
+                blank = is_blank(np.abs(run.images.pixels[frame]))
+            out[frame] = not blank and content != before
+            before = content
+        return out
+
+    def pairs(self, run: Run, other: Run) -> int:
+        """Return the number of frames that show something in both of two runs.
+
+        Parameters
+        ----------
+        run, other
+            The runs, with their images; the shorter one counts.
+        """
+        both = min(len(run.images.shown), len(other.images.shown))
+        return int((self.telling(run)[:both] & self.telling(other)[:both]).sum())
 
     def images(self, stream: Stream, candidate: Reconstructor | None = None) -> Run:
         """Replay a scan in lockstep.
@@ -140,8 +198,8 @@ class Bench:
         """Return the random generator of one audit, by the names and numbers that identify the draw."""
         return np.random.default_rng(child(self.seed, "audits", *path))
 
-    def altered(self, lines: NDArray[np.int64], *path: str | int) -> Stream:
-        """Return the short scan with other samples of the same size in some lines.
+    def altered(self, lines: NDArray[np.int64], *path: str | int, of: Stream | None = None) -> Stream:
+        """Return a scan with other samples of the same size in some lines.
 
         Parameters
         ----------
@@ -149,12 +207,15 @@ class Bench:
             Lines to alter, shape (n,), int64.
         path
             Names and numbers that identify the draw.
+        of
+            The scan; None for the short one.
         """
-        samples = np.array(self.short.samples)
+        stream = self.short if of is None else of
+        samples = np.array(stream.samples)
         size = np.abs(samples[lines]) + np.float32(1e-3) * np.abs(samples).max()
         turn = np.exp(1j * self.rng(*path).uniform(0.5, 5.5, samples[lines].shape)).astype(np.complex64)
         samples[lines] = size * turn
-        return dataclasses.replace(self.short, samples=samples)
+        return dataclasses.replace(stream, samples=samples)
 
     def disturbed(self, *path: str | int) -> Stream:
         """Return the short scan with noise of a thousandth of its samples.
@@ -172,3 +233,22 @@ class Bench:
         noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
         samples += (size * noise).astype(np.complex64)
         return dataclasses.replace(self.short, samples=samples)
+
+
+def differing(run: Run, other: Run, frames: range) -> int | None:
+    """Return the first frame whose images in two runs are not equal bit for bit; None if all are.
+
+    Parameters
+    ----------
+    run, other
+        The runs, with their images.
+    frames
+        Frames to compare.
+    """
+    first, second = run.images, other.images
+    for frame in frames:
+        if first.shown[frame] != second.shown[frame]:
+            return frame
+        if first.content(frame) != second.content(frame):
+            return frame
+    return None

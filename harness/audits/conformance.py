@@ -15,23 +15,27 @@ from functools import cached_property
 import numpy as np
 
 from harness.audits.audits import AUDITS
-from harness.audits.bench import FRAMES, SHORT, Bench, default_stream
-from harness.audits.invariants import Evidence, check_invariants
+from harness.audits.bench import FRAMES, SHORT, STRUCK, Bench, default_stream
+from harness.audits.finding import Seen, State
+from harness.audits.invariants import Evidence, check_invariants, recovered
 from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
 from harness.realtime.feed import Feed
-from harness.realtime.raised import Traceback, one_line, traceback_of
-from harness.realtime.run import Run
+from harness.realtime.raised import Traceback, is_strangers_own, is_the_users, one_line, traceback_of
 from harness.realtime.schedule import Schedule
 from mrsim.errors import InputError, MrsimError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Emission, Image, Position
 
-# Long enough for every row of a 4x scan to be acquired anew after the fault.
-FAULTY_FRAMES = 4 * SHORT
+# Images that a run with a fault must have from the fault on, for its promises to be shown.
+AFTER_FAULT = 2
 
 
 class NotConforming(AssertionError):
     """State which check a candidate does not pass, where, and what was found."""
+
+
+class NotShown(NotConforming):
+    """State which check saw too little of a candidate to say that it passes, and how much that takes."""
 
 
 class Candidate:
@@ -77,15 +81,10 @@ class Candidate:
         """Return the bench that the audits share."""
         return Bench(self.stream, self.build, self.seed, self.raised)
 
-    @cached_property
+    @property
     def faulty(self) -> Stream:
         """Return the part of the scan that is replayed with faults."""
-        return self.stream.first_frames(min(self.stream.frames, FAULTY_FRAMES))
-
-    @cached_property
-    def undisturbed(self) -> Run:
-        """Return the lockstep run of `faulty` without faults."""
-        return self.bench.images(self.faulty)
+        return self.bench.recovering
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,11 @@ class Check:
     name
         Its name in a test's id.
     find
-        Function that returns what is wrong, or None.
+        Function that returns what was seen, and what is wrong.
     """
 
     name: str
-    find: Callable[[Candidate], str | None]
+    find: Callable[[Candidate], Seen]
 
     def __call__(self, candidate: Candidate) -> None:
         """Run the check.
@@ -115,19 +114,28 @@ class Check:
         ------
         NotConforming
             If the candidate does not pass, or cannot be played the scan; where it raised is its note.
+        NotShown
+            If too little was seen of it.
         """
-        before, note = len(candidate.raised), None
+        before, note, kind = len(candidate.raised), None, NotConforming
         try:
-            found = self.find(candidate)
+            seen = self.find(candidate)
+            found = seen.complaint
+            kind = NotShown if seen.state is State.NOT_SHOWN else NotConforming
         except MrsimError as error:
             found, note = str(error), error.note
+        except BaseException as error:
+            # A stranger may raise anything where he is built, also what a test runner takes for its own.
+            if not is_strangers_own(error):
+                raise
+            found = f"it raised {_told(candidate, error)}"
         if found is not None:
-            failed = NotConforming(f"{candidate.name}: {self.name}: {found} (seed {candidate.seed})")
+            failed = kind(f"{candidate.name}: {self.name}: {found} (seed {candidate.seed})")
             raised = candidate.raised[before:] or candidate.raised
             note = note or (raised[0].text if raised else None)
             if note is not None:
                 failed.add_note(note)
-            raise failed
+            raise failed from None
 
     def __repr__(self) -> str:
         return self.name
@@ -138,17 +146,23 @@ def _audit(name: str) -> Check:
 
 
 def _fault(kind: str) -> Check:
-    def find(candidate: Candidate) -> str | None:
-        stream = candidate.faulty
+    def find(candidate: Candidate) -> Seen:
+        bench, stream, what = candidate.bench, candidate.faulty, "images compared"
         text = fault_text(kind, stream)
         schedule = Schedule.of(stream)
         feed = apply_faults(Feed.of(stream, schedule), parse_faults(text), candidate.seed)
-        run = candidate.bench.play(stream, schedule=schedule, feed=feed)
-        broken = check_invariants(Evidence(feed, run, candidate.undisturbed), [kind])
+        run = bench.play(stream, schedule=schedule, feed=feed)
+        evidence = Evidence(feed, run, bench.undisturbed)
+        broken = check_invariants(evidence, [kind])
+        compared = recovered(evidence) & bench.telling(run) & bench.telling(bench.undisturbed)
+        # After a disconnection nothing comes, so that what came before is all that there is.
+        since = 0 if kind == "disconnect" else bench.struck // stream.header.lines_per_frame
+        count = int(compared[since:].sum())
         if not broken:
-            return None
+            return Seen(count, AFTER_FAULT, what)
         first = broken[0]
-        return f"{text}: broke {first.invariant!r}{first.where}: {first.message}"
+        fault = f"{text}: broke {first.invariant!r}{first.where}: {first.message}"
+        return Seen(count, AFTER_FAULT, what, fault)
 
     return Check(f"fault {kind}", find)
 
@@ -169,21 +183,28 @@ def fault_text(kind: str, stream: Stream) -> str:
         return "wrap:bits=8"
     if kind == "disconnect":
         return f"disconnect:at={line}"
-    return f"{kind}:at={line},burst=3"  # less than a frame, however short it is
+    return f"{kind}:at={line},burst={STRUCK}"  # less than a frame, however short it is
 
 
-def _shape_and_type(candidate: Candidate) -> str | None:
+def _shape_and_type(candidate: Candidate) -> Seen:
     images: list[Emission] = []
+    fault = _misshapen(candidate, images)
+    return Seen(len(images), 1, "images", fault)
+
+
+def _misshapen(candidate: Candidate, images: list[Emission]) -> str | None:
     header = _header(candidate)
-    reconstructor = candidate.build()
     try:
+        reconstructor = candidate.build()
         reconstructor.open(header, images.append)
         for readout in candidate.stream.first_frames(1):
             reconstructor.push(private_copy(readout))
         reconstructor.close()
-    except (MrsimError, KeyboardInterrupt):
+    except MrsimError:
         raise
     except BaseException as error:  # a stranger may raise anything
+        if is_the_users(error):
+            raise
         return f"it raised {_told(candidate, error)} in its first frame"
     for image in images:
         if isinstance(image, Position):
@@ -200,45 +221,58 @@ def _shape_and_type(candidate: Candidate) -> str | None:
     return None if images else "its first frame has no image once it was closed"
 
 
-def _reopens_after_a_torn_scan(candidate: Candidate) -> str | None:
-    bench = candidate.bench
+def _reopens_after_a_torn_scan(candidate: Candidate) -> Seen:
+    bench, what = candidate.bench, "pairs of images"
     lines = bench.short.header.lines_per_frame
-    used = candidate.build()
     torn = bench.altered(np.arange(len(bench.short)), "torn")
     try:
+        used = candidate.build()
         used.open(_header(candidate), lambda image: None)
         for line in range(2 * lines + lines // 2):  # half a frame is left when the scan ends
             used.push(private_copy(torn.readout(line)))
         used.close()
-    except (MrsimError, KeyboardInterrupt):
+    except MrsimError:
         raise
     except BaseException as error:  # a stranger may raise anything
-        return f"in a scan of two frames and a half it raised {_told(candidate, error)}"
+        if is_the_users(error):
+            raise
+        fault = f"in a scan of two frames and a half it raised {_told(candidate, error)}"
+        return Seen(0, SHORT // 2, what, fault)
     again = bench.images(bench.short, used)
+    pairs = bench.pairs(bench.base, again)
     if again.failure is not None:
-        return f"opened again after a torn scan, it {again.failure}"
+        return Seen(pairs, SHORT // 2, what, f"opened again after a torn scan, it {again.failure}")
     for frame in range(SHORT):
         if bench.base.images.shown[frame] != again.images.shown[frame]:
-            return f"frame {frame}: opened again after a torn scan, an image is missing or is new"
-        if bench.base.images.content(frame) != again.images.content(frame):
-            return f"frame {frame}: opened again after a torn scan, it still holds lines of that"
-    return None
+            why = "an image is missing or is new"
+        elif bench.base.images.content(frame) != again.images.content(frame):
+            why = "it still holds lines of that"
+        else:
+            continue
+        return Seen(pairs, SHORT // 2, what, f"frame {frame}: opened again after a torn scan, {why}")
+    return Seen(pairs, SHORT // 2, what)
 
 
-def _nothing_from_nothing(candidate: Candidate) -> str | None:
+def _nothing_from_nothing(candidate: Candidate) -> Seen:
     images: list[Emission] = []
-    reconstructor = candidate.build()
+    fault = None
     try:
+        reconstructor = candidate.build()
         reconstructor.open(_header(candidate), images.append)
         reconstructor.close()
-    except (MrsimError, KeyboardInterrupt):
+    except MrsimError:
         raise
     except BaseException as error:  # a stranger may raise anything
-        told = _told(candidate, error)
+        if is_the_users(error):
+            raise
+        fault = f"opened and closed without a line, it raised {_told(candidate, error)}"
         with contextlib.suppress(Exception):
             reconstructor.close()
-        return f"opened and closed without a line, it raised {told}"
-    return f"without a line it emitted {len(images)} images" if images else None
+    if fault is None and images:
+        fault = f"without a line it emitted {len(images)} images"
+    # That nothing comes of nothing says something of one that shows images of lines.
+    shown = int(candidate.bench.telling(candidate.bench.base).sum()) if fault is None else 0
+    return Seen(shown, 1, "images of lines", fault)
 
 
 def _told(candidate: Candidate, error: BaseException) -> str:

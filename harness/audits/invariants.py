@@ -279,7 +279,7 @@ def recovers(evidence: Evidence) -> Breach | None:
     run, clean = evidence.run, evidence.clean
     if clean is None or run.images.pixels is None or clean.images.pixels is None:
         return None
-    judged = _recovered(evidence) & run.images.shown & clean.images.shown
+    judged = recovered(evidence) & run.images.shown & clean.images.shown
     for frame in np.flatnonzero(judged):  # one frame at a time: all together may take gigabytes
         image, reference = run.images.pixels[frame], clean.images.pixels[frame]
         if image.tobytes() == reference.tobytes():
@@ -293,8 +293,14 @@ def recovers(evidence: Evidence) -> Breach | None:
     return None
 
 
-def _recovered(evidence: Evidence) -> NDArray[np.bool_]:
-    """Return which frames end with the newest visit of every row intact, shape (images,), bool."""
+def recovered(evidence: Evidence) -> NDArray[np.bool_]:
+    """Return which frames end with the newest visit of every row intact, shape (images,), bool.
+
+    Parameters
+    ----------
+    evidence
+        The run and what arrived.
+    """
     stream, whole = evidence.feed.stream, evidence.whole
     header, completing = stream.header, evidence.run.schedule.completing
     row = np.asarray(stream.ky) + header.matrix[0] // 2

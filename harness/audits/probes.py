@@ -1,16 +1,15 @@
-"""Probes that an audit puts around a reconstructor: of push times, of writes into the input, and of memory.
+"""Probes that an audit puts around a reconstructor: of times, of writes into the input, of what is to come.
 
 Each probe is a reconstructor itself and passes every call on.
 """
 
 from __future__ import annotations
 
-import gc
 import time
-import tracemalloc
-from pathlib import Path
 
-from harness.candidates.isolation import Isolated
+import numpy as np
+from numpy.typing import NDArray
+
 from mrsim.stream import Header, Readout
 from recon.protocol import Emit, Reconstructor
 
@@ -63,7 +62,10 @@ class TimingProbe:
 
 
 class WriteProbe:
-    """Check that lines keep the samples that were handed out, after each push until the end of their frame.
+    """Check that lines keep the samples that were handed out, until the scan is closed and a little longer.
+
+    The lines of the frame are looked at after each push, all lines at the end of each frame, and once more
+    after the scan was closed: a thread may write late.
 
     Parameters
     ----------
@@ -73,8 +75,10 @@ class WriteProbe:
     Attributes
     ----------
     written
-        First line whose samples were changed; None if there is none.
+        First line that was found to be changed; None if there is none.
     """
+
+    WAIT_S = 0.02
 
     def __init__(self, inner: Reconstructor) -> None:
         self._inner = inner
@@ -95,7 +99,7 @@ class WriteProbe:
         self._inner.open(header, emit)
 
     def push(self, readout: Readout) -> None:
-        """Pass one line on, and check the frame's lines for writes.
+        """Pass one line on, and check the lines of its frame, or at the frame's end all, for writes.
 
         Parameters
         ----------
@@ -104,39 +108,45 @@ class WriteProbe:
         """
         self._held.append((readout, readout.samples.tobytes()))
         self._inner.push(readout)
-        for held, before in self._held:
-            if self.written is None and held.samples.tobytes() != before:
-                self.written = held.index
-        if len(self._held) >= self._lines:
-            self._held.clear()
+        place = len(self._held) % self._lines
+        self._look(self._held[-place:] if place else self._held)
 
     def close(self) -> None:
-        """Close the reconstructor."""
-        self._inner.close()
+        """Close the reconstructor, and check all lines once more."""
+        try:
+            self._inner.close()
+        finally:
+            time.sleep(self.WAIT_S)
+            self._look(self._held)
+
+    def _look(self, lines: list[tuple[Readout, bytes]]) -> None:
+        for held, before in lines:
+            if self.written is None and held.samples.tobytes() != before:
+                self.written = held.index
 
 
-class MemoryProbe:
-    """Measure the memory in the middle and at the end of a run.
+class RevealingProbe:
+    """Put each line into the scan's memory only when the line before it has been pushed.
+
+    Whoever finds his way to the samples of the scan finds nothing there of what is to come.
 
     Parameters
     ----------
     inner
         The reconstructor.
-    lines
-        Number of lines of the run.
-
-    Attributes
-    ----------
-    weights
-        At both times the bytes that Python allocated (while `tracemalloc` runs) and the bytes of the process.
+    samples
+        What the scan is played from, shape (lines, coils, nx), complex64: of other content to begin with.
+    truth
+        What is put there, of the same shape.
     """
 
-    def __init__(self, inner: Reconstructor, lines: int) -> None:
-        self._inner, self._at, self._pushed = inner, (lines // 2, lines), 0
-        self.weights: list[tuple[int, int]] = []
+    def __init__(
+        self, inner: Reconstructor, samples: NDArray[np.complex64], truth: NDArray[np.complex64]
+    ) -> None:
+        self._inner, self._samples, self._truth = inner, samples, truth
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Open the reconstructor.
+        """Open the reconstructor, and reveal the first line.
 
         Parameters
         ----------
@@ -146,9 +156,10 @@ class MemoryProbe:
             Function that takes the images.
         """
         self._inner.open(header, emit)
+        self._samples[0] = self._truth[0]
 
     def push(self, readout: Readout) -> None:
-        """Pass one line on, and weigh the process if it is the middle or the last one.
+        """Pass one line on, and reveal the next.
 
         Parameters
         ----------
@@ -156,35 +167,10 @@ class MemoryProbe:
             The line.
         """
         self._inner.push(readout)
-        self._pushed += 1
-        if self._pushed in self._at:
-            gc.collect()
-            pid = self._inner.pid if isinstance(self._inner, Isolated) else None
-            self.weights.append((tracemalloc.get_traced_memory()[0], resident_bytes(pid)))
+        following = readout.index + 1
+        if following < len(self._samples):
+            self._samples[following] = self._truth[following]
 
     def close(self) -> None:
         """Close the reconstructor."""
         self._inner.close()
-
-
-def resident_bytes(pid: int | None) -> int:
-    """Return the private memory of a process.
-
-    Parameters
-    ----------
-    pid
-        Number of the process; None for this one.
-
-    Returns
-    -------
-    bytes
-        0 if the system does not state it.
-    """
-    try:
-        status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    for line in status.splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) << 10
-    return 0

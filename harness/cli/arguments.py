@@ -128,9 +128,15 @@ def add_isolate(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_seed(command: argparse.ArgumentParser) -> None:
-    """Add the seed."""
-    command.add_argument("--seed", type=count, default=0, help="reproduces everything (%(default)s)")
+def add_seed(command: argparse.ArgumentParser, default: int | str = 0) -> None:
+    """Add the seed; "random" draws one that nobody can guess, which is told."""
+    command.add_argument(
+        "--seed",
+        type=seed_of,
+        default=default,
+        metavar="N|random",
+        help="reproduces everything (%(default)s)",
+    )
 
 
 def add_json(command: argparse.ArgumentParser) -> None:
@@ -148,6 +154,18 @@ def count(text: str) -> int:
     value = int(text)
     if not 0 <= value < 1 << 63:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number of 0 or more")
+    return value
+
+
+def seed_of(text: str) -> int:
+    """Read a seed: a whole number of up to 128 bits, or "random" for one that is drawn."""
+    from mrsim.seeds import MAX_SEED, fresh_seed
+
+    if text == "random":
+        return fresh_seed()
+    value = int(text)
+    if not 0 <= value <= MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0 to {MAX_SEED}, or random")
     return value
 
 

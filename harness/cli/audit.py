@@ -15,7 +15,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "stream", nargs="?", metavar="STREAM", help="folder of a stream; default: one is made"
     )
     add_isolate(command)
-    add_seed(command)
+    add_seed(command, "random")
     add_json(command)
 
 
@@ -35,6 +35,7 @@ def run(
     InputError
         If the candidate or the stream is wrong.
     """
+    from harness.audits.finding import word_of
     from harness.session.audit import audit
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
@@ -43,7 +44,7 @@ def run(
     report = audit(candidate, stream, seed=seed, isolate=isolate, limit_s=limit_s)
     if json_file is not None:
         write_json(json_file, report.to_json())
-    rows = [[f.audit, "kept" if f.kept else "BROKEN", f.evidence] for f in report.findings]
+    rows = [[f.audit, word_of(f.state), f.evidence] for f in report.findings]
     print_table(f"audit of {candidate} (seed {seed})", ["audit", "", "evidence"], rows)
     print_apart(found.text for found in report.tracebacks)
     print(f"{report.verdict.outcome.name}: {report.verdict.reason}")

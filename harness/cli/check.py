@@ -91,7 +91,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-s", type=float, default=3600.0, metavar="S", help="end it all after this time (%(default)s)"
     )
-    add_seed(command)
+    add_seed(command, "random")
     add_json(command)
 
 

@@ -73,5 +73,5 @@ def _replay(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, A
 
 def _audit(candidate: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:
     report = audit(candidate, stream, **options)
-    answers = [[f.audit, "PASS" if f.kept else "INVALID", f.evidence] for f in report.findings]
+    answers = [[f.audit, f.state.outcome.name, f.evidence] for f in report.findings]
     return {"answers": answers, "result": report.to_json()}

@@ -157,7 +157,7 @@ def run(
         for number, found in enumerate(result.faults.broken, 1):
             print(f"broken promise {number}: {found}")
     if audit:
-        result = result.with_audit(look(candidate, scan, seed=seed, isolate=isolate, limit_s=limit_s))
+        result = result.with_audit(look(candidate, scan, seed=seed or None, isolate=isolate, limit_s=limit_s))
     command = None if report is None else shlex.join(["mrsim", *argv])
     if report is not None:
         result.report(report, command)

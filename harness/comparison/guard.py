@@ -2,8 +2,9 @@
 
 Whatever else the host does strikes both alike, so what is judged is the ratio of neighbours: the median of
 log(new / base) over pairs of one image, with an interval over stretches of pairs. It speaks of the typical
-image; what becomes of the slowest is for `replay` to say. Images are not compared, but nothing is no image:
-new fails where it shows nothing and base something.
+image; what becomes of the slowest is for `replay` to say. Images are not compared, but nothing is no image,
+be it blank or the image before once more: new fails where it shows nothing and base something, and where base
+shows nothing there is no pair.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
 from harness.measure.exact_statistics import t_quantile
 from harness.measure.failures import is_blank
-from harness.realtime.raised import Traceback, one_line, traceback_json, traceback_of
+from harness.realtime.raised import Traceback, is_the_users, one_line, traceback_json, traceback_of
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
@@ -100,7 +101,8 @@ class Guarded(Summarised):
         if self.ratio is None or self.low is None or self.high is None:
             needed = MIN_BLOCKS * BLOCK
             return Verdict(
-                Outcome.INSUFFICIENT, f"{len(self.base_ns)} pairs of images, a ratio takes {needed}"
+                Outcome.INSUFFICIENT,
+                f"{len(self.base_ns)} pairs of images that show something, a ratio takes {needed}",
             )
         found = f"new / base = {self.ratio:.3f} (95 % bounds {self.low:.3f} and {self.high:.3f})"
         if self.low > self.factor:
@@ -182,8 +184,12 @@ def guard(
     taken: list[tuple[int, int]] = []
     failed, blames_new, traceback = "", False, None
     try:
+        least, before = (played.frames - WARMUP) // 2, 0
         while len(taken) < images:
             _sit((base, new), names, played, taken, images, rng, limit_s)
+            if len(taken) < min(before + least, images):
+                break  # base shows nothing in most of its images
+            before = len(taken)
             if progress is not None:
                 progress(len(taken), images)
     except _Failed as error:
@@ -267,9 +273,10 @@ def _sit(
         for frame in range(stream.frames):
             first = int(rng.random() < 0.5)
             took = {which: timed[which].image(stream, frame) for which in (first, 1 - first)}
-            if timed[1].shows_nothing() and not timed[0].shows_nothing():
+            silent = [timed[which].shows_nothing() for which in (0, 1)]
+            if silent[1] and not silent[0]:
                 raise _Failed(1, f"shows nothing in frame {frame}, of which {names[0]} shows an image")
-            if frame >= WARMUP and len(taken) < images:
+            if frame >= WARMUP and len(taken) < images and not any(silent):
                 taken.append((took[0], took[1]))
     finally:
         # The last opened is closed first: each gives torch back the threads that it found.
@@ -287,6 +294,7 @@ class _Timed:
         self._came = threading.Event()
         self._candidate: Reconstructor | None = None
         self._shown: Emission | None = None
+        self._before = b""
 
     def open(self, build: Builder, header: Header) -> None:
         candidate = self._candidate = build()
@@ -316,13 +324,18 @@ class _Timed:
         return self._completed_ns - began_ns
 
     def shows_nothing(self) -> bool:
-        """Return whether the newest image is blank or no number: it may well come soon."""
+        """Return whether the newest image is blank, no number, or the one before: it may well come soon."""
         if not isinstance(self._shown, Image):
-            return False
-        pixels = np.asarray(self._shown.pixels)
-        if pixels.dtype.kind not in "fiuc" or not pixels.size or not np.isfinite(pixels).all():
-            return True
-        return is_blank(np.abs(pixels).astype(np.float64))
+            content = repr((self._shown.x_mm, self._shown.y_mm)).encode() if self._shown else b""
+        else:
+            pixels = np.asarray(self._shown.pixels)
+            if pixels.dtype.kind not in "fiuc" or not pixels.size or not np.isfinite(pixels).all():
+                return True
+            if is_blank(np.abs(pixels).astype(np.float64)):
+                return True
+            content = pixels.tobytes()
+        same, self._before = content == self._before, content
+        return same
 
     def close(self) -> None:
         if self._candidate is not None:
@@ -338,9 +351,9 @@ class _Timed:
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a stranger may raise anything
+            if is_the_users(error):
+                raise
             if where == "open" and issubclass(type(error), MrsimError):
                 raise  # it refuses this scan
             found = traceback_of(error)

@@ -131,7 +131,7 @@ class Comparison(Summarised):
 
     @property
     def verdict(self) -> Verdict:
-        """Return INVALID, FAIL where a candidate broke off, INSUFFICIENT of too few blocks, or PASS."""
+        """Return INVALID, FAIL of what breaks off or shows nothing, INSUFFICIENT of few blocks, or PASS."""
         names, times = self.plan.names, self.times
         broken = {i: reason for i, row in enumerate(self.passes) if (reason := first_broken(row))}
         if times is not None:
@@ -141,6 +141,11 @@ class Comparison(Summarised):
         if broken:
             index = min(broken)
             return Verdict(Outcome.FAIL, f"{names[index]}: {broken[index]}")
+        for name, row in zip(names, self.passes, strict=True):
+            telling, expected = sum(one.telling for one in row), sum(one.expected for one in row)
+            if telling < expected / 2:
+                said = f"shows something in {telling} of {counted(expected, 'image')}, half is the least"
+                return Verdict(Outcome.FAIL, f"{name}: {said}")
         if times is not None and times.other_images:
             index, where = min(times.other_images.items())
             other = f"{names[index]} shows another image at TR than in lockstep ({where})"

@@ -18,6 +18,7 @@ from harness.console import Report
 from harness.judge.evaluate import refuse_broken
 from harness.judge.verdict import judge_conduct
 from harness.measure.displayed import NOTHING, Emissions, emissions_of
+from harness.measure.failures import is_blank
 from harness.measure.floor import floor_image
 from harness.measure.image_quality import FrameJudge, FrameScore
 from harness.measure.ruler import full_image
@@ -102,6 +103,8 @@ class Pass:
         Number of images that were to be judged.
     pixels
         Images of the frames that were asked for, as far as they came, by frame: shape (ny, nx), complex64.
+    telling
+        Number of judged images that show something: not blank, and not the image before once more.
     broken
         What the candidate did that no candidate may; empty where it did nothing of the kind.
     ended
@@ -113,6 +116,7 @@ class Pass:
     emissions: Emissions | None
     expected: int
     pixels: dict[int, NDArray[np.complex64]]
+    telling: int
     broken: str = ""
     ended: bool = False
 
@@ -176,6 +180,7 @@ class _Tap:
         self._service, self._report = service, report
         self.scores: dict[int, FrameScore] = {}
         self.pixels: dict[int, NDArray[np.complex64]] = {}
+        self.telling, self._before = 0, b""
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
@@ -212,6 +217,9 @@ class _Tap:
             self.scores[frame] = ground.judge.score(frame, pixels)
             if frame < ground.first:
                 continue
+            content = pixels.tobytes()
+            self.telling += content != self._before and not is_blank(np.abs(pixels))
+            self._before = content
             ground.full(frame)
             if self._report is not None:
                 self._report(frame - ground.first + 1, self._stop - ground.first)
@@ -266,6 +274,7 @@ def play(
     conduct, timing = judge_conduct(run), measure(run, 0)
     for frame in map(int, np.flatnonzero(timing.shown & ~run.images.drawn)):
         tap.scores[frame] = ground.judge.score_position(frame, run)
+        tap.telling += frame >= ground.first
     frames = np.array(sorted(f for f in tap.scores if f >= ground.first and timing.shown[f]), np.int64)
     shown, response = run.images.completed_ns[frames] - run.t0_ns, timing.response_ns[frames]
     if not timed:
@@ -277,6 +286,7 @@ def play(
         emissions_of(run, tap.scores, ground.judge.window) if ground.judge.has_target else None,
         stop - ground.first,
         {frame: pixels for frame, pixels in tap.pixels.items() if timing.shown[frame]},
+        tap.telling,
         "" if conduct is None else conduct.reason,
         run.violation is not None or run.failure is not None,
     )
@@ -323,7 +333,8 @@ def show(
     never = np.full(len(frames), -1, np.int64)
     series = series_of(stream, frames, due_ns, never, scores, ground.full_of(frames))
     emissions = _each_when_due(frames, due_ns, scores, stream.header) if ground.judge.has_target else None
-    return Pass(series, tuple(scores), emissions, len(frames), {frame: image(frame) for frame in kept})
+    kept_pixels = {frame: image(frame) for frame in kept}
+    return Pass(series, tuple(scores), emissions, len(frames), kept_pixels, len(frames))
 
 
 def _each_when_due(

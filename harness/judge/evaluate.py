@@ -16,6 +16,7 @@ from harness.judge.validity import why_invalid
 from harness.judge.verdict import answer_time
 from harness.measure.exact_statistics import samples_needed
 from harness.measure.finding.plan import eval_library
+from harness.measure.floor import impossible_quality
 from harness.measure.image_quality import assess
 from harness.measure.timing import Timing, measure
 from harness.realtime import environment
@@ -150,6 +151,10 @@ def evaluate(
     else:
         found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), beams)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
+    image = judge_image(criterion.profile, found.quality, why_not or "no image came")
+    alarm = None if played.truth is None else impossible_quality(played, found.quality)
+    if alarm is not None:
+        image = Answer(image.question, Outcome.INVALID, alarm)
     # Only a candidate behind a socket has a transfer.
     transfer = getattr(reconstructor, "transfer", None)
     transfer = transfer if isinstance(transfer, Transfer) else None
@@ -158,7 +163,7 @@ def evaluate(
     answers = [
         time,
         _hinted(found.target, found.symptom),
-        _hinted(judge_image(criterion.profile, found.quality, why_not or "no image came"), found.symptom),
+        _hinted(image, found.symptom),
     ]
     return RunResult(
         candidate=candidate,

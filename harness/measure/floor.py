@@ -1,8 +1,18 @@
-"""The floor of hard data consistency: the best images that keep every acquired line unchanged.
+"""Two floors: of hard data consistency, and of what the noise of a scan lets anyone know.
 
 The lines of a frame are acquired at different instants and contain noise. Even with a perfect prediction of
 all other lines, the image still shows the acquired ones, so it lags by up to half a frame. A reconstructor
 below this floor has learnt to give old lines less weight.
+
+Noise bounds what can be known of the anatomy at all. Say that it stood still and that all lines of the scan,
+those to come included, were averaged. Every row was then visited V = lines x coils / ny times, and each of
+the ny nx pixels of a magnitude has the variance std^2 / 2 / V. That is an NMSE of
+
+    carried = ny nx std^2 / (2 V ||truth||^2).
+
+A reconstructor may know much beforehand, and then has fewer numbers to find: the error of an unbiased
+estimate is in proportion to how many. The bound of `least_nmse` grants that it knows all but a thousandth of
+them, which are 16 numbers of 128 x 128. Whoever is below it has the truth from somewhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +25,9 @@ from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image, to_kspace
+
+UNKNOWN_SHARE = 1e-3
+"""Share of an image's numbers that every reconstructor has to find from the lines."""
 
 
 def consistency_floor(stream: Stream, frames: NDArray[np.int64]) -> tuple[NDArray[np.complex64], Quality]:
@@ -77,3 +90,55 @@ def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:
     kspace = to_kspace(truth.image[frame])
     kspace[stream.ky[lines] + header.matrix[0] // 2] = stream.samples[lines, 0]
     return combine_coils(to_image(kspace)[None])
+
+
+def least_nmse(stream: Stream, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the NMSE below which no image of a frame can be.
+
+    Parameters
+    ----------
+    stream
+        The scan that was played, with truth.
+    frames
+        The frames, shape (n,), int64.
+
+    Returns
+    -------
+    bound
+        Shape (n,), float64; 0 where the scan has no noise, or the frame no signal.
+    """
+    assert stream.truth is not None
+    std = 0.0 if stream.provenance is None else stream.provenance.noise_std
+    if not std:
+        return np.zeros(len(frames))
+    (ny, nx), coils = stream.header.matrix, stream.header.coils
+    visits = len(stream) * coils / ny
+    energy = np.array([np.sum(np.abs(stream.truth.image[f]).astype(np.float64) ** 2) for f in frames])
+    carried: NDArray[np.float64] = np.divide(
+        ny * nx * std**2 / 2 / visits, energy, out=np.zeros(len(frames)), where=energy > 0
+    )
+    return UNKNOWN_SHARE * carried
+
+
+def impossible_quality(stream: Stream, quality: Quality | None) -> str | None:
+    """Return what is impossible of the images' quality, in one sentence; None if nothing is.
+
+    Parameters
+    ----------
+    stream
+        The scan that was played, with truth.
+    quality
+        Measures of its images; None if they were not measured.
+    """
+    if quality is None:
+        return None
+    bound = least_nmse(stream, quality.frames)
+    below = np.flatnonzero(quality.nmse < bound)  # NaN where a tracker shows no image
+    if not len(below):
+        return None
+    first = int(below[0])
+    return (
+        f"impossible quality: NMSE {quality.nmse[first]:.2g} in frame {quality.frames[first]} "
+        f"({len(below)} of {len(bound)} images), below the {bound[first]:.2g} that noise and all lines of "
+        "the scan leave to whoever does not have the truth itself"
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.realtime.clock import Clock
 from harness.realtime.collector import Collector
 from harness.realtime.feed import Feed, Intake
-from harness.realtime.raised import is_strangers, one_line, traceback_of
+from harness.realtime.raised import is_strangers, is_the_users, one_line, traceback_of
 from harness.realtime.run import Failure, Fate
 from harness.realtime.schedule import Policy
 from harness.realtime.service import PushTimer
@@ -112,9 +112,9 @@ class Gate:
                 self._candidate.open(header, self._collector.emit)
             else:
                 self._candidate.close()
-        except KeyboardInterrupt:
-            raise  # the user's
         except BaseException as error:  # a candidate may raise anything
+            if is_the_users(error):
+                raise
             if stage == "open" and issubclass(type(error), MrsimError):
                 raise  # it refuses this scan and says why: the user has to correct it
             self._fail(stage, error)
@@ -171,13 +171,13 @@ class Gate:
                 started_ns[line] = begin(line)
                 try:
                     push(readout)
-                except KeyboardInterrupt:
-                    raise
                 except BaseException as error:
                     raised = error
                 finally:
                     finished_ns[line] = end()
                 if raised is not None:
+                    if is_the_users(raised):
+                        raise raised
                     self._fail("push", raised)
                     raised = None  # it holds this very frame
                     return
@@ -186,11 +186,9 @@ class Gate:
                 if stop_ns is not None and time.perf_counter_ns() > stop_ns:
                     self._fail("push", TimeoutError("the run passed its limit (limit_s)"))
                     return
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             # Between two pushes, too, a handler of the candidate's may raise: of an alarm that it set.
-            if not is_strangers(error) and not isinstance(error, MemoryError):
+            if is_the_users(error) or (not is_strangers(error) and not isinstance(error, MemoryError)):
                 raise
             self._fail("push", error)
 

@@ -7,6 +7,7 @@ out: nobody who wrote a candidate can mend them.
 
 from __future__ import annotations
 
+import dis
 import linecache
 import os
 import re
@@ -27,6 +28,7 @@ MAX_CHAIN = 6
 """Exceptions that are told of a chain of causes."""
 MAX_SOURCE = 4 << 20
 HEADING = "traceback of the candidate's own code, the newest call last:"
+_RAISE = dis.opmap["RAISE_VARARGS"]
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 _OURS = tuple(os.path.join(_ROOT, package, "") for package in ("harness", "mrsim", "recon"))
 _BENCH = _OURS[:1]
@@ -221,6 +223,43 @@ def is_strangers(error: BaseException) -> bool:
         raise
     except BaseException:
         return True
+
+
+def is_the_users(error: BaseException) -> bool:
+    """Return whether an exception is the user's Ctrl-C, and not one that a candidate raised.
+
+    Ctrl-C comes between any two instructions; who raises does so in a `raise`. Of a kind of his own a
+    candidate may make one that derives from `KeyboardInterrupt`: it is his.
+
+    Parameters
+    ----------
+    error
+        The exception.
+    """
+    if not issubclass(type(error), KeyboardInterrupt):
+        return False
+    try:
+        last = None
+        for call, file in _calls(error):
+            last = call, file
+        if last is None or last[1].startswith(_OURS):
+            return True
+        return last[0].tb_frame.f_code.co_code[last[0].tb_lasti] != _RAISE
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return True
+
+
+def is_strangers_own(error: BaseException) -> bool:
+    """Return whether an exception was raised by code that is not ours, and is not the user's Ctrl-C.
+
+    Parameters
+    ----------
+    error
+        The exception.
+    """
+    return is_strangers(error) and not is_the_users(error)
 
 
 def with_note(refusal: MrsimError, error: BaseException) -> MrsimError:

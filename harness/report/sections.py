@@ -137,12 +137,18 @@ def behaviour(figures: Figures) -> str:
     rows = [
         [
             at(f"audit/audits/{n}/audit"),
-            '<span class="kept">kept</span>' if found["kept"] else '<span class="broken">BROKEN</span>',
+            _state(found),
             at(f"audit/audits/{n}/evidence"),
         ]
         for n, found in enumerate(audits)
     ]
     return html + "<h3>Audits</h3>" + table(["audit", "", "evidence"], rows)
+
+
+def _state(found: dict[str, Any]) -> str:
+    if found["kept"]:
+        return '<span class="kept">kept</span>'
+    return f'<span class="broken">{"not shown" if found.get("state") == "not shown" else "BROKEN"}</span>'
 
 
 def host_and_provenance(figures: Figures) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.audits.audits import AuditReport, audit_candidate
+from harness.audits.audits import audit_candidate
 from harness.audits.bench import default_stream
+from harness.audits.finding import AuditReport
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.session.given import check_limit, opened
 from mrsim.argument_types import checked
 from mrsim.errors import InputError
-from mrsim.seeds import check_seed
+from mrsim.seeds import check_seed, fresh_seed
 from mrsim.stream import Stream
 
 
@@ -20,7 +21,7 @@ def audit(
     candidate: Given,
     scan: Stream | str | Path | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     isolate: bool = False,
     limit_s: float | None = None,
     name: str | None = None,
@@ -34,7 +35,8 @@ def audit(
     scan
         A stream of 12 frames or more, or the folder of one; None for random lines, 128 x 128 at 4x, one coil.
     seed
-        Seed of all that is altered.
+        Seed of all that is altered, and of the scan if one is made; None for a fresh one of 128 bits, which
+        the report tells.
     isolate
         Whether the candidate, which is then a string, runs in a process of its own.
     limit_s
@@ -45,14 +47,15 @@ def audit(
     Returns
     -------
     report
-        A finding for each audit, with line, frame and seed; its verdict is PASS or INVALID.
+        A finding for each audit, with line, frame and seed, and how much it saw. Its verdict is PASS only if
+        all is kept, INVALID if something is broken, and INSUFFICIENT if something was not shown.
 
     Raises
     ------
     InputError
         If the candidate, the scan or an option is wrong.
     """
-    check_seed(seed)
+    seed = fresh_seed() if seed is None else check_seed(seed)
     check_limit(limit_s)
     build = candidate_builder(candidate, isolate, limit_s, (), seed)
     stream = default_stream(seed) if scan is None else opened(scan)

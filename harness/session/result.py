@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audits.audits import AuditReport
+from harness.audits.finding import AuditReport
 from harness.audits.invariants import Breach
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.repetitions import Repetitions
@@ -111,9 +111,12 @@ class Result(Summarised):
         if self.audit is not None and self.audit.broken:
             answers = self.repetitions.verdict.answers
             return Verdict(Outcome.INVALID, f"audit {self.audit.verdict.reason}", answers)
-        if self.faults is not None:
-            return self.faults.verdict(self.first)
-        return self.repetitions.verdict
+        found = self.repetitions.verdict if self.faults is None else self.faults.verdict(self.first)
+        if self.audit is not None and found.outcome is Outcome.PASS:
+            audited = self.audit.verdict
+            if audited.outcome is not Outcome.PASS:
+                return Verdict(audited.outcome, f"audit {audited.reason}", found.answers)
+        return found
 
     @property
     def runs(self) -> tuple[RunResult, ...]:
@@ -189,7 +192,7 @@ class Result(Summarised):
         return int(self.verdict.outcome.value)
 
     def with_audit(self, report: AuditReport) -> Result:
-        """Return the same with what the audits found: whatever they break makes the runs void.
+        """Return the same with what the audits found: the runs are void if something is broken.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ from harness.candidates.isolation import Isolated
 from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
 from mrsim.errors import InputError, MrsimError, OptionError
-from mrsim.seeds import MAX_SEED, check_seed
+from mrsim.seeds import MAX_SEED, check_seed, fresh_seed
 from mrsim.stream import load
 
 Find = Callable[[Candidate], None]
@@ -52,6 +52,10 @@ class Checks:
         if self.baseline:
             self.labels.append(f"no-slower-than-{self.baseline}".replace(" ", "-"))
         self._wanted = dict.fromkeys(self.names, self.labels)
+
+    def pytest_report_header(self) -> str:
+        """Return the seed, with which the same checks can be made again."""
+        return f"mrsim: --reconstructor-seed {self.seed}"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -204,7 +208,7 @@ def _own_id(arg: str, config: pytest.Config) -> str | None:
 
 def _seed(text: str | None) -> int:
     try:
-        return 0 if text is None else check_seed(int(text))
+        return fresh_seed() if text in (None, "random") else check_seed(int(text))
     except ValueError:  # an InputError is a ValueError
         raise pytest.UsageError(
             f"--reconstructor-seed {text}: expected a whole number from 0 to {MAX_SEED}"

@@ -32,7 +32,7 @@ class Anatomy:
     Raises
     ------
     PhantomError
-        If the seed is not a whole number from 0 to 2^63 - 1.
+        If the seed is not a whole number from 0 to 2^128 - 1.
     """
 
     def __init__(self, phantom: Phantom, seed: int) -> None:

@@ -164,9 +164,9 @@ def test_what_passes_everything_on_every_stream_ends_in_0(made: Path, tmp_path: 
     told = tmp_path / "r.json"
     code, lines, err = check(made, "python:mine.py:good", "a.stream", "b.stream", "--json", str(told))
     assert (code, err) == (0, ""), lines
-    assert lines[-1] == "PASS: all 20 questions on 2 streams; not asked: target, image"
+    assert lines[-1] == "PASS: all 22 questions on 2 streams; not asked: target, image"
     for stream in ("a.stream", "b.stream"):
-        assert sum(line.startswith(f"{stream}: ") and ": PASS: " in line for line in lines) == 10
+        assert sum(line.startswith(f"{stream}: ") and ": PASS: " in line for line in lines) == 11
         assert f"{stream}: target: not asked: images were not measured" in lines
     written = json.loads(told.read_text())
     assert (written["schema"], written["verdict"]) == ("mrsim-check/1", "PASS")
@@ -205,13 +205,13 @@ def test_every_question_has_its_answer(made: Path) -> None:
     options = [option for option in OPTIONS if option != "--no-quality"]
     code, lines, err = check(made, "view-sharing", "c.stream", options=options)
     assert (code, err) == (1, ""), lines
-    assert lines[-1].startswith("FAIL: 1 of 11 questions, the first c.stream: target: M95 on display"), lines
+    assert lines[-1].startswith("FAIL: 1 of 12 questions, the first c.stream: target: M95 on display"), lines
     answers = {line.split(": ")[1]: line.split(": ")[2] for line in lines[:-1]}
     assert (answers["time"], answers["target"], answers["image"]) == ("PASS", "FAIL", "not asked")
     assert "c.stream: image: not asked: profile keep-up states no bar" in lines
     # Without the images only time is judged, and that is said.
     code, lines, _ = check(made, "view-sharing", "c.stream")
-    assert (code, lines[-1]) == (0, "PASS: all 10 questions on 1 stream; not asked: target, image")
+    assert (code, lines[-1]) == (0, "PASS: all 11 questions on 1 stream; not asked: target, image")
 
 
 def test_too_few_images_for_the_claim_are_1_and_bad_input_is_2(made: Path) -> None:
@@ -223,7 +223,7 @@ def test_too_few_images_for_the_claim_are_1_and_bad_input_is_2(made: Path) -> No
         [*words, "--clock", "virtual"], cwd=made, env=env, text=True, capture_output=True, check=False
     )
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("INSUFFICIENT: 1 of 10 questions")
+    assert done.stdout.splitlines()[-1].startswith("INSUFFICIENT: 1 of 11 questions")
     for candidate, stream, message in (
         ("zero-filed", "a.stream", "did you mean 'zero-filled'"),
         ("zero-filled", "nowhere", "not a stream"),

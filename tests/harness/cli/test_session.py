@@ -279,4 +279,4 @@ def test_audit_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture
     assert "consumption" in out
     told = json.loads((folder / "r.json").read_text())
     assert told["schema"] == "mrsim-audit/1"
-    assert len(told["audits"]) == 9
+    assert len(told["audits"]) == 10

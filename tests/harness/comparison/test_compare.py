@@ -327,9 +327,15 @@ def test_other_images_at_tr_than_in_lockstep_void_it(folder: Path) -> None:
 
 
 def test_too_few_breaths_are_told(folder: Path) -> None:
-    found = result_of(["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40"], 4)
+    found = result_of(["view-sharing", "zero-filled", "--on", "a.stream", "--frames", "40"], 4)
     assert "1 breath, an interval takes " in found["reason"]
     assert "take longer streams" in found["reason"]
+
+
+def test_what_shows_nothing_has_failed(folder: Path) -> None:
+    words = ["view-sharing", "python:mine.py:blank", "--on", "a.stream", "--frames", "40", "--lockstep"]
+    found = result_of(words, 1)
+    assert found["reason"] == "python:mine.py:blank: shows something in 0 of 32 images, half is the least"
 
 
 @pytest.mark.parametrize(

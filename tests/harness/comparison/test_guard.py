@@ -51,7 +51,7 @@ class Worker:
         value = WORK
         for _ in range(self.rounds):
             value = np.tanh(value * np.float32(0.5) + WORK)
-        pixels = np.full(self.header.matrix, value[0, 0], np.complex64)
+        pixels = np.arange(256).reshape(16, 16).astype(np.complex64) + readout.frame + 0 * value[0, 0]
         self.emit(Image(pixels, readout.frame, readout.index))
 
     def close(self) -> None:
@@ -144,9 +144,10 @@ class ShowsNothing(Worker):
 
 class Draws(Worker):
     def pixels(self) -> np.ndarray:
-        return np.arange(256).reshape(16, 16)
+        return np.arange(256).reshape(16, 16) + self.frame
 
     def finish(self, readout: Readout) -> None:
+        self.frame = readout.frame
         self.emit(Image(self.pixels().astype(np.complex64), readout.frame, readout.index))
 
 
@@ -154,10 +155,6 @@ class Darkens(Draws):
     """Show an image, and from the sixth on nothing, which takes no time."""
 
     nothing = 0.0
-
-    def finish(self, readout: Readout) -> None:
-        self.frame = readout.frame
-        super().finish(readout)
 
     def pixels(self) -> np.ndarray:
         return super().pixels() if self.frame < 5 else np.full((16, 16), self.nothing)
@@ -195,14 +192,26 @@ def test_whoever_fails_is_named(scan: Stream) -> None:
     assert silent.verdict.reason == "mine showed no image of frame 0 within 0.05 s"
 
 
-@pytest.mark.parametrize("new", [Darkens, Whitens, Breaks])
+class Freezes(Draws):
+    """Show the image of the fifth frame for ever."""
+
+    def pixels(self) -> np.ndarray:
+        return np.arange(256).reshape(16, 16) + min(self.frame, 4)
+
+
+@pytest.mark.parametrize("new", [Darkens, Whitens, Breaks, Freezes])
 def test_what_shows_nothing_is_not_faster(new: type[Darkens], scan: Stream) -> None:
     found = guard(Draws, new, scan, names=("old", "mine"))
     assert found.verdict.outcome is Outcome.FAIL
     assert found.verdict.reason == "mine shows nothing in frame 5, of which old shows an image"
     # It is no fault of new's where base shows nothing either, or alone.
+    # Nor is it a pass: a comparison of nothing shows nothing.
     for base, other in ((new, new), (new, Draws)):
-        assert not guard(base, other, scan, images=40).failed
+        nothing = guard(base, other, scan, images=240)
+        assert not nothing.failed
+        assert len(nothing.base_ns) <= 1  # frame 4 of the one sitting
+        assert nothing.verdict.outcome is Outcome.INSUFFICIENT
+        assert "pairs of images that show something" in nothing.verdict.reason
 
 
 def test_an_image_from_a_thread_is_timed_until_it_comes(scan: Stream) -> None:
@@ -244,7 +253,7 @@ def test_two_helpers_of_one_name_are_refused_in_one_process(tmp_path: Path) -> N
 HELPED = """
 import numpy as np, layers
 def build():
-    return lambda kspace, mask: np.full(kspace.shape[1:], layers.VALUE)
+    return lambda kspace, mask: np.abs(kspace[0]) + layers.VALUE
 """
 
 
@@ -263,8 +272,9 @@ def test_the_command_isolates_writes_json_and_returns_the_code(
     told = json.loads(report.read_text())
     assert (told["schema"], told["verdict"], told["ratio"]) == ("mrsim-guard/1", "INSUFFICIENT", None)
     assert len(told["base_ms"]) == len(told["new_ms"]) == 20
-    assert main(["guard", "null", "zero-filled", "--images", "60"]) == 1
-    assert "FAIL: new / base" in capsys.readouterr().out
+    # Where base shows nothing there is nothing to compare with, and that is no pass.
+    assert main(["guard", "null", "null", "--images", "60"]) == 4
+    assert "0 pairs of images that show something" in capsys.readouterr().out
     assert main(["guard", "zero-filled", "null", "--images", "60"]) == 1
     assert (
         "FAIL: null shows nothing in frame 0, of which zero-filled shows an image" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
 import time
 import tracemalloc
@@ -288,7 +289,7 @@ def test_a_refusal_and_an_interrupt_pass_through_and_the_candidate_is_closed() -
             raise InputError("weights are for 128 x 128")
 
     def interrupt(readout: Readout) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     for candidate, kind in ((Refuses(), InputError), (Blank(interrupt), KeyboardInterrupt)):
         with pytest.raises(kind):

@@ -270,7 +270,7 @@ def test_report_replays_audits_and_writes_both(folder: Path, capsys: pytest.Capt
     told = json.loads((folder / "r.json").read_text())
     assert found.result == told
     assert told["schema"] == "mrsim-replay/2"
-    assert len(told["audit"]["audits"]) == 9
+    assert len(told["audit"]["audits"]) == 10
     assert told["command"] == "mrsim " + " ".join([*argv, "--claim", "0.9"])
     names = [a["audit"] for a in told["audit"]["audits"]]
     assert all(name in found.text for name in names)
