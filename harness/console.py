@@ -6,7 +6,9 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
+
+from mrsim.printable import visible
 
 
 class Report(Protocol):
@@ -46,8 +48,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    _rich("rich.console").Console().print(table, markup=False)
+        table.add_row(*(visible(cell) for cell in row))
+    _rich("rich.console").Console(file=_raw(sys.stdout)).print(table, markup=False)
 
 
 def print_apart(texts: Iterable[str]) -> None:
@@ -129,7 +131,7 @@ def progress(what: str) -> Iterator[Report]:
     if rich is None:
         yield _plain_progress(what)
         return
-    console = _rich("rich.console").Console(stderr=True)
+    console = _rich("rich.console").Console(file=_raw(sys.stderr))
     with rich.Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
 
@@ -148,6 +150,12 @@ def _plain_progress(what: str) -> Report:
         print(f"\r{now}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
     return report
+
+
+def _raw(stream: TextIO) -> TextIO:
+    # A command's own streams spell out what moves the cursor; here it is meant.
+    raw: TextIO = getattr(stream, "raw", stream)
+    return raw
 
 
 def _rich(module: str) -> Any:

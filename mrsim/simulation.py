@@ -9,6 +9,7 @@ from typing import Any
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.argument_types import checked
 from mrsim.errors import Option, ProtocolError
+from mrsim.files.targets import check_outside
 from mrsim.files.writing import scratch_folder
 from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
@@ -110,6 +111,7 @@ def simulate(
         )  # fmt: skip
     if output is not None:
         check_new_stream(output, overwrite=overwrite)
+        check_outside(output)
     protocol = ScanProtocol(
         matrix=matrix, fov_m=fov_m, tr_ns=tr_ns, te_ns=te_ns, flip_rad=flip_rad, field_t=field_t,
         acceleration=acceleration, sampler=sampler, order=order, target_snr=target_snr, coils=coils,

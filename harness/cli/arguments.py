@@ -7,6 +7,7 @@ is asked for is imported, and it imports what it works with when it runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -37,7 +38,12 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Say what is wrong in one line."""
+    """Say what is wrong in one line, and of a number what it should be."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", int, _whole)
+        self.register("type", float, _number)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
@@ -151,10 +157,24 @@ def add_overwrite(command: argparse.ArgumentParser) -> None:
 
 def count(text: str) -> int:
     """Read a whole number of 0 or more."""
-    value = int(text)
-    if not 0 <= value < 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of 0 or more")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text) < 1 << 63:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:80]}: expected a whole number of 0 or more, below 2^63")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]}: expected a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]}: expected a number") from None
 
 
 def seed_of(text: str) -> int:

@@ -40,7 +40,7 @@ def run(
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
-    check_target(json_file)
+    check_target(json_file, ".json")
     report = audit(candidate, stream, seed=seed, isolate=isolate, limit_s=limit_s)
     if json_file is not None:
         write_json(json_file, report.to_json())

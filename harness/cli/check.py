@@ -122,7 +122,7 @@ def run(
     InputError
         If the candidate, a stream or an option is wrong.
     """
-    check_target(json_file)
+    check_target(json_file, ".json")
     check_limit(limit_s)
     shared = {"seed": seed, "isolate": isolate}
     task = {

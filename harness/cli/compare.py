@@ -76,7 +76,7 @@ def run(
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
-    check_target(json_file)
+    check_target(json_file, ".json")
     with progress("comparing") as report:
         comparison = compare(
             candidates,

@@ -9,16 +9,24 @@ from typing import Any
 from harness.cli.arguments import add_overwrite
 from harness.console import progress
 from mrsim.errors import InputError
+from mrsim.files.targets import check_outside, check_target
 from mrsim.formats.fastmri import fastmri_to_stream, is_fastmri, write_fastmri
 from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
-from mrsim.stream.storage import check_new_stream
+from mrsim.stream.storage import check_new_stream, check_stream
 from mrsim.stream.units import SPELLINGS
 
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
+FOREIGN = (
+    ".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm", ".ima", ".dat", ".mat", ".npy", ".npz", ".zip",
+    ".tar", ".gz", ".raw", ".cfl", ".hdr",
+    ".png", ".gif", ".tif", ".tiff", ".jpg", ".mp4", ".seq", ".toml", ".json",
+    ".csv", ".html",
+)  # fmt: skip
+"""Endings of a target that nobody takes for the folder of a stream."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -75,6 +83,7 @@ def run(
     writes = goal.suffix.lower() in FILE_SUFFIXES
     if not path.exists():
         raise InputError(f"{path}: no such stream or file")
+    _check_kinds(path, goal, writes)
     if path.is_dir() != writes:
         suffixes = ", ".join(FILE_SUFFIXES)
         what = "a stream" if path.is_dir() else "a file"
@@ -93,7 +102,18 @@ def run(
     return _import(path, goal, reading, overwrite)
 
 
+def _check_kinds(source: Path, target: Path, writes: bool) -> None:
+    """Refuse what neither is nor will be a stream or an HDF5 file, by what it is."""
+    written = ", ".join(FILE_SUFFIXES)
+    if source.is_dir():
+        check_stream(source)
+    ending = "".join(target.suffixes[-2:]).lower() if not writes else ""
+    if ending in FOREIGN or target.suffix.lower() in FOREIGN:
+        raise InputError(f"{target}: files of that kind are not written; name a {written}, or a folder")
+
+
 def _export(source: Path, target: Path, layout: str, how: str) -> int:
+    check_target(target, *FILE_SUFFIXES)
     stream, noise = load(source), NoiseScans.of(source)
     oversampling = Oversampling(how)
     with progress(f"writing {target.name}") as report:
@@ -112,6 +132,7 @@ def _export(source: Path, target: Path, layout: str, how: str) -> int:
 
 def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool) -> int:
     check_new_stream(target, overwrite=overwrite)
+    check_outside(target)
     given = _given(reading)
     convert = fastmri_to_stream if is_fastmri(source) else mrd_to_stream
     with progress(f"reading {source.name}") as report:

@@ -23,15 +23,17 @@ from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import RunResult, quality_json
 from harness.measure.exact_statistics import samples_needed
+from harness.measure.finding.plan import eval_library
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.measure.intervals import MARGIN_BREATHS
 from harness.measure.margin import mm
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.report.picture import draw_frames
+from harness.report.plotting import plotting
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
-from mrsim.files.targets import check_target
+from mrsim.files.targets import check_outside, check_target
 from mrsim.files.writing import write_json
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Stream, load
@@ -110,9 +112,12 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: it is not a folder; choose another with -o")
+    plotting()  # here, and not after the scans
+    eval_library("skimage", "measuring the quality of images")
     output.mkdir(parents=True, exist_ok=True)
     for name in ("training.stream", "quasar.stream"):
         check_new_stream(output / name, overwrite=overwrite)
+        check_outside(output / name)
     for name in ("report.json", "frames.png"):
         check_target(output / name)
     trained = load_weights(WEIGHTS).record["data"][0]

@@ -40,7 +40,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(*, json_file: str | None) -> int:
     """Say what this host can measure."""
-    check_target(json_file)
+    check_target(json_file, ".json")
     found = diagnose()
     if json_file is not None:
         write_json(json_file, found.to_json())

@@ -54,7 +54,7 @@ def run(
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
-    check_target(json_file)
+    check_target(json_file, ".json")
     with progress(f"{base} and {new} in turns") as report:
         found = guard(
             base, new, stream, factor=factor, images=images, seed=seed, isolate=isolate, limit_s=limit_s,

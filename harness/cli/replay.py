@@ -125,9 +125,9 @@ def run(
     from mrsim.files.targets import check_target
     from mrsim.stream import load
 
-    check_target(json_file)
+    check_target(json_file, ".json")
     check_target(samples, ".npz")
-    check_target(report)
+    check_target(report, ".html", ".htm")
     if over == "stride" and scenario != SEARCH:
         raise InputError("--over stride goes with --scenario find-peak")
     scan = load(stream)

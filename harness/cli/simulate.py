@@ -140,6 +140,8 @@ def run(
         }
     )  # fmt: skip
     body = load_phantom(phantom, settings(changes))
+    if pulseq is not None:
+        _check_sequence(pulseq, CATALYSATION if how is None else how, body, protocol)
     with progress(f"scanning {body.name}") as report:
         stream = simulate(
             body,
@@ -180,12 +182,23 @@ def _catalysation(text: str | None) -> str | int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
-def _write_sequence(path: Path, how: str | int, phantom: Phantom, stream: Stream) -> None:
-    from mrsim.formats.pulseq import write_seq
+def _check_sequence(path: str, how: str | int, phantom: Phantom, protocol: ScanProtocol) -> None:
+    from mrsim.formats.pulseq import check_seq
 
     if isinstance(how, str) and how not in ("alpha/2", "none"):
         raise InputError(f"--catalysation {how}: expected alpha/2, none or a number of TRs")
-    extra = {} if phantom.slice_ is None else {"slice_m": phantom.slice_.thickness_m}
+    check_seq(protocol.header(), path, dummies=how if isinstance(how, int) else 0, **_slice(phantom))
+
+
+def _write_sequence(path: Path, how: str | int, phantom: Phantom, stream: Stream) -> None:
+    from mrsim.formats.pulseq import write_seq
+
     dummies = how if isinstance(how, int) else 0
-    written = write_seq(stream.header, stream.ky, path, half_flip=how == "alpha/2", dummies=dummies, **extra)
+    written = write_seq(
+        stream.header, stream.ky, path, half_flip=how == "alpha/2", dummies=dummies, **_slice(phantom)
+    )
     print(f"{written}: the sequence of {len(stream)} lines")
+
+
+def _slice(phantom: Phantom) -> dict[str, float]:
+    return {} if phantom.slice_ is None else {"slice_m": phantom.slice_.thickness_m}

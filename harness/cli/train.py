@@ -144,7 +144,7 @@ def run(
     state = weights.with_name(f"{weights.stem}.training")
     check_target(weights, ".npz")
     check_target(state)
-    check_target(log)
+    check_target(log, ".csv")
     scans = [load(path) for path in streams]
     if until_s is not None:
         scans = [scan.until(until_s) for scan in scans]

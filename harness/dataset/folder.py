@@ -26,7 +26,7 @@ from harness.dataset.subjects import Subject
 from mrsim.errors import DatasetError, InputError
 from mrsim.files.partials import MARK, remove
 from mrsim.files.reading import open_file, parse_json, read_json
-from mrsim.files.targets import check_folder
+from mrsim.files.targets import check_folder, check_outside
 from mrsim.files.writing import write_json, write_text
 
 try:
@@ -163,6 +163,7 @@ def opened(
         If the folder is no dataset, another run is writing it, or it has another specification.
     """
     check_folder(folder)
+    check_outside(folder)
     strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").is_file()
     if strange and not (folder / ".lock").is_file():
         raise DatasetError(f"{folder}: exists and is not a dataset; choose another name")

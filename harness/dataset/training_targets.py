@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import DatasetError
+from mrsim.errors import DatasetError, Option, StreamError
 from mrsim.reception.noise import LineNoise
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
@@ -51,7 +51,7 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
     offset = offset_ns(instant, header)
     if offset == 0:
         return None
-    oracle = truth_of(stream)
+    oracle = _oracle(stream, Option("target_instant", "last"), "take")
     images = np.empty((stream.frames, *header.matrix), np.complex64)
     for frame in range(stream.frames):
         last = header.echo_ns((frame + 1) * header.lines_per_frame - 1)
@@ -59,6 +59,13 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
         if progress is not None:
             progress(frame + 1, stream.frames)
     return images
+
+
+def _oracle(stream: Stream, option: Option, what: str) -> Oracle:
+    try:
+        return truth_of(stream)
+    except StreamError as error:
+        raise DatasetError("{}; {} {}", error, what, option) from None
 
 
 class Redraw:
@@ -85,7 +92,7 @@ class Redraw:
         self._streams, self._count, self._seed = list(streams), count, seed
         self._oracles: list[Oracle] = []
         for stream in self._streams:
-            self._oracles.append(truth_of(stream))
+            self._oracles.append(_oracle(stream, Option("redraw"), "leave out"))
             assert stream.provenance is not None
             if stream.provenance.engine != "analytic" or stream.header.coils != 1:
                 raise DatasetError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.experiment.cells import Row
-from mrsim.errors import MissingExtraError
+from harness.report.plotting import plotting
 from mrsim.files.writing import whole_file
 from mrsim.scanner.protocol import ScanProtocol
 
@@ -56,11 +56,7 @@ def draw_all(folder: Path, rows: Sequence[Row]) -> list[str]:
 
 
 def _new(width: float, height: float) -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    Figure, FigureCanvasAgg = plotting()
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure

@@ -20,8 +20,10 @@ from harness.experiment.result import Table, to_csv
 from harness.experiment.scans import fingerprint
 from harness.experiment.workers import make_on
 from harness.measure.finding.plan import eval_library
+from harness.report.plotting import plotting
 from harness.workers import executors
 from mrsim.errors import InputError, Option, OptionError
+from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json, write_text
 
 STEPS = 1000
@@ -58,7 +60,7 @@ def make_table(
     InputError
         If the folder is none, the cluster cannot do it, or weights were trained on the time that is judged.
     MissingExtraError
-        If scikit-image is not installed.
+        If scikit-image or matplotlib is not installed.
     """
     folder = Path(folder)
     if cluster is not None and share is not None:
@@ -69,8 +71,10 @@ def make_table(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: it is not a folder; choose another with -o")
     eval_library("skimage", "measuring the quality of images")
+    plotting()
     cells = cells_of(plan)
     folder.mkdir(parents=True, exist_ok=True)
+    check_target(folder / "table.json")
     kept = Cells(folder, plan)
     for cell in cells:
         kept.refuse_overlap(cell)

@@ -8,6 +8,7 @@ failure for as long as it is on display.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,7 +183,12 @@ def _kind(
 
 def _change(image: NDArray[np.complex64], before: NDArray[np.complex64]) -> float:
     """Return the energy of the change from one image to another as a share of the image's."""
-    return float(np.sum(np.abs(image - before) ** 2.0)) / float(np.sum(np.abs(image) ** 2.0))
+    return _energy(image.astype(np.complex128) - before) / _energy(image)
+
+
+def _energy(values: NDArray[Any]) -> float:
+    # Not as float32: the squares of small values would all be 0.
+    return float(np.sum(np.abs(values.astype(np.complex128)) ** 2))
 
 
 def _is_other(image: NDArray[np.complex64], frame: int, stream: Stream) -> bool:
@@ -193,12 +199,12 @@ def _is_other(image: NDArray[np.complex64], frame: int, stream: Stream) -> bool:
     rows = np.unique(np.asarray(stream.ky[own]) + header.matrix[0] // 2)
     lines = to_kspace(true)[rows]
     # Lines far from the middle hold edges alone, which a little lag moves.
-    if float(np.sum(np.abs(lines) ** 2.0)) < MIDDLE_SHARE * float(np.sum(np.abs(true) ** 2.0)):
+    if _energy(lines) < MIDDLE_SHARE * _energy(true):
         return False
     limit = OTHER_SHARE if header.coils == 1 and bool(np.any(image.imag)) else ROUGH_SHARE
     if stream.provenance is not None:
         # Twice the noise that these lines have, so that a noisy scan raises no alarm.
-        limit += 2 * stream.provenance.noise_std**2 * lines.size / float(np.sum(np.abs(lines) ** 2.0))
+        limit += 2 * stream.provenance.noise_std**2 * lines.size / _energy(lines)
     # A reconstructor may give another phase, or none.
     phase = true / np.maximum(np.abs(true), np.finfo(np.float32).tiny)
     shown = (image, (np.abs(image) * phase).astype(np.complex64))

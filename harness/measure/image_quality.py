@@ -30,6 +30,8 @@ from mrsim.stream import Header, Stream, Truth
 from mrsim.summary import Summarised, counted
 
 SSIM_WINDOW = 7
+SINGLE = 1e8
+"""Above it, or where all is below its inverse, the fourth powers of SSIM leave the range of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +153,17 @@ class FrameJudge:
             dice = 0.0 if segment is None else overlap(self._truth.mask[frame], self._whole(segment.mask))
         return FrameScore(
             nmse(magnitude, true),
-            float(self._ssim(magnitude, true, data_range=float(true.max()), win_size=self._window)),
+            self._similarity(magnitude, true),
             dice,
             None if segment is None else segment.centroid_m,
             None if segment is None else segment.mask,
         )
+
+    def _similarity(self, magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
+        most = float(true.max())
+        if max(most, float(magnitude.max())) > SINGLE or most < 1 / SINGLE:
+            magnitude, true = magnitude.astype(np.float64), true.astype(np.float64)
+        return float(self._ssim(magnitude, true, data_range=most, win_size=self._window))
 
     def _whole(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return a mask of the window as one of the image, so that a target that leaves the window counts."""

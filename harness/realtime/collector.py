@@ -6,7 +6,6 @@ none of its truth.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import InputError
 from mrsim.stream import Header
+from mrsim.stream.values import MAX_POSITION_M, MAX_SAMPLE
 from recon.protocol import Emission, Image, Position
 
 MAX_IMAGE_BYTES = 8 << 30
@@ -102,7 +102,8 @@ class Images:
     positions
         What a tracker emitted in place of images; None if it emitted none.
     nonfinite
-        Number of images and positions that were discarded because a number in them was not finite.
+        Number of images and positions that were discarded because a number in them was not finite, above 1e15
+        (of an image) or farther than 1 km (of a position).
     first_nonfinite
         Frame and newest line of the first of these; None if there was none.
     late
@@ -302,7 +303,7 @@ class Collector:
             else:
                 with np.errstate(all="ignore"):  # what overflows complex64 is found by the next check
                     copy[...] = image.pixels
-            if not np.isfinite(copy).all():
+            if not _is_sound(copy):
                 copy[...] = 0
                 self._counts["nonfinite"] += 1
                 self._first_nonfinite = self._first_nonfinite or (frame, self.newest)
@@ -314,7 +315,7 @@ class Collector:
     def _take_position(self, position: Position, stamp_ns: int) -> None:
         """Keep a position; the first one that holds its frame's last line stands for the frame's image."""
         frame, x_m, y_m = int(position.frame), float(position.x_mm) * 1e-3, float(position.y_mm) * 1e-3
-        if not (math.isfinite(x_m) and math.isfinite(y_m)):
+        if not (abs(x_m) <= MAX_POSITION_M and abs(y_m) <= MAX_POSITION_M):  # nor NaN
             self._counts["nonfinite"] += 1
             self._first_nonfinite = self._first_nonfinite or (frame, self.newest)
             return
@@ -339,7 +340,7 @@ class Collector:
             count = len(self._completing) if self._keep else 1
             shape = (count, self._header.matrix[0], columns[1] - columns[0])
             self._band = columns, np.zeros(shape, np.complex64)
-        if self._band[0] == columns and np.isfinite(image.pixels).all():
+        if self._band[0] == columns and _is_sound(image.pixels):
             self._band[1][frame if self._keep else 0] = image.pixels
             self._band_ns[frame] = stamp_ns
 
@@ -373,6 +374,11 @@ class _PositionLog:
         return Positions(
             self._stamps[:count], self._lines[:count], self._centres[:count], self._hold[:count], self._mask
         )
+
+
+def _is_sound(pixels: NDArray[Any]) -> bool:
+    # A pixel may be finite and its magnitude not: what is compared are sums of squares.
+    return bool((np.abs(pixels.real) <= MAX_SAMPLE).all() and (np.abs(pixels.imag) <= MAX_SAMPLE).all())
 
 
 def _is_pair(value: object) -> bool:

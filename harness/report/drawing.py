@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.picture import COLOURS
-from mrsim.errors import MissingExtraError
+from harness.report.plotting import plotting
 from mrsim.files.writing import whole_file
 
 SECONDS = 30.0
@@ -42,11 +42,7 @@ def draw_phantom(path: Path, name: str, *, seed: int = 0, coils: int = 8) -> Non
     from mrsim.scanner.acquisition import Scanner
     from mrsim.scanner.protocol import ScanProtocol
 
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    Figure, FigureCanvasAgg = plotting()
     phantom = load_phantom(name)
     protocol = ScanProtocol(coils=coils)
     frame_ns = protocol.header().frame_ns

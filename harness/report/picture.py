@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from harness.console import significant
 from harness.measure.image_quality import Quality
-from mrsim.errors import InputError, MissingExtraError
+from harness.report.plotting import plotting
+from mrsim.errors import InputError
 from mrsim.files.writing import whole_file
 from mrsim.stream import Header, Stream, Truth
 
@@ -47,11 +48,7 @@ def draw_frames(
     MissingExtraError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    Figure, FigureCanvasAgg = plotting()
     truth, header = stream.truth, stream.header
     if truth is None:
         raise InputError(f"{stream.path or 'stream'}: a picture needs a stream with truth")

@@ -15,6 +15,7 @@ from harness.report.series import distribution, time_line
 from harness.report.text import Figures
 from harness.report.waterfall import waterfall
 from mrsim.files.writing import write_text
+from mrsim.printable import visible
 
 
 def render(values: dict[str, Any], result: RunResult) -> str:
@@ -53,4 +54,4 @@ def write_page(path: str | Path, values: dict[str, Any], result: RunResult) -> N
     InputError
         If the file cannot be written.
     """
-    write_text(path, render(values, result))
+    write_text(path, visible(render(values, result)))

@@ -20,6 +20,7 @@ from harness.wire.limits import Limits, WireError
 from harness.wire.serving import ServiceLimits, Session
 from harness.wire.session import Channel, status_text
 from mrsim.errors import CandidateError
+from mrsim.formats import require_ismrmrd
 from recon.protocol import Builder
 
 MAX_SESSIONS = 8
@@ -63,6 +64,7 @@ class Server:
         assumed: dict[str, Any] | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
+        require_ismrmrd("serving a reconstructor over MRD")
         self._build, self._limits = build, limits or ServiceLimits()
         self._at_once, self._assumed, self._tell = at_once, assumed or {}, tell
         try:

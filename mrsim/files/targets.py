@@ -10,6 +10,7 @@ from mrsim.errors import FileError
 
 STREAM_SUFFIX = ".stream"
 _STREAM_MARK = b'"mrsim-stream"'
+_DATASET_MARK = b'"mrsim-dataset"'
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -33,16 +34,45 @@ def check_target(path: str | Path | None, *ends: str) -> None:
     Raises
     ------
     FileError
-        If its folder is missing, closed or part of a stream, it is no regular file, or its ending is wrong.
+        If its folder is missing, closed or part of a stream or dataset, it is no regular file, or its ending
+        is wrong.
     """
     if path is None:
         return
+    check_file(path)
+    check_outside(path)
+    if ends and Path(path).suffix.lower() not in ends:
+        raise FileError(f"{path}: expected a name that ends in {' or '.join(ends)}")
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse a file that no writer may write, whoever asks for it.
+
+    Raises
+    ------
+    FileError
+        If its folder is missing, closed or part of a stream, or it is no regular file.
+    """
     _check_place(Path(path))
     found = kind_of(path)
     if found not in ("", "a file"):
         raise FileError(f"{path}: it is {found}; name a file")
-    if ends and Path(path).suffix.lower() not in ends:
-        raise FileError(f"{path}: expected a name that ends in {' or '.join(ends)}")
+
+
+def check_outside(path: str | Path) -> None:
+    """Refuse a place within a dataset, to which only what makes the dataset adds.
+
+    Raises
+    ------
+    FileError
+        If a folder above it is a dataset.
+    """
+    inside = Path(os.path.realpath(Path(path).absolute().parent))
+    for folder in (inside, *inside.parents):
+        if _begins(folder / "journal.jsonl", _DATASET_MARK) or _begins(
+            folder / "manifest.json", _DATASET_MARK
+        ):
+            raise FileError(f"{path}: it lies inside the dataset {folder}; choose another folder")
 
 
 def check_folder(path: str | Path) -> None:
@@ -95,11 +125,15 @@ def _check_place(path: Path) -> None:
 
 
 def _is_stream(folder: Path) -> bool:
-    header = folder / "header.json"
+    return _begins(folder / "header.json", _STREAM_MARK)
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    """Tell whether a regular file holds a mark near its beginning."""
     try:
-        if not stat.S_ISREG(header.stat().st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             return False
-        with header.open("rb") as file:
-            return _STREAM_MARK in file.read(4096)
+        with path.open("rb") as file:
+            return mark in file.read(4096)
     except OSError:
         return False

@@ -19,7 +19,7 @@ import numpy as np
 
 from mrsim.errors import FileError, InputError
 from mrsim.files.partials import discard, forget, partial_path, register
-from mrsim.files.targets import check_folder, check_target, kind_of
+from mrsim.files.targets import check_file, check_folder, kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # not every file system can
@@ -45,15 +45,15 @@ def whole_file(path: str | Path, *, keep_suffix: bool = False) -> Iterator[Path]
     Raises
     ------
     FileError
-        If the file may not be written (`check_target`), or cannot be.
+        If the file may not be written (`check_file`), or cannot be.
     """
     path = Path(path)
-    check_target(path)
+    check_file(path)
     partial = partial_path(path, path.suffix if keep_suffix else "")
     register(partial)
     try:
         yield partial
-        check_target(path)
+        check_file(path)
         os.replace(partial, path)
         forget(partial)
     except OSError as error:
@@ -69,7 +69,7 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     FileError
-        If the file may not be written (`check_target`), or cannot be.
+        If the file may not be written (`check_file`), or cannot be.
     """
     with whole_file(path) as partial, partial.open("xb") as file:
         yield file
@@ -82,8 +82,11 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file of UTF-8, whole or not at all; errors as for `whole_file`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a file of UTF-8, whole or not at all; errors as for `whole_file`.
+
+    Halves of surrogate pairs, which names of files may have and UTF-8 may not, are spelt out.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -111,14 +111,42 @@ def write_seq(
     rows, target = np.asarray(ky, np.int64), Path(path)
     _check(header, rows, target, slice_m, dummies)
     plan = _plan(header, slice_m)
-    try:
-        pypulseq = importlib.import_module("pypulseq")
-    except ImportError:
-        raise MissingExtraError("pypulseq", "pulseq", "writing .seq files") from None
+    pypulseq = _pypulseq()
     sequence = _Writer(pypulseq, header, plan, slice_m).build(rows, half_flip, dummies)
     with whole_file(target, keep_suffix=True) as partial:
         sequence.write(str(partial))
     return target
+
+
+def check_seq(header: Header, path: str | Path, *, slice_m: float = 0.02, dummies: int = 0) -> None:
+    """Refuse a sequence that cannot be written, before the scan and not after it.
+
+    Parameters
+    ----------
+    header
+        The protocol.
+    path
+        File to write.
+    slice_m, dummies
+        As for `write_seq`.
+
+    Raises
+    ------
+    FormatError
+        As for `write_seq`, but for rows.
+    MissingExtraError
+        If pypulseq is not installed.
+    """
+    _check(header, np.zeros(1, np.int64), Path(path), slice_m, dummies)
+    _plan(header, slice_m)
+    _pypulseq()
+
+
+def _pypulseq() -> Any:
+    try:
+        return importlib.import_module("pypulseq")
+    except ImportError:
+        raise MissingExtraError("pypulseq", "pulseq", "writing .seq files") from None
 
 
 def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float, dummies: int) -> None:

@@ -9,7 +9,7 @@ from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.masks import masks
 from mrsim.anatomy.phantom import Phantom
 from mrsim.argument_types import checked
-from mrsim.errors import StreamError
+from mrsim.errors import InputError, StreamError
 from mrsim.kernels.grid import Grid
 from mrsim.scanner.scene import Scene
 from mrsim.stream import Header, Stream, Truth
@@ -166,5 +166,10 @@ def truth_of(stream: Stream) -> Oracle:
     if stream.provenance is None:
         raise StreamError(f"{where}: it does not say how it was made, so its truth cannot be made again")
     made = stream.provenance
-    phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where=f"{where}: phantom_text")
+    try:
+        phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where="its phantom_text")
+    except InputError as error:
+        raise StreamError(
+            f"{where}: it does not hold its phantom, so its truth cannot be made again ({error})"
+        ) from None
     return Oracle(phantom, stream.header, made.seed)

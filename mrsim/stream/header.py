@@ -9,10 +9,12 @@ from typing import Any
 
 from mrsim.errors import StreamError
 from mrsim.stream.fields import typed_fields
+from mrsim.stream.values import check_name
 
 # Bounds on what a file may claim, checked before anything is mapped or allocated.
 MAX_MATRIX = 4096
 MAX_COILS = 256
+FOV_RANGE_M = (1e-4, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ class Header:
     window: int = 0
 
     def __post_init__(self) -> None:
-        ny, nx = self.matrix
+        (ny, nx), (least, most) = self.matrix, FOV_RANGE_M
         checks = (
             (1 <= ny <= MAX_MATRIX and 1 <= nx <= MAX_MATRIX, "matrix", f"1 to {MAX_MATRIX} a side"),
-            (all(math.isfinite(f) and f > 0 for f in self.fov_m), "fov_m", "two positive lengths"),
+            (all(least <= f <= most for f in self.fov_m), "fov_m", f"{least:g} to {most:g} metres a side"),
             (0 < self.tr_ns < 10**12, "tr_ns", "a positive time, below 1000 s"),
             (0 <= self.te_ns < self.tr_ns, "te_ns", "at least 0 and below tr_ns"),
             (0 < self.flip_rad <= math.pi, "flip_rad", "above 0, at most pi (180 degrees)"),
@@ -83,6 +85,8 @@ class Header:
         for holds, key, expected in checks:
             if not holds:
                 raise StreamError(f"header: {key} = {getattr(self, key)!r}: expected {expected}")
+        for key in ("sampler", "order"):
+            check_name(getattr(self, key), f"header: {key}", least=0)
 
     @property
     def frame_ns(self) -> int:

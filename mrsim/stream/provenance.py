@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mrsim.errors import StreamError
+from mrsim.stream.values import MAX_SAMPLE
 from mrsim.summary import Summarised, counted
 
 
@@ -36,6 +38,15 @@ class Provenance(Summarised):
     engine: str
     noise_std: float
     target_snr: float
+
+    def __post_init__(self) -> None:
+        for holds, key, expected in (
+            (0 <= self.noise_std <= MAX_SAMPLE, "noise_std", f"0 to {MAX_SAMPLE:g}"),
+            (self.target_snr > 0, "target_snr", "a positive number"),
+            (abs(self.seed) < 1 << 63, "seed", "a number of 64 bits"),
+        ):
+            if not holds:
+                raise StreamError(f"provenance: {key} = {str(getattr(self, key))[:20]}: expected {expected}")
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [

@@ -6,7 +6,9 @@ against the header before it is trusted, and every size is bounded before anythi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from mrsim.argument_types import checked
 from mrsim.errors import InputError, StreamError, files_raise
 from mrsim.files.arrays import map_array
-from mrsim.files.reading import read_json
+from mrsim.files.reading import open_file, read_json
 from mrsim.files.targets import check_folder, kind_of
 from mrsim.files.writing import WholeFolder, allocate, check_room, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
@@ -27,6 +29,7 @@ from mrsim.stream.layout import check_array, expected_arrays, expected_truth
 from mrsim.stream.provenance import Provenance
 from mrsim.stream.stream import Stream
 from mrsim.stream.truth import Truth
+from mrsim.stream.values import LineOrder, check_name, check_positions
 
 FORMAT = "mrsim-stream"
 FORMAT_VERSION = 1
@@ -90,11 +93,13 @@ def load(path: str | Path) -> Stream:
         name: _map_array(folder / f"{name}.npy", shape, dtype)
         for name, (shape, dtype) in expected_arrays(header, lines).items()
     }
+    LineOrder(str(folder), header.lines_per_frame, stored=True).check(columns["frame"], columns["t_ns"])
     provenance = None
     if meta.get("provenance") is not None:
         values = _section(meta, "provenance", folder)
         if values.get("target_snr", 0.0) is None:
             values = values | {"target_snr": math.inf}
+        check_name(values.get("phantom"), f"{folder}/header.json: provenance: phantom", least=0)
         provenance = Provenance(**typed_fields(Provenance, values, f"{folder}/header.json: provenance"))
     truth = None
     if meta.get("truth") is not None:
@@ -158,6 +163,7 @@ class StreamWriter:
         self._header, self._lines, self._provenance, self._truth = header, lines, provenance, truth
         self._arrays: dict[str, np.memmap[Any, Any]] = {}
         self._line = self._truth_line = self._truth_frame = 0
+        self._order = LineOrder(str(path), header.lines_per_frame, stored=True)
 
     def __enter__(self) -> StreamWriter:
         layout = expected_arrays(self._header, self._lines)
@@ -188,7 +194,14 @@ class StreamWriter:
         t_ns: NDArray[np.int64],
         samples: NDArray[np.complex64],
     ) -> None:
-        """Write the next lines; shapes as in `Stream`, cut to a piece."""
+        """Write the next lines; shapes as in `Stream`, cut to a piece.
+
+        Raises
+        ------
+        StreamError
+            If a frame is not the line's, or a time does not ascend.
+        """
+        self._order.check(frame, t_ns)
         stop = self._line + len(ky)
         for name, column in zip(Stream.COLUMNS, (ky, frame, t_ns, samples), strict=True):
             self._arrays[name][self._line : stop] = column
@@ -206,8 +219,16 @@ class StreamWriter:
         image: NDArray[np.complex64],
         mask: NDArray[np.bool_],
     ) -> None:
-        """Write the truth of the next lines and frames; shapes as in `Truth`, cut to a piece."""
+        """Write the truth of the next lines and frames; shapes as in `Truth`, cut to a piece.
+
+        Raises
+        ------
+        StreamError
+            If a position is NaN, infinite or too large.
+        """
         line, frame = self._truth_line + len(displacement), self._truth_frame + len(image)
+        positions = {"centroid": centroid, "displacement": displacement}
+        check_positions(str(self._path), self._header.lines_per_frame, positions, self._truth_line)
         self._arrays["displacement"][self._truth_line : line] = displacement
         self._arrays["centroid"][self._truth_line : line] = centroid
         self._arrays["image"][self._truth_frame : frame] = image
@@ -254,14 +275,33 @@ def _load_truth(folder: Path, meta: dict[str, Any], header: Header, lines: int) 
     regions, target = meta.get("regions"), meta.get("target")
     if not isinstance(regions, list) or not 1 <= len(regions) <= MAX_REGIONS or target not in regions:
         raise StreamError(f"{folder}/header.json: truth: expected a list of regions and a target among them")
+    for number, region in enumerate(regions):
+        check_name(region, f"{folder}/header.json: truth: region {number}")
     layout = expected_truth(header, lines, len(regions))
     arrays = {n: _map_array(folder / f"{n}.npy", shape, dtype) for n, (shape, dtype) in layout.items()}
-    return Truth(tuple(str(r) for r in regions), str(target), **arrays)
+    return Truth(tuple(regions), str(target), **arrays)
+
+
+@files_raise(StreamError)
+def check_stream(path: str | Path) -> None:
+    """Refuse a folder that is no stream, by its header alone.
+
+    Raises
+    ------
+    StreamError
+        If it has no header, or another's.
+    """
+    _read_header(Path(path))
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
     file = folder / "header.json"
     if not file.is_file():
+        if _holds_dicom(folder):
+            raise StreamError(
+                f"{folder}: not a stream: it holds DICOM, images without their k-space; raw data is read "
+                "from MRD and fastMRI files by `mrsim convert`"
+            )
         raise StreamError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
     meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -269,6 +309,18 @@ def _read_header(folder: Path) -> dict[str, Any]:
     if meta.get("version") != FORMAT_VERSION:
         raise StreamError(f"{file}: version = {meta.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
     return meta
+
+
+def _holds_dicom(folder: Path) -> bool:
+    with contextlib.suppress(OSError, InputError):
+        for entry in itertools.islice(folder.iterdir(), 20):
+            if entry.suffix.lower() in (".dcm", ".ima"):
+                return True
+            if entry.is_file():
+                with open_file(entry) as file:
+                    if file.read(132)[128:] == b"DICM":
+                        return True
+    return False
 
 
 def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from mrsim.errors import StreamError
 from mrsim.stream.header import Header, ky_range
-from mrsim.stream.layout import check_array, expected_arrays
+from mrsim.stream.layout import check_array, expected_arrays, expected_truth
 from mrsim.stream.provenance import Provenance
 from mrsim.stream.readout import Readout
 from mrsim.stream.truth import Truth
+from mrsim.stream.values import LineOrder, check_positions, first_odd
 from mrsim.summary import Summarised, array_facts, counted
 
 
@@ -69,6 +70,14 @@ class Stream(Summarised):
             line = int(np.flatnonzero((self.ky < low) | (self.ky > high))[0])
             at, ky = f"k-space line {line} (frame {int(self.frame[line])})", int(self.ky[line])
             raise StreamError(f"{where}: {at}: ky = {ky} is outside {low} to {high}")
+        per_frame, truth = self.header.lines_per_frame, self.truth
+        LineOrder(where, per_frame, stored=False).check(self.frame, self.t_ns)
+        if truth is not None:
+            layout = expected_truth(self.header, len(self.ky), len(truth.regions))
+            for name, (shape, dtype) in layout.items():
+                check_array(getattr(truth, name), shape, dtype, f"{where}: truth: {name}")
+            positions = {"centroid": truth.centroid, "displacement": truth.displacement}
+            check_positions(where, per_frame, positions)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         header, made = self.header, self.provenance
@@ -148,19 +157,18 @@ class Stream(Summarised):
         return self.first_frames(frames)
 
     def check_finite(self) -> None:
-        """Raise an error that names the first line with a sample that is not a number.
+        """Raise an error that names the first line with a sample, or frame of the truth, that is no number.
 
         Raises
         ------
         StreamError
-            If a sample is NaN or infinite.
+            If a sample or a pixel of the truth is NaN, infinite or above 1e15.
         """
-        for start in range(0, len(self), 4096):  # a bounded piece of a mapped file at a time
-            bad = ~np.isfinite(self.samples[start : start + 4096]).all(axis=(1, 2))
-            if bad.any():
-                line = start + int(np.argmax(bad))
-                at = f"k-space line {line} (frame {int(self.frame[line])})"
-                raise StreamError(
-                    f"{self.path or 'stream'}: {at}: a sample is not finite; repair the stream, or scan it "
-                    "again"
-                )
+        where = self.path or "stream"
+        found = first_odd(self.samples, 4096)
+        if found is not None:
+            line, wrong = found
+            at = f"k-space line {line} (frame {int(self.frame[line])})"
+            raise StreamError(f"{where}: {at}: a sample is {wrong}")
+        if self.truth is not None and (odd := first_odd(self.truth.image, 16)) is not None:
+            raise StreamError(f"{where}: image: frame {odd[0]}: a pixel of the truth is {odd[1]}")

@@ -16,6 +16,7 @@ from typing import Any, TextIO, cast
 
 from harness.cli.process.signals import Ended, ended_by_signals
 from mrsim.errors import InputError, MrsimError
+from mrsim.printable import visible
 
 USAGE = 2
 INTERRUPTED = 130
@@ -115,7 +116,7 @@ def complaint(error: BaseException) -> str | None:
         message = f"not enough memory: {error}; take fewer frames or a smaller matrix"
     else:
         return None
-    return " ".join(message.split())
+    return " ".join(visible(message).split())
 
 
 def open_closed() -> None:
@@ -156,11 +157,25 @@ class _Output:
         return getattr(self.inner, name)
 
     def write(self, text: str) -> int:
+        self.pass_on(visible(text))
+        return len(text)
+
+    def pass_on(self, text: str) -> int:
+        """Write text as it is, in the encoding of the stream; what that lacks is spelt out."""
         try:
-            return self.inner.write(text)
+            try:
+                return self.inner.write(text)
+            except UnicodeEncodeError:
+                encoding = getattr(self.inner, "encoding", None) or "ascii"
+                return self.inner.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except OSError as error:
             self.failed = self.failed or error
             raise
+
+    @property
+    def raw(self) -> TextIO:
+        """Return the same stream for what moves the cursor on purpose."""
+        return cast(TextIO, _Raw(self))
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
@@ -185,12 +200,25 @@ class _Output:
             os.close(null)
 
 
+class _Raw:
+    """Pass on everything as it is, through a stream that keeps the errors of writing to it."""
+
+    def __init__(self, output: _Output) -> None:
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
+
+    def write(self, text: str) -> int:
+        return self._output.pass_on(text)
+
+
 class _Errors(_Output):
     """Pass on what can be written, and carry on without the rest: nothing is left to say it on."""
 
-    def write(self, text: str) -> int:
+    def pass_on(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            super().write(text)
+            super().pass_on(text)
         return len(text)
 
     def flush(self) -> None:

@@ -31,7 +31,7 @@ def folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Work beside a stream, links, pipes and what is of use to nobody; none of it may change."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(stored, "a.stream")
-    for name in ("pipe", "pipe.toml", "pipe.npz", "pipe.h5", "pipe.pt2", "pipe.csv"):
+    for name in ("pipe", "pipe.json", "pipe.toml", "pipe.npz", "pipe.h5", "pipe.pt2", "pipe.csv"):
         os.mkfifo(name)
     for name in ("zero.toml", "zero.npz", "zero.h5", "zero.csv"):
         Path(name).symlink_to("/dev/zero")
@@ -48,9 +48,12 @@ def folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         Path(f"traced-{kind}.toml").write_text("title = 'x'\ntarget = 't'\n" + traced)
     Path("real.json").write_text("precious")
     Path("link.json").symlink_to("real.json")
+    Path("link.csv").symlink_to("real.json")
     Path("link.stream").symlink_to("a.stream")
     Path("notes").mkdir()
     Path("notes/header.json").write_text("{}")
+    Path("set/train").mkdir(parents=True)
+    Path("set/journal.jsonl").write_text('{"head": {"format": "mrsim-dataset"}}\n')
     before = state(tmp_path)
     yield tmp_path
     assert state(tmp_path) == before
@@ -96,7 +99,7 @@ WRITE = {
     "onto a device": ([*REPLAY, "--json", "/dev/null"], "/dev/null: it is a device"),
     "onto standard output": (["doctor", "--json", "/dev/stdout"], "/dev/stdout: it is a"),
     "through a link": (["doctor", "--json", "link.json"], "link.json: it is a link"),
-    "onto a pipe": (["audit", "null", "a.stream", "--json", "pipe"], "pipe: it is a pipe"),
+    "onto a pipe": (["audit", "null", "a.stream", "--json", "pipe.json"], "pipe.json: it is a pipe"),
     "a header": ([*REPLAY, "--json", "a.stream/header.json"], "inside a stream"),
     "a header by a link": ([*REPLAY, "--json", "link.stream/header.json"], "inside a stream"),
     "samples": ([*REPLAY, "--samples", "a.stream/samples.npz"], "inside a stream"),
@@ -107,7 +110,7 @@ WRITE = {
     "a guard's result": (["guard", "null", "null", "a.stream", "--json", "link.json"], "it is a link"),
     "a comparison": (["compare", "null", "--on", "a.stream", "--json", "a.stream/c.json"], "inside a stream"),
     "weights in a stream": (["train", "a.stream", "-o", "a.stream/w.npz"], "inside a stream"),
-    "a log through a link": (["train", "a.stream", "-o", "w.npz", "--log", "link.json"], "it is a link"),
+    "a log through a link": (["train", "a.stream", "-o", "w.npz", "--log", "link.csv"], "it is a link"),
     "a stream that is there": ([*SIMULATE, "-o", "a.stream"], "a stream is there already; .*--overwrite"),
     "a folder of something else": (
         [*SIMULATE, "-o", "notes", "--overwrite"],
@@ -120,6 +123,29 @@ WRITE = {
     "a sequence onto a device": ([*SIMULATE, "-o", "b", "--pulseq", "/dev/null"], "it is a device"),
     "a converted file in a stream": (["convert", "a.stream", "a.stream/b.h5"], "inside a stream"),
     "a converted file through a link": (["convert", "a.stream", "broken.h5"], "broken.h5: it is a link"),
+    "a result in a dataset": (["doctor", "--json", "set/manifest.json"], "inside the dataset"),
+    "a picture in a dataset": (["phantoms", "quasar", "--png", "set/train/p.png"], "inside the dataset"),
+    "weights in a dataset": (["train", "a.stream", "-o", "set/w.npz"], "inside the dataset"),
+    "a stream in a dataset": ([*SIMULATE, "-o", "set/train/b.stream"], "inside the dataset"),
+    "a converted file in a dataset": (["convert", "a.stream", "set/b.h5"], "inside the dataset"),
+    "a dataset in a dataset": (["dataset", "nsclc-v1", "-o", "set/train/more"], "inside the dataset"),
+    "a demonstration in a dataset": (["demo", "-o", "set/train"], "inside the dataset"),
+    "a table in a stream": (["table", "-o", "a.stream"], "inside a stream"),
+    "a table in a dataset": (["table", "-o", "set/train"], "inside the dataset"),
+    "a page of another name": ([*REPLAY, "--report", "r.gif"], r"r\.gif: expected .* \.html"),
+    "a report of another name": (
+        ["report", "a.stream", "null", "-o", "r.png"],
+        r"r\.png: expected .* \.html",
+    ),
+    "a result of another name": ([*REPLAY, "--json", "r.html"], r"r\.html: expected .* \.json"),
+    "an audit of another name": (
+        ["audit", "null", "a.stream", "--json", "r.npz"],
+        r"r\.npz: expected .* \.json",
+    ),
+    "a log of another name": (
+        ["train", "a.stream", "-o", "w.npz", "--log", "l.png"],
+        r"l\.png: expected .* \.csv",
+    ),
     "a dataset through a link": (["dataset", "nsclc-v1", "-o", "link.stream"], "it is a link"),
 }
 

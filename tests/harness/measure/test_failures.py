@@ -62,7 +62,7 @@ def test_what_is_wrong_is_named(
     assert kind in target.reason
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-3, 1j, -7.0])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1j, -7.0, 1e12])
 def test_the_truth_raises_no_alarm_at_any_scale_or_phase(scale: complex, stream: Stream) -> None:
     good = truth_itself(stream)
     good = dataclasses.replace(good, images=(good.images * np.complex64(scale)).astype(np.complex64))
@@ -70,6 +70,21 @@ def test_the_truth_raises_no_alarm_at_any_scale_or_phase(scale: complex, stream:
     assert found.margin is not None
     assert found.margin.silent.share == 0
     assert set(found.margin.silent.kinds) == set(KINDS)
+
+
+def test_a_scan_of_tiny_numbers_is_judged_like_any_other(stream: Stream) -> None:
+    assert stream.truth is not None
+    tiny = np.float32(2.0**-110)  # its square is no float32
+    truth = dataclasses.replace(stream.truth, image=stream.truth.image * tiny)
+    small = dataclasses.replace(stream, samples=stream.samples * tiny, truth=truth)
+    plain, found = (result(s, truth_itself(s).build) for s in (stream, small))
+    assert plain.margin is not None
+    assert found.margin is not None
+    assert found.margin.silent.kinds == plain.margin.silent.kinds
+    assert found.quality is not None
+    assert plain.quality is not None
+    assert found.quality.ssim == pytest.approx(plain.quality.ssim, abs=1e-6)
+    assert found.quality.nmse == pytest.approx(plain.quality.nmse, abs=1e-12)
 
 
 def test_a_mean_with_a_little_of_the_day_is_an_average(stream: Stream) -> None:

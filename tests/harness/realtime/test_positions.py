@@ -101,11 +101,30 @@ def test_a_position_that_breaks_the_contract_is_named(position: Position, kind: 
     assert words in violation.message
 
 
-def test_a_position_that_is_no_number_is_discarded_and_counted() -> None:
-    images = played(lambda r, h: [Position(float("nan"), 0.0, r.frame, r.index)], 8).images
+@pytest.mark.parametrize("x_mm", [float("nan"), float("inf"), 1e7, -1e300])
+def test_a_position_that_is_no_number_is_discarded_and_counted(x_mm: float) -> None:
+    images = played(lambda r, h: [Position(x_mm, 0.0, r.frame, r.index)], 8).images
     assert images.nonfinite == 8
     assert images.first_nonfinite == (0, 0)
     assert not images.shown.any()
+
+
+@pytest.mark.parametrize("pixel", [complex("nan"), 3e38 * (1 + 1j), 1e16, -1e16j])
+@pytest.mark.parametrize("columns", [None, (0, 8)])
+def test_an_image_of_infinite_magnitude_is_discarded(pixel: complex, columns: tuple[int, int] | None) -> None:
+    def what(readout: Readout, header: Header) -> list[Emission]:
+        if (readout.index + 1) % header.lines_per_frame:
+            return []
+        pixels = np.ones(header.matrix, np.complex64)
+        pixels[2, 3] = pixel if readout.frame == 1 else 1e15
+        return [Image(pixels, readout.frame, readout.index, columns=columns)]
+
+    images = played(what).images
+    shown = images.completed_ns if columns is None else images.band_ns
+    assert (shown >= 0).tolist() == [True, False] + [True] * 8
+    if columns is None:
+        assert images.nonfinite == 1
+        assert images.first_nonfinite == (1, 7)
 
 
 def test_memory_for_positions_is_bounded() -> None:

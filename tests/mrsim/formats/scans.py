@@ -11,6 +11,7 @@ from mrsim.stream import Header, Provenance, Stream, Truth
 from mrsim.stream.header import ky_range
 
 TEXTS = st.text(max_size=12)
+NAMES = TEXTS.filter(str.isprintable)
 
 
 @st.composite
@@ -29,8 +30,8 @@ def headers(draw: st.DrawFn) -> Header:
         coils=draw(st.integers(1, 4)),
         lines_per_frame=draw(st.integers(1, ny)),
         acceleration=draw(st.floats(1.0, 1e6)),
-        sampler=draw(TEXTS),
-        order=draw(TEXTS),
+        sampler=draw(NAMES),
+        order=draw(NAMES),
     )
 
 
@@ -42,7 +43,7 @@ def streams(draw: st.DrawFn) -> Stream:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     low, high = ky_range(header.matrix[0])
     frames = lines // header.lines_per_frame
-    made = Provenance(draw(TEXTS), draw(TEXTS), 2**62, "0", "none", 0.1, np.inf)
+    made = Provenance(draw(NAMES), draw(TEXTS), 2**62, "0", "none", 0.1, np.inf)
     # Any bits: not-a-number with its payload, infinities and minus zero, too.
     samples = rng.integers(0, 256, (lines, header.coils, header.matrix[1], 8), np.uint8).view(np.complex64)
     truth = Truth(
@@ -56,8 +57,8 @@ def streams(draw: st.DrawFn) -> Stream:
     return Stream(
         header,
         ky=rng.integers(low, high + 1, lines).astype(np.int32),
-        frame=rng.integers(-(2**31), 2**31, lines).astype(np.int32),
-        t_ns=rng.integers(-(2**62), 2**62, lines),
+        frame=(np.arange(lines) // header.lines_per_frame).astype(np.int32),
+        t_ns=np.cumsum(rng.integers(1, 10**15, lines)),
         samples=samples[..., 0],
         provenance=draw(st.sampled_from([made, None])),
         truth=draw(st.sampled_from([truth, None])),
