@@ -101,7 +101,8 @@ def test_the_slice_integral_has_converged(profile: str, z: float) -> None:
     few = scene.lines(ROWS, t_ns)
     scene.contrast.section_counts[1] = MAX_SECTIONS
     many = scene.lines(ROWS, t_ns)
-    alone = np.abs(many - Oracle(solid(profile, z=500.0), PROTOCOL.header(), 1).scene.uniform.lines(ROWS, t_ns)).max()
+    empty = Oracle(solid(profile, z=500.0), PROTOCOL.header(), 1).scene.uniform
+    alone = np.abs(many - empty.lines(ROWS, t_ns)).max()
     assert np.abs(few - many).max() < 1e-6 * alone
     scene.contrast.section_counts[1] = 2  # the test can fail
     assert np.abs(scene.lines(ROWS, t_ns) - many).max() > 1e-3 * alone
