@@ -62,7 +62,7 @@ def body_of(text: str, name: str, where: str) -> Body:
     return Phantom.from_text(text, name=name, where=where)
 
 
-def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Body:
+def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Phantom | Patient:
     """Load what is to be scanned.
 
     Parameters

@@ -21,7 +21,7 @@ from mrsim.errors import PhantomError, files_raise
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.toml import parse_toml
-from mrsim.files.writing import WholeFolder, write_json
+from mrsim.files.writing import WholeFolder, write_array, write_json
 from mrsim.summary import Summarised
 
 SCHEMA, RECORD, KIND = "mrsim-patient/1", "patient.json", "patient"
@@ -140,7 +140,7 @@ def prepare_patient(
     Parameters
     ----------
     series
-        The cine: a `.npz` file as for `mrsim.read_series`, or a series.
+        The cine: a `.npz` file with the arrays of `series_from_arrays`, or a series.
     output
         Folder to make.
     smooth_frames
@@ -164,7 +164,7 @@ def prepare_patient(
     patient = patient_of(given, smooth_frames, output.name)
     with room as folder:
         for name in ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(patient.playback, name), allow_pickle=False)
+            write_array(folder / f"{name}.npy", getattr(patient.playback, name))
         record = {**patient._recorded(), "sha256": patient.digest, **patient.record}
         write_json(folder / RECORD, record)
     return load_patient(output)
