@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom, load_phantom
     from mrsim.anatomy.phantom_file import phantom_names
+    from mrsim.anatomy.series.patient import Patient, load_patient, prepare_patient
     from mrsim.errors import InputError, MissingExtraError, MrsimError
     from mrsim.formats.pulseq import write_seq
     from mrsim.scanner.oracle import Oracle, truth_of
@@ -35,6 +36,7 @@ __all__ = [
     "MissingExtraError",
     "MrsimError",
     "Oracle",
+    "Patient",
     "Phantom",
     "Provenance",
     "Readout",
@@ -43,8 +45,10 @@ __all__ = [
     "Truth",
     "__version__",
     "load",
+    "load_patient",
     "load_phantom",
     "phantom_names",
+    "prepare_patient",
     "save",
     "simulate",
     "truth_of",
@@ -58,6 +62,7 @@ _WHERE = {
     "MissingExtraError": "errors",
     "MrsimError": "errors",
     "Oracle": "scanner.oracle",
+    "Patient": "anatomy.series.patient",
     "Phantom": "anatomy.phantom",
     "Provenance": "stream",
     "Readout": "stream",
@@ -65,8 +70,10 @@ _WHERE = {
     "Stream": "stream",
     "Truth": "stream",
     "load": "stream",
+    "load_patient": "anatomy.series.patient",
     "load_phantom": "anatomy.phantom",
     "phantom_names": "anatomy.phantom_file",
+    "prepare_patient": "anatomy.series.patient",
     "save": "stream",
     "simulate": "simulation",
     "truth_of": "scanner.oracle",

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mrsim.anatomy.phantom import Phantom, load_phantom
+from mrsim.anatomy.body import Body
+from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.series.patient import Patient
 from mrsim.argument_types import checked
 from mrsim.errors import Option, ProtocolError
 from mrsim.files.targets import check_outside
@@ -14,6 +16,7 @@ from mrsim.files.writing import scratch_folder
 from mrsim.scanner.acquisition import frames_of, scan, scan_to
 from mrsim.scanner.combination import check_combination, combined
 from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
+from mrsim.scanner.scenes import load_body
 from mrsim.spins.isochromat_scan import scan_isochromats
 from mrsim.spins.off_resonance import FieldMap
 from mrsim.stream import Stream, load, save
@@ -22,7 +25,7 @@ from mrsim.stream.storage import check_new_stream
 
 @checked
 def simulate(
-    phantom: str | Path | Phantom = "quasar",
+    phantom: str | Path | Phantom | Patient = "quasar",
     *,
     seconds: float | None = None,
     frames: int | None = None,
@@ -57,7 +60,8 @@ def simulate(
     Parameters
     ----------
     phantom
-        Name of a shipped phantom (`mrsim.phantom_names()`), path of a .toml file, or a loaded phantom.
+        Name of a shipped phantom (`mrsim.phantom_names()`), path of a .toml file, folder of a patient, or a
+        loaded phantom or patient.
     seconds, frames
         Length of the scan, one of the two: seconds, rounded up to whole frames, or frames.
     seed
@@ -119,15 +123,18 @@ def simulate(
     )  # fmt: skip
     if combine != "none":
         check_combination(protocol.header(), combine)  # before the scan, which may be long
-    if isinstance(phantom, Phantom):
+    body: Body
+    if isinstance(phantom, Phantom | Patient):
         if overrides:
             raise ProtocolError(
                 "{}: for a phantom by its name or file; this one is loaded already", Option("overrides")
             )
         body = phantom
     else:
-        body = load_phantom(phantom, dict(overrides or {}))
+        body = load_body(phantom, dict(overrides or {}))
     if engine == "isochromats":
+        if not isinstance(body, Phantom):
+            raise ProtocolError("{}: a cine has no spins; leave it out", Option("engine", engine))
         stream = scan_isochromats(
             body,
             protocol,

@@ -38,7 +38,7 @@ def pieces() -> dict[str, Callable[[], Callable[[], object]]]:
 
         scanner = Scanner(load_phantom("patient1"), ScanProtocol(), 1, 64)
         ky, t_ns = np.arange(-16, 16, dtype=np.int32), np.arange(32) * 2_200_000
-        scene = scanner.oracle.scene
+        scene = scanner.oracle.scene.uniform
         return lambda: scene.lines(ky, t_ns)
 
     def frame() -> Callable[[], object]:

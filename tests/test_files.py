@@ -40,6 +40,7 @@ ALLOWED = {
     ("mrsim/formats/hdf5.py", "h5py.File"): "the library's, under the names and after the looks of the room",
     ("harness/report/picture.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/report/drawing.py", ".savefig"): "the library's, under the name that `whole_file` gave",
+    ("harness/report/cine.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/experiment/figures.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/dataset/sheet.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("mrsim/stream/storage.py", "np.save"): "into a file that `new_file` opened",
@@ -48,7 +49,7 @@ ALLOWED = {
     ("harness/experiment/workers.py", ".touch"): "an empty file of a new name, which workers must see",
     ("harness/cli/process/streams.py", "os.open"): "the null device in the place of a closed stream",
     ("harness/cli/process/streams.py", "open to read"): "a standard stream by its number",
-    ("harness/cli/check_child.py", "os.fdopen"): "a pipe by its number",
+    ("harness/cli/process/check_child.py", "os.fdopen"): "a pipe by its number",
 }
 
 DOTTED = {

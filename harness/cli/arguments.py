@@ -20,7 +20,8 @@ from mrsim.errors import InputError
 COMMANDS = {
     "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
     "phantoms": "list the phantoms that are shipped, or draw one",
-    "simulate": "scan a phantom into a folder",
+    "patient": "make a patient of a cine, to be scanned like a phantom",
+    "simulate": "scan a phantom, or a patient, into a folder",
     "dataset": "make many streams, reproducibly, here or on a cluster",
     "train": "train a cascade on stored streams",
     "table": "the experiment of Dietz 2019: patients against all opponents, in one table",

@@ -39,7 +39,7 @@ MAX_MESSAGE = 2000
 _CHILD = """
 import sys, json
 sys.path[:] = json.loads(sys.argv.pop(1))
-from harness.cli.check_child import main
+from harness.cli.process.check_child import main
 sys.exit(main())
 """
 

@@ -14,14 +14,16 @@ from mrsim.errors import InputError
 from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
 
 if TYPE_CHECKING:
-    from mrsim.anatomy.phantom import Phantom
+    from mrsim.anatomy.body import Body
     from mrsim.spins.off_resonance import FieldMap
     from mrsim.stream import Stream
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    command.add_argument("phantom", metavar="PHANTOM", help="name of a shipped phantom, or a .toml file")
+    command.add_argument(
+        "phantom", metavar="PHANTOM", help="name of a shipped phantom, a .toml file, or a patient's folder"
+    )
     command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the stream")
     add_overwrite(command)
     length = command.add_mutually_exclusive_group(required=True)
@@ -124,8 +126,8 @@ def run(
     InputError
         If an option is wrong, or the stream or the sequence cannot be written there.
     """
-    from mrsim.anatomy.phantom import load_phantom
     from mrsim.files.targets import check_target
+    from mrsim.scanner.scenes import load_body
     from mrsim.simulation import simulate
 
     how = _catalysation(catalysation)
@@ -139,7 +141,7 @@ def run(
             "order": order, "snr": snr, "coils": coils, "timing": timing, "rendering": rendering,
         }
     )  # fmt: skip
-    body = load_phantom(phantom, settings(changes))
+    body = load_body(phantom, settings(changes))
     if pulseq is not None:
         _check_sequence(pulseq, CATALYSATION if how is None else how, body, protocol)
     with progress(f"scanning {body.name}") as report:
@@ -182,23 +184,24 @@ def _catalysation(text: str | None) -> str | int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
-def _check_sequence(path: str, how: str | int, phantom: Phantom, protocol: ScanProtocol) -> None:
+def _check_sequence(path: str, how: str | int, body: Body, protocol: ScanProtocol) -> None:
     from mrsim.formats.pulseq import check_seq
 
     if isinstance(how, str) and how not in ("alpha/2", "none"):
         raise InputError(f"--catalysation {how}: expected alpha/2, none or a number of TRs")
-    check_seq(protocol.header(), path, dummies=how if isinstance(how, int) else 0, **_slice(phantom))
+    check_seq(protocol.header(), path, dummies=how if isinstance(how, int) else 0, **_slice(body))
 
 
-def _write_sequence(path: Path, how: str | int, phantom: Phantom, stream: Stream) -> None:
+def _write_sequence(path: Path, how: str | int, body: Body, stream: Stream) -> None:
     from mrsim.formats.pulseq import write_seq
 
     dummies = how if isinstance(how, int) else 0
     written = write_seq(
-        stream.header, stream.ky, path, half_flip=how == "alpha/2", dummies=dummies, **_slice(phantom)
+        stream.header, stream.ky, path, half_flip=how == "alpha/2", dummies=dummies, **_slice(body)
     )
     print(f"{written}: the sequence of {len(stream)} lines")
 
 
-def _slice(phantom: Phantom) -> dict[str, float]:
-    return {} if phantom.slice_ is None else {"slice_m": phantom.slice_.thickness_m}
+def _slice(body: Body) -> dict[str, float]:
+    slice_ = getattr(body, "slice_", None)
+    return {} if slice_ is None else {"slice_m": slice_.thickness_m}

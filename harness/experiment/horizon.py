@@ -42,7 +42,7 @@ def looking_ahead(part: Stream, oracle: Oracle, start_ns: int, first: int, ahead
     t_ns = np.asarray(part.t_ns) + start_ns + ahead_ns
     later = dataclasses.replace(
         truth,
-        displacement=oracle.anatomy.displacement(t_ns),
+        displacement=oracle.displacement(t_ns),
         centroid=oracle.centroid(truth.target, t_ns),
         image=image,
         mask=mask,

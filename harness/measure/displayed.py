@@ -117,8 +117,7 @@ class Displayed:
         Error of the displayed image at four instants for each image, shape (m,), float64; empty if no image
         came, or if frames are too far apart to tell the truth between them.
     exact
-        Whether `dice` and `gone` come of the exact mask at each TR; else of the nearest stored one, moved by
-        whole pixels.
+        Whether `dice` and `gone` come of the exact mask at each TR, not of a stored one that was moved.
     """
 
     t_ns: NDArray[np.int64]

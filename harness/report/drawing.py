@@ -110,7 +110,7 @@ def _draw_breathing(axes: Any, scanner: Any, times: NDArray[np.int64], path_mm: 
     seconds = times * 1e-9
     for n, name in enumerate(scanner.oracle.phantom.motions):
         if name != "static":
-            value = scanner.oracle.anatomy.drives[name].at(times) * 1e3
+            value = scanner.oracle.scene.anatomy.drives[name].at(times) * 1e3
             axes.plot(seconds, value, lw=1.0, alpha=0.75, color=f"C{n}", label=f"motion {name!r}")
     axes.plot(seconds, path_mm[:, 1] - path_mm[0, 1], color=_TARGET, lw=1.8, label="target along y")
     axes.plot(seconds, path_mm[:, 0] - path_mm[0, 0], color=_TARGET, lw=1.2, ls=":", label="target along x")

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mrsim.anatomy.body import Inside
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
@@ -95,6 +97,26 @@ class Phantom(Summarised):
     def region_names(self) -> tuple[str, ...]:
         """Return the names of all regions in order."""
         return tuple(r.name for r in self.regions)
+
+    @property
+    def target_center_m(self) -> tuple[float, float]:
+        """Return where the target rests, (x, y), metres."""
+        x, y = self.regions[self.index(self.target)].shape.center
+        return float(x), float(y)
+
+    def resting_outline(self) -> Inside | None:
+        """Return which points lie within the outermost regions; None if one of these moves."""
+        roots = [r for r in self.regions if r.parent is None]
+        if any(r.moves or r.deforms for r in roots):
+            return None
+
+        def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+            found = np.zeros(np.shape(x), np.bool_)
+            for region in roots:
+                found |= region.shape.inside(x, y)
+            return found
+
+        return inside
 
     def index(self, region: str) -> int:
         """Return the number of a region.

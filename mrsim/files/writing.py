@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrsim.errors import FileError, InputError
 from mrsim.files.partials import discard, forget, partial_path, register
@@ -92,6 +93,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write a JSON file, whole or not at all; NaN and infinity are refused; errors as for `whole_file`."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_array(path: str | Path, array: NDArray[Any]) -> None:
+    """Write an array as `.npy`, whole or not at all; errors as for `whole_file`."""
+    with new_file(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:

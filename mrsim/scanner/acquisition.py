@@ -12,17 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
-from mrsim.anatomy.containment import check_containment
-from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.body import Body
 from mrsim.errors import Option, ProtocolError
 from mrsim.motion.courses import MAX_TIME_NS
 from mrsim.reception.noise import LineNoise, noise_std
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.raster import Raster
 from mrsim.scanner.receiver import Receiver
-from mrsim.scanner.scene import Scene
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
 from mrsim.stream.layout import expected_arrays, expected_truth
@@ -68,25 +65,18 @@ class Scanner:
         field, or a value is out of range.
     """
 
-    def __init__(self, phantom: Phantom, protocol: ScanProtocol, seed: int, frames: int) -> None:
+    def __init__(self, phantom: Body, protocol: ScanProtocol, seed: int, frames: int) -> None:
         self.header = protocol.header()
         self.frames = _check_frames(frames, self.header.frame_ns)
         self.oracle = Oracle(phantom, self.header, check_seed(seed))
-        check_containment(
-            self.oracle.anatomy, protocol.fov_m, self.frames * self.header.frame_ns, phantom.name
-        )
+        scene = self.oracle.scene
+        scene.check(self.frames * self.header.frame_ns)
         self._sampler: Sampler = protocol.sampling(seed)
         self.receiver = Receiver.around(phantom, protocol)
-        fitted = self.receiver.fitted
-        scene = self.oracle.scene if fitted is None else Scene(self.oracle.anatomy, self.header, fitted)
-        self._source: Scene | Raster = scene
-        if protocol.rendering == "raster":
-            self._source = Raster(
-                self.oracle.anatomy, self.header, scene.contrast, protocol.supersampling, fitted
-            )
+        self._source = scene.source(protocol, self.receiver.fitted)
         self._retrospective = protocol.timing == "retrospective"
-        std = noise_std(self.oracle.target_signal, protocol.target_snr)
-        if self.oracle.target_signal == 0 and math.isfinite(protocol.target_snr):
+        std = noise_std(scene.target_signal, protocol.target_snr)
+        if scene.target_signal == 0 and math.isfinite(protocol.target_snr):
             raise ProtocolError(
                 f"{phantom.name}: target {phantom.target!r} gives no signal, so target_snr has no "
                 "meaning; set it to infinity"
@@ -145,7 +135,7 @@ class Scanner:
 
 
 def scan(
-    phantom: Phantom,
+    phantom: Body,
     protocol: ScanProtocol | None = None,
     *,
     seed: int,
@@ -187,7 +177,7 @@ def scan(
     scanner = _set_up(phantom, protocol, seed, seconds, frames)
     layout = expected_arrays(scanner.header, scanner.lines)
     if truth:
-        layout |= expected_truth(scanner.header, scanner.lines, len(phantom.regions))
+        layout |= expected_truth(scanner.header, scanner.lines, len(phantom.region_names))
     size = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values())
     if size > MAX_MEMORY_BYTES:
         raise ProtocolError(
@@ -216,7 +206,7 @@ def scan(
 
 def scan_to(
     path: str | Path,
-    phantom: Phantom,
+    phantom: Body,
     protocol: ScanProtocol | None = None,
     *,
     seed: int,
@@ -261,7 +251,7 @@ def scan_to(
 
 
 def _set_up(
-    phantom: Phantom,
+    phantom: Body,
     protocol: ScanProtocol | None,
     seed: int,
     seconds: float | None,

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.body import Body
 from mrsim.errors import Option, ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.channels import combine, prewhiten
@@ -16,7 +16,7 @@ from mrsim.stream import Header, Stream
 from mrsim.stream.fourier import to_image, to_kspace
 
 
-def combined(stream: Stream, phantom: Phantom, protocol: ScanProtocol, how: str) -> Stream:
+def combined(stream: Stream, phantom: Body, protocol: ScanProtocol, how: str) -> Stream:
     """Return a stream with its channels prewhitened, or combined into one.
 
     A combination acts on images and so on whole frames: it is for fully sampled scans alone.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrsim.anatomy.anatomy import Anatomy
-from mrsim.anatomy.masks import masks
-from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.body import Body
 from mrsim.argument_types import checked
 from mrsim.errors import InputError, StreamError
-from mrsim.kernels.grid import Grid
 from mrsim.scanner.scene import Scene
+from mrsim.scanner.scenes import body_of, scene_of
 from mrsim.stream import Header, Stream, Truth
 from mrsim.stream.fourier import to_image
 
@@ -22,7 +20,7 @@ class Oracle:
     Parameters
     ----------
     phantom
-        What is scanned.
+        What is scanned: a phantom, or a patient made of a series of images.
     header
         The protocol.
     seed
@@ -30,27 +28,15 @@ class Oracle:
 
     Raises
     ------
-    StreamError
+    InputError
         If a tissue has no values at the field, or the tables would be too large.
     """
 
-    def __init__(self, phantom: Phantom, header: Header, seed: int) -> None:
-        self.header = header
-        self.anatomy: Anatomy = Anatomy(phantom, seed)
-        self._scene = Scene(self.anatomy, header)
-        self.target_signal = self._scene.contrast.target_signal
+    def __init__(self, phantom: Body, header: Header, seed: int) -> None:
+        self.phantom, self.header = phantom, header
+        self.scene: Scene = scene_of(phantom, header, seed)
         ny = header.matrix[0]
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
-
-    @property
-    def scene(self) -> Scene:
-        """Return what renders it, with one coil of uniform sensitivity."""
-        return self._scene
-
-    @property
-    def phantom(self) -> Phantom:
-        """Return what is scanned."""
-        return self.anatomy.phantom
 
     def lines(self, ky: NDArray[np.int32], t_ns: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Compute lines, each at its own instant.
@@ -67,7 +53,7 @@ class Oracle:
         lines
             Shape (lines, nx), complex128. The centred unitary inverse FFT of all rows is the image.
         """
-        return np.asarray(self._scene.lines(ky, t_ns)[:, 0], np.complex128)
+        return np.asarray(self.scene.uniform.lines(ky, t_ns)[:, 0], np.complex128)
 
     def image(self, t_ns: int) -> NDArray[np.complex64]:
         """Compute the image of one instant at the scan's own resolution.
@@ -84,13 +70,11 @@ class Oracle:
         image
             Shape (ny, nx), complex64.
         """
-        # All rows share one state, so that it is found once.
-        kspace = self._scene.lines(self._all_rows, np.array([t_ns], np.int64), one_instant=True)[:, 0]
-        return to_image(kspace).astype(np.complex64)
+        return to_image(self.scene.instant(self._all_rows, t_ns)).astype(np.complex64)
 
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
-        return self.anatomy.mask(region, t_ns, self.header.matrix, self.header.fov_m)
+        return self.scene.mask(region, t_ns)
 
     def masks(self, region: str, t_ns: NDArray[np.int64], window: tuple[slice, slice]) -> NDArray[np.bool_]:
         """Return the pixels of a window whose centre lies in a region, at many instants at once.
@@ -109,16 +93,19 @@ class Oracle:
         masks
             Shape (n, rows, columns), bool.
         """
-        return masks(self.anatomy, region, t_ns, Grid(self.header.matrix, self.header.fov_m), window)
+        return self.scene.masks(region, t_ns, window)
 
     def contour(self, region: str, t_ns: int, points: int = 180) -> NDArray[np.float64]:
         """Return points on the outline of a region as it is seen, shape (n, 2), metres; none if it is not."""
-        outline = self.anatomy.outline(region, t_ns)
-        return np.empty((0, 2)) if outline is None else outline.boundary(points)
+        return self.scene.contour(region, t_ns, points)
 
     def centroid(self, region: str, t_ns: ArrayLike) -> NDArray[np.float64]:
         """Return the centroid (x, y) of a region at each instant, shape (n, 2) or (2,), metres."""
-        return self.anatomy.centroid(region, t_ns)
+        return self.scene.centroid(region, t_ns)
+
+    def displacement(self, t_ns: ArrayLike) -> NDArray[np.float64]:
+        """Return how far each region is from where it rests, shape (n, regions, 2), metres."""
+        return self.scene.displacement(t_ns)
 
     def truth(self, first_line: int, lines: int) -> Truth:
         """Compute what is stored of whole frames.
@@ -146,8 +133,8 @@ class Oracle:
         return Truth(
             phantom.region_names,
             phantom.target,
-            self.anatomy.displacement(t_ns),
-            self.anatomy.centroid(phantom.target, t_ns),
+            self.displacement(t_ns),
+            self.centroid(phantom.target, t_ns),
             image,
             mask,
         )
@@ -167,9 +154,9 @@ def truth_of(stream: Stream) -> Oracle:
         raise StreamError(f"{where}: it does not say how it was made, so its truth cannot be made again")
     made = stream.provenance
     try:
-        phantom = Phantom.from_text(made.phantom_text, name=made.phantom, where="its phantom_text")
+        body = body_of(made.phantom_text, made.phantom, "its phantom_text")
     except InputError as error:
         raise StreamError(
-            f"{where}: it does not hold its phantom, so its truth cannot be made again ({error})"
+            f"{where}: what was scanned cannot be had, so its truth cannot be made again ({error})"
         ) from None
-    return Oracle(phantom, stream.header, made.seed)
+    return Oracle(body, stream.header, made.seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.body import Body
 from mrsim.errors import InputError
 from mrsim.reception.channels import body_noise_covariance
 from mrsim.reception.coil_fit import FittedCoils, fit_coils
@@ -39,8 +39,8 @@ class Receiver:
     psi: Complex
 
     @classmethod
-    def around(cls, phantom: Phantom, protocol: ScanProtocol) -> Receiver:
-        """Lay the coils of a protocol around a phantom; the fit holds within its outermost regions.
+    def around(cls, body: Body, protocol: ScanProtocol) -> Receiver:
+        """Lay the coils of a protocol around a body; the fit holds within its outline, if that stands still.
 
         Raises
         ------
@@ -50,23 +50,14 @@ class Receiver:
         array = CoilArray.ring(protocol.coils)
         if protocol.coils == 1:
             return cls(array, None, np.ones((1, 1), np.complex128))
-        roots = [r for r in phantom.regions if r.parent is None]
-
-        def inside(x: Array, y: Array) -> NDArray[np.bool_]:
-            found = np.zeros(np.shape(x), np.bool_)
-            for region in roots:
-                found |= region.shape.inside(x, y)
-            return found
-
-        still = not any(r.moves or r.deforms for r in roots)
+        outline = body.resting_outline()
         try:
-            fitted = fit_coils(array, protocol.fov_m, inside=inside if still else None)
+            fitted = fit_coils(array, protocol.fov_m, inside=outline)
         except InputError:
-            if not still:
+            if outline is None:
                 raise
             fitted = fit_coils(array, protocol.fov_m)  # the body is too small to hold enough points
-        target = phantom.regions[phantom.index(phantom.target)]
-        seen = fitted.sensitivity(*(np.array([v]) for v in target.shape.center))[:, 0]
+        seen = fitted.sensitivity(*(np.array([v]) for v in body.target_center_m))[:, 0]
         psi = body_noise_covariance(array)
         gain = float((seen.conj() @ np.linalg.solve(psi, seen)).real)
         return cls(array, fitted, np.asarray(psi * gain, np.complex128))

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import Phantom
 from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
@@ -96,7 +97,7 @@ def scan_isochromats(
     if protocol.coils != 1:
         raise ProtocolError(f"coils = {protocol.coils!r}: the isochromat engine has one coil; set 1")
     scanner = Scanner(phantom, protocol, seed, frames)
-    header, anatomy = scanner.header, scanner.oracle.anatomy
+    header, anatomy = scanner.header, Anatomy(phantom, seed)
     engine = Isochromats(
         spins_of(phantom, protocol, spins, t2_prime_s=t2_prime_s),
         catalysed(header, catalysation),

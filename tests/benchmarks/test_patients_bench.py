@@ -21,7 +21,7 @@ def test_a_patients_dynamics_beat_the_scanner(benchmark: BenchmarkFixture, name:
     scanner.chunk(0, 1, False)  # compiled, and every table made
     benchmark.pedantic(scanner.chunk, args=(1, PART, False), rounds=5, iterations=1)
     whole_s = benchmark.stats.stats.median / PART * DYNAMICS
-    benchmark.extra_info["scene"] = scanner.oracle.scene.summary
+    benchmark.extra_info["scene"] = scanner.oracle.scene.uniform.summary
     benchmark.extra_info["threads"] = numba.get_num_threads()
     benchmark.extra_info["extrapolated_s"] = whole_s
     benchmark.extra_info["scan_s"] = SCAN_S

@@ -56,11 +56,11 @@ KINDS = {
     "a stream as a stream": (["convert", "a.stream", "b.stream"], "a.stream is a stream, and so would b.st"),
     "a training at its middle": (
         ["train", "a.stream", "-o", "w.npz", "--target-instant", "centre"],
-        r"a\.stream: it does not hold its phantom, .*; take --target-instant last",
+        r"a\.stream: what was scanned cannot be had, .*; take --target-instant last",
     ),
     "a training drawn anew": (
         ["train", "a.stream", "-o", "w.npz", "--redraw", "2"],
-        r"a\.stream: it does not hold its phantom, .*; leave out --redraw",
+        r"a\.stream: what was scanned cannot be had, .*; leave out --redraw",
     ),
 }
 MISSING = {

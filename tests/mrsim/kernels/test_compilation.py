@@ -25,7 +25,7 @@ def digests(*parts: str) -> str:
     from mrsim.kernels.grid import Grid
     from mrsim.scanner.acquisition import Scanner
     from mrsim.scanner.protocol import ScanProtocol
-    from mrsim.scanner.scene import Scene
+    from mrsim.scanner.region_lines import RegionLines
     from mrsim.spins.isochromats import BlochSequence, Isochromats
     from tests.mrsim.scanner.test_kspace import KINDS, Bench, rows
     from tests.mrsim.spins.test_isochromats import FLIP, TE, TR, cloud, course
@@ -44,8 +44,8 @@ def digests(*parts: str) -> str:
     def patient() -> bytes:
         scanner = Scanner(load_phantom("patient5"), ScanProtocol(matrix=(32, 32), coils=2), 1, 8)
         ky, t_ns = np.arange(-16, 16, dtype=np.int32), np.arange(32) * 100_000_000
-        anatomy = scanner.oracle.anatomy
-        scenes = (Scene(anatomy, scanner.header, fitted) for fitted in (None, scanner.receiver.fitted))
+        anatomy = scanner.oracle.scene.anatomy
+        scenes = (RegionLines(anatomy, scanner.header, fitted) for fitted in (None, scanner.receiver.fitted))
         return b"".join(scene.lines(ky, t_ns).tobytes() for scene in scenes)
 
     def spins() -> bytes:

@@ -15,7 +15,7 @@ from mrsim.scanner.acquisition import Scanner, scan
 from mrsim.scanner.contrast import MAX_SECTIONS
 from mrsim.scanner.oracle import Oracle
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.scanner.scene import Scene
+from mrsim.scanner.region_lines import RegionLines
 from tests.mrsim.bodies import definition, region
 
 PROTOCOL = ScanProtocol(acceleration=1, sampler="full", target_snr=float("inf"))
@@ -95,13 +95,14 @@ def test_a_weak_flip_is_not_a_share_of_the_signal() -> None:
 @pytest.mark.parametrize("z", [0.0, 9.0])
 def test_the_slice_integral_has_converged(profile: str, z: float) -> None:
     oracle = Oracle(solid(profile, z=z), PROTOCOL.header(), 1)
-    scene = oracle.scene
+    scene = oracle.scene.uniform
     assert 4 <= scene.contrast.section_counts[1] <= 30
     t_ns = np.linspace(0, 3e9, 128).astype(np.int64)
     few = scene.lines(ROWS, t_ns)
     scene.contrast.section_counts[1] = MAX_SECTIONS
     many = scene.lines(ROWS, t_ns)
-    alone = np.abs(many - Oracle(solid(profile, z=500.0), PROTOCOL.header(), 1).scene.lines(ROWS, t_ns)).max()
+    empty = Oracle(solid(profile, z=500.0), PROTOCOL.header(), 1).scene.uniform
+    alone = np.abs(many - empty.lines(ROWS, t_ns)).max()
     assert np.abs(few - many).max() < 1e-6 * alone
     scene.contrast.section_counts[1] = 2  # the test can fail
     assert np.abs(scene.lines(ROWS, t_ns) - many).max() > 1e-3 * alone
@@ -119,11 +120,11 @@ def test_a_solid_that_shifts_is_the_one_that_is_cut_anew() -> None:
 def test_lines_of_many_coils_interpolate_the_sections_closely_enough() -> None:
     phantom = solid(direction="[0, 0.5, 0.8]")
     scanner = Scanner(phantom, ScanProtocol(acceleration=1, sampler="full", coils=4), 1, 8)
-    fitted, anatomy = scanner.receiver.fitted, scanner.oracle.anatomy
+    fitted, anatomy = scanner.receiver.fitted, scanner.oracle.scene.anatomy
     assert fitted is not None
     grid = fitted.fine_grid((128, 128))
     t_ns = np.array([10**9], np.int64)
-    scene = Scene(anatomy, scanner.header, fitted)
+    scene = RegionLines(anatomy, scanner.header, fitted)
     got = scene.lines(np.array([9], np.int32), t_ns)[0]
     # By hand: the object on the finer grid, section by section, and the filter.
     kx, ky = grid.k()

@@ -1,0 +1,54 @@
+"""`mrsim patient`: make a patient of a cine, to be scanned like a phantom."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli.arguments import add_overwrite
+from harness.console import print_table
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    command.add_argument(
+        "series", metavar="SERIES.npz", help="images, seconds, pixel_mm, and perhaps first_label or labels"
+    )
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
+    command.add_argument(
+        "--smooth-frames", type=float, default=1.0, metavar="FRAMES",
+        help="width of the Gaussian in time that takes away what is white in time (%(default)s); 0 for none",
+    )  # fmt: skip
+    add_overwrite(command)
+
+
+def run(*, series: str, output: str, smooth_frames: float, overwrite: bool) -> int:
+    """Make a patient, store it in a folder and say how it differs from what was recorded.
+
+    Raises
+    ------
+    InputError
+        If the series is wrong, its target cannot be followed, or the folder cannot be made.
+    """
+    from harness.report.cine import draw_patient
+    from mrsim.anatomy.series.patient import prepare_patient
+    from mrsim.anatomy.series.series import read_series
+
+    cine = read_series(series)
+    print(cine)
+    patient = prepare_patient(cine, output, smooth_frames=smooth_frames, overwrite=overwrite)
+    realism, likeness = patient.record["realism"], patient.record["realism"]["least_likeness"]
+    rows = [
+        ["energy that is white in time, taken away", f"{realism['energy_removed']:.1e}"],
+        [
+            "left-out frames, met by the cross-fade of two (NMSE)",
+            f"{realism['left_out_nmse']:.1e}",
+        ],
+        ["the same frames, met by the frame before (NMSE)", f"{realism['frame_before_nmse']:.1e}"],
+        ["least correlation of the target that was followed", "-" if likeness is None else f"{likeness:.2f}"],
+    ]
+    print_table("in the body", ["", ""], rows)
+    drawn = draw_patient(Path(output) / "picture.png", patient)
+    print(f"{output}: a patient of {patient.playback.stop_ns * 1e-9:.1f} s; look at {drawn}")
+    print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds 30 --seed 1")
+    return 0

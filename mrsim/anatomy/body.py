@@ -1,0 +1,39 @@
+"""What can be scanned: a phantom of regions, or a patient made of a series of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Inside = Callable[[Array, Array], NDArray[np.bool_]]
+
+
+class Body(Protocol):
+    """Say what is scanned; how it is rendered is for `mrsim.scanner.scenes` to know."""
+
+    @property
+    def name(self) -> str:
+        """Return its short name."""
+
+    @property
+    def text(self) -> str:
+        """Return what makes it again: it is stored in every scan."""
+
+    @property
+    def target(self) -> str:
+        """Return the name of the region that is tracked."""
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """Return the names of what has a displacement of its own; the target is among them."""
+
+    @property
+    def target_center_m(self) -> tuple[float, float]:
+        """Return where the target rests, (x, y), metres."""
+
+    def resting_outline(self) -> Inside | None:
+        """Return which points lie within the body, if its outline stands still; None if it moves."""
