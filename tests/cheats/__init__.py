@@ -1,0 +1,1 @@
+"""Cheats: hostile candidates, a module a kind, and the table of what catches each."""
