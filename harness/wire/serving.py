@@ -13,12 +13,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from harness.realtime.raised import Traceback, one_line, traceback_of
 from harness.wire.images import Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
 from harness.wire.session import Channel, clock_name, printable, status_text
 from mrsim.errors import CandidateError, InputError, MrsimError
-from mrsim.formats.mrd_acquisition import NOT_IMAGING, Counter, Flag, from_acquisition
+from mrsim.formats.mrd_acquisition import Counter, Flag, from_acquisition, imaging
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
 from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emission, Position, Reconstructor
@@ -29,6 +31,7 @@ _DATA = frozenset({Kind.ACQUISITION, Kind.WAVEFORM, Kind.TEXT, Kind.CLOSE})
 _FRAME_ENDS = Flag.LAST_IN_SLICE | Flag.LAST_IN_REPETITION
 _DRAIN_S = 1.0
 MAX_STAMPS = 1024
+MAX_TEXTS = 16  # before the header
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Session:
         self._inner: Reconstructor | None = None
         self._header: Header | None = None
         self._last: Any = None
+        self._plain = False  # whether a line came that is not for real-time feedback
         self._rows: deque[tuple[int, int, int]] = deque(maxlen=MAX_STAMPS)
         self._lock = threading.Lock()  # a candidate may emit from any thread
         self.config = ""
@@ -125,12 +129,16 @@ class Session:
 
     def _serve(self) -> None:
         first = self._receive(_CONFIG)
+        # From its first message on, a client has so long, and so many texts, until its header is there.
+        until_ns = time.perf_counter_ns() + round(self._limits.wire.message_s * 1e9)
         if first.kind is Kind.CLOSE:
             return
         # The configuration is only logged: the server's options decide what is served.
         self.config = printable(str(first.content), 60)
-        while (message := self._receive(_HEADER)).kind is Kind.TEXT:
+        while (message := self._receive(_HEADER, until_ns)).kind is Kind.TEXT:
             self.ignored += 1
+            if self.ignored > MAX_TEXTS:
+                raise WireError(f"more than {MAX_TEXTS} texts came before the header")
         if message.kind is Kind.CLOSE:
             return
         encoding = xml_to_encoding(message.content, "the header that was sent")
@@ -144,15 +152,28 @@ class Session:
         while (message := self._receive(_DATA)).kind is not Kind.CLOSE:
             received_ns = time.perf_counter_ns()
             acquisition = message.content
-            if message.kind is not Kind.ACQUISITION or acquisition.flags & int(NOT_IMAGING):
+            if message.kind is not Kind.ACQUISITION or not self._images(int(acquisition.flags)):
                 self.ignored += 1
                 continue
             self._line(encoding, acquisition, counting, received_ns)
 
-    def _receive(self, allowed: frozenset[Kind]) -> Any:
+    def _images(self, flags: int) -> bool:
+        """Tell whether a readout is a line of the image: none for feedback is, once another has come."""
+        if not imaging(np.array([flags], np.uint64))[0]:
+            return False
+        plain = not flags & Flag.REAL_TIME
+        self._plain = self._plain or plain
+        return plain or not self._plain
+
+    def _receive(self, allowed: frozenset[Kind], until_ns: int | None = None) -> Any:
         self._outbox.check()
         self._waiting_ns = time.perf_counter_ns()
-        return self._channel.receive(allowed, self._limits.idle_s)
+        wait_s = self._limits.idle_s
+        if until_ns is not None:
+            wait_s = min(wait_s, (until_ns - self._waiting_ns) / 1e9)
+            if wait_s <= 0:
+                raise WireError(f"no header came in {self._limits.wire.message_s:g} s")
+        return self._channel.receive(allowed, wait_s)
 
     def _known(self, encoding: Encoding, coils: int | None) -> bool:
         return (encoding.coils or self._assumed.get("coils") or coils) is not None
@@ -184,7 +205,11 @@ class Session:
             self._last = acquisition
             self._rows.append((readout.index, self._waiting_ns, received_ns))
         self.lines += 1
-        self._inner.push(readout)
+        try:
+            self._inner.push(readout)
+        except InputError as error:  # no fault of the client's
+            self.traceback = traceback_of(error)
+            raise WireError(f"the candidate raised {one_line(error)}") from None
 
     def _emit(self, image: Emission) -> None:
         if isinstance(image, Position):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,12 +139,12 @@ class Channel:
         Parameters
         ----------
         limit_s
-            Time to wait for more, seconds.
+            Time that it may take in all, however much comes, seconds.
         """
         try:
-            self._sock.settimeout(limit_s)
-            left = 64 << 20
-            while left > 0:
+            until, left = time.monotonic() + limit_s, 64 << 20
+            while left > 0 and (wait_s := until - time.monotonic()) > 0:
+                self._sock.settimeout(wait_s)
                 count = len(self._sock.recv(1 << 16))
                 if not count:
                     return

@@ -220,16 +220,21 @@ def _write(
     if ny != encoding.matrix[0]:
         notes.append(f"kspace has {ny} rows, its header {encoding.matrix[0]}: those of kspace were taken")
         encoding = dataclasses.replace(encoding, matrix=(ny, nx))
-    header = complete_header(encoding, path, coils, given, ny, notes)
-    count = frames * ny
-    ky, frame, t_ns = _columns(header, frames, companion, path)
+    own = companion is not None and companion.lines == frames * ny and "ky" in companion.group
+    acquired = np.ones(ny, np.bool_) if own else _acquired(kspace, path)
+    per_frame = int(acquired.sum())
+    if per_frame != ny:
+        notes.append(f"{ny - per_frame} rows of kspace are zero in every frame: they were not acquired")
+    header = complete_header(encoding, path, coils, given, per_frame, notes)
+    count = frames * per_frame
+    ky, frame, t_ns = _columns(header, frames, companion, path, acquired)
     kept = companion if companion is not None and companion.lines == count else None
     provenance, truth = (None, None) if kept is None else (kept.provenance, kept.truth)
     with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         for number in range(frames):
             with guarded(path):
                 grid = kspace[number].reshape(coils, samples, ny)
-            lines = slice(number * ny, (number + 1) * ny)
+            lines = slice(number * per_frame, (number + 1) * per_frame)
             rows = crop_oversampling(grid.transpose(2, 0, 1), nx)[ky[lines] - ky_range(ny)[0]]
             writer.append(ky[lines], frame[lines], t_ns[lines], rows)
             if progress is not None:
@@ -239,16 +244,29 @@ def _write(
     return Imported(target, count, tuple(notes))
 
 
+def _acquired(kspace: Any, path: Path) -> NDArray[np.bool_]:
+    """Return which rows hold anything in any frame: the sets pad theirs with zeros, to one size."""
+    found = np.zeros(kspace.shape[-1], np.bool_)
+    for number in range(kspace.shape[0]):
+        with guarded(path):
+            found |= (kspace[number].reshape(-1, len(found)) != 0).any(axis=0)
+        if found.all():
+            break
+    if not found.any():
+        raise FormatError(f"{path}: kspace: it is zero everywhere")
+    return found
+
+
 def _columns(
-    header: Header, frames: int, companion: Companion | None, path: Path
+    header: Header, frames: int, companion: Companion | None, path: Path, acquired: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Return ky, frame and t_ns of each line: the companion's, else ascending and at the pace of TR."""
     ny = header.matrix[0]
-    low, count = ky_range(ny)[0], frames * ny
+    low, count = ky_range(ny)[0], frames * int(acquired.sum())
     line = np.arange(count, dtype=np.int64)
     if companion is None or companion.lines != count or "ky" not in companion.group:
-        ky = (line % ny + low).astype(np.int32)
-        return ky, (line // ny).astype(np.int32), line * header.tr_ns + header.te_ns
+        ky = np.tile(np.flatnonzero(acquired) + low, frames).astype(np.int32)
+        return ky, (line // int(acquired.sum())).astype(np.int32), line * header.tr_ns + header.te_ns
     columns = []
     with guarded(path):
         for name, dtype in (("ky", np.int32), ("frame", np.int32), ("t_ns", np.int64)):

@@ -38,6 +38,7 @@ class Flag(enum.IntFlag):
     LAST_IN_REPETITION = 1 << 13
     NOISE = 1 << 18
     CALIBRATION = 1 << 19
+    CALIBRATION_AND_IMAGING = 1 << 20
     REVERSE = 1 << 21
     NAVIGATION = 1 << 22
     PHASE_CORRECTION = 1 << 23
@@ -50,10 +51,9 @@ class Flag(enum.IntFlag):
     STABILIZATION = 1 << 30
 
 
-# Readouts that are no lines of an image.
+# Readouts that are no lines of an image, whatever else they are.
 NOT_IMAGING = (
     Flag.NOISE
-    | Flag.CALIBRATION
     | Flag.NAVIGATION
     | Flag.PHASE_CORRECTION
     | Flag.HP_FEEDBACK
@@ -62,6 +62,25 @@ NOT_IMAGING = (
     | Flag.STABILIZATION_REFERENCE
     | Flag.STABILIZATION
 )
+
+
+def imaging(flags: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Tell which readouts are lines of an image.
+
+    A readout for calibration is one where it is flagged for calibration and imaging, too. Those for real-time
+    feedback are beside the image where there are others; where all are flagged so, they are the image.
+
+    Parameters
+    ----------
+    flags
+        Of each readout, shape (readouts,), uint64.
+    """
+    taken: NDArray[np.bool_] = (flags & np.uint64(NOT_IMAGING)) == 0
+    taken &= (flags & np.uint64(Flag.CALIBRATION | Flag.CALIBRATION_AND_IMAGING)) != np.uint64(
+        Flag.CALIBRATION
+    )
+    plain = taken & ((flags & np.uint64(Flag.REAL_TIME)) == 0)
+    return plain if plain.any() else taken
 
 
 @dataclass(frozen=True, slots=True)

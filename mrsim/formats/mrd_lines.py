@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
-from mrsim.formats.mrd_acquisition import NOT_IMAGING, Flag, unwrap
+from mrsim.formats.mrd_acquisition import TICK_NS, Flag, imaging, unwrap
 from mrsim.formats.mrd_file import MrdSource
 from mrsim.formats.mrd_header import Encoding
 
+_WRAP = 1 << 32  # of both counters
+_DAY_TICKS = 24 * 3600 * 1_000_000_000 // TICK_NS
 _COUNTERS = ("average", "contrast", "phase", "set")
 
 
@@ -39,7 +41,7 @@ def imaging_readouts(found: MrdSource, chosen: int | None, notes: list[str]) -> 
         If there are none, or of several slices none was chosen.
     """
     heads = found.heads
-    other = (heads["flags"] & np.uint64(NOT_IMAGING)) != 0
+    other = ~imaging(heads["flags"])
     skipped = int(np.sum(other & ((heads["flags"] & np.uint64(Flag.NOISE)) == 0)))
     if skipped:
         notes.append(f"{skipped} readouts that are no lines of an image were left out")
@@ -71,11 +73,28 @@ def acquired_order(heads: NDArray[Any]) -> NDArray[np.int64]:
     """
     counter = heads["scan_counter"]
     if np.unique(counter).size == counter.size:
-        return np.argsort(counter, kind="stable").astype(np.int64)
+        return np.argsort(_straight(counter, _WRAP), kind="stable").astype(np.int64)
     stamps = heads["acquisition_time_stamp"]
     if stamps.min() < stamps.max():
-        return np.argsort(stamps, kind="stable").astype(np.int64)
+        around = _DAY_TICKS if stamps.max() < _DAY_TICKS else _WRAP
+        return np.argsort(_straight(stamps, around), kind="stable").astype(np.int64)
     return np.argsort(unwrap(heads["idx"]["repetition"]), kind="stable").astype(np.int64)
+
+
+def _straight(values: NDArray[Any], around: int) -> NDArray[np.int64]:
+    """Undo a counter's return to 0, at midnight or at its end: a scan takes less than half of the way around.
+
+    Where the values take more, the longest stretch that none of them lies in is what the scan left out.
+    """
+    found = values.astype(np.int64)
+    ordered = np.unique(found)
+    if ordered[-1] - ordered[0] <= around // 2:
+        return found
+    gaps = np.diff(ordered)
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= around // 2:
+        return found  # it is everywhere: a counter that says nothing of a return
+    return np.where(found <= ordered[widest], found + around, found)
 
 
 def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[NDArray[np.int64], int]:

@@ -6,11 +6,14 @@ import functools
 import logging
 import re
 from typing import Any
+from xml.parsers import expat
 
 from mrsim.errors import FormatError
 from mrsim.formats import require_ismrmrd
 
 MAX_XML_BYTES = 1 << 20
+MAX_XML_DEPTH = 32
+MAX_XML_ELEMENTS = 20_000
 PURPOSE = "MRD headers"
 _DECLARATION = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
 
@@ -53,6 +56,7 @@ def parsed_header(document: bytes | str, where: str) -> Any:
     text = _DECLARATION.sub("", text)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise FormatError(f"{where}: it declares entities or a document type, which no MRD header has")
+    _check_elements(text, where)
     # Not the package's `CreateFromDocument`: that refuses elements of a newer schema, and lets a word that
     # should be a number pass with a warning.
     config = ParserConfig(fail_on_unknown_properties=False, fail_on_converter_warnings=True)
@@ -76,6 +80,31 @@ def parsed_header(document: bytes | str, where: str) -> Any:
     ) as error:
         reason = " ".join(str(error).split())[:160]
         raise FormatError(f"{where}: not an MRD header: {reason or type(error).__name__}") from None
+
+
+def _check_elements(text: str, where: str) -> None:
+    """Refuse XML of too many elements, or too deep: the schema's parser takes seconds over it."""
+    depth = count = 0
+
+    def begin(*_: object) -> None:
+        nonlocal depth, count
+        depth, count = depth + 1, count + 1
+        if depth > MAX_XML_DEPTH or count > MAX_XML_ELEMENTS:
+            raise FormatError(
+                f"{where}: not an MRD header: more than {MAX_XML_ELEMENTS} elements, or nested more than "
+                f"{MAX_XML_DEPTH} deep"
+            )
+
+    def end(_: object) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    try:
+        parser.Parse(text.encode("utf-8"), True)
+    except (expat.ExpatError, UnicodeEncodeError) as error:
+        raise FormatError(f"{where}: not an MRD header: {error}") from None
 
 
 @functools.cache

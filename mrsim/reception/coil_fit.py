@@ -23,6 +23,7 @@ from mrsim.kernels.compilation import kernel
 from mrsim.kernels.fma import fma
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coils import CoilArray
+from mrsim.reception.least_squares import least_squares
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -161,11 +162,9 @@ def fit_coils(
         raise ProtocolError(
             f"coils: {len(x)} points of the field of view count: too few for {taps} x {taps} taps"
         )
-    u, values, vh = np.linalg.svd(_basis(x, y, fov_m, taps), full_matrices=False)
-    kept = values > _CUT * values[0]
-    seen = array.sensitivity(x, y, z_m).T
-    solved = (vh[kept].conj().T / values[kept]) @ (u[:, kept].conj().T @ seen)
-    fitted = FittedCoils(np.ascontiguousarray(solved.T).reshape(array.count, taps, taps), fov_m, 0.0, 0.0)
+    columns = np.ascontiguousarray(_basis(x, y, fov_m, taps).T)
+    solved = least_squares(columns, np.ascontiguousarray(array.sensitivity(x, y, z_m), np.complex128), _CUT)
+    fitted = FittedCoils(solved.reshape(array.count, taps, taps), fov_m, 0.0, 0.0)
     x, y = _points(_CHECK_POINTS, fov_m, inside)
     true = array.sensitivity(x, y, z_m)
     error = np.abs(fitted.sensitivity(x, y) - true)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import re
 import socket
 import struct
 import threading
@@ -30,7 +32,7 @@ from harness.wire.options import parse_wire  # noqa: E402
 from harness.wire.server import Server  # noqa: E402
 from harness.wire.serving import ServiceLimits, Session  # noqa: E402
 from harness.wire.session import Channel  # noqa: E402
-from mrsim.errors import InputError  # noqa: E402
+from mrsim.errors import InputError, StreamError  # noqa: E402
 from mrsim.formats.mrd_acquisition import to_acquisition  # noqa: E402
 from mrsim.formats.mrd_header import header_to_xml  # noqa: E402
 from mrsim.stream import Header  # noqa: E402
@@ -201,6 +203,26 @@ def test_a_strangers_scan_is_served_by_its_flags() -> None:
     assert [image.data.tobytes() for image in said] == [pixels.tobytes() for pixels in ours]
 
 
+@pytest.mark.parametrize("pace_s", [0.0, 0.3])
+def test_texts_before_the_header_hold_no_session(pace_s: float) -> None:
+    """A client that talks, at any pace, and never sends its header, is let go in a bounded time."""
+    quick = ServiceLimits(Limits(image_bytes=0, message_s=1.0), idle_s=60.0)
+    with serving(limits=quick) as (server, told):
+        sock = socket.create_connection(server.address)
+        sock.sendall(encoded(ismrmrd.serialization.ConfigFile("x")))
+        began, sent = time.monotonic(), 0
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 30 and not server.ended:
+                sock.sendall(encoded("a text"))
+                sent += 1
+                time.sleep(pace_s)
+        sock.close()
+        assert server.ended == server.failed == 1
+        assert time.monotonic() - began < 20
+        wanted = "more than 16 texts" if pace_s == 0 else "no header came in 1 s|said nothing in"
+        assert any(re.search(wanted, line) for line in told), told
+
+
 def test_one_session_too_many_is_told_that_the_server_is_busy() -> None:
     limits = ServiceLimits(idle_s=30.0)
     with serving(at_once=2, limits=limits) as (server, _):
@@ -224,6 +246,13 @@ class Raises(Null):
         if readout.index == 9:
             raise ValueError("no luck")
         super().push(readout)
+
+
+class Refuses(Null):
+    """Raise an error of input, as its own code may for reasons of its own."""
+
+    def push(self, readout: Any) -> None:
+        raise StreamError("mine alone")
 
 
 class Odd(Null):
@@ -252,7 +281,14 @@ class Threaded(Null):
             thread.join()
 
 
-@pytest.mark.parametrize(("kind", "told"), [(Raises, "ValueError: no luck"), (Odd, "emitted str")])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Raises, "ValueError: no luck"),
+        (Odd, "emitted str"),
+        (Refuses, "the candidate raised StreamError: mine alone"),
+    ],
+)
 def test_a_candidate_that_goes_wrong_is_told_to_its_client(kind: type, told: str) -> None:
     server = Server(kind, limits=QUICK)
     thread = threading.Thread(target=server.serve, kwargs={"sessions": 1, "limit_s": 600.0})

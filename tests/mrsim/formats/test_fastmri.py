@@ -82,6 +82,25 @@ def test_a_file_of_the_sets_becomes_a_stream(tmp_path, single):
     np.testing.assert_allclose(stream.samples, want.reshape(stream.samples.shape), atol=1e-6)
 
 
+@pytest.mark.parametrize("padded", [(0, 5), (0,), (2, 3)])
+def test_rows_that_are_zero_in_every_frame_were_not_acquired(tmp_path, padded):
+    lines = foreign(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        kspace = file["kspace"][:]
+        kspace[..., list(padded)] = 0
+        kspace[1, ..., 4] = 0  # of one frame alone: it was acquired
+        file["kspace"][:] = kspace
+    imported = fastmri_to_stream(tmp_path / "a.h5", tmp_path / "a", Given(tr_ns=5_000_000))
+    stream = load(tmp_path / "a")
+    kept = [row for row in range(6) if row not in padded]
+    assert stream.ky.tolist() == [row - 3 for row in kept] * 2
+    assert stream.header.lines_per_frame == len(kept)
+    assert stream.header.acceleration == pytest.approx(6 / len(kept))
+    assert stream.header.matrix == (6, 9)
+    np.testing.assert_allclose(stream.samples[: len(kept)], lines[0, kept], atol=1e-6)
+    assert any(f"{len(padded)} rows of kspace are zero" in note for note in imported.notes)
+
+
 def test_undersampled_frames_do_not_go_into_the_layout(tmp_path):
     header = dataclasses.replace(HEADER, lines_per_frame=3)
     with pytest.raises(InputError, match="fully sampled"):

@@ -420,3 +420,67 @@ def test_noise_beside_a_stream_is_looked_at_before_it_is_used(tmp_path, array, t
         writer.attach("noise_dwell_us", np.zeros(len(array), np.float32))
     with pytest.raises(InputError, match=told):
         NoiseScans.of(tmp_path / "a")
+
+
+DAY = 24 * 3600 * 400  # ticks of 2.5 ms
+
+
+@pytest.mark.parametrize(
+    ("field", "start", "around"),
+    [
+        ("acquisition_time_stamp", DAY - 90, DAY),
+        ("acquisition_time_stamp", 2**32 - 90, 2**32),
+        ("acquisition_time_stamp", 5, DAY),
+        ("scan_counter", 2**32 - 9, 2**32),
+        ("scan_counter", 2**32 - 30, 2**32),
+    ],
+)
+def test_a_scan_over_midnight_or_the_end_of_a_counter_keeps_its_order(tmp_path, field, start, around):
+    stream = sampled(HEADER, 5)
+    acquisitions = sent(stream)
+    for i, acquisition in enumerate(acquisitions):
+        acquisition.scan_counter = acquisition.acquisition_time_stamp = 0
+        setattr(acquisition, field, (start + (10 if "stamp" in field else 1) * i) % around)
+    np.random.default_rng(2).shuffle(acquisitions)
+    foreign(tmp_path / "a.h5", acquisitions)
+    mrd_to_stream(tmp_path / "a.h5", tmp_path / "a", FOREIGN)
+    assert_same_lines(load(tmp_path / "a"), stream)
+
+
+CAL, BOTH = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING
+FEEDBACK = ismrmrd.ACQ_IS_RTFEEDBACK_DATA
+
+
+@pytest.mark.parametrize(
+    ("flags", "image"),
+    [((CAL, BOTH), True), ((BOTH,), True), ((CAL,), False), ((FEEDBACK,), False), ((FEEDBACK, BOTH), False)],
+)
+def test_calibration_that_images_is_kept_and_feedback_is_not(tmp_path, flags, image):
+    stream = sampled(HEADER, 3)
+    mixed = []
+    for number, acquisition in enumerate(sent(stream)):
+        if image and number % 4 == 1:
+            for flag in flags:
+                acquisition.set_flag(flag)
+        mixed.append(acquisition)
+        if not image and number % 4 == 1:
+            beside = to_acquisition(stream.readout(0), HEADER)
+            for flag in flags:
+                beside.set_flag(flag)
+            mixed.append(beside)
+    for i, acquisition in enumerate(mixed):
+        acquisition.scan_counter = i
+    foreign(tmp_path / "a.h5", mixed)
+    imported = mrd_to_stream(tmp_path / "a.h5", tmp_path / "a", FOREIGN)
+    assert_same_lines(load(tmp_path / "a"), stream)
+    assert any("no lines of an image" in note for note in imported.notes) is not image
+
+
+def test_a_scan_that_is_all_for_feedback_is_an_image(tmp_path):
+    stream = sampled(HEADER, 3)
+    acquisitions = sent(stream)
+    for acquisition in acquisitions:
+        acquisition.set_flag(FEEDBACK)
+    foreign(tmp_path / "a.h5", acquisitions)
+    mrd_to_stream(tmp_path / "a.h5", tmp_path / "a", FOREIGN)
+    assert_same_lines(load(tmp_path / "a"), stream)

@@ -135,6 +135,25 @@ def test_bombs_are_refused_before_they_grow(document):
     assert peak < 64 << 20
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<a>" * 100_000 + "</a>" * 100_000,
+        "<a/>" * 250_000,
+        "<a>x</a>" * 100_000,
+        "<a b='>'><!-- <c> -->" * 40_000,
+    ],
+    ids=["deep", "many", "many with text", "hidden in comments"],
+)
+def test_a_header_of_too_many_elements_is_refused_before_it_is_built(inside, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("the schema's parser was asked")
+
+    monkeypatch.setattr("xsdata.formats.dataclass.parsers.XmlParser.from_bytes", never)
+    with pytest.raises(InputError, match="more than 20000 elements, or nested more than 32 deep"):
+        xml_to_encoding(f"<ismrmrdHeader>{inside}</ismrmrdHeader>".encode())
+
+
 WORDS = st.sampled_from(["", "0", "-1", "65536", "9" * 40, "nan", "INF", "1e308", "abc", "<x>", "é", "\0"])
 
 
