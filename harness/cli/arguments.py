@@ -184,10 +184,10 @@ def seed_of(text: str) -> int:
 
     if text == "random":
         return fresh_seed()
-    value = int(text)
-    if not 0 <= value <= MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0 to {MAX_SEED}, or random")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text) <= MAX_SEED:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:80]}: expected a whole number from 0 to 2^128 - 1, or random")
 
 
 def settings(pairs: list[str]) -> dict[str, Any]:

@@ -26,10 +26,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SIMULATE = ["simulate", "quasar", "--frames", "1"]
 NUMBERS = {
-    "a seed": ([*SIMULATE, "-o", "b", "--seed", "abc"], "--seed: abc: expected a whole number of 0 or more"),
+    "a seed": ([*SIMULATE, "-o", "b", "--seed", "abc"], "--seed: abc: expected a whole number from 0 to 2"),
     "a seed below": (
         [*SIMULATE, "-o", "b", "--seed", "-1"],
-        "--seed: -1: expected a whole number of 0 or mo",
+        "--seed: -1: expected a whole number from 0 to 2",
     ),
     "a seed of many bits": ([*SIMULATE, "-o", "b", "--seed", "9" * 5000], r"--seed: 9{80}: expected a whole"),
     "half a frame": (["simulate", "quasar", "-o", "b", "--frames", "2.5"], "--frames: 2.5: expected a whole"),

@@ -24,7 +24,7 @@ PATIENTS = ("patient1", "patient4", "patient5", "patient6")
 PHANTOMS = ("quasar", *(PATIENTS if os.environ.get("MRSIM_MUTANTS") == "all" else ()))
 """By hand, with MRSIM_MUTANTS=all, of patients, too: that takes half an hour more."""
 SILENT = {"black": "blank", "constant": "blank", "noise": "another anatomy", "frozen": "frozen"}
-SECONDS = {"patient5": 90.0}  # it breathes slowly
+SECONDS = {"patient5": 90.0, "patient6": 90.0}  # these breathe slowly
 
 
 @lru_cache(maxsize=1)
