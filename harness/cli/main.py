@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from harness.cli.process.parent import COMMANDS, in_a_child, serve
 from harness.cli.process.streams import conclude
 
 
@@ -24,7 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     code
         Exit code.
     """
+    if argv is None and sys.platform != "win32" and sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        return conclude(lambda: in_a_child(sys.argv[1:]))
     return conclude(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+
+
+def in_child() -> int:
+    """Run the command of a child, as the arguments of its process say."""
+    return serve(main)
 
 
 def _run(argv: list[str]) -> int:

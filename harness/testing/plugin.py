@@ -6,9 +6,10 @@ requested.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -147,7 +148,9 @@ class Conformance(pytest.Collector):
         requested = self._checks
         try:
             stream = None if requested.stream_path is None else load(requested.stream_path)
-            candidate = Candidate(self._candidate, builder(self._candidate), stream, requested.seed)
+            with no_sudden_end():
+                build = builder(self._candidate)
+            candidate = Candidate(self._candidate, build, stream, requested.seed)
             checks: list[Find] = list(CHECKS)
             if requested.baseline:
                 checks.append(_no_slower(requested.baseline, requested.factor))
@@ -171,7 +174,8 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it."""
-        self._check(self._candidate)
+        with no_sudden_end():
+            self._check(self._candidate)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return one line for a failed check, with where it raised, and a traceback for a defect of ours.
@@ -190,6 +194,29 @@ class CheckItem(pytest.Item):
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the test is and what it is called; pytest needs a line for what is skipped."""
         return self.path, 0, f"{self.parent.name if self.parent else ''} {self.name}"
+
+
+@contextlib.contextmanager
+def no_sudden_end() -> Iterator[None]:
+    """Let `os._exit` of a candidate raise, where it would end pytest with the code that it likes.
+
+    In a process that was forked it ends that process, as ever. What was registered with `atexit` meanwhile
+    does nothing. Code that calls the C library goes round this: it is for accidents.
+    """
+    real, process, within = os._exit, os.getpid(), True
+
+    def raises(status: int) -> NoReturn:
+        if os.getpid() != process:
+            real(status)
+        if within:
+            raise SystemExit(f"os._exit({status})")
+        return None  # type: ignore[misc]
+
+    os._exit = raises
+    try:
+        yield
+    finally:
+        os._exit, within = real, False
 
 
 def _own_id(arg: str, config: pytest.Config) -> str | None:

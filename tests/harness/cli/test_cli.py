@@ -25,7 +25,6 @@ from tests.harness.synthetic import moving_stream
 SMALL = ["--matrix", "32", "32", "--frames", "12", "--acceleration", "4", "--seed", "1"]
 
 CANDIDATES = """
-import signal
 import numpy as np
 def build(): return lambda kspace, mask: np.zeros(kspace.shape[1:])
 def wrong_shape(): return lambda kspace, mask: np.zeros((3, 3))
@@ -39,6 +38,7 @@ def marks():
         return np.zeros(kspace.shape[1:])
     return image
 def interrupts():
+    import signal
     def image(kspace, mask): signal.raise_signal(signal.SIGINT)
     return image
 """
