@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,7 @@ def run(
     from harness.judge.measures import BEAMS
     from harness.session.audit import audit as look
     from harness.session.replay import replay
+    from harness.session.seen import told_overlap
     from mrsim.files.targets import check_target
     from mrsim.stream import load
 
@@ -135,6 +137,8 @@ def run(
         "clock": clock, "profile": profile, "downstream_ms": downstream_ms, "claim": claim, "frames": frames,
         "policy": policy, "service": service, "isolate": isolate, "limit_s": limit_s, "seed": seed,
     }  # fmt: skip
+    if (overlap := told_overlap(candidate, scan)) is not None:
+        print(f"mrsim: warning: {overlap}", file=sys.stderr, flush=True)
     if scenario == SEARCH:
         if faults or samples or report or repeat != 1 or stride:
             raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
