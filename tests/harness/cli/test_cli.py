@@ -161,7 +161,7 @@ def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.
         (["replay", "a.stream"], "required: CANDIDATE"),
         (["replay", "a.stream", "null", "--clock", "sundial"], "invalid choice"),
         (["replay", "a.stream", "null", "--seed", "-1"], "0 or more"),
-        (["replay", "a.stream", "null", "--frames", "many"], "invalid int"),
+        (["replay", "a.stream", "null", "--frames", "many"], "expected a whole number"),
         (["replay", "a.stream", "null", "--frames", "151"], "1 to 150"),
         (["replay", "a.stream", "null", "--claim", "1"], "claim"),
         (["replay", "a.stream", "null", "--scenario", "bursts"], "expected one of constant-stream"),
@@ -304,7 +304,7 @@ def test_ctrl_c_during_a_real_run(folder: Path) -> None:
         "python:mine.py:marks",
         "--no-quality",
         "--json",
-        "r",
+        "r.json",
     ]
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
     # A suite that a shell runs in the background hands on an ignored Ctrl-C; a user's terminal does not.
@@ -321,7 +321,7 @@ def test_ctrl_c_during_a_real_run(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, b"mrsim: interrupted\n")
-    assert not (folder / "r").exists()
+    assert not (folder / "r.json").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
