@@ -11,8 +11,9 @@ the ny nx pixels of a magnitude has the variance std^2 / 2 / V. That is an NMSE 
     carried = ny nx std^2 / (2 V ||truth||^2).
 
 A reconstructor may know much beforehand, and then has fewer numbers to find: the error of an unbiased
-estimate is in proportion to how many. The bound of `least_nmse` grants that it knows all but a thousandth of
-them, which are 16 numbers of 128 x 128. Whoever is below it has the truth from somewhere else.
+estimate is in proportion to how many. The bound of `least_nmse` grants that it knows all but one of the ny
+nx: say, where the target is. By chance one image may err less, so the bound is for the mean of all images.
+Whoever is below it has the truth from somewhere else. So has who shows the bits of the truth once.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from mrsim.stream import Stream
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image, to_kspace
 
-UNKNOWN_SHARE = 1e-3
-"""Share of an image's numbers that every reconstructor has to find from the lines."""
+COPY_NMSE = 1e-14
+"""Below this an image is the truth itself, but for rounding."""
 
 
 def consistency_floor(stream: Stream, frames: NDArray[np.int64]) -> tuple[NDArray[np.complex64], Quality]:
@@ -93,7 +94,7 @@ def floor_image(stream: Stream, frame: int) -> NDArray[np.complex64]:
 
 
 def least_nmse(stream: Stream, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the NMSE below which no image of a frame can be.
+    """Return the mean NMSE below which images of some frames cannot be.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def least_nmse(stream: Stream, frames: NDArray[np.int64]) -> NDArray[np.float64]
     carried: NDArray[np.float64] = np.divide(
         ny * nx * std**2 / 2 / visits, energy, out=np.zeros(len(frames)), where=energy > 0
     )
-    return UNKNOWN_SHARE * carried
+    return carried / (ny * nx)
 
 
 def impossible_quality(stream: Stream, quality: Quality | None) -> str | None:
@@ -132,13 +133,20 @@ def impossible_quality(stream: Stream, quality: Quality | None) -> str | None:
     """
     if quality is None:
         return None
-    bound = least_nmse(stream, quality.frames)
-    below = np.flatnonzero(quality.nmse < bound)  # NaN where a tracker shows no image
-    if not len(below):
+    bound = float(least_nmse(stream, quality.frames).mean())
+    nmse = quality.nmse[np.isfinite(quality.nmse)]  # a tracker shows no image
+    if not bound or not len(nmse):
         return None
-    first = int(below[0])
+    copies = np.flatnonzero(quality.nmse < COPY_NMSE)
+    if len(copies):
+        first = int(copies[0])
+        return (
+            f"impossible quality: the image of frame {quality.frames[first]} is the truth itself (NMSE "
+            f"{quality.nmse[first]:.2g}; {len(copies)} of {len(nmse)} images), and the scan has noise"
+        )
+    if nmse.mean() >= bound:
+        return None
     return (
-        f"impossible quality: NMSE {quality.nmse[first]:.2g} in frame {quality.frames[first]} "
-        f"({len(below)} of {len(bound)} images), below the {bound[first]:.2g} that noise and all lines of "
-        "the scan leave to whoever does not have the truth itself"
+        f"impossible quality: mean NMSE {nmse.mean():.2g} of {len(nmse)} images, below the {bound:.2g} that "
+        "noise and all lines of the scan leave to whoever does not have the truth itself"
     )

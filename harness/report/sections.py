@@ -148,7 +148,7 @@ def behaviour(figures: Figures) -> str:
 def _state(found: dict[str, Any]) -> str:
     if found["kept"]:
         return '<span class="kept">kept</span>'
-    return f'<span class="broken">{"not shown" if found.get("state") == "not shown" else "BROKEN"}</span>'
+    return f'<span class="broken">{"not shown" if found["state"] == "not shown" else "BROKEN"}</span>'
 
 
 def host_and_provenance(figures: Figures) -> str:

@@ -160,7 +160,7 @@ def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.
         (["replai"], "invalid choice: 'replai'"),
         (["replay", "a.stream"], "required: CANDIDATE"),
         (["replay", "a.stream", "null", "--clock", "sundial"], "invalid choice"),
-        (["replay", "a.stream", "null", "--seed", "-1"], "0 or more"),
+        (["replay", "a.stream", "null", "--seed", "-1"], "a whole number from 0"),
         (["replay", "a.stream", "null", "--frames", "many"], "expected a whole number"),
         (["replay", "a.stream", "null", "--frames", "151"], "1 to 150"),
         (["replay", "a.stream", "null", "--claim", "1"], "claim"),

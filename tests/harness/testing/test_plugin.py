@@ -371,6 +371,6 @@ def test_the_guard_fixture_fails_its_test(latency_guard: Any) -> None:
     from harness.audits.bench import default_stream
 
     scan = default_stream(frames=24, matrix=(32, 32))
-    latency_guard("null", "null", scan, images=60)
-    with pytest.raises(pytest.fail.Exception, match="zero-filled: FAIL: new / base"):
-        latency_guard("null", "zero-filled", scan, images=60)
+    latency_guard("zero-filled", "zero-filled", scan, images=60)
+    with pytest.raises(pytest.fail.Exception, match="cs-tv: FAIL: new / base"):
+        latency_guard("zero-filled", "cs-tv", scan, images=60)
