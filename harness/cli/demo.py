@@ -240,7 +240,7 @@ def _ruler(quality: Quality | None) -> Iterator[list[str]]:
     """Return what the judge finds in the truth itself: its own error."""
     if quality is not None and quality.ruler is not None:
         ruler, lag_ns = quality.ruler, quality.ruler.lag.tau_ns
-        lag = "-" if lag_ns is None else f"{lag_ns / 1e6:.0f}"
+        lag = "-" if lag_ns is None else f"{lag_ns / 1e6:z.0f}"
         yield [
             "the judge on the truth", "-", "-", mm(ruler.p95_m), f"{ruler.dice:.3f}", lag, "-", "-",
             *["reference"] * 3,
