@@ -118,7 +118,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "kept": True,
                     "evidence": "lines were compared " * 3,
                 },
-                {"audit": "recovery after a bad line", "kept": False, "evidence": "nan:at=208: " * 9},
+                {
+                    "audit": "recovery after a bad line",
+                    "kept": False,
+                    "state": "broken",
+                    "evidence": "nan:at=208: " * 9,
+                },
             ]
         },
     }
