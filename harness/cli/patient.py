@@ -29,11 +29,15 @@ def run(*, series: str, output: str, smooth_frames: float, overwrite: bool) -> i
     ------
     InputError
         If the series is wrong, its target cannot be followed, or the folder cannot be made.
+    MissingExtraError
+        If matplotlib is not installed.
     """
     from harness.report.cine import draw_patient
+    from harness.report.plotting import plotting
     from mrsim.anatomy.series.patient import prepare_patient
     from mrsim.anatomy.series.series import read_series
 
+    plotting()  # before a folder is made whose picture cannot be drawn
     cine = read_series(series)
     print(cine)
     patient = prepare_patient(cine, output, smooth_frames=smooth_frames, overwrite=overwrite)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.report.plotting import plotting
 from mrsim.anatomy.series.patient import Patient
-from mrsim.errors import MissingExtraError
 from mrsim.files.writing import whole_file
 
 FRAMES = 5
@@ -36,11 +36,7 @@ def draw_patient(path: Path, patient: Patient) -> Path:
     MissingExtraError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    Figure, FigureCanvasAgg = plotting()
     played = patient.playback
     frames, rows, columns = played.images.shape
     height, width = (1e3 * side for side in played.pixel_m)

@@ -8,7 +8,6 @@ once.
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,6 @@ class _UniformLines:
         frames, ny, nx = len(self._played.images), *header.matrix
         self._rows = np.zeros((frames, ny, nx), np.complex64)
         self._done = np.zeros((frames, ny), np.bool_)
-        self._lock = threading.Lock()
 
     def lines(self, ky: NDArray[np.int32], t_ns: NDArray[np.int64]) -> Complex:
         """Return lines, shape (lines, 1, nx), complex128; parameters as for `Source.lines`."""
@@ -68,11 +66,10 @@ class _UniformLines:
         return np.asarray(mixed[:, None, :], np.complex128)
 
     def _of(self, frame: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.complex64]:
-        with self._lock:
-            for f, n in np.unique(np.stack([frame, number], axis=1), axis=0).tolist():
-                if not self._done[f, n]:
-                    self._rows[f, n] = self._transform.row(n, self._played.images[f])
-                    self._done[f, n] = True
+        for f, n in np.unique(np.stack([frame, number], axis=1), axis=0).tolist():
+            if not self._done[f, n]:
+                self._rows[f, n] = self._transform.row(n, self._played.images[f])
+                self._done[f, n] = True
         found: NDArray[np.complex64] = self._rows[frame, number]
         return found
 

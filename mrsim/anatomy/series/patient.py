@@ -95,13 +95,6 @@ class Patient(Summarised):
         placed = (place_px - sides // 2) * np.array(self.playback.pixel_m)
         return np.asarray(placed[:, ::-1], np.float64)
 
-    def _recorded(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            "pixel_mm": [1e3 * side for side in self.playback.pixel_m],
-        }
-
 
 def patient_of(series: Series, smooth_frames: float = SMOOTH_FRAMES, name: str = "patient") -> Patient:
     """Make a patient of a cine.
@@ -165,8 +158,9 @@ def prepare_patient(
     with room as folder:
         for name in ARRAYS:
             write_array(folder / f"{name}.npy", getattr(patient.playback, name))
-        record = {**patient._recorded(), "sha256": patient.digest, **patient.record}
-        write_json(folder / RECORD, record)
+        pixel_mm = [1e3 * side for side in patient.playback.pixel_m]
+        known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": pixel_mm, "sha256": patient.digest}
+        write_json(folder / RECORD, {**known, **patient.record})
     return load_patient(output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,12 @@ def test_a_patient_without_a_label_is_drawn(made: Path) -> None:
     np.savez("none.npz", **cine(first_label=None))
     assert main(["patient", "none.npz", "-o", "none"]) == 0
     assert draw_patient(made / "again.png", load_patient("none")).is_file()
+
+
+def test_without_matplotlib_nothing_is_begun(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["patient", "cine.npz", "-o", "mine"]) == 2
+    assert "pip install 'mrsim[report]'" in capsys.readouterr().err
+    assert not (made / "mine").exists()
