@@ -256,7 +256,8 @@ class LocalProcesses(Executor):
     def _ended(self, slot: _Slot, outer: Future[Any], inner: Future[Any]) -> None:
         error = CancelledWork() if inner.cancelled() else inner.exception()
         with self._lock:
-            if isinstance(error, BrokenExecutor):
+            # One that is being shut down is left to `shutdown`, which waits until its process is gone.
+            if isinstance(error, BrokenExecutor) and not self._closed:
                 slot.close(wait=False)
             slot.busy = False
         if error is not None:
