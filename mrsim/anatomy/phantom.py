@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.anatomy.body import Inside
+from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
@@ -117,6 +117,11 @@ class Phantom(Summarised):
             return found
 
         return inside
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return None: it is not made of images."""
+        return None
 
     def index(self, region: str) -> int:
         """Return the number of a region.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
-from mrsim.anatomy.body import Inside
+from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import emit
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback, Realism, playback_of
 from mrsim.anatomy.series.series import MAX_BYTES, Series, read_series
@@ -88,6 +88,12 @@ class Patient(Summarised):
     def resting_outline(self) -> Inside | None:
         """Return None: the outline of a cine moves."""
         return None
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return the pixels and instants of the cine."""
+        (rows, columns), (height, width) = self.playback.images.shape[1:], self.playback.pixel_m
+        return Recorded((rows, columns), (rows * height, columns * width), self.playback.t_ns)
 
     def metres(self, place_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return places (row, column) as (x, y), shape (n, 2), metres from the middle of the image."""
