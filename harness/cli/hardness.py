@@ -13,7 +13,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "name",
         metavar="NAME|FOLDER|STREAM",
-        help="a phantom, a patient's folder, or a stored scan with truth",
+        help="a phantom, a patient's folder, or a scan with truth",
     )
     command.add_argument(
         "--frame-ms", type=float, metavar="MS",

@@ -102,4 +102,4 @@ def _instants(step_s: float, seconds: float, name: str) -> NDArray[np.int64]:
     count = int(seconds / step_s * (1 + 1e-9)) + 1
     if not MIN_FRAMES <= count <= MAX_VALUES >> 12:
         raise InputError(f"{name}: {count} images; expected {MIN_FRAMES} to {MAX_VALUES >> 12}")
-    return np.rint(np.arange(count) * step_s * 1e9).astype(np.int64)
+    return np.asarray(np.rint(np.arange(count) * step_s * 1e9), np.int64)
