@@ -59,5 +59,17 @@ class Body(Protocol):
         """Return which points lie within the body, if its outline stands still; None if it moves."""
 
     @property
+    def tissues(self) -> frozenset[str]:
+        """Return the names of the tissues that it is made of; none if it is made of images."""
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return what is the same for the same anatomy, whatever its name and motion, hexadecimal."""
+
+    @property
+    def seeded(self) -> bool:
+        """Return whether another seed makes it move in another way."""
+
+    @property
     def recorded(self) -> Recorded | None:
         """Return the pixels and instants that it was recorded at; None if it is not made of images."""

@@ -8,6 +8,8 @@ readout (columns), y along the phase encode (rows, head-foot; +y is towards the 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,6 +119,23 @@ class Phantom(Summarised):
             return found
 
         return inside
+
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return the names of the tissues of all regions."""
+        return frozenset(region.tissue for region in self.regions)
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return the SHA-256 of regions and slice, hexadecimal."""
+        table = parse(self.text, self.name)
+        what = {"region": table["region"], "slice": table.get("slice")}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def seeded(self) -> bool:
+        """Return True: motions are drawn."""
+        return True
 
     @property
     def recorded(self) -> Recorded | None:

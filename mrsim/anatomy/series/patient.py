@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -88,6 +89,21 @@ class Patient(Summarised):
     def resting_outline(self) -> Inside | None:
         """Return None: the outline of a cine moves."""
         return None
+
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return none: it is made of images."""
+        return frozenset()
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return the SHA-256 of its arrays, hexadecimal."""
+        return self.digest
+
+    @property
+    def seeded(self) -> bool:
+        """Return False: it moves as it was recorded."""
+        return False
 
     @property
     def recorded(self) -> Recorded | None:
@@ -255,7 +271,8 @@ def patient_from_text(text: str, where: str) -> Patient:
     patient = load_patient(folder)
     if patient.digest != digest:
         raise PhantomError(f"{where}: {folder} holds another patient by now")
-    return patient
+    name = table.get("name")
+    return dataclasses.replace(patient, name=name) if isinstance(name, str) and name else patient
 
 
 def is_patient_text(text: str) -> bool:
