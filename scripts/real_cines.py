@@ -120,7 +120,7 @@ def measured(patient: Patient, short: bool) -> Iterator[Line]:
 
 
 def _summed(patient: Patient) -> float:
-    """Return how far lines are from sums over the pixels of their instants, relative to the largest sample."""
+    """Return how far lines are from sums over pixels, relative to the largest sample."""
     played, protocol = patient.playback, ScanProtocol(matrix=MATRIX, fov_m=(0.34, 0.34))
     oracle, header = Oracle(patient, protocol.header(), 0), protocol.header()
     rng = np.random.default_rng(1)
