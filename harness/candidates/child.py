@@ -91,6 +91,8 @@ class Child:
         self._turn = threading.RLock()
         self._take: weakref.WeakMethod[Take] | None = None
         self._numbers = 0
+        self.last_held: tuple[str, ...] | None = None
+        """What held the process when it was started last; None before that."""
         self.warm = False
         """Whether the process has opened a reconstructor."""
         self.gone: list[int] = []
@@ -203,6 +205,7 @@ class Child:
                 raise self._lost[-1]
             self.warm = False
             self._running = _Running(self._candidate, self._faults, self._seed)
+            self.last_held = self._running.held
             weakref.finalize(self, self._running.end)
             watch = threading.Thread(target=_watch, args=(weakref.ref(self), self._running), daemon=True)
             watch.start()

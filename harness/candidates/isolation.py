@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ from mrsim.errors import Option, OptionError
 from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emit, Image, Position
 
-__all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "isolated_builder"]
+__all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "isolated_builder", "probe", "told"]
 
 DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
+HOLDERS = {"bubblewrap", "Landlock"}
+"""What keeps files from a process; without either the isolation is "none"."""
 
 
 class Isolated:
@@ -77,6 +80,11 @@ class Isolated:
     def held_by(self) -> tuple[str, ...]:
         """Return what holds the candidate's process, in words; it is started for that."""
         return self._child.held_by
+
+    @property
+    def isolation(self) -> tuple[str, ...] | None:
+        """Return what holds, or held, the candidate's process, in words; None if it was never started."""
+        return self._child.last_held
 
     def open(self, header: Header, emit: Emit) -> None:
         """Build the candidate in its process, if it is new, and prepare it for a scan."""
@@ -138,7 +146,8 @@ class Isolated:
             count = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
             if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > memory.size:
                 raise ValueError(dtype)
-            pixels = np.ndarray(shape, dtype, memory.data)
+            # A copy: what comes next is put in the same place.
+            pixels = np.array(np.ndarray(shape, dtype, memory.data))
             image: Any = (
                 _position(pixels, reply) if reply.get("type") == "Position" else _image(pixels, reply)
             )
@@ -146,6 +155,26 @@ class Isolated:
             kind = str(reply.get("type", "something"))[:60]
             image = type(kind if kind.isidentifier() else "something", (), {})()
         self._emit(image)
+
+
+def probe() -> tuple[str, ...]:
+    """Return what holds a candidate's own process on this host, in words: one is started to see."""
+    return Isolated("null").held_by
+
+
+def told(held: Sequence[str] | None) -> str:
+    """Return in a line what holds a candidate.
+
+    Parameters
+    ----------
+    held
+        What holds its process, in words; None for a candidate in our own process.
+    """
+    if held is None:
+        return "in process: the candidate is trusted"
+    if not HOLDERS & {word.partition(" ")[0] for word in held}:
+        return f"isolated, held by none{f' but {held[-1]}' if held else ''}: it can read what you can"
+    return f"isolated, held by {', '.join(held)}"
 
 
 def isolated_builder(candidate: str, limit_s: float, faults: str, seed: int) -> Builder:

@@ -151,15 +151,15 @@ class Gate:
                     continue
                 # Copied before the line is due, so that reading a page from disk does not make it late.
                 samples_copy = np.array(samples[line] if patch < 0 else patches[patch])
-                if intake is None:
-                    readout = Readout(index, frame, ky, t_ns, samples_copy)
-                else:
-                    checked = intake.check(index, frame, ky, t_ns, samples_copy)
-                    if checked is None:
-                        if fate[line] == Fate.UNREACHED:
-                            fate[line] = rejected
-                        continue
-                    readout = checked
+                readout = (
+                    Readout(index, frame, ky, t_ns, samples_copy)
+                    if intake is None
+                    else intake.check(index, frame, ky, t_ns, samples_copy)
+                )
+                if readout is None:
+                    if fate[line] == Fate.UNREACHED:
+                        fate[line] = rejected
+                    continue
                 sleep_until_ns(t0_ns + offset_ns)
                 if line > newest:
                     collector.newest = newest = line
@@ -174,6 +174,7 @@ class Gate:
                 except BaseException as error:
                     raised = error
                 finally:
+                    del readout, samples_copy  # what was to be done when they go is of the push
                     finished_ns[line] = end()
                 if raised is not None:
                     if is_the_users(raised):
