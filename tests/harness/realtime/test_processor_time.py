@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness.candidates.isolation import Isolated
@@ -264,10 +263,11 @@ class Finalised:
 def test_work_after_the_push_is_charged(how: str) -> None:
     candidate = Finalised(how)
     # Lines are always due, so that no idle time takes what is done between two of them.
-    stream = make_stream(4 * FRAMES, header=make_header(lines_per_frame=4, tr_ns=1000))
+    lines = 4 * FRAMES if how == "a finalizer" else 4000
+    stream = make_stream(lines, header=make_header(lines_per_frame=4, tr_ns=1000))
     run = replay(stream, candidate, VirtualClock(), MeasuredService(), keep_images=False)
     total_ns = int(run.finished_ns[-1] - run.started_ns[0])
     assert total_ns >= (FRAMES * WORK_NS if how == "a finalizer" else 0.8 * candidate.worked_ns)
     if how == "a thread":
         assert candidate.worked_ns > 4 * MS
-        assert total_ns > 1.2 * run.service_ns.sum()
+        assert total_ns - run.service_ns.sum() > 0.1 * candidate.worked_ns
