@@ -129,16 +129,21 @@ class RunningTime:
         self._thread: int | None = None
         self._line = LineCounter()
         self._account = _accounts.mine
+        self._read = (0, 0)  # real and processor time when they were read last
         self._paused: tuple[int, int, int] | None = None  # real time, of the others, of ended processes
+        self._between_ns = 0
 
     def mark(self) -> Mark:
         """Return a mark to time from, in the thread that is timed."""
         thread = threading.get_ident()
         if thread != self._thread:
             self._thread, self._line, self._account = thread, LineCounter(), _accounts.mine
-        self._paused = None
+        for other in list(self._account.others):
+            other.note(self._account)
+        # Reading a file lets other threads run, so what they do is read after it: nothing falls between.
         # The real time is read last here and first in `since`: reading the others is not charged.
         waited_ns = self._line.read_ns() + self._account.waited_ns
+        self._between_ns, self._paused = self._since_pause_ns(), None
         processor_ns = time.process_time_ns() + self._account.ran_ns
         return time.perf_counter_ns(), processor_ns, waited_ns
 
@@ -150,35 +155,41 @@ class RunningTime:
         mark
             What `mark` returned in the thread that is timed.
         """
-        real_ns = time.perf_counter_ns() - mark[0]
-        processor_ns = time.process_time_ns() + self._account.ran_ns - mark[1]
+        now_ns = time.perf_counter_ns()
+        ran_ns = time.process_time_ns() + self._account.ran_ns
+        self._read = now_ns, ran_ns
+        real_ns, processor_ns = now_ns - mark[0], ran_ns - mark[1]
         waited_ns = max(0, self._line.read_ns() + self._account.waited_ns - mark[2])
         return max(real_ns - waited_ns, min(real_ns, processor_ns))
 
     def pause(self) -> None:
-        """Say that the thread turns to what is not timed; what others do from now on is `between`."""
-        self._paused = (time.perf_counter_ns(), self._others_ns(), _ended_ns())
+        """Say that the thread turns to what is not timed, since it was last asked for the time."""
+        self._paused = (self._read[0], self._read[1] - self._own_ns(), _ended_ns())
 
     def between(self) -> int:
-        """Return the processor time since the pause that is not this thread's own, nanoseconds.
+        """Return the processor time from the pause to the mark, or to now, that is not this thread's own.
 
         It is of other threads and of processes for which this thread waits, at most the real time; and that
-        of its own processes which have ended since. Any thread may ask.
+        of its own processes which have ended since; nanoseconds. Any thread may ask.
         """
+        if self._paused is None:
+            return self._between_ns
+        for other in list(self._account.others):
+            other.note(self._account)
+        return self._since_pause_ns()
+
+    def _since_pause_ns(self) -> int:
         paused = self._paused
         if paused is None:
             return 0
-        for other in list(self._account.others):
-            other.note(self._account)
+        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns() - paused[1]
         real_ns = time.perf_counter_ns() - paused[0]
-        return max(0, min(real_ns, self._others_ns() - paused[1])) + max(0, _ended_ns() - paused[2])
+        return max(0, min(real_ns, others_ns)) + max(0, _ended_ns() - paused[2])
 
-    def _others_ns(self) -> int:
-        own_ns = 0
-        if self._thread is not None and hasattr(time, "pthread_getcpuclockid"):
-            own_ns = time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread))
-            own_ns = time.process_time_ns() - own_ns
-        return own_ns + self._account.ran_ns
+    def _own_ns(self) -> int:
+        if self._thread is None or not hasattr(time, "pthread_getcpuclockid"):
+            return time.process_time_ns() + self._account.ran_ns  # then the others' time is not known
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread))
 
 
 def _ended_ns() -> int:

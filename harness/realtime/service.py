@@ -45,7 +45,7 @@ class ServiceModel(Protocol):
         """Take the end of a push."""
 
     def between_ns(self) -> int:
-        """Return the virtual time that the candidate took since a push ended, nanoseconds."""
+        """Return the virtual time from the end of a push to the next, or to now, nanoseconds."""
 
 
 class Unpaused:
@@ -88,7 +88,7 @@ class MeasuredService:
         self._running.pause()
 
     def between_ns(self) -> int:
-        """Return what the candidate computed since a push ended, nanoseconds."""
+        """Return what the candidate computed from the end of a push to the next, or to now, nanoseconds."""
         return self._running.between()
 
 
@@ -255,12 +255,13 @@ class PushTimer:
         """
         if self._table is not None:
             self._clock.sleep_until_ns(self._t0_ns + self._table.started_ns(line))
-        if self._model is not None:
-            # What it did since the last push, it did before this one: in idle time it delays nothing.
-            self._clock.sleep_until_ns(self._ended_ns + self._model.between_ns())
+        if self._model is None:
+            return self._clock.now_ns()
+        mark = self._model.mark()
+        # What it did since the last push, it did before this one: in idle time it delays nothing.
+        self._clock.sleep_until_ns(self._ended_ns + self._model.between_ns())
         started_ns = self._clock.now_ns()
-        if self._model is not None:
-            self._pushing = (line, started_ns, self._model.mark())
+        self._pushing = (line, started_ns, mark)
         return started_ns
 
     def stamp_ns(self) -> int:

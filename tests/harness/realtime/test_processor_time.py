@@ -206,7 +206,7 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     monkeypatch.setattr(processor_time.time, "clock_gettime_ns", lambda _: own[0])
     monkeypatch.setattr(processor_time, "_ended_ns", lambda: own[0] // 10)
     running = RunningTime()
-    running.mark()
+    running.since(running.mark())
     running.pause()
     fake.passes(10, processor=8)
     own[0] += 3  # of which this thread itself did 3
@@ -218,6 +218,9 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     assert running.between() == 20
     own[0] += 100  # a process of ours ended
     fake.passes(0, processor=100)
+    running.mark()
+    assert running.between() == 20 + 10
+    fake.passes(50, processor=50)
     assert running.between() == 20 + 10
     running.mark()
     assert running.between() == 0
