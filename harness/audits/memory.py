@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 import tracemalloc
 
@@ -86,7 +87,7 @@ class _Weighed:
         stream, per_frame = self._bench.stream, self._bench.stream.header.lines_per_frame
         samples, ky = np.asarray(stream.samples), np.asarray(stream.ky).tolist()
         header, lines, tr_ns = stream.header, len(stream), stream.header.tr_ns
-        began, frame, step = time.monotonic(), 0, FIRST_STEP
+        began, frame, step, process = time.monotonic(), 0, FIRST_STEP, os.getpid()
         try:
             self._candidate.open(Header.from_dict(header.to_dict()), self._take)
             while frame < FRAMES:
@@ -96,6 +97,8 @@ class _Weighed:
                     # Each time a little stronger: a memory of what was seen grows as in a scan that goes on.
                     line = samples[at] * np.float32(1 + 1e-3 * (index // lines))
                     self._candidate.push(Readout(index, frame, ky[at], t_ns, line))
+                if os.getpid() != process:  # a copy of us (os.fork) that would play on
+                    os._exit(1)
                 frame += 1
                 if frame % step == 0:
                     self._weigh(frame * per_frame)

@@ -20,9 +20,9 @@ from harness.candidates.served import PUSH
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Header, Readout
-from recon.protocol import Builder, Emit, Image, Position
+from recon.protocol import Emit, Image, Position
 
-__all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "isolated_builder", "probe", "told"]
+__all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "IsolatedBuilder", "probe", "told"]
 
 DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
@@ -177,16 +177,24 @@ def told(held: Sequence[str] | None) -> str:
     return f"isolated, held by {', '.join(held)}"
 
 
-def isolated_builder(candidate: str, limit_s: float, faults: str, seed: int) -> Builder:
-    """Return what builds reconstructors of a candidate in one process of their own.
+class IsolatedBuilder:
+    """Build reconstructors of a candidate in one process of their own.
 
     Parameters
     ----------
     candidate, limit_s, faults, seed
         As for `Isolated`.
     """
-    child = Child(candidate, faults, seed)
-    return lambda: Isolated(candidate, limit_s, faults, seed, child)
+
+    def __init__(
+        self, candidate: str, limit_s: float = DEFAULT_LIMIT_S, faults: str = "", seed: int = 0
+    ) -> None:
+        self._given = candidate, limit_s, faults, seed
+        self._child = Child(candidate, faults, seed)
+
+    def __call__(self) -> Isolated:
+        """Return a fresh one."""
+        return Isolated(*self._given, self._child)
 
 
 def _image(pixels: NDArray[Any], reply: dict[str, Any]) -> Image:

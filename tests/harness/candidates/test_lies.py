@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.candidates.isolation import Isolated, isolated_builder
+from harness.candidates.isolation import Isolated, IsolatedBuilder
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import ConstantService
@@ -116,7 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", TOLD)
 def test_it_ends_in_a_failure_within_the_limit(name: str, folder: Path) -> None:
-    build = isolated_builder(f"python:{folder}/lies.py:{name}", LIMIT_S, "", 0)
+    build = IsolatedBuilder(f"python:{folder}/lies.py:{name}", LIMIT_S, "", 0)
     candidate = build()
     assert isinstance(candidate, Isolated)
     if TOLD[name] == DENIED and name != "Cuts" and "seccomp" not in candidate.held_by:
@@ -143,7 +143,7 @@ def test_it_sees_its_own_folder_and_nothing_of_the_scan_or_of_us(
 
 
 def test_a_reconstructor_lives_on_in_its_process_and_a_loss_is_not_waited_for_again(folder: Path) -> None:
-    build = isolated_builder("view-sharing", 20.0, "", 0)
+    build = IsolatedBuilder("view-sharing", 20.0, "", 0)
     one, other = build(), build()
     assert isinstance(one, Isolated)
     assert isinstance(other, Isolated)
@@ -152,7 +152,7 @@ def test_a_reconstructor_lives_on_in_its_process_and_a_loss_is_not_waited_for_ag
     pixels = [run.images.pixels for run in runs]
     assert pixels[0] is not None
     assert all(np.array_equal(pixels[0], each) for each in pixels if each is not None)
-    deaf = isolated_builder(f"python:{folder}/lies.py:Deaf", LIMIT_S, "", 0)
+    deaf = IsolatedBuilder(f"python:{folder}/lies.py:Deaf", LIMIT_S, "", 0)
     began, errors = time.monotonic(), []
     for _ in range(20):
         run = replay(STREAM, deaf(), VirtualClock(), ConstantService(0))
