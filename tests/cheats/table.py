@@ -254,7 +254,7 @@ def page(found: dict[str, list[tuple[str, list[str]]]]) -> str:
 
 def written_on(text: str) -> dict[tuple[str, str], list[str]]:
     """Return the cells of a page, by mode and cheat."""
-    found, mode = {}, ""
+    found, mode = {}, MODES[0]
     for line in text.splitlines():
         if line.startswith("## "):
             mode = line[3:].lower()
@@ -265,19 +265,20 @@ def written_on(text: str) -> dict[tuple[str, str], list[str]]:
 
 
 LEGEND = (
-    "*In vain*: the images are bit for bit those of the honest reconstructor that the cheat is made of. What it",
-    "looks for or writes into is not there.",
+    "*In vain*: the images are bit for bit those of the honest reconstructor that the cheat is made of.",
+    "What it looks for or writes into is not there.",
     "",
     "*Not kept out* is what a column is not there for:",
     "",
     *(f"- **{column}**: {why}" for column, why in OPEN.items()),
     "",
-    "What would end the process that plays it is played isolated alone. In process, a command without a verdict",
-    "says FAIL by its parent (`tests/harness/cli`); one that hangs is yours to end.",
+    "What would end the process that plays it is played isolated alone. In process, a command without a",
+    "verdict says FAIL by its parent, and one that hangs is yours to end.",
     "",
     "In process a candidate is trusted: it shares memory with the bench. It can patch the clock, write",
-    "stamps into the collector (`forges_stamps`), or find the truth and blur it until it is possible. The audits",
-    "see what such code does to the images of scans that differ. They do not see what it does to stamps.",
+    "stamps into the collector (`forges_stamps`), or find the truth and blur it until it is possible. The",
+    "audits see what such code does to the images of scans that differ. They do not see what it does to",
+    "stamps.",
     "[isolation.md](isolation.md) says what each mode promises.",
     "",
 )

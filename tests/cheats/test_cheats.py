@@ -42,8 +42,6 @@ PART = {
     "in process": ("silent", "skips", "one_pixel", "leaks_native", "looks_ahead", "shows_the_truth"),
     "isolated": ("exits", "leaks_objects", "remembers_by_content", "reads_its_parent", "forks"),
 }
-TRUSTED = ("forges_stamps", "reads_its_parent")
-"""What is not kept out in process, and why `docs/isolation.md` calls a candidate there trusted."""
 PAGE = (ROOT / "docs" / "cheats.md").read_text(encoding="utf-8")
 
 
@@ -66,9 +64,6 @@ def test_nothing_passes_without_saying_why(mode: str) -> None:
     for name in played(mode):
         cells = dict(zip(COLUMNS, WRITTEN[mode, name], strict=True))
         if mode == "isolated" and set(cells.values()) == {IN_VAIN}:
-            continue
-        if mode == "in process" and name in TRUSTED:
-            assert all(cell.startswith(("caught", "not kept out")) for cell in cells.values())
             continue
         passed = {column for column, cell in cells.items() if not cell.startswith("caught")}
         assert passed <= set(OPEN), name
