@@ -117,11 +117,14 @@ class AuditReport(Summarised):
         Seed of all alterations.
     findings
         One for each audit.
+    isolation
+        What held the candidate's own process, in words; None for one in the bench's process.
     """
 
     candidate: str
     seed: int
     findings: tuple[Finding, ...]
+    isolation: tuple[str, ...] | None = None
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [(f.audit, f"{word_of(f.state)}: {f.evidence}") for f in self.findings]
@@ -164,6 +167,7 @@ class AuditReport(Summarised):
             "schema": SCHEMA,
             "candidate": self.candidate,
             "seed": self.seed,
+            "isolation": None if self.isolation is None else list(self.isolation),
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "audits": [f.to_json() for f in self.findings],

@@ -174,7 +174,7 @@ def evaluate(
         verdict=Verdict.of(answers),
         null=floor,
         claim=claim,
-        environment=environment.describe(),
+        environment={**environment.describe(), "isolation": getattr(reconstructor, "isolation", None)},
         scenario=scenario,
         criterion=criterion,
         displayed=found.displayed,
