@@ -84,8 +84,9 @@ class Bench:
         streams: str = "",
         kill: tuple[int, float] | None = None,
     ) -> Ran:
+        # It stands in the folder: some files hold the command that makes them again.
         words = self._words(
-            source or self.inputs / self.command.source, target or folder / (self.command.target or "none")
+            source or self.inputs / self.command.source, target or Path(self.command.target or "none")
         )
         ran = run(words, folder, env=env, streams=streams, kill=kill)
         self.codes.append(str(ran.code))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 900.0
 SURVIVORS_S = 20.0  # how long what a command started may outlive it, where it was killed
 PARTIAL = ".partial-"
+PROGRESS = re.compile(r"^[\w ]+ \d+ of \d+")
+"""How far a long command says that it is."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Ran:
             found.append(f"code {self.code}")
         if "Traceback" in self.error:
             found.append("traceback")
-        if self.error.count("\n") > lines:
-            found.append(f"{self.error.count(chr(10))} lines")
+        told = [line for line in self.error.splitlines() if not PROGRESS.match(line)]
+        if len(told) > lines:
+            found.append(f"{len(told)} lines")
         if self.survivors:
             found.append(f"{self.survivors} processes left")
         return [f"{one}: {self.error[-300:]!r}" for one in found]
