@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
+from harness.cli.seen import add_allow_seen
 from harness.console import print_apart
 from harness.judge.outcome import QUESTIONS, WORST_FIRST, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines
@@ -89,6 +90,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-s", type=float, default=3600.0, metavar="S", help="end it all after this time (%(default)s)"
     )
+    add_allow_seen(command)
     add_seed(command, "random")
     add_json(command)
 
@@ -105,6 +107,7 @@ def run(
     no_quality: bool,
     isolate: bool,
     limit_s: float,
+    allow_seen: bool,
     seed: int,
     json_file: str | None,
 ) -> int:
@@ -122,7 +125,7 @@ def run(
     """
     check_target(json_file, ".json")
     check_limit(limit_s)
-    shared = {"seed": seed, "isolate": isolate}
+    shared = {"seed": seed, "isolate": isolate, "allow_seen": allow_seen}
     task = {
         "candidate": candidate,
         "streams": streams,
