@@ -19,9 +19,12 @@ Array = NDArray[np.float64]
 
 STEP_NS = 20_000_000
 LEAST_STRETCH = 0.05
+BEYOND_FOV = 1.3
+"""How many times as long as the field of view a body may be that goes on beyond it."""
 _POINTS = 48
 _HEIGHTS = 7
 _CHUNK = 4096
+_RIDING_INSTANTS = 64
 _TOLERANCE = 1e-9  # of a parent's size: a child may touch its edge
 _KEYS = {"ellipse": "center_mm, semi_axes_mm", "polygon": "points_mm"}
 
@@ -46,6 +49,9 @@ def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int
         It names the region, the key, and the instant of the scan.
     """
     regions = anatomy.phantom.regions
+    if anatomy.phantom.fields:
+        _check_riding(anatomy, fov_m, stop_ns, where)
+        return
     limits = {name: drive.bounds(stop_ns) for name, drive in anatomy.drives.items()}
     for region in regions:
         used = _motions(region, None)
@@ -54,6 +60,29 @@ def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int
     for region in regions:
         if region.parent is not None:
             _check_child(region, by_name[region.parent], anatomy, limits, stop_ns, where)
+
+
+def _check_riding(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
+    """Check regions that ride on fields.
+
+    Neighbours ride alike, so that no extreme of all motions together says what happens: they are tried at
+    instants all over the scan.
+    """
+    times = np.unique(np.linspace(0, stop_ns, _RIDING_INSTANTS).astype(np.int64))
+    names = tuple(sorted({f.motion for r in anatomy.phantom.regions for f in r.follows} - {STATIC}))
+    values = {name: anatomy.drives[name].at(times) for name in names}
+    state = _State({STATIC: np.zeros(len(times)), **values}, len(times))
+    by_name = {r.name: r for r in anatomy.phantom.regions}
+    reach = (fov_m[0] * BEYOND_FOV, fov_m[1]) if anatomy.phantom.beyond_fov else fov_m
+    for region in anatomy.phantom.regions:
+        found = _complaint(state, region, reach)
+        if found is not None:
+            i, text = found
+            when = f"at t = {times[i] * 1e-9:.2f} s"
+            raise PhantomError(f"{where}: region {region.name!r}: {text.format(when=when)}")
+        if region.parent is not None:
+            parent = by_name[region.parent]
+            _complain_outside(state, region, parent, _heights(anatomy, region, parent), times, where)
 
 
 class _State:
@@ -67,6 +96,16 @@ class _State:
         for f in region.follows:
             out = out + self.values[f.motion][:, None] * np.array(f.stretch_per_m)
         return out
+
+    def linear(self, region: Region) -> Array:
+        out = np.broadcast_to(np.eye(2), (self.count, 2, 2)).copy()
+        for f in region.follows:
+            out += self.values[f.motion][:, None, None] * np.array(f.linear)
+        return out
+
+    def mapped(self, region: Region, away: Array) -> Array:
+        """Return points, relative to where the region is centred, as it is stretched and turned."""
+        return np.asarray(away @ np.swapaxes(self.linear(region), 1, 2), np.float64)
 
     def shift(self, region: Region) -> Array:
         out = np.zeros((self.count, 3))
@@ -87,7 +126,7 @@ class _State:
             points = points.reshape(self.count, -1, 2)
             middle = points.mean(axis=1, keepdims=True)
             return middle + scale[:, None, None] * (points - middle), there
-        away = (shape.boundary(_POINTS) - center) * self.stretch(region)[:, None, :2]
+        away = self.mapped(region, shape.boundary(_POINTS) - center)
         return center + self.shift(region)[:, None, :2] + scale[:, None, None] * away, there
 
     def corners(self, region: Region, shape: Polygon) -> Array:
@@ -95,7 +134,10 @@ class _State:
         share = np.ones(len(rest)) if region.vertex_share is None else np.array(region.vertex_share)
         out = np.broadcast_to(rest, (self.count, *rest.shape))
         for f in region.follows:
-            way = share[:, None] * np.array(f.direction[:2]) + (rest - center) * np.array(f.stretch_per_m[:2])
+            if f.corners is not None:
+                way = np.array(f.corners)
+            else:
+                way = share[:, None] * np.array(f.direction[:2]) + (rest - center) @ np.array(f.linear).T
             out = out + self.values[f.motion][:, None, None] * way
         return np.asarray(out, np.float64)
 
@@ -127,8 +169,8 @@ class _State:
         assert isinstance(shape, Ellipse)
         center = np.array(shape.center)
         back = points - center - self.shift(parent)[:, None, :2]
-        back = back / (self.stretch(parent)[:, None, :2] * size)
-        unit = back @ np.linalg.inv(shape.axes).T
+        axes = size * self.linear(parent) @ shape.axes
+        unit = back @ np.swapaxes(np.linalg.inv(axes), 1, 2)
         return np.asarray(((unit**2).sum(axis=-1) <= 1 + _TOLERANCE) & there[:, None], np.bool_)
 
 

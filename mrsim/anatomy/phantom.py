@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.body import Inside
+from mrsim.anatomy.fields import Field, read_fields, riding
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
+from mrsim.anatomy.texture import Texture, read_texture
 from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
@@ -31,6 +33,7 @@ from mrsim.toml_tables import Keys, Table
 __all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
 
 MAX_REGIONS = 512
+MAX_COIL_SHIFT_MM = 50.0
 _BOUNDARY_POINTS = 90
 
 
@@ -54,6 +57,14 @@ class Phantom(Summarised):
         The definition in TOML with every override applied; `from_text` gives the phantom again.
     slice_
         The slice that is excited; None for a phantom of two dimensions.
+    fields
+        Smooth fields that everything rides on, by name.
+    texture
+        Groups of blobs.
+    beyond_fov
+        Whether the body may go on beyond the field of view along y, and so wrap around.
+    coil_shift_m
+        How far the receive coils are from where they are by default, (x, y), metres.
     """
 
     name: str
@@ -63,6 +74,10 @@ class Phantom(Summarised):
     motions: Mapping[str, AnyMotion]
     text: str
     slice_: Slice | None = None
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    texture: tuple[Texture, ...] = ()
+    beyond_fov: bool = False
+    coil_shift_m: tuple[float, float] = (0.0, 0.0)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [
@@ -71,6 +86,10 @@ class Phantom(Summarised):
             ("regions", f"{len(self.regions)}: {listed(self.region_names)}"),
             ("motions", listed(sorted(self.motions))),
         ]
+        if self.fields:
+            facts.append(("fields", f"{len(self.fields)}: {listed(tuple(self.fields))}"))
+        if self.texture:
+            facts.append(("texture", f"{sum(len(t.places) for t in self.texture)} blobs"))
         return f"Phantom: {self.name}", facts
 
     @classmethod
@@ -168,6 +187,14 @@ def _build(table: Table, name: str, where: str) -> Phantom:
     motions = read_motions(keys.take("motion", {}), where)
     slice_ = read_slice(table["slice"], where) if "slice" in table else None
     keys.take("slice", {})
+    fields = read_fields(keys.take("field", {}), motions, where)
+    textures = keys.take("texture", [])
+    beyond_fov = keys.flag("beyond_fov", False)
+    shift_x, shift_y = keys.pair("coil_shift_mm", (0.0, 0.0))
+    if max(abs(shift_x), abs(shift_y)) > MAX_COIL_SHIFT_MM:
+        raise PhantomError(
+            f"{where}: coil_shift_mm = {[shift_x, shift_y]}: expected at most {MAX_COIL_SHIFT_MM:g} mm"
+        )
     entries = keys.take("region", [])
     keys.done()
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_REGIONS:
@@ -186,8 +213,25 @@ def _build(table: Table, name: str, where: str) -> Phantom:
                 f"{where}: region {region.name!r}: it extends along z, and there is no [slice]: add one with "
                 "its thickness_mm, or make the region flat"
             )
+        if region.lean is not None and slice_ is None:
+            raise PhantomError(
+                f"{where}: region {region.name!r}: lean: there is no [slice]: add one, or leave it out"
+            )
         _check_inside_parent(region, by_name, where)
-    return Phantom(name, title, target, regions, motions, emit({"name": name, **table}), slice_)
+    texture = read_texture(textures, {r.name: r for r in regions}, slice_ is not None, where)
+    return Phantom(
+        name,
+        title,
+        target,
+        tuple(riding(r, fields) for r in regions) if fields else regions,
+        motions,
+        emit({"name": name, **table}),
+        slice_,
+        fields,
+        texture,
+        beyond_fov,
+        (shift_x / 1e3, shift_y / 1e3),
+    )
 
 
 def _inherit(region: Region, by_name: Mapping[str, Region], where: str) -> Region:

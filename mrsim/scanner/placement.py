@@ -61,12 +61,15 @@ class Placement:
         The solids that are cut anew.
     edges
         The edges of each polygon that move.
+    motions
+        Values of the motions that blobs follow, shape (instants, motions).
     """
 
     centers: Array
     flat_axes: Array
     solids: tuple[PlacedSolid, ...]
     edges: tuple[PlacedEdges, ...]
+    motions: Array
 
     def at(self, instants: NDArray[np.int64]) -> Placement:
         """Return the rows of these instants, by number, in this order."""
@@ -75,4 +78,5 @@ class Placement:
             self.flat_axes[instants],
             tuple(PlacedSolid(s.axes[instants], s.scale[instants], s.weight[instants]) for s in self.solids),
             tuple(PlacedEdges(e.starts[instants], e.ends[instants], e.weight[instants]) for e in self.edges),
+            self.motions[instants],
         )
