@@ -19,7 +19,7 @@ from mrsim.toml_tables import Table
 MAX_TEXT_BYTES = 1 << 20
 MAX_DEPTH = 8  # of nested tables and lists
 
-FOLDERS = ("nsclc",)  # of shipped phantoms; a name may leave its folder out
+FOLDERS = ("nsclc", "v2")  # of shipped phantoms; a name may leave its folder out
 
 
 def phantom_names() -> tuple[str, ...]:

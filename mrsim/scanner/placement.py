@@ -40,11 +40,14 @@ class PlacedEdges:
         Corners (x, y) that each edge runs between, shape (instants, edges, 2), metres.
     weight
         Signal of each edge's section relative to the parent, shape (instants, edges), complex128.
+    of_rows
+        A factor of the weight by the row of the grid, shape (rows, edges); None for none.
     """
 
     starts: Array
     ends: Array
     weight: Complex
+    of_rows: Complex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Placement:
             self.centers[instants],
             self.flat_axes[instants],
             tuple(PlacedSolid(s.axes[instants], s.scale[instants], s.weight[instants]) for s in self.solids),
-            tuple(PlacedEdges(e.starts[instants], e.ends[instants], e.weight[instants]) for e in self.edges),
+            tuple(
+                PlacedEdges(e.starts[instants], e.ends[instants], e.weight[instants], e.of_rows)
+                for e in self.edges
+            ),
             self.motions[instants],
         )

@@ -195,20 +195,30 @@ class RegionLines:
         )
 
     def _leaning_edges(self, i: int, corners: Array) -> PlacedEdges:
-        """Return the edges of a polygon that leans: those that do, at every section, and the others once."""
+        """Return the edges of a polygon that leans.
+
+        An edge whose ends lean alike only shifts along y from section to section, and the sum over sections is
+        a factor of ky. Others are there at every section.
+        """
         _, moved, weight = self.contrast.leaning(i)
         count, after = len(corners), np.roll(corners, -1, axis=1)
-        upright = (moved == 0).all(axis=0)
-        once = np.flatnonzero(upright & np.roll(upright, -1))
-        often = np.flatnonzero(~(upright & np.roll(upright, -1)))
+        alike = (moved == np.roll(moved, -1, axis=1)).all(axis=0)
+        once, often = np.flatnonzero(alike), np.flatnonzero(~alike)
         starts, ends = [corners[:, once]], [after[:, once]]
         for shift in moved:
             lower = np.stack([0 * shift, shift], axis=-1)
             starts.append(corners[:, often] + lower[often])
             ends.append(after[:, often] + np.roll(lower, -1, axis=0)[often])
-        weights = np.concatenate([np.full(len(once), weight.sum()), np.repeat(weight, len(often))])
+        _, ky = self.grid.k()
+        turned = np.exp(-1j * TWO_PI * ky[:, :, None] * moved[None, :, once].swapaxes(1, 2))
+        of_rows = np.ones((len(ky), len(once) + len(weight) * len(often)), np.complex128)
+        of_rows[:, : len(once)] = (turned * weight).sum(axis=-1)
+        weights = np.concatenate([np.ones(len(once)), np.repeat(weight, len(often))])
         return PlacedEdges(
-            np.concatenate(starts, axis=1), np.concatenate(ends, axis=1), np.tile(weights, (count, 1))
+            np.concatenate(starts, axis=1),
+            np.concatenate(ends, axis=1),
+            np.tile(weights, (count, 1)),
+            of_rows,
         )
 
     def _block(self, ky: Rows, placed: Placement, one_instant: bool) -> Complex:
@@ -251,7 +261,10 @@ class RegionLines:
             )
         for edges in placed.edges:
             starts, ends = (np.repeat(end, taps, axis=0) for end in (edges.starts, edges.ends))
-            add_edges(rows, starts, ends, np.repeat(edges.weight * self._scale, taps, axis=0), dky, dkx, out)
+            weight = np.repeat(edges.weight * self._scale, taps, axis=0)
+            if edges.of_rows is not None:
+                weight *= edges.of_rows[rows + first]
+            add_edges(rows, starts, ends, weight, dky, dkx, out)
         if self._blobs is not None and one_instant:
             for first in range(0, len(rows), _SHARED_ROWS):
                 part = slice(first, first + _SHARED_ROWS)
