@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
-from mrsim.anatomy.body import Inside
+from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import emit
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback, Realism, playback_of
 from mrsim.anatomy.series.series import MAX_BYTES, Series, read_series
@@ -88,6 +89,27 @@ class Patient(Summarised):
     def resting_outline(self) -> Inside | None:
         """Return None: the outline of a cine moves."""
         return None
+
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return none: it is made of images."""
+        return frozenset()
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return the SHA-256 of its arrays, hexadecimal."""
+        return self.digest
+
+    @property
+    def seeded(self) -> bool:
+        """Return False: it moves as it was recorded."""
+        return False
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return the pixels and instants of the cine."""
+        (rows, columns), (height, width) = self.playback.images.shape[1:], self.playback.pixel_m
+        return Recorded((rows, columns), (rows * height, columns * width), self.playback.t_ns)
 
     def metres(self, place_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return places (row, column) as (x, y), shape (n, 2), metres from the middle of the image."""
@@ -249,7 +271,8 @@ def patient_from_text(text: str, where: str) -> Patient:
     patient = load_patient(folder)
     if patient.digest != digest:
         raise PhantomError(f"{where}: {folder} holds another patient by now")
-    return patient
+    name = table.get("name")
+    return dataclasses.replace(patient, name=name) if isinstance(name, str) and name else patient
 
 
 def is_patient_text(text: str) -> bool:
