@@ -36,6 +36,8 @@ __all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
 
 MAX_REGIONS = 512
 MAX_COIL_SHIFT_MM = 50.0
+RIDING_MARGIN_M = 0.012
+_MARGIN_POINTS = 12
 _BOUNDARY_POINTS = 90
 
 
@@ -126,29 +128,38 @@ class Phantom(Summarised):
         return float(x), float(y)
 
     def resting_outline(self) -> Inside | None:
-        """Return which points lie within the outermost regions; None if one of these moves."""
+        """Return which points lie within the outermost regions; None if one of these moves freely.
+
+        Around a body that rides on fields a margin is left, within which it moves.
+        """
         roots = [r for r in self.regions if r.parent is None]
-        if any(r.moves or r.deforms for r in roots):
+        if not self.fields and any(r.moves or r.deforms for r in roots):
             return None
+        turn = np.arange(_MARGIN_POINTS) * (2 * np.pi / _MARGIN_POINTS)
+        around = RIDING_MARGIN_M * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        shifts = np.concatenate([np.zeros((1, 2)), around if self.fields else np.empty((0, 2))])
 
         def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
             found = np.zeros(np.shape(x), np.bool_)
             for region in roots:
-                found |= region.shape.inside(x, y)
+                for dx, dy in shifts.tolist():
+                    found |= region.shape.inside(x + dx, y + dy)
             return found
 
         return inside
 
     @property
     def tissues(self) -> frozenset[str]:
-        """Return the names of the tissues of all regions."""
-        return frozenset(region.tissue for region in self.regions)
+        """Return the names of the tissues of all regions and of their texture."""
+        return frozenset(entry.tissue for entry in (*self.regions, *self.texture))
 
     @property
     def anatomy_sha256(self) -> str:
-        """Return the SHA-256 of regions and slice, hexadecimal."""
+        """Return the SHA-256 of regions, texture and slice, hexadecimal."""
         table = parse(self.text, self.name)
         what = {"region": table["region"], "slice": table.get("slice")}
+        if self.texture:
+            what["texture"] = table["texture"]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property

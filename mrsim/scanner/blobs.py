@@ -35,7 +35,7 @@ REACH = 8.0
 _STEPS = 24  # of the table of W, a width: eight points then interpolate to 1e-12
 _MARGIN = 8  # entries beyond that reach, for the interpolation
 _NODES = 8
-MAX_ENTRIES = 60_000
+MAX_ENTRIES = 16_000
 
 
 class Blobs:

@@ -214,11 +214,15 @@ class RegionLines:
         of_rows = np.ones((len(ky), len(once) + len(weight) * len(often)), np.complex128)
         of_rows[:, : len(once)] = (turned * weight).sum(axis=-1)
         weights = np.concatenate([np.ones(len(once)), np.repeat(weight, len(often))])
+        # At k = 0 an edge gives the area to the origin, which its shift along y changes.
+        first = (weight[:, None] * moved[:, once]).sum(axis=0) / 2
+        swept = ((corners[:, once, 0] - after[:, once, 0]) * first).sum(axis=1)
         return PlacedEdges(
             np.concatenate(starts, axis=1),
             np.concatenate(ends, axis=1),
             np.tile(weights, (count, 1)),
             of_rows,
+            swept,
         )
 
     def _block(self, ky: Rows, placed: Placement, one_instant: bool) -> Complex:
@@ -265,6 +269,8 @@ class RegionLines:
             if edges.of_rows is not None:
                 weight *= edges.of_rows[rows + first]
             add_edges(rows, starts, ends, weight, dky, dkx, out)
+            if edges.swept is not None:
+                out[:, out.shape[1] // 2] += np.repeat(edges.swept * self._scale, taps) * (rows == 0)
         if self._blobs is not None and one_instant:
             for first in range(0, len(rows), _SHARED_ROWS):
                 part = slice(first, first + _SHARED_ROWS)
