@@ -233,13 +233,12 @@ def middle(body: Body) -> None:
     body.ellipse("heart", "myocardium", "torso", (50, 10), (25, 38), -38)
     body.ellipse("left-ventricle", "blood", "heart", (57, 6), (10, 24), -38)
     body.ellipse("right-heart", "blood", "heart", (42, 16), (7, 22), -38)
-    arch = [(8, -78), (14, -84), (20, -78), (21, -60), (19, -44), (23, -38), (21, -32), (12, -34), (10, -50)]
+    arch = [(11, -88), (18, -90), (22, -80), (22, -62), (17, -57), (12, -68)]
     body.polygon("aorta", "blood", "torso", smooth(np.array(arch, float), 2))
-    cava = [(-20, -112), (-13, -114), (-11, -80), (-12, -48), (-19, -46), (-20, -80)]
+    cava = [(-20, -112), (-12, -114), (-11, -80), (-14, -63), (-20, -61)]
     body.polygon("vena-cava", "blood", "torso", np.array(cava, float))
-    pipe = [(-8, -215), (7, -215), (7, -100), (6, -84), (7, -72), (22, -26), (19, -22), (13, -25), (0, -62),
-            (-14, -30), (-19, -26), (-21, -31), (-9, -70), (-8, -90)]  # fmt: skip
-    pipe[5:9] = [(5, -66), (9, -30), (5, -26), (2, -40)]
+    pipe = [(-8, -215), (7, -215), (7, -84), (7, -66), (21, -42), (21, -33), (14, -36), (0, -56), (-14, -36),
+            (-20, -32), (-20, -42), (-8, -66), (-8, -84)]  # fmt: skip
     body.polygon("windpipe", "air", "torso", np.array(pipe, float))
     down = np.linspace(4, 209, 9)
     spine = np.concatenate([np.stack([11 + 0.01 * down, down], axis=1),

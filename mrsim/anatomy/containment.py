@@ -24,7 +24,7 @@ BEYOND_FOV = 1.3
 _POINTS = 48
 _HEIGHTS = 7
 _CHUNK = 4096
-_RIDING_INSTANTS = 64
+_RIDING_INSTANTS = 32
 _TOLERANCE = 1e-9  # of a parent's size: a child may touch its edge
 _KEYS = {"ellipse": "center_mm, semi_axes_mm", "polygon": "points_mm"}
 
@@ -71,7 +71,7 @@ def _check_riding(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, wh
     times = np.unique(np.linspace(0, stop_ns, _RIDING_INSTANTS).astype(np.int64))
     names = tuple(sorted({f.motion for r in anatomy.phantom.regions for f in r.follows} - {STATIC}))
     values = {name: anatomy.drives[name].at(times) for name in names}
-    state = _State({STATIC: np.zeros(len(times)), **values}, len(times))
+    state = State({STATIC: np.zeros(len(times)), **values}, len(times))
     by_name = {r.name: r for r in anatomy.phantom.regions}
     reach = (fov_m[0] * BEYOND_FOV, fov_m[1]) if anatomy.phantom.beyond_fov else fov_m
     for region in anatomy.phantom.regions:
@@ -82,10 +82,10 @@ def _check_riding(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, wh
             raise PhantomError(f"{where}: region {region.name!r}: {text.format(when=when)}")
         if region.parent is not None:
             parent = by_name[region.parent]
-            _complain_outside(state, region, parent, _heights(anatomy, region, parent), times, where)
+            _complain_outside(state, region, parent, heights_of(anatomy, region, parent), times, where)
 
 
-class _State:
+class State:
     """Place regions for given values of the motions, each of shape (n,)."""
 
     def __init__(self, values: dict[str, Array], count: int) -> None:
@@ -179,21 +179,21 @@ def _motions(region: Region, parent: Region | None) -> tuple[str, ...]:
     return tuple(sorted({f.motion for f in both if f.motion != STATIC}))
 
 
-def _corners(names: tuple[str, ...], limits: dict[str, tuple[float, float]]) -> _State:
+def _corners(names: tuple[str, ...], limits: dict[str, tuple[float, float]]) -> State:
     """Return all combinations of the least, middle and greatest values (of many motions, of the extremes)."""
     steps = 9 if len(names) == 1 else 3 if len(names) <= 4 else 2
     axes = [np.linspace(*limits[name], steps) for name in names]
     mesh = [m.ravel() for m in np.meshgrid(*axes)] if axes else []
     count = mesh[0].size if mesh else 1
-    return _State({STATIC: np.zeros(count), **dict(zip(names, mesh, strict=True))}, count)
+    return State({STATIC: np.zeros(count), **dict(zip(names, mesh, strict=True))}, count)
 
 
 def _course(
     anatomy: Anatomy, names: tuple[str, ...], start_ns: int, stop_ns: int
-) -> tuple[_State, NDArray[np.int64]]:
+) -> tuple[State, NDArray[np.int64]]:
     times = np.arange(start_ns, min(stop_ns, start_ns + _CHUNK * STEP_NS) + 1, STEP_NS, dtype=np.int64)
     values = {name: anatomy.drives[name].at(times) for name in names}
-    return _State({STATIC: np.zeros(len(times)), **values}, len(times)), times
+    return State({STATIC: np.zeros(len(times)), **values}, len(times)), times
 
 
 def _check_child(
@@ -208,9 +208,9 @@ def _check_child(
         names: tuple[str, ...] = ()  # they move as one
     else:
         names = _motions(region, parent)
-    heights = _heights(anatomy, region, parent)
+    heights = heights_of(anatomy, region, parent)
     if not names:
-        still = _State({n: np.zeros(1) for n in (STATIC, *_motions(region, parent))}, 1)
+        still = State({n: np.zeros(1) for n in (STATIC, *_motions(region, parent))}, 1)
         _complain_outside(still, region, parent, heights, np.zeros(1, np.int64), where)
         return
     if _outside(_corners(names, limits), region, parent, heights) is None:
@@ -220,7 +220,8 @@ def _check_child(
         _complain_outside(state, region, parent, heights, times, where)
 
 
-def _heights(anatomy: Anatomy, region: Region, parent: Region) -> list[float | None]:
+def heights_of(anatomy: Anatomy, region: Region, parent: Region) -> list[float | None]:
+    """Return the heights in the slice at which two regions are compared; None where neither has any."""
     slice_ = anatomy.phantom.slice_
     if slice_ is None or (region.depth is None and parent.depth is None):
         return [None]
@@ -234,7 +235,7 @@ def _heights(anatomy: Anatomy, region: Region, parent: Region) -> list[float | N
 
 
 def _outside(
-    state: _State, region: Region, parent: Region, heights: list[float | None]
+    state: State, region: Region, parent: Region, heights: list[float | None]
 ) -> tuple[int, float, float, float | None] | None:
     """Return the first state in which a point lies outside, and the point (x, y) and its height."""
     found: tuple[int, float, float, float | None] | None = None
@@ -251,7 +252,7 @@ def _outside(
 
 
 def _complain_outside(
-    state: _State,
+    state: State,
     region: Region,
     parent: Region,
     heights: list[float | None],
@@ -299,7 +300,7 @@ def _check_corner(
             raise PhantomError(f"{where}: region {region.name!r}: {found[1].format(when=when)}")
 
 
-def _complaint(state: _State, region: Region, fov_m: tuple[float, float]) -> tuple[int, str] | None:
+def _complaint(state: State, region: Region, fov_m: tuple[float, float]) -> tuple[int, str] | None:
     stretch = state.stretch(region)
     for axis, name in ((0, "x"), (1, "y"), (2, "z")):
         low = stretch[:, axis] < LEAST_STRETCH

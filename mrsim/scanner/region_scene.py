@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.masks import masks
+from mrsim.anatomy.neighbours import check_neighbours
 from mrsim.anatomy.phantom import Phantom
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
@@ -48,8 +49,10 @@ class RegionScene:
         return self.uniform.contrast.target_signal
 
     def check(self, stop_ns: int) -> None:
-        """Raise a `PhantomError` if a region leaves its parent or the field of view before an instant."""
-        check_containment(self.anatomy, self._header.fov_m, stop_ns, self.anatomy.phantom.name)
+        """Raise a `PhantomError` if a region leaves its parent or the field of view, or enters a neighbour."""
+        name = self.anatomy.phantom.name
+        check_containment(self.anatomy, self._header.fov_m, stop_ns, name)
+        check_neighbours(self.anatomy, stop_ns, name)
 
     def source(self, protocol: ScanProtocol, fitted: FittedCoils | None) -> Source:
         """Return what renders lines for some coils, exactly or from pixels, as the protocol says."""
