@@ -62,7 +62,9 @@ def main() -> int:
     parser.add_argument("--cine", nargs="*", default=[])
     args = parser.parse_args()
     step, refused = SECONDS / FRAMES, 0
-    print("| | rank for 1e-2 / 1e-3 / 1e-4 | memory score, same day | day two | outside, same day | day two |")
+    print(
+        "| | rank for 1e-2 / 1e-3 / 1e-4 | memory score, same day | day two | outside, same day | day two |"
+    )
     print("|---|---|---|---|---|---|")
     for number in args.patients:
         first, second = images(number, 1), images(number, 2)

@@ -86,7 +86,7 @@ PATIENTS = [
     ),
     Patient(
         4, "right lower lobe, free, 24 mm, 0.35 T, breathes deeply and irregularly", 0.35, "right",
-        {"center": (-80, -8), "axes": (12, 12, 12), "tissue": "lung-tumour"}, (0, 0), (-98, 6, 7),
+        {"center": (-80, -8), "axes": (12, 12, 18), "tissue": "lung-tumour"}, (0, 0), (-98, 6, 7),
         regular(4.8, 0.3, 0.22), RECORDED, 18.0, heart_s=0.98, shift_mm=(2.0, 5.0),
     ),
     Patient(
@@ -149,7 +149,12 @@ def fields(patient: Patient, day: int, lung: Array) -> dict[str, Table]:
 
     def one(motion: str, direction: list[float], center: tuple[float, float], size: tuple[float, float],
             gradient: list[list[float]] | None = None) -> Table:  # fmt: skip
-        out: Table = {"motion": motion, "direction": direction, "center_mm": list(center), "size_mm": list(size)}
+        out: Table = {
+            "motion": motion,
+            "direction": direction,
+            "center_mm": list(center),
+            "size_mm": list(size),
+        }
         if gradient:
             out["gradient_percent_per_mm"] = gradient
         return out
@@ -246,7 +251,16 @@ def middle(body: Body) -> None:
     body.polygon("spine", "muscle", "torso", spine)
     for n in range(8):
         y, half = 17 + 25.2 * n, 14 + 0.2 * n
-        box = [(-half, -10), (-half * 0.9, 0), (-half, 10), (0, 11), (half, 10), (half * 0.9, 0), (half, -10), (0, -11)]
+        box = [
+            (-half, -10),
+            (-half * 0.9, 0),
+            (-half, 10),
+            (0, 11),
+            (half, 10),
+            (half * 0.9, 0),
+            (half, -10),
+            (0, -11),
+        ]
         edge = np.array(box, float) * (0.94, 1) + (-3.2, y)
         body.polygon(f"vertebra-{n + 1}", "acrylic", "spine", edge)
         body.polygon(f"marrow-{n + 1}", "marrow", f"vertebra-{n + 1}", (edge - (-3.2, y)) * 0.88 + (-3.2, y))
@@ -262,13 +276,17 @@ def wall(body: Body, patient: Patient) -> None:
             cavity = widened(list(RIGHT_SIDE[:7]), patient.width)
             inner = -np.interp(y, cavity[:, 1], cavity[:, 0])
             x, a = sign * (skin + inner) / 2, max(2.2, min(4.2, (skin - inner) / 2 - 1.6))
-            body.ellipse(f"{side}-rib-{n + 1}", "acrylic" if n % 2 else "marrow", "torso", (x, y), (a, 8.0), sign * 12)
+            body.ellipse(
+                f"{side}-rib-{n + 1}", "acrylic" if n % 2 else "marrow", "torso", (x, y), (a, 8.0), sign * 12
+            )
     gut = [(-74, 166, 40, 15, -8), (-70, 197, 34, 14, 6), (62, 166, 33, 15, 12), (66, 198, 38, 13, -5),
            (118, 176, 13, 26, 4), (-124, 182, 11, 28, -3)]  # fmt: skip
     for n, (x, y, a, b, turn) in enumerate(gut, 1):
         body.ellipse(f"gut-{n}", "gel" if n % 2 else "spleen", "torso", (x, y), (a, b), turn)
         if n % 2:
-            body.ellipse(f"gut-{n}-gas", "air", f"gut-{n}", (x + 0.1 * a, y - 0.35 * b), (0.45 * a, 0.3 * b), turn)
+            body.ellipse(
+                f"gut-{n}-gas", "air", f"gut-{n}", (x + 0.1 * a, y - 0.35 * b), (0.45 * a, 0.3 * b), turn
+            )
     body.ellipse("stomach", "gel", "left-side", (70, 112), (25, 15), -20)
     body.ellipse("stomach-gas", "air", "stomach", (73, 106), (11, 5), -20)
 
@@ -355,7 +373,10 @@ def text(patient: Patient, day: int) -> str:
         "[slice]",
         *(f"{k} = {value(v)}" for k, v in SLICE.items()),
     ]
-    for kind, tables in (("motion", motions(patient, day)), ("field", fields(patient, day, found[patient.side]))):
+    for kind, tables in (
+        ("motion", motions(patient, day)),
+        ("field", fields(patient, day, found[patient.side])),
+    ):
         for name, keys in tables.items():
             lines += ["", f"[{kind}.{name}]", *(f"{k} = {value(v)}" for k, v in keys.items())]
     for kind, entries in (("region", body.regions), ("texture", texture(patient, day, found).tables())):

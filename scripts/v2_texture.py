@@ -81,7 +81,14 @@ def tree(
         if left == 0:
             break
         if not tips:  # all have left the outline: another branch of the stem
-            tips.append(((*root, float(rng.uniform(-6, 6))), main + rng.uniform(-1.4, 1.4), float(rng.normal(0, 0.3)), 1))
+            tips.append(
+                (
+                    (*root, float(rng.uniform(-6, 6))),
+                    main + rng.uniform(-1.4, 1.4),
+                    float(rng.normal(0, 0.3)),
+                    1,
+                )
+            )
         (x, y, z), turn, rise, generation = tips.pop(0)
         width = WIDTHS_MM[min(generation, len(WIDTHS_MM) - 1)]
         step, length = 1.8 * width, long * rng.uniform(20, 34) * 0.86**generation

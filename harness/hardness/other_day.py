@@ -78,7 +78,9 @@ def hardness_of_other_day(
     """
     for images in (first, second):
         if images.ndim != 3 or len(images) < MIN_FRAMES or images.size > MAX_VALUES:
-            raise InputError(f"{where}: {images.shape}: expected {MIN_FRAMES} images or more, and not too many")
+            raise InputError(
+                f"{where}: {images.shape}: expected {MIN_FRAMES} images or more, and not too many"
+            )
     if first.shape[1:] != second.shape[1:]:
         raise InputError(f"{where}: {first.shape[1:]} and {second.shape[1:]} pixels: expected one size")
     if not 0 < frame_s <= 60:

@@ -74,7 +74,11 @@ class Anatomy:
     def values_of(self, names: tuple[str, ...], t_ns: ArrayLike) -> Array:
         """Return the values of motions by name, shape (n, names), float64, metres."""
         times = np.atleast_1d(np.asarray(t_ns, np.int64))
-        return np.stack([self.drives[n].at(times) for n in names], axis=-1) if names else np.zeros((len(times), 0))
+        return (
+            np.stack([self.drives[n].at(times) for n in names], axis=-1)
+            if names
+            else np.zeros((len(times), 0))
+        )
 
     def displacement(self, t_ns: ArrayLike) -> Array:
         """Compute how far each region is from where it rests.

@@ -51,7 +51,9 @@ def masks(
         centre = np.array(shape.center) + anatomy.displacement(t_ns)[:, number]
         there = seen > 0
         back = np.zeros((len(t_ns), 2, 2))
-        back[there] = np.linalg.inv(seen[there, None, None] * anatomy.linear(number, t_ns[there]) @ shape.axes)
+        back[there] = np.linalg.inv(
+            seen[there, None, None] * anatomy.linear(number, t_ns[there]) @ shape.axes
+        )
         _fill_mapped(centre, back, there, xs, ys, out)
         return out
     if isinstance(shape, Ellipse):

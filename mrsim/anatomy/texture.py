@@ -114,9 +114,7 @@ def read_texture(entries: Any, regions: Mapping[str, Region], solid: bool, where
     return groups
 
 
-def _read_group(
-    entry: Any, number: int, regions: Mapping[str, Region], solid: bool, where: str
-) -> Texture:
+def _read_group(entry: Any, number: int, regions: Mapping[str, Region], solid: bool, where: str) -> Texture:
     named = isinstance(entry, dict) and is_name(entry.get("name"))
     here = f"{where}: texture {entry['name']!r}" if named else f"{where}: texture number {number + 1}"
     keys = Keys(entry, here)

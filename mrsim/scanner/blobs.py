@@ -83,7 +83,6 @@ class Blobs:
         self.table_starts = np.cumsum([0, *map(len, tables)])
         self.table = np.concatenate(tables)
 
-
     def placed(self, values: Array) -> tuple[Array, Array, Complex]:
         """Return where the blobs are for given values of the motions `names`, and what the slice takes of them.
 

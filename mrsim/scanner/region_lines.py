@@ -40,7 +40,9 @@ Numbers = NDArray[np.int64]
 
 TWO_PI = 2 * math.pi
 _BLOCK_ROWS = 448
-_SHARED_ROWS = 8  # rows of one instant that blobs share their phases along x in: their sums fit into the cache
+_SHARED_ROWS = (
+    8  # rows of one instant that blobs share their phases along x in: their sums fit into the cache
+)
 
 
 class MovingEdges(NamedTuple):
@@ -173,7 +175,9 @@ class RegionLines:
         ]
         edges = [self._placed_edges(moving, t_ns) for moving in self._edges]
         motions = anatomy.values_of(self._motions, t_ns)
-        return Placement(anatomy.centers(t_ns), axes[:, self._flat_axes], tuple(solids), tuple(edges), motions)
+        return Placement(
+            anatomy.centers(t_ns), axes[:, self._flat_axes], tuple(solids), tuple(edges), motions
+        )
 
     def _placed_edges(self, moving: MovingEdges, t_ns: Numbers) -> PlacedEdges:
         i, count = moving.region, len(t_ns)

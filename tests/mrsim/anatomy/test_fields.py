@@ -33,7 +33,14 @@ CORNERS = [[40, -30], [80, -20], [85, 30], [60, 45], [35, 20]]
 
 
 def polygon(**more: object) -> str:
-    keys = {"name": "wedge", "tissue": "blood", "parent": "body", "shape": "polygon", "points_mm": CORNERS, **more}
+    keys = {
+        "name": "wedge",
+        "tissue": "blood",
+        "parent": "body",
+        "shape": "polygon",
+        "points_mm": CORNERS,
+        **more,
+    }
     return "\n[[region]]\n" + "\n".join(
         f'{k} = "{v}"' if isinstance(v, str) else f"{k} = {v}" for k, v in keys.items()
     )
@@ -75,7 +82,9 @@ def test_an_ellipse_is_mapped_by_the_gradient_of_the_field_at_its_centre() -> No
     # Points of both lie on one ellipse.
     back = np.linalg.inv(expected @ body.phantom.regions[1].shape.axes)
     for points in (outline, mapped):
-        assert np.abs(np.linalg.norm((points - body.centroid("target", T_NS)) @ back.T, axis=1) - 1).max() < 1e-7
+        assert (
+            np.abs(np.linalg.norm((points - body.centroid("target", T_NS)) @ back.T, axis=1) - 1).max() < 1e-7
+        )
 
 
 def test_masks_of_a_turned_ellipse_are_those_of_its_outline() -> None:
@@ -104,7 +113,9 @@ def test_lines_of_what_rides_are_the_closed_forms_where_it_is(coils: int) -> Non
     fitted = scanner.receiver.fitted
     if fitted is None:
         kx, ky = (np.arange(40) - 20)[None, :] / 0.32, (np.arange(40) - 20)[:, None] / 0.32
-        expected = signal * edge_transform(corners, np.roll(corners, -1, axis=0), kx, ky)[:, None] * 40 / 0.32**2
+        expected = (
+            signal * edge_transform(corners, np.roll(corners, -1, axis=0), kx, ky)[:, None] * 40 / 0.32**2
+        )
     else:
         grid = fitted.fine_grid((40, 40))
         kx, ky = grid.k()
@@ -132,11 +143,17 @@ def test_a_polygon_that_leans_is_the_integral_over_its_sections() -> None:
     for z, weight in zip(12e-3 * nodes, weights * 12e-3 / 8e-3, strict=True):
         flip = scan.flip_rad * Slice(8e-3).flip_share(np.array([z]))
         there = corners + np.stack([np.zeros(5), z * np.array(slope) + z * z * 1e3 * np.array(bend)], axis=1)
-        total = total + weight * (own.at(flip) - other.at(flip))[0] * edge_transform(there, np.roll(there, -1, axis=0), kx, ky)
+        total = total + weight * (own.at(flip) - other.at(flip))[0] * edge_transform(
+            there, np.roll(there, -1, axis=0), kx, ky
+        )
     expected = total * 40 / 0.32**2
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
-    image = Raster(scanner.oracle.scene.anatomy, scan.header(), scanner.oracle.scene.uniform.contrast, 2).image(T_NS)
-    plain = Raster(bare.oracle.scene.anatomy, scan.header(), bare.oracle.scene.uniform.contrast, 2).image(T_NS)
+    image = Raster(
+        scanner.oracle.scene.anatomy, scan.header(), scanner.oracle.scene.uniform.contrast, 2
+    ).image(T_NS)
+    plain = Raster(bare.oracle.scene.anatomy, scan.header(), bare.oracle.scene.uniform.contrast, 2).image(
+        T_NS
+    )
     assert (image - plain).sum() == pytest.approx(expected[20, 20] * 40, rel=0.02)
 
 
@@ -144,7 +161,9 @@ def test_a_body_may_go_on_beyond_the_field_of_view_along_y_alone() -> None:
     long = definition(region("target", "muscle", (0, 0), (100, 175)))
     fields = '\n[field.all]\nmotion = "breathing"\ndirection = [0, 0.2]\n\n[motion'
     ridden = long.replace("\n[motion", fields, 1)
-    with pytest.raises(InputError, match=r"region 'target': center_mm, .* along y, the field of view ends at 160"):
+    with pytest.raises(
+        InputError, match=r"region 'target': center_mm, .* along y, the field of view ends at 160"
+    ):
         check_containment(Anatomy(Phantom.from_text(ridden), 1), (0.32, 0.32), 10**10, "p")
     wide = Phantom.from_text("beyond_fov = true\n" + ridden)
     check_containment(Anatomy(wide, 1), (0.32, 0.32), 10**10, "p")
@@ -172,7 +191,10 @@ def test_a_child_that_leaves_its_parent_on_a_field_is_named() -> None:
     [
         (('motion = "breathing"\ndir', 'motion = "x"\ndir'), "field 'twist': motion = 'x' is not known"),
         (("size_mm = [90", "size_mm = [0"), r"field 'twist': size_mm = \[0\.0, 60\.0\]: expected 1 to"),
-        (("[[0.5, -1.2], [1.0, 0.4]]", "[[0.5, -1.2]]"), "field 'twist': gradient_percent_per_mm: expected two"),
+        (
+            ("[[0.5, -1.2], [1.0, 0.4]]", "[[0.5, -1.2]]"),
+            "field 'twist': gradient_percent_per_mm: expected two",
+        ),
         (("[0.3, 1, 0.5]", "[0.3]"), "field 'twist': direction = "),
         (("center_mm = [10", "centre_mm = [10"), "field 'twist': unknown key 'centre_mm'"),
     ],

@@ -30,7 +30,10 @@ def test_wandering_has_its_deviation_its_band_and_its_bounds() -> None:
     inside = (frequency > 1 / 31) & (frequency < 1 / 2.95)
     assert power[inside].sum() > 0.999 * power.sum()
     # Of equal power in every third of the band.
-    thirds = [power[(frequency > a) & (frequency < b)].sum() for a, b in ((0.03, 0.133), (0.133, 0.233), (0.233, 0.34))]
+    thirds = [
+        power[(frequency > a) & (frequency < b)].sum()
+        for a, b in ((0.03, 0.133), (0.133, 0.233), (0.233, 0.34))
+    ]
     assert max(thirds) < 1.3 * min(thirds)
 
 
@@ -55,9 +58,15 @@ def test_a_modulated_motion_is_the_product_by_hand_and_keeps_its_bounds() -> Non
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"w": {"kind": "wander", "amplitude_mm": 1, "period_s": 3, "longest_s": 2}}, "motion 'w': longest_s = 2"),
+        (
+            {"w": {"kind": "wander", "amplitude_mm": 1, "period_s": 3, "longest_s": 2}},
+            "motion 'w': longest_s = 2",
+        ),
         ({"w": {"kind": "wander", "amplitude_mm": 30, "period_s": 3, "longest_s": 9}}, "amplitude_mm = 30"),
-        ({"m": {"kind": "modulated", "of": "static", "by": "x", "share_percent_per_mm": 1}}, "of = 'x': no motion"),
+        (
+            {"m": {"kind": "modulated", "of": "static", "by": "x", "share_percent_per_mm": 1}},
+            "of = 'x': no motion",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(table: dict, message: str) -> None:

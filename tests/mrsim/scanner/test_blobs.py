@@ -17,7 +17,9 @@ from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.raster import Raster
 from tests.mrsim.bodies import definition, lujan_m, region
 
-PLACES = np.array([[-31.0, 12.5, 1.0], [-20.0, -40.0, -3.5], [44.4, 3.0, 6.0], [10.0, 55.0, 0.0], [0.0, -9.0, 11.0]])
+PLACES = np.array(
+    [[-31.0, 12.5, 1.0], [-20.0, -40.0, -3.5], [44.4, 3.0, 6.0], [10.0, 55.0, 0.0], [0.0, -9.0, 11.0]]
+)
 T_NS = 1_700_000_000
 SLICE = '[slice]\nthickness_mm = 8\nprofile = "sinc"\ntime_bandwidth = 4\n'
 FIELDS = """
@@ -36,7 +38,9 @@ size_mm = [40, 50]
 """
 
 
-def texture(places: np.ndarray, width_mm: float, strength: float, name: str = "dots", solid: bool = True) -> str:
+def texture(
+    places: np.ndarray, width_mm: float, strength: float, name: str = "dots", solid: bool = True
+) -> str:
     lines = ["", "[[texture]]", f'name = "{name}"', 'region = "target"', 'tissue = "blood"']
     lines += [f"strength = {strength}", f"width_mm = {width_mm}"]
     axes = "xyz" if solid else "xy"
@@ -60,7 +64,11 @@ def moved(places: np.ndarray, value_m: float) -> np.ndarray:
     """Move by hand: the region's own way, and the two fields where each blob rests."""
     out = places / 1e3 + value_m * np.array([0.2, 0.1, 0])
     for at, p in zip(out, places / 1e3, strict=True):
-        at += value_m * np.exp(-0.5 * (p[0] / 0.2) ** 2 - 0.5 * ((p[1] - 0.06) / 0.08) ** 2) * np.array([0.1, 1, 0.4])
+        at += (
+            value_m
+            * np.exp(-0.5 * (p[0] / 0.2) ** 2 - 0.5 * ((p[1] - 0.06) / 0.08) ** 2)
+            * np.array([0.1, 1, 0.4])
+        )
         dx, dy = p[0] - 0.02, p[1]
         weight = np.exp(-0.5 * (dx / 0.04) ** 2 - 0.5 * (dy / 0.05) ** 2)
         at[:2] += value_m * weight * np.array([-6 * dy, 6 * dx + 2 * dy])
@@ -114,8 +122,14 @@ def test_without_a_slice_a_blob_has_no_height() -> None:
     scan = protocol()
     line = np.zeros(1, np.int32)
     t_ns = np.array([T_NS])
-    got = (Scanner(flat, scan, 1, 200)._source.lines(line, t_ns) - Scanner(phantom("", fields, ""), scan, 1, 200)._source.lines(line, t_ns))[0, 0, 25]
-    signal = [FlipResponse.of(tissue(n, 3.0), scan.tr_ns, scan.te_ns).at(np.array([scan.flip_rad]))[0] for n in ("blood", "lung")]
+    got = (
+        Scanner(flat, scan, 1, 200)._source.lines(line, t_ns)
+        - Scanner(phantom("", fields, ""), scan, 1, 200)._source.lines(line, t_ns)
+    )[0, 0, 25]
+    signal = [
+        FlipResponse.of(tissue(n, 3.0), scan.tr_ns, scan.te_ns).at(np.array([scan.flip_rad]))[0]
+        for n in ("blood", "lung")
+    ]
     volume = 3 * 0.7 * 2 * np.pi * 4e-3**2 * (signal[0] - signal[1])
     assert got == pytest.approx(volume * np.sqrt(48 * 50) / (0.3 * 0.32), rel=1e-12)
 
@@ -157,7 +171,10 @@ def test_the_raster_draws_the_same_blobs() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("width_mm = 4.0", "width_mm = 0.1"), r"texture 'dots': width_mm = 0\.1: expected a number from 0\.3"),
+        (
+            ("width_mm = 4.0", "width_mm = 0.1"),
+            r"texture 'dots': width_mm = 0\.1: expected a number from 0\.3",
+        ),
         (('tissue = "blood"', 'tissue = "ink"'), r"texture 'dots': tissue = 'ink' is not known"),
         (('region = "target"', 'region = "nowhere"'), r"texture 'dots': region = 'nowhere' is not known"),
         (("z_mm = [1.0, ", "z_mm = ["), r"texture 'dots': 3 x_mm, 3 y_mm, 2 z_mm: expected one each"),
