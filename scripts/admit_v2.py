@@ -1,8 +1,8 @@
-"""Admit the patients of nsclc-v2, or say why not: python scripts/admit_v2.py [PATIENT ...] [--cine FILE.npz ...]
+"""Admit the patients of nsclc-v2: python scripts/admit_v2.py [PATIENT ...] [--cine FILE.npz ...]
 
 A patient is as hard as real cines are: over 83 s in 498 frames, its rank for 1e-3 lies from 20 to 110, memory
-scores at least 0.5 on the same day and on the second, and 20 components of the time that may be learnt from leave
-2e-3 to 2e-2 of the rest. A cine (arrays `images` and `seconds`) is measured beside them, smoothed by one frame.
+scores at least 0.5 on the same day and on the second, and 20 components of what may be learnt from leave 2e-3
+to 2e-2 of the rest. A cine (arrays `images` and `seconds`) is measured beside them, smoothed by one frame.
 """
 
 from __future__ import annotations
@@ -58,15 +58,17 @@ def row(name: str, day: Hardness, score: float, outside: float) -> str:
 def main() -> int:
     """Print the table, and end in 1 if a patient is not admitted."""
     parser = argparse.ArgumentParser(description="Measure how hard the patients of nsclc-v2 are.")
-    parser.add_argument("patients", nargs="*", type=int, choices=[*FIELDS_T, []], default=list(FIELDS_T))
+    parser.add_argument("patients", nargs="*", type=int, metavar="PATIENT", help="1 to 6; all if left out")
     parser.add_argument("--cine", nargs="*", default=[])
     args = parser.parse_args()
+    if not set(args.patients) <= set(FIELDS_T):
+        parser.error(f"patients {args.patients}: expected numbers from 1 to {len(FIELDS_T)}")
     step, refused = SECONDS / FRAMES, 0
     print(
         "| | rank for 1e-2 / 1e-3 / 1e-4 | memory score, same day | day two | outside, same day | day two |"
     )
     print("|---|---|---|---|---|---|")
-    for number in args.patients:
+    for number in args.patients or FIELDS_T:
         first, second = images(number, 1), images(number, 2)
         same = hardness_of(first, step)
         other = hardness_of_other_day(first, second, step)

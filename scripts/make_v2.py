@@ -1,8 +1,8 @@
 """Make the six patients of nsclc-v2, two days each: python scripts/make_v2.py phantoms/v2
 
 One thorax in a coronal plane (x to the patient's left, y to the feet, millimetres), varied in build, field,
-breathing and disease. What is stated here is the recipe; the files are the phantoms. Everything rides on smooth
-fields that independent motions drive. Texture is blobs: vessels as trees, lobules, planes of muscle and fat,
+breathing and disease. This is the recipe; the files are the phantoms. Everything rides on smooth fields that
+independent motions drive. Texture is blobs: vessels as trees, lobules, planes of muscle and fat,
 marrow. Day two is the same body: set up elsewhere, breathing otherwise, the tumour smaller.
 """
 
@@ -35,7 +35,8 @@ class Patient:
     """Say in what a patient differs from the others; lengths in mm.
 
     `tumour` is its centre, its semi-axes (or the seed of an outline) and its tissue. It is pushed `towards` a
-    wall until it touches; (0, 0) leaves it free. `collapsed` is where the lung beside it has no air. `breathing` is of day one, `second` of day two. `scale` multiplies the
+    wall until it touches; (0, 0) leaves it free. `collapsed` is where the lung beside it
+    has no air. `breathing` is of day one, `second` of day two. `scale` multiplies the
     independent motions.
     """
 
@@ -75,7 +76,8 @@ PATIENTS = [
     ),
     Patient(
         2, "left upper lobe, on the chest wall, 38 mm, 1.5 T", 1.5, "left",
-        {"center": (80, -84), "radius": 19, "seed": 12, "tissue": "lung-tumour-fibrous"}, (1, -0.3), (70, -104, 10),
+        {"center": (80, -84), "radius": 19, "seed": 12, "tissue": "lung-tumour-fibrous"}, (1, -0.3),
+        (70, -104, 10),
         regular(3.4, 0.2, 0.15), regular(4.4, 0.25, 0.2), 13.0, width=0.97, heart_s=0.76,
         shift_mm=(-4.0, 3.0),
     ),
@@ -93,11 +95,12 @@ PATIENTS = [
         5, "left lower lobe, between heart, chest wall and diaphragm, 27 mm, 1.5 T", 1.5, "left",
         {"center": (112, 22), "radius": 13.5, "seed": 5, "tissue": "lung-tumour"}, (-0.3, 1), (112, 14, 9),
         regular(3.9, 0.22, 0.18, drift_mm_per_min=-0.5), regular(4.6, 0.18, 0.12), 14.0, width=1.03,
-        fat_mm=15.0, shift_mm=(-2.0, -5.0),
+        fat_mm=15.0, shift_mm=(-2.0, -5.0), scale=1.15,
     ),
     Patient(
         6, "right apex, on the chest wall, 32 mm, 3 T, holds the breath", 3.0, "right",
-        {"center": (-72, -92), "axes": (16, 15, 15), "tissue": "lung-tumour-fibrous"}, (-1, -0.5), (-62, -82, 10),
+        {"center": (-72, -92), "axes": (16, 15, 15), "tissue": "lung-tumour-fibrous"}, (-1, -0.5),
+        (-62, -82, 10),
         regular(5.0, 0.18, 0.15, 1, hold_at_s=22, hold_s=7, hold_every_s=45, deep_amplitude_mm=24.0),
         regular(4.2, 0.25, 0.2), 16.0, width=0.98, fat_mm=9.0, coil_mm=(4.0, 9.0),
     ),
@@ -131,11 +134,13 @@ def motions(patient: Patient, day: int) -> dict[str, Table]:
                      "longest_s": long}  # fmt: skip
     share = 45 if day == 1 else 50
     for name, of, by in (
-        ("chest", "late", "w-chest"), ("belly", "breathing", "w-belly"), ("right-dome", "breathing", "w-right"),
+        ("chest", "late", "w-chest"), ("belly", "breathing", "w-belly"),
+        ("right-dome", "breathing", "w-right"),
         ("left-dome", "breathing", "w-left"), ("upper", "later", "w-upper"),
     ):  # fmt: skip
         out[name] = {"kind": "modulated", "of": of, "by": by, "share_percent_per_mm": share}
-    out["heart"] = {"kind": "heart", "amplitude_mm": 6.0, "period_s": patient.heart_s * (1 if day == 1 else 0.93),
+    beat = patient.heart_s * (1 if day == 1 else 0.93)
+    out["heart"] = {"kind": "heart", "amplitude_mm": 6.0, "period_s": beat,
                     "period_sd": 0.08, "amplitude_sd": 0.14}  # fmt: skip
     return out
 
@@ -295,7 +300,8 @@ def drawn(patient: Patient, size: float) -> Array:
     """Return the outline of the tumour about its centre."""
     tumour = patient.tumour
     if "seed" in tumour:
-        return np.array(blob(int(tumour["seed"]), (0, 0), float(tumour["radius"]) * size))  # type: ignore[call-overload, arg-type]
+        radius = float(tumour["radius"]) * size  # type: ignore[arg-type]
+        return np.array(blob(int(tumour["seed"]), (0, 0), radius))  # type: ignore[call-overload]
     turn = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     a, b, _ = tumour["axes"]  # type: ignore[misc]
     return size * np.stack([a * np.cos(turn), b * np.sin(turn)], axis=1)
@@ -324,7 +330,7 @@ def regions(patient: Patient, day: int) -> tuple[Body, dict[str, Array]]:
     parent = f"{patient.side}-lung"
     x, y = place(patient, found[patient.side], size)
     if "seed" in tumour:
-        edge = drawn(patient, size) + (x, y)
+        edge = drawn(patient, size) + np.array([x, y])
         body.polygon("tumour", str(tumour["tissue"]), parent, edge, depth_mm=[0, round(16.0 * size, 2)])
     else:
         axes = tuple(a * size for a in tumour["axes"])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Draw the texture of the patients of nsclc-v2: trees of vessels, clouds of grain, planes of fat in muscle."""
+"""Draw the texture of the patients of nsclc-v2: trees of vessels, grain, planes of fat in muscle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Groups:
         """Return the groups as tables of a file."""
         out: list[Table] = []
         for n, ((name, _), (keys, places)) in enumerate(self._groups.items()):
-            xyz = np.array(places) + (*self._shift, 0.0)
+            xyz = np.array(places) + np.array([*self._shift, 0.0])
             each = {f"{axis}_mm": [round(float(v), 1) for v in xyz[:, i]] for i, axis in enumerate("xyz")}
             out.append({"name": f"{name}-{n}", **keys, **each})
         return out

@@ -1,7 +1,7 @@
-"""How hard another day is for whoever knows one: the same two numbers, learnt on one day and asked on the next.
+"""How hard another day is for whoever knows one: the same numbers, learnt on one day, asked on the next.
 
-A person lies elsewhere on another day. So the images that were learnt from are moved as a whole, by the one shift
-that lets the two days' means agree best, before anything is compared.
+A person lies elsewhere on another day. So the images that were learnt from are moved as a whole, by the one
+shift that lets the two days' means agree best, before anything is compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STEP_PX = 0.25
 
 
 @dataclass(frozen=True, repr=False)
-class OtherDay:
+class OtherDay(Summarised):
     """Hold how hard a day is after another.
 
     Parameters

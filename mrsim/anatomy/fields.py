@@ -141,7 +141,7 @@ def riding(region: Region, fields: Mapping[str, Field]) -> Region:
             corners = tuple((float(x), float(y)) for x, y in each)
             follows.append(Follow(motion, direction, (0.0, 0.0, 0.0), corners=corners))
         else:
-            (xx, xy), (yx, yy) = sum(f.linear(center) for f in driven)
+            (xx, xy), (yx, yy) = sum((f.linear(center) for f in driven), np.zeros((2, 2)))
             stretch = (float(xx), float(yy), 0.0)
             follows.append(Follow(motion, direction, stretch, (float(xy), float(yx))))
     return dataclasses.replace(region, follows=tuple(follows))

@@ -1,4 +1,4 @@
-"""A check that regions of one parent do not lie in each other: their signals would add up to what no tissue gives."""
+"""A check that regions of one parent do not lie in each other, where both signals would add up."""
 
 from __future__ import annotations
 

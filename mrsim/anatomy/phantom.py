@@ -151,7 +151,7 @@ class Phantom(Summarised):
     @property
     def tissues(self) -> frozenset[str]:
         """Return the names of the tissues of all regions and of their texture."""
-        return frozenset(entry.tissue for entry in (*self.regions, *self.texture))
+        return frozenset(r.tissue for r in self.regions) | frozenset(t.tissue for t in self.texture)
 
     @property
     def anatomy_sha256(self) -> str:

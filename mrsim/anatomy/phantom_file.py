@@ -87,8 +87,8 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
     table
         A parsed definition.
     overrides
-        New values by dotted key: "target", "slice.KEY", "motion.NAME.KEY", "field.NAME.KEY", "region.NAME.KEY" or
-        "texture.NAME.KEY".
+        New values by dotted key: "target", "slice.KEY", "motion.NAME.KEY", "field.NAME.KEY",
+        "region.NAME.KEY" or "texture.NAME.KEY".
     where
         How errors are to name it.
 

@@ -1,6 +1,6 @@
 """Texture: blobs of Gaussian density that ride on a region and on the smooth fields.
 
-A blob of width s at r adds strength * (signal of its tissue - signal of its region's) exp(-|r' - r|^2 / 2 s^2).
+A blob of width s at r adds strength * (signal of its tissue - that of its region) exp(-|r' - r|^2 / 2 s^2).
 It is as wide along z as in the plane, so that it comes and goes as it moves through the slice.
 """
 

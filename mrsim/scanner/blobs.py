@@ -1,8 +1,8 @@
 """Blobs of texture: Gaussians summed in k-space in closed form, each where it is on its line.
 
-A blob of width s at r gives 2 pi s^2 W(z) exp(-2 pi^2 s^2 |k|^2) exp(-2 pi i k.r), where W(z) is what the slice
-takes of it at its height. Blobs of one group share s, so that the Gaussian of k is applied to their sum. The phases
-at kx and -kx are conjugate, so that one recurrence serves both.
+A blob of width s at r gives 2 pi s^2 W(z) exp(-2 pi^2 s^2 |k|^2) exp(-2 pi i k.r), where W(z) is what the
+slice takes of it at its height. Blobs of one group share s, so that the Gaussian of k is applied to their
+sum. The phases at kx and -kx are conjugate, so that one recurrence serves both.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Blobs:
         self.table = np.concatenate(tables)
 
     def placed(self, values: Array) -> tuple[Array, Array, Complex]:
-        """Return where the blobs are for given values of the motions `names`, and what the slice takes of them.
+        """Return where the blobs are for given values of the motions `names`, and what the slice takes.
 
         Returns
         -------
@@ -129,7 +129,7 @@ def slice_table(
     low, high = slice_.limits
     step = width_m / _STEPS
     first = low - REACH * width_m - _MARGIN * step
-    count = int(math.ceil((high - low + 2 * REACH * width_m) / step)) + 2 * _MARGIN
+    count = math.ceil((high - low + 2 * REACH * width_m) / step) + 2 * _MARGIN
     if count > MAX_ENTRIES:
         raise ProtocolError(
             f"texture of width_mm = {width_m * 1e3:g} in a slice of {slice_.thickness_m * 1e3:g} mm: "
@@ -167,7 +167,7 @@ class BlobLines:
 
     def __init__(self, blobs: Blobs, grid: Grid, scale: float) -> None:
         self._blobs, self._grid = blobs, grid
-        kx, ky = grid.k()
+        _, ky = grid.k()
         half = np.arange(grid.matrix[1] // 2 + 1) / grid.fov_m[1]
         decay = -2 * math.pi**2 * blobs.widths[:, None] ** 2
         self._along = np.exp(decay * half**2)

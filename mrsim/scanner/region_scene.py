@@ -17,6 +17,7 @@ from mrsim.scanner.raster import Raster
 from mrsim.scanner.region_lines import RegionLines
 from mrsim.scanner.scene import Source
 from mrsim.stream import Header
+from mrsim.stream.fourier import to_image
 
 Array = NDArray[np.float64]
 
@@ -45,11 +46,21 @@ class RegionScene:
 
     @property
     def target_signal(self) -> float:
-        """Return the magnitude of the target in an image."""
+        """Return the magnitude of the target in an image.
+
+        Of a phantom with texture it is the mean over the target's pixels in the first image; of others, the
+        signal of the target's tissue where it fills the slice.
+        """
+        phantom, rows = self.anatomy.phantom, self._header.matrix[0]
+        if phantom.texture:
+            mask = self.mask(phantom.target, 0)
+            if mask.any():
+                every = (np.arange(rows) - rows // 2).astype(np.int32)
+                return float(np.abs(to_image(self.instant(every, 0)))[mask].mean())
         return self.uniform.contrast.target_signal
 
     def check(self, stop_ns: int) -> None:
-        """Raise a `PhantomError` if a region leaves its parent or the field of view, or enters a neighbour."""
+        """Raise a `PhantomError` if a region leaves its parent or the field, or enters a neighbour."""
         name = self.anatomy.phantom.name
         check_containment(self.anatomy, self._header.fov_m, stop_ns, name)
         check_neighbours(self.anatomy, stop_ns, name)

@@ -1,4 +1,4 @@
-"""Blobs of texture: closed forms against quadrature, riding on fields, the same bits however lines are made."""
+"""Blobs of texture: closed forms against quadrature, riding on fields, the same bits however made."""
 
 from __future__ import annotations
 
