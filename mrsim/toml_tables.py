@@ -96,11 +96,13 @@ class Keys:
         x, y, z = self._take(key, None, lambda v: _is_vector(v, (3,)), "three finite numbers [x, y, z]")
         return float(x), float(y), float(z)
 
-    def pairs(self, key: str, most: int) -> list[tuple[float, float]]:
+    def pairs(
+        self, key: str, most: int, default: tuple[tuple[float, float], ...] | None = None
+    ) -> list[tuple[float, float]]:
         """Take a list of at most so many pairs of finite numbers."""
         value = self._take(
             key,
-            None,
+            default,
             lambda v: isinstance(v, list | tuple) and len(v) <= most and all(map(_is_pair, v)),
             f"a list of at most {most} points [x, y]",
         )

@@ -46,6 +46,7 @@ class Anatomy:
         regions = phantom.regions
         self.moves = np.array([r.moves for r in regions])
         self.deforms = np.array([r.deforms for r in regions])
+        self.shears = np.array([any(any(f.shear_per_m) for f in r.follows) for r in regions])
         self._rest = np.array([r.shape.center for r in regions])
 
     def values(self, t_ns: ArrayLike) -> Array:
@@ -60,6 +61,24 @@ class Anatomy:
     def stretch(self, t_ns: ArrayLike) -> Array:
         """Return how much each region is stretched along (x, y, z), 1 for not, shape (n, regions, 3)."""
         return np.asarray(1 + self._summed(t_ns, "stretch_per_m", slice(0, 3)), np.float64)
+
+    def linear(self, number: int, t_ns: ArrayLike) -> Array:
+        """Return the matrix that a region is mapped by about its centre, in the plane, shape (n, 2, 2)."""
+        stretch = self.stretch(t_ns)[:, number, :2]
+        shear = self._summed(t_ns, "shear_per_m", slice(0, 2))[:, number]
+        out = np.zeros((len(stretch), 2, 2))
+        out[:, 0, 0], out[:, 1, 1] = stretch[:, 0], stretch[:, 1]
+        out[:, 0, 1], out[:, 1, 0] = shear[:, 0], shear[:, 1]
+        return out
+
+    def values_of(self, names: tuple[str, ...], t_ns: ArrayLike) -> Array:
+        """Return the values of motions by name, shape (n, names), float64, metres."""
+        times = np.atleast_1d(np.asarray(t_ns, np.int64))
+        return (
+            np.stack([self.drives[n].at(times) for n in names], axis=-1)
+            if names
+            else np.zeros((len(times), 0))
+        )
 
     def displacement(self, t_ns: ArrayLike) -> Array:
         """Compute how far each region is from where it rests.
@@ -80,7 +99,7 @@ class Anatomy:
         """Return the centroid (x, y) of each region, shape (n, regions, 2), float64, metres."""
         centers: Array = self._rest + self.displacement(t_ns)
         for i, region in enumerate(self.phantom.regions):
-            if region.vertex_share is not None and region.moves:
+            if (region.vertex_share is not None or region.uneven) and region.moves:
                 centers[:, i] = centroids(self.vertices(i, t_ns))
         return centers
 
@@ -92,8 +111,10 @@ class Anatomy:
         shapes = [r.shape for r in self.phantom.regions]
         which = [i for i, s in enumerate(shapes) if self.deforms[i] and isinstance(s, Ellipse)]
         rest = np.array([s.axes for i, s in enumerate(shapes) if i in which and isinstance(s, Ellipse)])
-        stretch = self.stretch(t_ns)[:, which, :2]
-        axes: Array = stretch[..., None] * rest.reshape(-1, 2, 2)
+        rest = rest.reshape(-1, 2, 2)
+        axes: Array = self.stretch(t_ns)[:, which, :2, None] * rest
+        if self.shears[which].any():
+            axes = axes + self._summed(t_ns, "shear_per_m", slice(0, 2))[:, which, :, None] * rest[:, ::-1]
         return axes
 
     def vertices(self, number: int, t_ns: ArrayLike) -> Array:
@@ -106,8 +127,13 @@ class Anatomy:
         drives, count = self._drive_values(t_ns), np.size(t_ns)
         move = np.zeros((count, *corners.shape))
         for follow in region.follows:
-            about = (corners - np.array(region.shape.center)) * np.array(follow.stretch_per_m[:2])
-            way = share[:, None] * np.array(follow.direction[:2]) + about
+            if follow.corners is not None:
+                move += drives[follow.motion][:, None, None] * np.array(follow.corners)
+                continue
+            away = corners - np.array(region.shape.center)
+            way = share[:, None] * np.array(follow.direction[:2]) + away * np.array(follow.stretch_per_m[:2])
+            if any(follow.shear_per_m):
+                way = way + away[:, ::-1] * np.array(follow.shear_per_m)
             move += drives[follow.motion][:, None, None] * way
         moved: Array = corners + move
         return moved
@@ -145,9 +171,8 @@ class Anatomy:
         if not isinstance(entry.shape, Ellipse):
             raise PhantomError(f"{self.phantom.name}: region {region!r}: its shape has no outline that moves")
         x, y = self._rest[i] + self.displacement(t_ns)[0, i]
-        stretch = self.stretch(t_ns)[0, i] * scale
         at = Ellipse((float(x), float(y)), entry.shape.semi_axes, entry.shape.angle)
-        return at.stretched(float(stretch[0]), float(stretch[1]))
+        return at.mapped(scale * self.linear(i, t_ns)[0])
 
     def mask(
         self, region: str, t_ns: int, matrix: tuple[int, int], fov_m: tuple[float, float]
@@ -180,9 +205,13 @@ class Anatomy:
         if scale == 0:
             return np.zeros(matrix, np.bool_)
         shift = self.displacement(t_ns)[0, i]
-        stretch = self.stretch(t_ns)[0, i] * scale
         # Points are taken back to where the region is at rest.
         cx, cy = self._rest[i]
+        if self.shears[i]:
+            (a, b), (c, d) = np.linalg.inv(scale * self.linear(i, t_ns)[0])
+            dx, dy = x - cx - shift[0], y - cy - shift[1]
+            return entry.shape.inside(cx + a * dx + b * dy, cy + c * dx + d * dy)
+        stretch = self.stretch(t_ns)[0, i] * scale
         return entry.shape.inside(
             cx + (x - cx - shift[0]) / stretch[0], cy + (y - cy - shift[1]) / stretch[1]
         )

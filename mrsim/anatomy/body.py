@@ -59,6 +59,14 @@ class Body(Protocol):
         """Return which points lie within the body, if its outline stands still; None if it moves."""
 
     @property
+    def coil_shift_m(self) -> tuple[float, float]:
+        """Return how far the receive coils are from where they are by default, (x, y), metres."""
+
+    @property
+    def beyond_fov(self) -> bool:
+        """Return whether it may go on beyond the field of view along y."""
+
+    @property
     def tissues(self) -> frozenset[str]:
         """Return the names of the tissues that it is made of; none if it is made of images."""
 

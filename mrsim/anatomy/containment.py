@@ -19,9 +19,12 @@ Array = NDArray[np.float64]
 
 STEP_NS = 20_000_000
 LEAST_STRETCH = 0.05
+BEYOND_FOV = 1.3
+"""How many times as long as the field of view a body may be that goes on beyond it."""
 _POINTS = 48
 _HEIGHTS = 7
 _CHUNK = 4096
+_RIDING_INSTANTS = 32
 _TOLERANCE = 1e-9  # of a parent's size: a child may touch its edge
 _KEYS = {"ellipse": "center_mm, semi_axes_mm", "polygon": "points_mm"}
 
@@ -46,6 +49,9 @@ def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int
         It names the region, the key, and the instant of the scan.
     """
     regions = anatomy.phantom.regions
+    if anatomy.phantom.fields:
+        _check_riding(anatomy, fov_m, stop_ns, where)
+        return
     limits = {name: drive.bounds(stop_ns) for name, drive in anatomy.drives.items()}
     for region in regions:
         used = _motions(region, None)
@@ -56,7 +62,30 @@ def check_containment(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int
             _check_child(region, by_name[region.parent], anatomy, limits, stop_ns, where)
 
 
-class _State:
+def _check_riding(anatomy: Anatomy, fov_m: tuple[float, float], stop_ns: int, where: str) -> None:
+    """Check regions that ride on fields.
+
+    Neighbours ride alike, so that no extreme of all motions together says what happens: they are tried at
+    instants all over the scan.
+    """
+    times = np.unique(np.linspace(0, stop_ns, _RIDING_INSTANTS).astype(np.int64))
+    names = tuple(sorted({f.motion for r in anatomy.phantom.regions for f in r.follows} - {STATIC}))
+    values = {name: anatomy.drives[name].at(times) for name in names}
+    state = State({STATIC: np.zeros(len(times)), **values}, len(times))
+    by_name = {r.name: r for r in anatomy.phantom.regions}
+    reach = (fov_m[0] * BEYOND_FOV, fov_m[1]) if anatomy.phantom.beyond_fov else fov_m
+    for region in anatomy.phantom.regions:
+        found = _complaint(state, region, reach)
+        if found is not None:
+            i, text = found
+            when = f"at t = {times[i] * 1e-9:.2f} s"
+            raise PhantomError(f"{where}: region {region.name!r}: {text.format(when=when)}")
+        if region.parent is not None:
+            parent = by_name[region.parent]
+            _complain_outside(state, region, parent, heights_of(anatomy, region, parent), times, where)
+
+
+class State:
     """Place regions for given values of the motions, each of shape (n,)."""
 
     def __init__(self, values: dict[str, Array], count: int) -> None:
@@ -67,6 +96,16 @@ class _State:
         for f in region.follows:
             out = out + self.values[f.motion][:, None] * np.array(f.stretch_per_m)
         return out
+
+    def linear(self, region: Region) -> Array:
+        out = np.broadcast_to(np.eye(2), (self.count, 2, 2)).copy()
+        for f in region.follows:
+            out += self.values[f.motion][:, None, None] * np.array(f.linear)
+        return out
+
+    def mapped(self, region: Region, away: Array) -> Array:
+        """Return points, relative to where the region is centred, as it is stretched and turned."""
+        return np.asarray(away @ np.swapaxes(self.linear(region), 1, 2), np.float64)
 
     def shift(self, region: Region) -> Array:
         out = np.zeros((self.count, 3))
@@ -87,7 +126,7 @@ class _State:
             points = points.reshape(self.count, -1, 2)
             middle = points.mean(axis=1, keepdims=True)
             return middle + scale[:, None, None] * (points - middle), there
-        away = (shape.boundary(_POINTS) - center) * self.stretch(region)[:, None, :2]
+        away = self.mapped(region, shape.boundary(_POINTS) - center)
         return center + self.shift(region)[:, None, :2] + scale[:, None, None] * away, there
 
     def corners(self, region: Region, shape: Polygon) -> Array:
@@ -95,7 +134,10 @@ class _State:
         share = np.ones(len(rest)) if region.vertex_share is None else np.array(region.vertex_share)
         out = np.broadcast_to(rest, (self.count, *rest.shape))
         for f in region.follows:
-            way = share[:, None] * np.array(f.direction[:2]) + (rest - center) * np.array(f.stretch_per_m[:2])
+            if f.corners is not None:
+                way = np.array(f.corners)
+            else:
+                way = share[:, None] * np.array(f.direction[:2]) + (rest - center) @ np.array(f.linear).T
             out = out + self.values[f.motion][:, None, None] * way
         return np.asarray(out, np.float64)
 
@@ -127,8 +169,8 @@ class _State:
         assert isinstance(shape, Ellipse)
         center = np.array(shape.center)
         back = points - center - self.shift(parent)[:, None, :2]
-        back = back / (self.stretch(parent)[:, None, :2] * size)
-        unit = back @ np.linalg.inv(shape.axes).T
+        axes = size * self.linear(parent) @ shape.axes
+        unit = back @ np.swapaxes(np.linalg.inv(axes), 1, 2)
         return np.asarray(((unit**2).sum(axis=-1) <= 1 + _TOLERANCE) & there[:, None], np.bool_)
 
 
@@ -137,21 +179,21 @@ def _motions(region: Region, parent: Region | None) -> tuple[str, ...]:
     return tuple(sorted({f.motion for f in both if f.motion != STATIC}))
 
 
-def _corners(names: tuple[str, ...], limits: dict[str, tuple[float, float]]) -> _State:
+def _corners(names: tuple[str, ...], limits: dict[str, tuple[float, float]]) -> State:
     """Return all combinations of the least, middle and greatest values (of many motions, of the extremes)."""
     steps = 9 if len(names) == 1 else 3 if len(names) <= 4 else 2
     axes = [np.linspace(*limits[name], steps) for name in names]
     mesh = [m.ravel() for m in np.meshgrid(*axes)] if axes else []
     count = mesh[0].size if mesh else 1
-    return _State({STATIC: np.zeros(count), **dict(zip(names, mesh, strict=True))}, count)
+    return State({STATIC: np.zeros(count), **dict(zip(names, mesh, strict=True))}, count)
 
 
 def _course(
     anatomy: Anatomy, names: tuple[str, ...], start_ns: int, stop_ns: int
-) -> tuple[_State, NDArray[np.int64]]:
+) -> tuple[State, NDArray[np.int64]]:
     times = np.arange(start_ns, min(stop_ns, start_ns + _CHUNK * STEP_NS) + 1, STEP_NS, dtype=np.int64)
     values = {name: anatomy.drives[name].at(times) for name in names}
-    return _State({STATIC: np.zeros(len(times)), **values}, len(times)), times
+    return State({STATIC: np.zeros(len(times)), **values}, len(times)), times
 
 
 def _check_child(
@@ -166,9 +208,9 @@ def _check_child(
         names: tuple[str, ...] = ()  # they move as one
     else:
         names = _motions(region, parent)
-    heights = _heights(anatomy, region, parent)
+    heights = heights_of(anatomy, region, parent)
     if not names:
-        still = _State({n: np.zeros(1) for n in (STATIC, *_motions(region, parent))}, 1)
+        still = State({n: np.zeros(1) for n in (STATIC, *_motions(region, parent))}, 1)
         _complain_outside(still, region, parent, heights, np.zeros(1, np.int64), where)
         return
     if _outside(_corners(names, limits), region, parent, heights) is None:
@@ -178,7 +220,8 @@ def _check_child(
         _complain_outside(state, region, parent, heights, times, where)
 
 
-def _heights(anatomy: Anatomy, region: Region, parent: Region) -> list[float | None]:
+def heights_of(anatomy: Anatomy, region: Region, parent: Region) -> list[float | None]:
+    """Return the heights in the slice at which two regions are compared; None where neither has any."""
     slice_ = anatomy.phantom.slice_
     if slice_ is None or (region.depth is None and parent.depth is None):
         return [None]
@@ -192,7 +235,7 @@ def _heights(anatomy: Anatomy, region: Region, parent: Region) -> list[float | N
 
 
 def _outside(
-    state: _State, region: Region, parent: Region, heights: list[float | None]
+    state: State, region: Region, parent: Region, heights: list[float | None]
 ) -> tuple[int, float, float, float | None] | None:
     """Return the first state in which a point lies outside, and the point (x, y) and its height."""
     found: tuple[int, float, float, float | None] | None = None
@@ -209,7 +252,7 @@ def _outside(
 
 
 def _complain_outside(
-    state: _State,
+    state: State,
     region: Region,
     parent: Region,
     heights: list[float | None],
@@ -257,7 +300,7 @@ def _check_corner(
             raise PhantomError(f"{where}: region {region.name!r}: {found[1].format(when=when)}")
 
 
-def _complaint(state: _State, region: Region, fov_m: tuple[float, float]) -> tuple[int, str] | None:
+def _complaint(state: State, region: Region, fov_m: tuple[float, float]) -> tuple[int, str] | None:
     stretch = state.stretch(region)
     for axis, name in ((0, "x"), (1, "y"), (2, "z")):
         low = stretch[:, axis] < LEAST_STRETCH

@@ -47,6 +47,15 @@ def masks(
     xs, ys = np.ravel(x)[window[1]], np.ravel(y)[window[0]]
     seen = _seen(anatomy, number, t_ns)
     out = np.zeros((len(t_ns), len(ys), len(xs)), np.bool_)
+    if isinstance(shape, Ellipse) and anatomy.shears[number]:
+        centre = np.array(shape.center) + anatomy.displacement(t_ns)[:, number]
+        there = seen > 0
+        back = np.zeros((len(t_ns), 2, 2))
+        back[there] = np.linalg.inv(
+            seen[there, None, None] * anatomy.linear(number, t_ns[there]) @ shape.axes
+        )
+        _fill_mapped(centre, back, there, xs, ys, out)
+        return out
     if isinstance(shape, Ellipse):
         centre = np.array(shape.center) + anatomy.displacement(t_ns)[:, number]
         scale = anatomy.stretch(t_ns)[:, number, :2] * seen[:, None]
@@ -84,6 +93,23 @@ def _fill_ellipses(
             for column in range(len(xs)):
                 dx = (xs[column] - centre[i, 0]) / scale[i, 0]
                 u, v = (dx * c + dy * s) / semi_axes[0], (dy * c - dx * s) / semi_axes[1]
+                out[i, row, column] = u * u + v * v <= 1
+
+
+@kernel(nogil=True)
+def _fill_mapped(
+    centre: Array, back: Array, there: NDArray[np.bool_], xs: Array, ys: Array, out: NDArray[np.bool_]
+) -> None:
+    """Fill where `back` maps a point, from the centre, into the unit disc."""
+    for i in range(out.shape[0]):
+        if not there[i]:
+            continue
+        for row in range(len(ys)):
+            dy = ys[row] - centre[i, 1]
+            for column in range(len(xs)):
+                dx = xs[column] - centre[i, 0]
+                u = back[i, 0, 0] * dx + back[i, 0, 1] * dy
+                v = back[i, 1, 0] * dx + back[i, 1, 1] * dy
                 out[i, row, column] = u * u + v * v <= 1
 
 

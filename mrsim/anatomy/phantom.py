@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.body import Inside, Recorded
+from mrsim.anatomy.fields import Field, read_fields, riding
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
+from mrsim.anatomy.texture import Texture, read_texture
 from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.motion.tables import AnyMotion, embed_traces, read_motions
@@ -33,6 +35,9 @@ from mrsim.toml_tables import Keys, Table
 __all__ = ["MAX_REGIONS", "STATIC", "Phantom", "Region", "load_phantom"]
 
 MAX_REGIONS = 512
+MAX_COIL_SHIFT_MM = 50.0
+RIDING_MARGIN_M = 0.012
+_MARGIN_POINTS = 12
 _BOUNDARY_POINTS = 90
 
 
@@ -56,6 +61,14 @@ class Phantom(Summarised):
         The definition in TOML with every override applied; `from_text` gives the phantom again.
     slice_
         The slice that is excited; None for a phantom of two dimensions.
+    fields
+        Smooth fields that everything rides on, by name.
+    texture
+        Groups of blobs.
+    beyond_fov
+        Whether the body may go on beyond the field of view along y, and so wrap around.
+    coil_shift_m
+        How far the receive coils are from where they are by default, (x, y), metres.
     """
 
     name: str
@@ -65,6 +78,10 @@ class Phantom(Summarised):
     motions: Mapping[str, AnyMotion]
     text: str
     slice_: Slice | None = None
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    texture: tuple[Texture, ...] = ()
+    beyond_fov: bool = False
+    coil_shift_m: tuple[float, float] = (0.0, 0.0)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [
@@ -73,6 +90,10 @@ class Phantom(Summarised):
             ("regions", f"{len(self.regions)}: {listed(self.region_names)}"),
             ("motions", listed(sorted(self.motions))),
         ]
+        if self.fields:
+            facts.append(("fields", f"{len(self.fields)}: {listed(tuple(self.fields))}"))
+        if self.texture:
+            facts.append(("texture", f"{sum(len(t.places) for t in self.texture)} blobs"))
         return f"Phantom: {self.name}", facts
 
     @classmethod
@@ -107,29 +128,38 @@ class Phantom(Summarised):
         return float(x), float(y)
 
     def resting_outline(self) -> Inside | None:
-        """Return which points lie within the outermost regions; None if one of these moves."""
+        """Return which points lie within the outermost regions; None if one of these moves freely.
+
+        Around a body that rides on fields a margin is left, within which it moves.
+        """
         roots = [r for r in self.regions if r.parent is None]
-        if any(r.moves or r.deforms for r in roots):
+        if not self.fields and any(r.moves or r.deforms for r in roots):
             return None
+        turn = np.arange(_MARGIN_POINTS) * (2 * np.pi / _MARGIN_POINTS)
+        around = RIDING_MARGIN_M * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        shifts = np.concatenate([np.zeros((1, 2)), around if self.fields else np.empty((0, 2))])
 
         def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
             found = np.zeros(np.shape(x), np.bool_)
             for region in roots:
-                found |= region.shape.inside(x, y)
+                for dx, dy in shifts.tolist():
+                    found |= region.shape.inside(x + dx, y + dy)
             return found
 
         return inside
 
     @property
     def tissues(self) -> frozenset[str]:
-        """Return the names of the tissues of all regions."""
-        return frozenset(region.tissue for region in self.regions)
+        """Return the names of the tissues of all regions and of their texture."""
+        return frozenset(r.tissue for r in self.regions) | frozenset(t.tissue for t in self.texture)
 
     @property
     def anatomy_sha256(self) -> str:
-        """Return the SHA-256 of regions and slice, hexadecimal."""
+        """Return the SHA-256 of regions, texture and slice, hexadecimal."""
         table = parse(self.text, self.name)
         what = {"region": table["region"], "slice": table.get("slice")}
+        if self.texture:
+            what["texture"] = table["texture"]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -192,6 +222,14 @@ def _build(table: Table, name: str, where: str) -> Phantom:
     motions = read_motions(keys.take("motion", {}), where)
     slice_ = read_slice(table["slice"], where) if "slice" in table else None
     keys.take("slice", {})
+    fields = read_fields(keys.take("field", {}), motions, where)
+    textures = keys.take("texture", [])
+    beyond_fov = keys.flag("beyond_fov", False)
+    shift_x, shift_y = keys.pair("coil_shift_mm", (0.0, 0.0))
+    if max(abs(shift_x), abs(shift_y)) > MAX_COIL_SHIFT_MM:
+        raise PhantomError(
+            f"{where}: coil_shift_mm = {[shift_x, shift_y]}: expected at most {MAX_COIL_SHIFT_MM:g} mm"
+        )
     entries = keys.take("region", [])
     keys.done()
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_REGIONS:
@@ -210,8 +248,25 @@ def _build(table: Table, name: str, where: str) -> Phantom:
                 f"{where}: region {region.name!r}: it extends along z, and there is no [slice]: add one with "
                 "its thickness_mm, or make the region flat"
             )
+        if region.lean is not None and slice_ is None:
+            raise PhantomError(
+                f"{where}: region {region.name!r}: lean: there is no [slice]: add one, or leave it out"
+            )
         _check_inside_parent(region, by_name, where)
-    return Phantom(name, title, target, regions, motions, emit({"name": name, **table}), slice_)
+    texture = read_texture(textures, {r.name: r for r in regions}, slice_ is not None, where)
+    return Phantom(
+        name,
+        title,
+        target,
+        tuple(riding(r, fields) for r in regions) if fields else regions,
+        motions,
+        emit({"name": name, **table}),
+        slice_,
+        fields,
+        texture,
+        beyond_fov,
+        (shift_x / 1e3, shift_y / 1e3),
+    )
 
 
 def _inherit(region: Region, by_name: Mapping[str, Region], where: str) -> Region:

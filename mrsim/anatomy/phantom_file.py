@@ -19,7 +19,7 @@ from mrsim.toml_tables import Table
 MAX_TEXT_BYTES = 1 << 20
 MAX_DEPTH = 8  # of nested tables and lists
 
-FOLDERS = ("nsclc",)  # of shipped phantoms; a name may leave its folder out
+FOLDERS = ("nsclc", "v2")  # of shipped phantoms; a name may leave its folder out
 
 
 def phantom_names() -> tuple[str, ...]:
@@ -87,7 +87,8 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
     table
         A parsed definition.
     overrides
-        New values by dotted key: "target", "slice.KEY", "motion.NAME.KEY" or "region.NAME.KEY".
+        New values by dotted key: "target", "slice.KEY", "motion.NAME.KEY", "field.NAME.KEY",
+        "region.NAME.KEY" or "texture.NAME.KEY".
     where
         How errors are to name it.
 
@@ -102,19 +103,22 @@ def apply_overrides(table: Table, overrides: Mapping[str, Any], where: str) -> T
         if len(parts) == 2 and parts[0] == "slice" and isinstance(out.setdefault("slice", {}), dict):
             out["slice"][parts[1]] = _plain(value, f"{where}: override {dotted}")
             continue
-        if len(parts) == 1 and dotted not in ("region", "motion", "slice"):
+        if len(parts) == 1 and dotted not in ("region", "motion", "slice", "field", "texture"):
             out[dotted] = _plain(value, f"{where}: override {dotted}")
             continue
-        groups = {"motion": out.get("motion", {}), "region": {}}
-        regions = out.get("region", [])
-        if isinstance(regions, list):
-            groups["region"] = {
-                r["name"]: r for r in regions if isinstance(r, dict) and isinstance(r.get("name"), str)
-            }
+        groups = {"motion": out.get("motion", {}), "region": {}, "field": out.get("field", {}), "texture": {}}
+        for kind in ("region", "texture"):
+            entries = out.get(kind, [])
+            if isinstance(entries, list):
+                groups[kind] = {
+                    r["name"]: r for r in entries if isinstance(r, dict) and isinstance(r.get("name"), str)
+                }
         group = groups.get(parts[0])
         entry = group.get(parts[1]) if isinstance(group, dict) and len(parts) == 3 else None
         if not isinstance(entry, dict):
-            known = ", ".join(f"{kind}.{name}.*" for kind, g in groups.items() for name in g)
+            known = ", ".join(
+                f"{kind}.{name}.*" for kind, g in groups.items() if isinstance(g, dict) for name in g
+            )
             raise PhantomError(
                 f"{where}: override {dotted!r} leads nowhere; known: target, title, slice.*, {known}"
             )
@@ -139,12 +143,14 @@ def emit(table: Table) -> str:
     lines += [f"{_key(k)} = {_value(v)}" for k, v in plain.items()]
     if "slice" in table:
         lines += ["", "[slice]", *(f"{_key(k)} = {_value(v)}" for k, v in table["slice"].items())]
-    for name, motion in table.get("motion", {}).items():
-        lines += ["", f"[motion.{_key(name)}]"]
-        lines += [f"{_key(k)} = {_value(v)}" for k, v in motion.items()]
-    for region in table.get("region", []):
-        lines += ["", "[[region]]"]
-        lines += [f"{_key(k)} = {_value(v)}" for k, v in region.items()]
+    for kind in ("motion", "field"):
+        for name, entry in table.get(kind, {}).items():
+            lines += ["", f"[{kind}.{_key(name)}]"]
+            lines += [f"{_key(k)} = {_value(v)}" for k, v in entry.items()]
+    for kind in ("region", "texture"):
+        for entry in table.get(kind, []):
+            lines += ["", f"[[{kind}]]"]
+            lines += [f"{_key(k)} = {_value(v)}" for k, v in entry.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -7,12 +7,14 @@ from collections.abc import Collection
 from typing import Any
 
 from mrsim.anatomy.polygon import MAX_CORNERS, Polygon
-from mrsim.anatomy.region import Depth, Follow, Region
+from mrsim.anatomy.region import Depth, Follow, Lean, Region
 from mrsim.anatomy.shapes import Ellipse, Shape
 from mrsim.errors import InputError, PhantomError
 from mrsim.physics.slices import Slice
 from mrsim.physics.tissue import tissue_names
 from mrsim.toml_tables import Keys, is_name
+
+_Shape = tuple[Shape, Depth | None, tuple[float, ...] | None, Lean | None]
 
 SHAPES = ("ellipse", "ellipsoid", "polygon")
 
@@ -43,7 +45,7 @@ def read_region(entry: Any, number: int, motions: Collection[str], where: str) -
     tissue = keys.name("tissue")
     if tissue not in tissue_names():
         raise PhantomError(f"{here}: tissue = {tissue!r} is not known; known: {', '.join(tissue_names())}")
-    shape, depth, vertex_share = _shape(keys, here)
+    shape, depth, vertex_share, lean = _shape(keys, here)
     parent = keys.optional_name("parent")
     follows = _follows(keys, motions, here)
     keys.done()
@@ -51,7 +53,7 @@ def read_region(entry: Any, number: int, motions: Collection[str], where: str) -
         raise PhantomError(
             f"{here}: follow: {len(vertex_share)} shares for {len(shape.boundary(1))} points: one each"
         )
-    return Region(name, tissue, shape, parent, follows, depth, vertex_share)
+    return Region(name, tissue, shape, parent, follows, depth, vertex_share, lean)
 
 
 def read_slice(table: Any, where: str) -> Slice | None:
@@ -76,7 +78,7 @@ def read_slice(table: Any, where: str) -> Slice | None:
         raise PhantomError(f"{where}: slice: {error}") from None
 
 
-def _shape(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...] | None]:
+def _shape(keys: Keys, here: str) -> _Shape:
     kind = keys.name("shape", "ellipse")
     if kind not in SHAPES:
         raise PhantomError(f"{here}: shape = {kind!r}: expected {', '.join(repr(s) for s in SHAPES)}")
@@ -91,24 +93,44 @@ def _shape(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...
         (x, y), (a, b) = keys.pair("center_mm"), keys.pair("semi_axes_mm")
     angle = math.radians(keys.number("angle_deg", 0.0))
     try:
-        return Ellipse((x / 1e3, y / 1e3), (a / 1e3, b / 1e3), angle), depth, None
+        return Ellipse((x / 1e3, y / 1e3), (a / 1e3, b / 1e3), angle), depth, None, None
     except InputError as error:
         raise PhantomError(f"{here}: semi_axes_mm: {error}") from None
 
 
-def _polygon(keys: Keys, here: str) -> tuple[Shape, Depth | None, tuple[float, ...] | None]:
+def _polygon(keys: Keys, here: str) -> _Shape:
     points = keys.pairs("points_mm", MAX_CORNERS)
     share = keys.numbers("follow", MAX_CORNERS, ())
+    slope = keys.numbers("lean", MAX_CORNERS, ())
+    bend = keys.numbers("bend_per_mm", MAX_CORNERS, ())
     z, half = keys.pair("depth_mm", (0.0, math.inf))
     depth = None if math.isinf(half) else _depth(z, half, f"{here}: depth_mm")
     try:
         polygon = Polygon(tuple((x / 1e3, y / 1e3) for x, y in points))
     except InputError as error:
         raise PhantomError(f"{here}: points_mm: {error}") from None
-    if not share:
-        return polygon, depth, None
     turned = polygon.points[0] != (points[0][0] / 1e3, points[0][1] / 1e3)  # it runs the other way now
-    return polygon, depth, share[::-1] if turned else share
+    lean = _lean(slope, bend, len(points), depth is not None, here)
+    if turned:
+        share = share[::-1]
+        lean = lean and Lean(lean.slope[::-1], lean.bend_per_m[::-1])
+    return polygon, depth, share or None, lean
+
+
+def _lean(
+    slope: tuple[float, ...], bend: tuple[float, ...], count: int, deep: bool, here: str
+) -> Lean | None:
+    if not slope and not bend:
+        return None
+    for key, values, most in (("lean", slope, 20.0), ("bend_per_mm", bend, 2.0)):
+        if values and (len(values) != count or max(map(abs, values)) > most):
+            raise PhantomError(
+                f"{here}: {key}: {len(values)} numbers for {count} points: expected one each, "
+                f"at most {most:g} in size"
+            )
+    if deep:
+        raise PhantomError(f"{here}: depth_mm: a polygon that leans goes through the whole slice; leave one")
+    return Lean(slope or (0.0,) * count, tuple(1e3 * b for b in bend) or (0.0,) * count)
 
 
 def _depth(z_mm: float, half_mm: float, here: str) -> Depth:

@@ -92,11 +92,15 @@ class Ellipse:
         return np.array([[c, -s], [s, c]]) @ np.diag(self.semi_axes)
 
     def stretched(self, x: float, y: float) -> Ellipse:
-        """Return the ellipse scaled about its centre by x along x and by y along y.
+        """Return the ellipse scaled about its centre by x along x and by y along y."""
+        return self.mapped(np.diag([x, y]))
+
+    def mapped(self, matrix: Array) -> Ellipse:
+        """Return the ellipse mapped about its centre by a matrix, shape (2, 2).
 
         The image of an ellipse under a linear map is an ellipse: its axes are the singular vectors.
         """
-        u, lengths, _ = np.linalg.svd(np.diag([x, y]) @ self.axes)
+        u, lengths, _ = np.linalg.svd(matrix @ self.axes)
         return Ellipse(self.center, (float(lengths[0]), float(lengths[1])), math.atan2(u[1, 0], u[0, 0]))
 
     def form_factor(self, kx: Array, ky: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 from mrsim.errors import InputError, PhantomError
 from mrsim.motion.courses import Breathing, Motion, Static
 from mrsim.motion.drives import MAX_DELAY_S, Cough, Delayed, Derived, Heart, Sum
+from mrsim.motion.irregular import Modulated, Wander
 from mrsim.motion.trace import MAX_SAMPLES, Trace, read_csv, read_csv_file
 from mrsim.toml_tables import NAME_RULE, Keys, Table, is_name
 
@@ -158,6 +159,21 @@ def _sum(keys: Keys) -> Callable[[], AnyMotion]:
     return lambda: Sum(sources)
 
 
+def _wander(keys: Keys) -> Callable[[], AnyMotion]:
+    values = {
+        "amplitude_m": keys.within("amplitude_mm", 0, 20) / 1e3,
+        "period_s": keys.within("period_s", 0.25, 3600),
+        "longest_s": keys.within("longest_s", 0.25, 86400),
+    }
+    return lambda: Wander(**values)
+
+
+def _modulated(keys: Keys) -> Callable[[], AnyMotion]:
+    source, by = keys.name("of"), keys.name("by")
+    share_per_m = keys.within("share_percent_per_mm", -1000, 1000) * 10
+    return lambda: Modulated(source, by, share_per_m)
+
+
 def _trace(keys: Keys) -> Callable[[], AnyMotion]:
     keys.take("source", "")
     t_s, value_mm = keys.numbers("t_s", MAX_SAMPLES), keys.numbers("value_mm", MAX_SAMPLES)
@@ -172,5 +188,7 @@ _KINDS: Mapping[str, Callable[[Keys], Callable[[], AnyMotion]]] = {
     "cough": _cough,
     "delayed": _delayed,
     "sum": _sum,
+    "wander": _wander,
+    "modulated": _modulated,
     "trace": _trace,
 }

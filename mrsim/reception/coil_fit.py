@@ -123,6 +123,7 @@ def fit_coils(
     taps: int = 7,
     z_m: float = 0.0,
     inside: Callable[[Array, Array], NDArray[np.bool_]] | None = None,
+    beyond: float = 1.0,
 ) -> FittedCoils:
     """Fit an array's sensitivities by least squares, with small singular values left out.
 
@@ -139,6 +140,8 @@ def fit_coils(
     inside
         Which points (x, y), metres, count; all of the field of view if None. A body that leaves the corners
         out is fitted about ten times better.
+    beyond
+        How many fields of view along y count, 1 to 1.5: of a body that goes on beyond it.
 
     Returns
     -------
@@ -157,7 +160,10 @@ def fit_coils(
     if not array.loops:
         return FittedCoils(np.ones((1, 1, 1), np.complex128), fov_m, 0.0, 0.0)
     _check_clear(array, fov_m, z_m)
-    x, y = _points(_FIT_POINTS, fov_m, inside)
+    if not 1 <= beyond <= 1.5:
+        raise ProtocolError(f"coils: beyond = {beyond!r}: expected 1 to 1.5")
+    whole = (fov_m[0] * beyond, fov_m[1])
+    x, y = _points(_FIT_POINTS, whole, inside)
     if len(x) < 2 * taps * taps:
         raise ProtocolError(
             f"coils: {len(x)} points of the field of view count: too few for {taps} x {taps} taps"
@@ -165,7 +171,7 @@ def fit_coils(
     columns = np.ascontiguousarray(_basis(x, y, fov_m, taps).T)
     solved = least_squares(columns, np.ascontiguousarray(array.sensitivity(x, y, z_m), np.complex128), _CUT)
     fitted = FittedCoils(solved.reshape(array.count, taps, taps), fov_m, 0.0, 0.0)
-    x, y = _points(_CHECK_POINTS, fov_m, inside)
+    x, y = _points(_CHECK_POINTS, whole, inside)
     true = array.sensitivity(x, y, z_m)
     error = np.abs(fitted.sensitivity(x, y) - true)
     rms = np.linalg.norm(error, axis=1) / np.linalg.norm(true, axis=1)

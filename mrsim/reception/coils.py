@@ -188,6 +188,14 @@ class CoilArray:
                 loops.append(Loop((radius_m * x, y, radius_m * z), (-x, 0.0, -z), loop_radius_m))
         return cls(tuple(loops), b0)
 
+    def shifted(self, x_m: float, y_m: float) -> CoilArray:
+        """Return the array moved along x and y, metres."""
+        if x_m == y_m == 0:
+            return self
+        moved = [(x + x_m, y + y_m, z) for x, y, z in (loop.center for loop in self.loops)]
+        loops = [Loop(at, loop.normal, loop.radius_m) for at, loop in zip(moved, self.loops, strict=True)]
+        return CoilArray(tuple(loops), self.b0)
+
     @property
     def count(self) -> int:
         """Return the number of coils."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.shapes import Ellipse
+from mrsim.anatomy.texture import Texture
 from mrsim.physics.slices import Sections
 from mrsim.physics.steady_state import FlipResponse, tissue_signal
 from mrsim.physics.tissue import tissue
@@ -18,7 +19,9 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 SECTION_TOLERANCE = 1e-7  # of a solid's largest value in k-space
+LEAN_TOLERANCE = 1e-4  # of the signal, at the edge of k-space, of the corner that moves most
 MAX_SECTIONS = 64
+ENDLESS_M = 1e6
 
 
 class Contrast:
@@ -40,7 +43,7 @@ class Contrast:
     def __init__(self, anatomy: Anatomy, header: Header) -> None:
         self._anatomy, self._header = anatomy, header
         regions, slice_ = anatomy.phantom.regions, anatomy.phantom.slice_
-        names = {r.tissue for r in regions}
+        names = {r.tissue for r in regions} | {t.tissue for t in anatomy.phantom.texture}
         tissues = {name: tissue(name, header.field_t) for name in names}
         self._responses = {n: FlipResponse.of(t, header.tr_ns, header.te_ns) for n, t in tissues.items()}
         if slice_ is None:
@@ -55,11 +58,21 @@ class Contrast:
             [signals[r.tissue] - (signals[by_name[r.parent].tissue] if r.parent else 0) for r in regions],
             np.complex128,
         )
+        self._signals = signals
+        self._tissues = {r.name: r.tissue for r in regions}
         self.target_signal = abs(signals[by_name[anatomy.phantom.target].tissue])
         self._parents = {r.name: by_name[r.parent].tissue if r.parent else None for r in regions}
         self.section_counts = {
             i: self._sections_needed(i) for i, region in enumerate(regions) if region.depth is not None
-        }
+        } | {i: self._leaning_needed(i) for i, region in enumerate(regions) if region.lean is not None}
+
+    def of_texture(self, group: Texture) -> complex:
+        """Return the signal of a group's tissue relative to its region's, where it fills the slice."""
+        return complex(self._signals[group.tissue] - self._signals[self._tissues[group.region]])
+
+    def responses_of(self, group: Texture) -> tuple[FlipResponse, FlipResponse]:
+        """Return the responses of a group's tissue and of its region's."""
+        return self._responses[group.tissue], self._responses[self._tissues[group.region]]
 
     def sections(self, number: int, count: int | None = None) -> Sections:
         """Return what cuts a solid; with as many sections as it needs, unless a count is given."""
@@ -68,6 +81,47 @@ class Contrast:
         parent = self._parents[region.name]
         own, other = self._responses[region.tissue], self._responses[parent] if parent else None
         return Sections(slice_, (own, other), self._header.flip_rad, count or self.section_counts[number])
+
+    def leaning(self, number: int, count: int | None = None) -> tuple[Array, Array, Complex]:
+        """Return the sections of a polygon that leans.
+
+        Returns
+        -------
+        height, moved, weight
+            Height of each above the slice's middle, metres; how far each corner lies further along y there,
+            shape (sections, corners), metres; and the signal of each relative to the parent.
+        """
+        region, slice_ = self._anatomy.phantom.regions[number], self._anatomy.phantom.slice_
+        assert slice_ is not None
+        assert region.lean is not None
+        low, high = slice_.limits
+        count = count or self.section_counts[number]
+        nodes, _ = np.polynomial.legendre.leggauss(count)
+        height = (high - low) / 2 * nodes
+        # As a solid without end: it fills the slice at every height.
+        _, weight = self.sections(number, count).cut(np.array([slice_.z_m]), np.array([ENDLESS_M]))
+        slope, bend = np.array(region.lean.slope), np.array(region.lean.bend_per_m)
+        moved = height[:, None] * slope + height[:, None] ** 2 * bend
+        return height, moved, weight[0]
+
+    def _leaning_needed(self, number: int) -> int:
+        """Return how many sections hold the tolerance for the corner that moves most through the slice."""
+        slice_ = self._anatomy.phantom.slice_
+        assert slice_ is not None
+        (ny, _), (fov_y, _) = self._header.matrix, self._header.fov_m
+        k = np.linspace(0, ny / fov_y / 2, 48)
+
+        def summed(count: int) -> Complex:
+            _, moved, weight = self.leaning(number, count)
+            turn = np.exp(-2j * np.pi * k[:, None, None] * moved)
+            return np.asarray((turn * weight[:, None]).sum(axis=1), np.complex128)
+
+        exact = summed(MAX_SECTIONS)
+        size = np.abs(exact[0]).max()
+        for count in range(4, MAX_SECTIONS, 2):
+            if size == 0 or np.abs(summed(count) - exact).max() <= LEAN_TOLERANCE * size:
+                return count
+        return MAX_SECTIONS
 
     def cuts(self, number: int, t_ns: NDArray[np.int64]) -> list[tuple[float, complex]]:
         """Return scale and signal (relative to the parent) of each section of a region at an instant."""

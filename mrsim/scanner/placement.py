@@ -40,11 +40,24 @@ class PlacedEdges:
         Corners (x, y) that each edge runs between, shape (instants, edges, 2), metres.
     weight
         Signal of each edge's section relative to the parent, shape (instants, edges), complex128.
+    of_rows
+        A factor of the weight by the row of the grid, shape (rows, edges); None for none.
+    swept
+        What is added at k = 0, square metres times signal, shape (instants,); None for nothing.
     """
 
     starts: Array
     ends: Array
     weight: Complex
+    of_rows: Complex | None = None
+    swept: Complex | None = None
+
+    def at(self, instants: NDArray[np.int64]) -> PlacedEdges:
+        """Return the rows of these instants, by number, in this order."""
+        swept = None if self.swept is None else self.swept[instants]
+        return PlacedEdges(
+            self.starts[instants], self.ends[instants], self.weight[instants], self.of_rows, swept
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +74,15 @@ class Placement:
         The solids that are cut anew.
     edges
         The edges of each polygon that move.
+    motions
+        Values of the motions that blobs follow, shape (instants, motions).
     """
 
     centers: Array
     flat_axes: Array
     solids: tuple[PlacedSolid, ...]
     edges: tuple[PlacedEdges, ...]
+    motions: Array
 
     def at(self, instants: NDArray[np.int64]) -> Placement:
         """Return the rows of these instants, by number, in this order."""
@@ -74,5 +90,6 @@ class Placement:
             self.centers[instants],
             self.flat_axes[instants],
             tuple(PlacedSolid(s.axes[instants], s.scale[instants], s.weight[instants]) for s in self.solids),
-            tuple(PlacedEdges(e.starts[instants], e.ends[instants], e.weight[instants]) for e in self.edges),
+            tuple(e.at(instants) for e in self.edges),
+            self.motions[instants],
         )

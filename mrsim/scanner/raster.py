@@ -14,6 +14,7 @@ from mrsim.anatomy.polygon import Polygon, centroids
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
+from mrsim.scanner.blobs import Blobs
 from mrsim.scanner.contrast import Contrast
 from mrsim.stream import Header
 from mrsim.stream.fourier import to_kspace
@@ -49,6 +50,7 @@ class Raster:
     ) -> None:
         self._anatomy, self._header, self._contrast = anatomy, header, contrast
         self._points = supersampling
+        self._blobs = Blobs(anatomy, contrast, header.flip_rad) if anatomy.phantom.texture else None
         x, y = Grid(header.matrix, header.fov_m).pixels()
         (ny, nx), (fy, fx) = header.matrix, header.fov_m
         within = (np.arange(supersampling) + 0.5) / supersampling - 0.5
@@ -65,6 +67,13 @@ class Raster:
         centers, stretch = anatomy.centers(at)[0], anatomy.stretch(at)[0]
         for i, region in enumerate(anatomy.phantom.regions):
             shape = region.shape
+            if region.lean is not None and isinstance(shape, Polygon):
+                corners = anatomy.vertices(i, at)[0]
+                _, moved, weights = self._contrast.leaning(i)
+                for further, weight in zip(moved, weights.tolist(), strict=True):
+                    there = corners + np.stack([0 * further, further], axis=-1)
+                    total += weight * shape.moved(there).inside(self._x, self._y)
+                continue
             for scale, weight in self._contrast.cuts(i, at):
                 if weight == 0:
                     continue
@@ -74,9 +83,22 @@ class Raster:
                     drawn = shape.moved(middle + scale * (corners - middle)).inside(self._x, self._y)
                 else:
                     placed = Ellipse((0, 0), shape.semi_axes, shape.angle)  # type: ignore[attr-defined]
-                    across = (self._x - centers[i, 0]) / (stretch[i, 0] * scale)
-                    drawn = placed.inside(across, (self._y - centers[i, 1]) / (stretch[i, 1] * scale))
+                    across, down = self._x - centers[i, 0], self._y - centers[i, 1]
+                    if anatomy.shears[i]:
+                        (a, b), (c, d) = np.linalg.inv(anatomy.linear(i, at)[0])
+                        drawn = placed.inside(
+                            (a * across + b * down) / scale, (c * across + d * down) / scale
+                        )
+                    else:
+                        drawn = placed.inside(
+                            across / (stretch[i, 0] * scale), down / (stretch[i, 1] * scale)
+                        )
                 total += weight * drawn
+        if self._blobs is not None:
+            places, widths, weights = self._blobs.placed(anatomy.values_of(self._blobs.names, at)[0])
+            for (x, y, _), width, weight in zip(places.T.tolist(), widths.tolist(), weights, strict=True):
+                across = np.exp(-0.5 * ((self._x - x) / width) ** 2)
+                total += weight * across * np.exp(-0.5 * ((self._y - y) / width) ** 2)
         (ny, nx), s = self._header.matrix, self._points
         return np.asarray(total.reshape(ny, s, nx, s).mean(axis=(1, 3)), np.complex128)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.body import Body
+from mrsim.anatomy.containment import BEYOND_FOV
 from mrsim.errors import InputError
 from mrsim.reception.channels import body_noise_covariance
 from mrsim.reception.coil_fit import FittedCoils, fit_coils
@@ -47,12 +48,13 @@ class Receiver:
         InputError
             If the field of view is too large for the coils.
         """
-        array = CoilArray.ring(protocol.coils)
+        array = CoilArray.ring(protocol.coils).shifted(*body.coil_shift_m)
         if protocol.coils == 1:
             return cls(array, None, np.ones((1, 1), np.complex128))
         outline = body.resting_outline()
+        beyond = BEYOND_FOV if body.beyond_fov else 1.0
         try:
-            fitted = fit_coils(array, protocol.fov_m, inside=outline)
+            fitted = fit_coils(array, protocol.fov_m, inside=outline, beyond=beyond)
         except InputError:
             if outline is None:
                 raise

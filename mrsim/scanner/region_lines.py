@@ -26,6 +26,7 @@ from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils, filter_lines
+from mrsim.scanner.blobs import BlobLines, Blobs
 from mrsim.scanner.contrast import Contrast
 from mrsim.scanner.placement import PlacedEdges, PlacedSolid, Placement
 from mrsim.scanner.render import MAX_TABLE_BYTES, Renderer, add_tables
@@ -39,6 +40,9 @@ Numbers = NDArray[np.int64]
 
 TWO_PI = 2 * math.pi
 _BLOCK_ROWS = 448
+_SHARED_ROWS = (
+    8  # rows of one instant that blobs share their phases along x in: their sums fit into the cache
+)
 
 
 class MovingEdges(NamedTuple):
@@ -112,12 +116,19 @@ class RegionLines:
             moves[self._flat],
             deforms[self._flat],
         )
+        self._motions: tuple[str, ...] = ()
+        self._blobs: BlobLines | None = None
+        if anatomy.phantom.texture:
+            blobs = Blobs(anatomy, self.contrast, header.flip_rad)
+            self._motions, self._blobs = blobs.names, BlobLines(blobs, self.grid, self._scale)
         counts = self.contrast.section_counts
         kinds = [
             f"{len(self._flat)} flat",
             f"{len(counts)} solids",
             f"{len(polygons)} deforming polygons",
         ]
+        if anatomy.phantom.texture:
+            kinds.append(f"{sum(len(t.places) for t in anatomy.phantom.texture)} blobs")
         self.summary = f"{len(regions)} regions ({', '.join(kinds)}), {sum(counts.values())} sections"
 
     def lines(self, ky: Rows, t_ns: NDArray[np.int64], one_instant: bool = False) -> Complex:
@@ -144,7 +155,7 @@ class RegionLines:
         blocks = [slice(a, a + size) for a in range(0, len(ky), size)]
 
         def work(block: slice) -> None:
-            out[block] = self._block(ky[block], placed.at(instant[block]))
+            out[block] = self._block(ky[block], placed.at(instant[block]), one_instant)
 
         threads = min(len(blocks), numba.get_num_threads())
         if threads <= 1:
@@ -163,11 +174,16 @@ class RegionLines:
             for n, i in zip(self._solid_axes.tolist(), self._solids.tolist(), strict=True)
         ]
         edges = [self._placed_edges(moving, t_ns) for moving in self._edges]
-        return Placement(anatomy.centers(t_ns), axes[:, self._flat_axes], tuple(solids), tuple(edges))
+        motions = anatomy.values_of(self._motions, t_ns)
+        return Placement(
+            anatomy.centers(t_ns), axes[:, self._flat_axes], tuple(solids), tuple(edges), motions
+        )
 
     def _placed_edges(self, moving: MovingEdges, t_ns: Numbers) -> PlacedEdges:
         i, count = moving.region, len(t_ns)
         corners = self._anatomy.vertices(i, t_ns)
+        if self._anatomy.phantom.regions[i].lean is not None:
+            return self._leaning_edges(i, corners)
         if self._anatomy.phantom.regions[i].depth is not None:
             scale, weight = self.contrast.sections(i).cut(*self._anatomy.depth(i, t_ns))
             middle = centroids(corners)[:, None, None]
@@ -182,29 +198,61 @@ class RegionLines:
             np.repeat(weight, len(moving.edges), axis=1),
         )
 
-    def _block(self, ky: Rows, placed: Placement) -> Complex:
+    def _leaning_edges(self, i: int, corners: Array) -> PlacedEdges:
+        """Return the edges of a polygon that leans.
+
+        An edge whose ends lean alike only shifts along y from section to section, and the sum over sections
+        is a factor of ky. Others are there at every section.
+        """
+        _, moved, weight = self.contrast.leaning(i)
+        count, after = len(corners), np.roll(corners, -1, axis=1)
+        alike = (moved == np.roll(moved, -1, axis=1)).all(axis=0)
+        once, often = np.flatnonzero(alike), np.flatnonzero(~alike)
+        starts, ends = [corners[:, once]], [after[:, once]]
+        for shift in moved:
+            lower = np.stack([0 * shift, shift], axis=-1)
+            starts.append(corners[:, often] + lower[often])
+            ends.append(after[:, often] + np.roll(lower, -1, axis=0)[often])
+        _, ky = self.grid.k()
+        turned = np.exp(-1j * TWO_PI * ky[:, :, None] * moved[None, :, once].swapaxes(1, 2))
+        of_rows = np.ones((len(ky), len(once) + len(weight) * len(often)), np.complex128)
+        of_rows[:, : len(once)] = (turned * weight).sum(axis=-1)
+        weights = np.concatenate([np.ones(len(once)), np.repeat(weight, len(often))])
+        # At k = 0 an edge gives the area to the origin, which its shift along y changes.
+        first = (weight[:, None] * moved[:, once]).sum(axis=0) / 2
+        swept = ((corners[:, once, 0] - after[:, once, 0]) * first).sum(axis=1)
+        return PlacedEdges(
+            np.concatenate(starts, axis=1),
+            np.concatenate(ends, axis=1),
+            np.tile(weights, (count, 1)),
+            of_rows,
+            swept,
+        )
+
+    def _block(self, ky: Rows, placed: Placement, one_instant: bool) -> Complex:
         """Render some lines, and filter them by the coils."""
         fitted = self._fitted
         if fitted is not None:
             taps = 2 * fitted.halo + 1
             rows = (2 * ky[:, None] + np.arange(-fitted.halo, fitted.halo + 1, dtype=np.int32)).ravel()
-            fine = self._rows(rows.astype(np.int32), placed, taps)
+            fine = self._rows(rows.astype(np.int32), placed, taps, False)
             out = np.empty((len(ky), fitted.count, self._header.matrix[1]), np.complex128)
             filter_lines(fitted.coefficients, fine.reshape(len(ky), taps, -1), out)
             return out
-        return self._rows(ky, placed, 1)[:, None, :]
+        return self._rows(ky, placed, 1, one_instant)[:, None, :]
 
-    def _rows(self, rows: Rows, placed: Placement, taps: int) -> Complex:
+    def _rows(self, rows: Rows, placed: Placement, taps: int, one_instant: bool) -> Complex:
         """Render rows of the grid, `taps` in a row of each instant."""
         centers = np.repeat(placed.centers, taps, axis=0)
         axes = np.repeat(placed.flat_axes, taps, axis=0)
         out = self._renderer.render(rows, centers[:, self._flat], axes)
-        if self._extra is None:
+        if self._extra is None and self._blobs is None:
             return out
         dky, dkx = self.grid.step
         rows = np.ascontiguousarray(rows)
         first = self.grid.matrix[0] // 2
-        out += self._extra[rows + first]
+        if self._extra is not None:
+            out += self._extra[rows + first]
         moved = np.ascontiguousarray(centers[:, self._shifting])
         add_tables(rows, self._tables, moved, self._scale, dky, dkx, out)
         for i, solid in zip(self._solids.tolist(), placed.solids, strict=True):
@@ -221,7 +269,18 @@ class RegionLines:
             )
         for edges in placed.edges:
             starts, ends = (np.repeat(end, taps, axis=0) for end in (edges.starts, edges.ends))
-            add_edges(rows, starts, ends, np.repeat(edges.weight * self._scale, taps, axis=0), dky, dkx, out)
+            weight = np.repeat(edges.weight * self._scale, taps, axis=0)
+            if edges.of_rows is not None:
+                weight *= edges.of_rows[rows + first]
+            add_edges(rows, starts, ends, weight, dky, dkx, out)
+            if edges.swept is not None:
+                out[:, out.shape[1] // 2] += np.repeat(edges.swept * self._scale, taps) * (rows == 0)
+        if self._blobs is not None and one_instant:
+            for first in range(0, len(rows), _SHARED_ROWS):
+                part = slice(first, first + _SHARED_ROWS)
+                self._blobs.add(rows[part], len(rows[part]), placed.motions[:1], out[part])
+        elif self._blobs is not None:
+            self._blobs.add(rows, taps, placed.motions, out)
         return out
 
     def _split_edges(self, i: int, kx: Array, ky: Array) -> tuple[MovingEdges, Complex]:
@@ -230,7 +289,8 @@ class RegionLines:
         shape, share = region.shape, region.vertex_share
         assert isinstance(shape, Polygon)
         count = len(shape.vertices)
-        rigid = region.depth is None and not any(any(f.stretch_per_m) for f in region.follows)
+        bends = any(any(f.stretch_per_m) or any(f.shear_per_m) or f.corners for f in region.follows)
+        rigid = region.depth is None and region.lean is None and not bends
         still = np.array([rigid and share is not None and share[n] == 0 for n in range(count)])
         fixed = still & np.roll(still, -1)
         moving = MovingEdges(i, np.flatnonzero(~fixed))

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.containment import check_containment
 from mrsim.anatomy.masks import masks
+from mrsim.anatomy.neighbours import check_neighbours
 from mrsim.anatomy.phantom import Phantom
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
@@ -16,6 +17,7 @@ from mrsim.scanner.raster import Raster
 from mrsim.scanner.region_lines import RegionLines
 from mrsim.scanner.scene import Source
 from mrsim.stream import Header
+from mrsim.stream.fourier import to_image
 
 Array = NDArray[np.float64]
 
@@ -44,12 +46,24 @@ class RegionScene:
 
     @property
     def target_signal(self) -> float:
-        """Return the magnitude of the target in an image."""
+        """Return the magnitude of the target in an image.
+
+        Of a phantom with texture it is the mean over the target's pixels in the first image; of others, the
+        signal of the target's tissue where it fills the slice.
+        """
+        phantom, rows = self.anatomy.phantom, self._header.matrix[0]
+        if phantom.texture:
+            mask = self.mask(phantom.target, 0)
+            if mask.any():
+                every = (np.arange(rows) - rows // 2).astype(np.int32)
+                return float(np.abs(to_image(self.instant(every, 0)))[mask].mean())
         return self.uniform.contrast.target_signal
 
     def check(self, stop_ns: int) -> None:
-        """Raise a `PhantomError` if a region leaves its parent or the field of view before an instant."""
-        check_containment(self.anatomy, self._header.fov_m, stop_ns, self.anatomy.phantom.name)
+        """Raise a `PhantomError` if a region leaves its parent or the field, or enters a neighbour."""
+        name = self.anatomy.phantom.name
+        check_containment(self.anatomy, self._header.fov_m, stop_ns, name)
+        check_neighbours(self.anatomy, stop_ns, name)
 
     def source(self, protocol: ScanProtocol, fitted: FittedCoils | None) -> Source:
         """Return what renders lines for some coils, exactly or from pixels, as the protocol says."""

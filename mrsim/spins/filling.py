@@ -115,6 +115,12 @@ def _ride(region: Region, number: int) -> object:
 
 
 def _check_flat(phantom: Phantom) -> None:
+    for what, found in (("fields", phantom.fields), ("texture", phantom.texture)):
+        if found:
+            raise ProtocolError(
+                f"{phantom.name}: {what}: the isochromat engine scans flat regions that shift and stretch; "
+                "take the analytic engine"
+            )
     for region in phantom.regions:
         uneven = region.vertex_share is not None and region.deforms
         if region.depth is not None or uneven:

@@ -92,6 +92,16 @@ class Patient(Summarised):
         return None
 
     @property
+    def coil_shift_m(self) -> tuple[float, float]:
+        """Return none: the coils are where they are by default."""
+        return 0.0, 0.0
+
+    @property
+    def beyond_fov(self) -> bool:
+        """Return False: there is nothing beyond the cine."""
+        return False
+
+    @property
     def tissues(self) -> frozenset[str]:
         """Return none: it is made of images."""
         return frozenset()
