@@ -22,6 +22,6 @@ def short_weighing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def settled_heap() -> None:
-    """Leave what is loaded out of later collections: a replay collects first, and torch takes most of its time."""
+    """Leave what is loaded out of later collections: each replay collects first, and torch takes long."""
     gc.collect()  # what the last test left behind; what is frozen is never let go
     gc.freeze()

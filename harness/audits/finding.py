@@ -118,6 +118,8 @@ class AuditReport(Summarised):
         Seed of all alterations.
     findings
         One for each audit.
+    isolation
+        What held the candidate's own process, in words; None for one in the bench's process.
     overlaps
         Whether it was made from lines of the scan, as far as it says; empty where the scan was made here.
     """
@@ -125,6 +127,7 @@ class AuditReport(Summarised):
     candidate: str
     seed: int
     findings: tuple[Finding, ...]
+    isolation: tuple[str, ...] | None = None
     overlaps: tuple[Overlap, ...] = ()
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
@@ -168,6 +171,7 @@ class AuditReport(Summarised):
             "schema": SCHEMA,
             "candidate": self.candidate,
             "seed": self.seed,
+            "isolation": None if self.isolation is None else list(self.isolation),
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "audits": [f.to_json() for f in self.findings],

@@ -39,6 +39,7 @@ def run(
         If the candidate or the stream is wrong.
     """
     from harness.audits.finding import word_of
+    from harness.candidates.isolation import told
     from harness.session.audit import audit
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
@@ -50,6 +51,7 @@ def run(
     tell_seen(report.overlaps)
     rows = [[f.audit, word_of(f.state), f.evidence] for f in report.findings]
     print_table(f"audit of {candidate} (seed {seed})", ["audit", "", "evidence"], rows)
+    print(told(report.isolation))
     print_apart(found.text for found in report.tracebacks)
     print(f"{report.verdict.outcome.name}: {report.verdict.reason}")
     return int(report.verdict.outcome.value)

@@ -22,7 +22,7 @@ from typing import Any
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
 from harness.cli.seen import add_allow_seen
 from harness.console import print_apart
-from harness.judge.outcome import QUESTIONS, Outcome, Verdict
+from harness.judge.outcome import QUESTIONS, WORST_FIRST, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines
 from harness.session.given import check_limit
 from mrsim.errors import InputError
@@ -61,9 +61,7 @@ class _Judgement:
         if self.lost is not None:
             return Verdict(Outcome.FAIL, self.lost)
         if bad:
-            bad.sort(
-                key=lambda found: found[0] is not Outcome.FAIL
-            )  # what failed comes before what cannot be told
+            bad.sort(key=lambda found: WORST_FIRST.index(found[0]))
             return Verdict(bad[0][0], f"{len(bad)} of {len(answers)} questions, the first {bad[0][1]}")
         wanted = {(number, part) for number in range(len(streams)) for part in PARTS}
         if set(self.parts) != wanted or not all(part["answers"] for part in self.parts.values()):

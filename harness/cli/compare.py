@@ -74,12 +74,15 @@ def run(
     InputError
         If an option, a stream or a candidate is wrong.
     """
+    from harness.candidates.isolation import probe, told
     from harness.comparison.compare import compare
     from harness.workers.remote import UNTIMED
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
     check_target(json_file, ".json")
+    if isolate and cluster is None:
+        print(told(probe()))
     with progress("comparing") as report:
         comparison = compare(
             candidates,

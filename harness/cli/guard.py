@@ -53,11 +53,14 @@ def run(
     InputError
         If a candidate, the stream or an option is wrong.
     """
+    from harness.candidates.isolation import probe, told
     from harness.session.guard import guard
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
     check_target(json_file, ".json")
+    if isolate:
+        print(told(probe()))
     with progress(f"{base} and {new} in turns") as report:
         found = guard(
             base, new, stream, factor=factor, images=images, seed=seed, isolate=isolate, limit_s=limit_s,

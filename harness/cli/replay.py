@@ -217,10 +217,13 @@ def _end(verdict: Verdict) -> int:
 
 
 def _show_all(result: Result) -> None:
+    from harness.candidates.isolation import told
     from harness.realtime.faults import format_faults
 
     for number, one in enumerate(result.runs, 1):
         which = "" if len(result.runs) == 1 else f", run {number} of {len(result.runs)}"
+        if number == 1 and one.environment["isolation"] is not None:
+            print(told(one.environment["isolation"]))
         _show(one, which if result.faults is None else f", faults {format_faults(result.faults.faults)}")
 
 

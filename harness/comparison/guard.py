@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -354,6 +355,7 @@ class _Timed:
             self._came.set()
 
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
+        process = os.getpid()
         try:
             return call()
         except BaseException as error:  # a stranger may raise anything
@@ -364,6 +366,9 @@ class _Timed:
             found = traceback_of(error)
             at = "" if found is None else f" ({found.at})"
             raise _Failed(self._which, f"raised {one_line(error)}{at} in {where}", found) from None
+        finally:
+            if os.getpid() != process:  # a copy of us (os.fork) that would play on
+                os._exit(1)
 
 
 def refuse_shared_helpers(base: str, new: str) -> None:

@@ -55,7 +55,7 @@ Given: TypeAlias = "objects.Given | Candidate"
 """Whatever may stand for a reconstructor (`harness.candidates.objects`), or a `Candidate` itself."""
 
 
-def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
+def as_candidate(given: Given, stream: Stream | None = None, seed: int | None = None) -> Candidate:
     """Return the candidate under test.
 
     Parameters
@@ -65,7 +65,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     stream
         Scan that the checks play to it; None for the one that they make.
     seed
-        Seed of the checks.
+        Seed of the checks; None for a fresh one of 128 bits, which failures tell.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
 
 
 def parametrize_with_checks(
-    candidates: Iterable[Given], stream: Stream | None = None, seed: int = 0
+    candidates: Iterable[Given], stream: Stream | None = None, seed: int | None = None
 ) -> Callable[[Any], Any]:
     """Return a decorator that runs a test function of (candidate, check) for every check of every candidate.
 
@@ -90,7 +90,7 @@ def parametrize_with_checks(
     stream
         Scan of 12 frames or more to play to them; None for random lines, 128 x 128 at 4x, one coil.
     seed
-        Seed of the checks.
+        Seed of the checks; None for a fresh one of 128 bits for each candidate, which failures tell.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def phantom_stream(
     frames
         Number of frames.
     phantom
-        Name of a shipped phantom, or path of a .toml file.
+        Name of a shipped phantom, path of a .toml file, or a patient's folder.
     matrix
         Number of rows and columns.
     acceleration
@@ -143,12 +143,12 @@ def phantom_stream(
     InputError
         If there is no such phantom, or a value is out of its range.
     """
-    from mrsim.anatomy.phantom import load_phantom
     from mrsim.scanner.acquisition import scan
     from mrsim.scanner.protocol import ScanProtocol
+    from mrsim.scanner.scenes import load_body
 
     protocol = ScanProtocol(matrix=matrix, acceleration=acceleration, coils=coils)
-    return scan(load_phantom(phantom), protocol, seed=seed, frames=frames)
+    return scan(load_body(phantom), protocol, seed=seed, frames=frames)
 
 
 def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:
