@@ -186,7 +186,7 @@ def killed(bench: Bench) -> str:
     for moment in range(bench.moments):
         after = bench.reference.seconds * (moment + 0.5) / bench.moments
         ran = bench._run(folder, kill=(signal.SIGKILL, after))
-        # Python's own tracker of semaphores outlives a killed process, and tells in two lines what it removed.
+        # Python's tracker of semaphores outlives a killed process, and tells in two lines what it removed.
         bench._hold("SIGKILL", ran, KILLED, *bench.command.codes, lines=2)
         bench._none_or_whole("SIGKILL", folder)
     last = bench._run(folder)
