@@ -13,7 +13,9 @@ from tests.wheel import ROOT, build_wheel, environment_with, lend, required
 
 pytestmark = pytest.mark.slow
 
-EXTRAS = ("rich", "matplotlib", "skimage", "pypulseq", "onnxruntime", "h5py", "distributed", "pytest")
+EXTRAS = (
+    "rich", "matplotlib", "skimage", "SimpleITK", "pypulseq", "onnxruntime", "h5py", "distributed", "pytest",
+)  # fmt: skip
 DATA = (
     "recon/weights/*.npz",
     "harness/report/page/*",
