@@ -338,7 +338,7 @@ def _show_beams(beams: list[dict[str, Any]]) -> None:
 
     print_table(
         "what a beam would have done",
-        ["beam", "on %", "ideal %", "covered %", "astray %", "longest ms", "time x", "rel. D98"],
+        ["beam", "on %", "ideal %", "covered %", "astray %", "longest ms", "time x", "rel. D98", "ideal"],
         [
             [
                 beam["beam"],
@@ -346,6 +346,7 @@ def _show_beams(beams: list[dict[str, Any]]) -> None:
                 figure(beam["stray_longest_ms"], 0),
                 figure(beam["treatment_time_factor"], 2),
                 figure(beam["relative_d98"], 3),
+                figure(beam["relative_d98_ideal"], 3),
             ]
             for beam in beams
         ],

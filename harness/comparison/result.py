@@ -164,7 +164,9 @@ class Comparison(Summarised):
             return Verdict(Outcome.INSUFFICIENT, open_[0])
         ordered = [name for name in self.plan.measures if not self.unordered(name)]
         return Verdict(
-            Outcome.PASS, f"{len(names)} candidates, ordered in {counted(len(ordered), 'measure')}"
+            Outcome.PASS,
+            f"{len(names)} candidates, ordered in {counted(len(ordered), 'measure')}; an order is no verdict "
+            "on any of them: mrsim replay",
         )
 
     def figures(self, candidate: int) -> dict[str, float | None]:

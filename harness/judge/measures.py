@@ -170,9 +170,13 @@ def deliver_by(beam: Beam, displayed: Displayed, stream: Stream) -> Beamed:
     header = stream.header
     pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
     mask = np.asarray(stream.truth.mask[usual])
-    d98 = relative_d98(mask, pixel_m, delivery.error_m, delivery.on_share) if mask.any() else None
+    d98 = d98_ideal = None
+    if mask.any():
+        d98 = relative_d98(mask, pixel_m, delivery.error_m, delivery.on_share)
+        if beam.kind == "gating":
+            d98_ideal = relative_d98(mask, pixel_m, delivery.error_m, delivery.ideal_on_share)
     blocks = breath_blocks(displayed.t_ns, breath_starts(stream.truth, header))
-    return Beamed(delivery, d98, delivery_intervals(delivery, blocks))
+    return Beamed(delivery, d98, d98_ideal, delivery_intervals(delivery, blocks))
 
 
 def beams_of(criterion: Criterion, names: Sequence[str]) -> list[Beam]:

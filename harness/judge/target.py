@@ -31,18 +31,22 @@ class Beamed:
         What the beam would have done.
     d98
         D98 of the target as a share of that without error; None if the beam was never on.
+    d98_ideal
+        The same of a gate without delay or error, which is what its window costs; None for other beams.
     intervals
         Intervals of its shares over whole breaths, by name; None where there are too few.
     """
 
     delivery: Delivery
     d98: float | None
+    d98_ideal: float | None
     intervals: dict[str, Interval | None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         intervals = {key: None if at is None else list(at) for key, at in self.intervals.items()}
-        return {**self.delivery.to_json(), "relative_d98": self.d98, "intervals": intervals}
+        dose = {"relative_d98": self.d98, "relative_d98_ideal": self.d98_ideal}
+        return {**self.delivery.to_json(), **dose, "intervals": intervals}
 
 
 def judge_target(profile: Profile, margin: Margin, beams: Sequence[Beamed]) -> Answer:

@@ -78,6 +78,11 @@ class Delivery:
         return self.duty / self.ideal_duty if self.ideal_duty else None
 
     @property
+    def ideal_on_share(self) -> NDArray[np.float64]:
+        """Return the same share, 0 or 1, of a beam that is on where the window truly holds the target."""
+        return _in_window(self.beam, self.error_m).astype(np.float64)
+
+    @property
     def treatment_time_factor(self) -> float | None:
         """Return how much longer a treatment takes than with a beam that is always on; None for ever."""
         return 1 / self.duty if self.duty else None

@@ -180,6 +180,7 @@ def beams(figures: Figures) -> str:
                 ("longest astray, ms", "stray_longest_ms", 0, 1, DASH),
                 ("time factor", "treatment_time_factor", 2, 1, INFINITE),
                 ("relative D98", "relative_d98", 3, 1, DASH),
+                ("ideal D98", "relative_d98_ideal", 3, 1, DASH),
             )
         ),
     ]
@@ -192,7 +193,7 @@ def beams(figures: Figures) -> str:
         "with the target outside the window of a gate, or outside the margin where there is no window; in "
         "brackets its 95 % interval over whole breaths. Time factor: how much longer a treatment takes than "
         "with a beam that is always on. Relative D98: dose that 98 % of the target get, as a share of that "
-        "without error.</p>"
+        "without error. Ideal D98: that of a gate without delay, which is what its window costs.</p>"
         '<p class="note"><strong>Relative D98 hardly sees lags below 160 ms.</strong> A good D98 is no '
         "verdict on a lag: read what is astray. What each beam is, and where its delays come from, stands in "
         "<code>docs/beam.md</code>.</p>"

@@ -106,6 +106,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+    anchored = re.findall(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for target, anchor in anchored:
+        text = (page.parent / target if target else page).read_text(encoding="utf-8")
+        anchors = {anchor_of(title) for title in re.findall(r"^#+ (.+)$", text, re.M)}
+        assert anchor in anchors, f"{page.name}: {target}#{anchor}"
+
+
+def anchor_of(title: str) -> str:
+    """Return the anchor of a heading on the web: lower case, words joined by hyphens, no other signs."""
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).strip().lower()
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
 
 
 def test_a_wrong_command_or_line_of_code_is_found(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -104,11 +104,15 @@ def test_each_beam_has_its_figures_and_a_word_on_the_dose(late_run: RunResult, l
     done = [(beam, beam.delivery) for beam in late_run.beams]
     assert len(done) == 3
     assert row("on,") == [f"{d.duty * 100:.1f}" for _, d in done]
-    assert row("ideal") == [f"{d.ideal_duty * 100:.1f}" for _, d in done]
+    assert row("ideal,") == [f"{d.ideal_duty * 100:.1f}" for _, d in done]
     assert row("covered") == [f"{(d.coverage or 0) * 100:.1f}" for _, d in done]
     assert row("longest") == [f"{d.stray_longest_ns / MS:.0f}" for _, d in done]
     assert row("time factor") == [f"{d.treatment_time_factor:.2f}" for _, d in done]
     assert row("relative D98") == [f"{beam.d98:.3f}" for beam, _ in done]
+    assert row("ideal D98") == ["–" if b.d98_ideal is None else f"{b.d98_ideal:.3f}" for b, _ in done]
+    # A gate without delay costs what its window costs; the other beams have none.
+    assert [b.d98_ideal is not None for b, _ in done] == [d.beam.kind == "gating" for _, d in done]
+    assert all(b.d98_ideal is None or 0.5 < b.d98_ideal <= 1 for b, _ in done)
     for cell, (beam, delivery) in zip(row("astray"), done, strict=True):
         bounds = beam.intervals["stray_share"]
         assert bounds is not None
