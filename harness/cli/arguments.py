@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
     "phantoms": "list the phantoms that are shipped, or draw one",
     "patient": "make a patient of a cine, to be scanned like a phantom",
+    "hardness": "say how hard an anatomy is: rank, and memory score",
     "simulate": "scan a phantom, or a patient, into a folder",
     "dataset": "make many streams, reproducibly, here or on a cluster",
     "train": "train a cascade on stored streams",

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.audits.conformance import private_copy
+from harness.candidates.seen import Overlap
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
 from harness.measure.exact_statistics import t_quantile
@@ -68,6 +69,8 @@ class Guarded(Summarised):
         Seed of who goes first.
     traceback
         The calls of a candidate's code that led to what it raised; None where none is known.
+    overlaps
+        Whether each was made from lines of the scan, as far as it says; empty where the scan was made here.
     """
 
     base: str
@@ -82,6 +85,7 @@ class Guarded(Summarised):
     blames_new: bool
     seed: int
     traceback: Traceback | None = None
+    overlaps: tuple[Overlap, ...] = ()
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
@@ -122,6 +126,7 @@ class Guarded(Summarised):
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             **traceback_json(self.traceback),
+            "overlaps": [one.to_json() for one in self.overlaps],
             "base": self.base,
             "new": self.new,
             "factor": self.factor,

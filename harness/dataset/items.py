@@ -25,14 +25,12 @@ from harness.dataset.draws import Draw, Each, Plain, draw_all, seed_of
 from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
 from harness.dataset.subjects import MAX_ATTEMPTS, Subject
 from harness.realtime.environment import cpu_name, version_of
-from mrsim.anatomy.anatomy import Anatomy
-from mrsim.anatomy.containment import check_containment
-from mrsim.anatomy.phantom import Phantom
-from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
+from mrsim.anatomy.body import Body
 from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import open_file, read_json
 from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.scenes import body_of, scene_of
 from mrsim.stream import Stream, Truth, load
 from mrsim.stream.layout import expected_arrays, expected_truth
 from mrsim.stream.storage import MAX_HEADER_BYTES
@@ -334,7 +332,7 @@ def _drawn(task: ItemTask) -> Record:
             protocol = protocol_of(scan)
             phantom = _phantom(item.subject.text, breathing, item.subject.name)
             stop_ns = round(task.seconds * 1e9) + protocol.header().frame_ns
-            check_containment(Anatomy(phantom, seed), protocol.fov_m, stop_ns, phantom.name)
+            scene_of(phantom, protocol.header(), seed).check(stop_ns)
         except InputError as error:
             last = error
             continue
@@ -358,10 +356,8 @@ def _drawn(task: ItemTask) -> Record:
     raise DatasetError(f"{item.name}: none of {MAX_ATTEMPTS} drawings fits; the last: {last}")
 
 
-def _phantom(text: str, breathing: Mapping[str, Plain], name: str) -> Phantom:
-    table = parse(text, name)
-    moved = apply_overrides(table, {f"motion.breathing.{k}": v for k, v in breathing.items()}, name)
-    return Phantom.from_text(emit(moved), name=name, where=name)
+def _phantom(text: str, breathing: Mapping[str, Plain], name: str) -> Body:
+    return body_of(text, name, name, {f"motion.breathing.{k}": v for k, v in breathing.items()})
 
 
 def _to_json(value: Plain) -> Plain:

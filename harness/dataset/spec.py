@@ -46,7 +46,7 @@ class DatasetSpec:
     seed
         Seed of everything random.
     phantoms
-        Names of shipped phantoms, or paths of .toml files within `folder`.
+        Names of shipped phantoms, or paths of .toml files or of patients' folders within `folder`.
     subjects
         Number of subjects that are made from each phantom.
     scans
@@ -210,16 +210,35 @@ def _phantoms(value: Any, folder: Path | None, where: str) -> tuple[str, ...]:
             raise DatasetError(f"{key}: {short(entry)}: expected the name of a phantom, or a .toml file")
         if entry.endswith(".toml"):
             _check_within(entry, folder, key)
+            if not (folder or Path()).joinpath(entry).is_file():
+                raise DatasetError(f"{key}: {(folder or Path()) / entry}: no such file")
+        elif patient_folder(entry, folder) is not None:
+            _check_within(entry, folder, key)
         elif not any(entry in (n, n.rpartition("/")[2]) for n in known):
             raise DatasetError(
-                f"{key}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file beside "
-                "the specification"
+                f"{key}: {short(entry)} is not known; known: {', '.join(known)}, or a .toml file or a "
+                "patient's folder beside the specification"
             )
         label = label_of(entry)
         if label in labels:
             raise DatasetError(f"{key}: {label!r} stands there twice; a phantom is named once")
         labels.append(label)
     return tuple(value)
+
+
+def patient_folder(entry: str, folder: Path | None) -> Path | None:
+    """Return the folder of a patient that is no shipped phantom; None if it is none.
+
+    Parameters
+    ----------
+    entry
+        As the specification names it.
+    folder
+        Folder of the specification.
+    """
+    if folder is None or any(entry in (n, n.rpartition("/")[2]) for n in phantom_names()):
+        return None
+    return folder / entry if (folder / entry).is_dir() else None
 
 
 def label_of(phantom: str) -> str:
@@ -240,8 +259,6 @@ def _check_within(entry: str, folder: Path | None, key: str) -> None:
     root = folder.resolve()
     if Path(entry).is_absolute() or not (root / entry).resolve().is_relative_to(root):
         raise DatasetError(f"{key}: {entry!r}: outside the folder of the specification; copy it beside it")
-    if not (root / entry).is_file():
-        raise DatasetError(f"{key}: {root / entry}: no such file")
 
 
 def _scan(table: Any, where: str) -> tuple[float, dict[str, Draw | Each]]:

@@ -6,8 +6,6 @@ motion. The same anatomy in two parts would be a leak and is refused.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from harness.dataset.draws import Plain, draw_all, seed_of
-from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, label_of
-from mrsim.anatomy.phantom import Phantom, load_phantom
+from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, label_of, patient_folder
+from mrsim.anatomy.body import Body
+from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import emit, parse, read_text
 from mrsim.errors import DatasetError, InputError
+from mrsim.scanner.scenes import load_body
 from mrsim.toml_tables import Table
 
 MAX_ATTEMPTS = 64
@@ -86,9 +86,9 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
             parts[name],
             values,
             made.text,
-            _anatomy(made.text),
-            len(made.regions),
-            frozenset(region.tissue for region in made.regions),
+            made.anatomy_sha256,
+            len(made.region_names),
+            made.tissues,
         )
         for name, phantom, values, made in drawn
     ]
@@ -103,7 +103,7 @@ def make_subjects(spec: DatasetSpec) -> list[Subject]:
     return subjects
 
 
-def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> Phantom:
+def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> Body:
     """Load a phantom of the specification, with some values replaced.
 
     Parameters
@@ -111,7 +111,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
     spec
         The specification.
     phantom
-        Name of a shipped phantom, or path of a .toml file.
+        Name of a shipped phantom, or path of a .toml file or of a patient's folder.
     overrides
         New values, by dotted key.
 
@@ -121,7 +121,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
         If it is wrong, or it or a trace that it names lies outside the specification's folder.
     """
     if not phantom.endswith(".toml"):
-        return load_phantom(phantom, overrides)
+        return load_body(patient_folder(phantom, spec.folder) or phantom, overrides)
     assert spec.folder is not None
     root, path = spec.folder.resolve(), spec.folder / phantom
     motions = parse(*read_text(path)).get("motion", {})
@@ -132,7 +132,7 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
                 f"{path}: motion {name!r}: file = {file[:80]!r}: outside the folder of {spec.where}; "
                 "copy it beside it"
             )
-    return load_phantom(path, overrides)
+    return load_body(path, overrides)
 
 
 def _check_ends(spec: DatasetSpec, phantom: str) -> None:
@@ -147,7 +147,7 @@ def _check_ends(spec: DatasetSpec, phantom: str) -> None:
                 load_base(spec, phantom, {f"motion.breathing.{key}": end})
 
 
-def _draw(spec: DatasetSpec, phantom: str, number: int) -> tuple[str, str, dict[str, Plain], Phantom]:
+def _draw(spec: DatasetSpec, phantom: str, number: int) -> tuple[str, str, dict[str, Plain], Body]:
     label = label_of(phantom)
     name = label if spec.subjects == 1 else f"{label}-{number:0{len(str(spec.subjects - 1))}d}"
     last: InputError | None = None
@@ -166,13 +166,17 @@ def _draw(spec: DatasetSpec, phantom: str, number: int) -> tuple[str, str, dict[
     )
 
 
-def _place_target(phantom: Phantom, values: Mapping[str, Plain]) -> Phantom:
+def _place_target(phantom: Body, values: Mapping[str, Plain]) -> Body:
     """Return the phantom with the target and its inner regions scaled about its centre and shifted."""
     scale, dx, dy = (_number(values.get(key, default)) for key, default in TARGET_DEFAULTS.items())
     if (scale, dx, dy) == (1, 0, 0):
         return phantom
     table = parse(phantom.text, phantom.name)
-    cx, cy = (1e3 * c for c in phantom.regions[phantom.index(phantom.target)].shape.center)
+    if "region" not in table:
+        raise DatasetError(
+            f"{phantom.name}: a patient made of a cine has no regions to move; leave target_* out"
+        )
+    cx, cy = (1e3 * c for c in phantom.target_center_m)
     inner = {phantom.target}
     while True:
         more = {r["name"] for r in table["region"] if r.get("parent") in inner} - inner
@@ -224,12 +228,6 @@ def _check_clear(phantom: Phantom) -> None:
             or target.shape.inside(other_edge[:, 0], other_edge[:, 1]).any()
         ):
             raise DatasetError(f"{phantom.name}: target {target.name!r} lies over {other.name!r}")
-
-
-def _anatomy(text: str) -> str:
-    table = parse(text, "subject")
-    what = {"region": table["region"], "slice": table.get("slice")}
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def _parts(spec: DatasetSpec, named: list[tuple[str, str]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.errors import DatasetError, Option, StreamError
+from mrsim.errors import DatasetError, InputError, Option, StreamError
 from mrsim.reception.noise import LineNoise
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
@@ -45,13 +45,18 @@ def targets(stream: Stream, instant: str, progress: Progress | None = None) -> N
     Raises
     ------
     DatasetError
-        If the instant is unknown, or the scan has no provenance.
+        If the instant is unknown or after what was recorded, or the scan has no provenance.
     """
     header = stream.header
     offset = offset_ns(instant, header)
     if offset == 0:
         return None
     oracle = _oracle(stream, Option("target_instant", "last"), "take")
+    if offset > 0:  # what was recorded ends
+        try:
+            oracle.scene.check(header.echo_ns(stream.frames * header.lines_per_frame - 1) + offset)
+        except InputError as error:
+            raise DatasetError("{}: {}", Option("target_instant", instant), error) from None
     images = np.empty((stream.frames, *header.matrix), np.complex64)
     for frame in range(stream.frames):
         last = header.echo_ns((frame + 1) * header.lines_per_frame - 1)

@@ -18,9 +18,10 @@ from typing import Any
 
 from harness.console import Report
 from harness.experiment.variants import changed
-from mrsim.anatomy.phantom import Phantom, load_phantom
+from mrsim.anatomy.body import Body
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
+from mrsim.scanner.scenes import load_body
 from mrsim.stream import Stream, load
 
 TRUTH_SNR = 20.0
@@ -34,7 +35,7 @@ class Scan:
     Parameters
     ----------
     patient
-        Name of a shipped phantom, or a .toml file.
+        Name of a shipped phantom, a .toml file, or a patient's folder.
     acceleration
         Undersampling factor.
     timing
@@ -61,7 +62,7 @@ class Scan:
     variant: str = ""
 
     @property
-    def phantom(self) -> Phantom:
+    def phantom(self) -> Body:
         """Return what is scanned."""
         return _phantom(self.patient, self.variant)
 
@@ -96,8 +97,8 @@ class Scan:
 
 
 @lru_cache(maxsize=64)
-def _phantom(patient: str, variant: str) -> Phantom:
-    return changed(load_phantom(patient), variant)
+def _phantom(patient: str, variant: str) -> Body:
+    return changed(load_body(patient), variant)
 
 
 def fingerprint(values: dict[str, Any]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mrsim.anatomy.phantom import Phantom
+from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom_file import emit, parse
 from mrsim.errors import InputError
+from mrsim.scanner.scenes import body_of
 
 AMPLITUDE_FACTOR = 1.5
 SHIFT_MM = 5.0
@@ -55,7 +56,7 @@ CHANGES: dict[str, tuple[str, Callable[[Table], Table]]] = {
 """What each change is, in words, and what makes it of the tables [motion.NAME]."""
 
 
-def changed(phantom: Phantom, variant: str) -> Phantom:
+def changed(phantom: Body, variant: str) -> Body:
     """Return a phantom with one change; an empty one is none.
 
     Raises
@@ -74,4 +75,4 @@ def changed(phantom: Phantom, variant: str) -> Phantom:
             f"{phantom.name}: it needs a motion {DRIVE!r} to be changed, and none named calm or added"
         )
     table["motion"] = CHANGES[variant][1](motions)
-    return Phantom.from_text(emit(table), name=phantom.name, where=f"{phantom.name}, {variant}")
+    return body_of(emit(table), phantom.name, f"{phantom.name}, {variant}")

@@ -128,7 +128,7 @@ def phantom_stream(
     frames
         Number of frames.
     phantom
-        Name of a shipped phantom, or path of a .toml file.
+        Name of a shipped phantom, path of a .toml file, or a patient's folder.
     matrix
         Number of rows and columns.
     acceleration
@@ -143,12 +143,12 @@ def phantom_stream(
     InputError
         If there is no such phantom, or a value is out of its range.
     """
-    from mrsim.anatomy.phantom import load_phantom
     from mrsim.scanner.acquisition import scan
     from mrsim.scanner.protocol import ScanProtocol
+    from mrsim.scanner.scenes import load_body
 
     protocol = ScanProtocol(matrix=matrix, acceleration=acceleration, coils=coils)
-    return scan(load_phantom(phantom), protocol, seed=seed, frames=frames)
+    return scan(load_body(phantom), protocol, seed=seed, frames=frames)
 
 
 def faulty_feed(stream: Stream, faults: str, seed: int = 0) -> Feed:

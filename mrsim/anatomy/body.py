@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,25 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Inside = Callable[[Array, Array], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Hold the pixels and the instants that a body was recorded at.
+
+    Parameters
+    ----------
+    matrix
+        Rows and columns.
+    fov_m
+        Height and width of the image, metres.
+    t_ns
+        Instant of each frame, shape (frames,), int64, nanoseconds.
+    """
+
+    matrix: tuple[int, int]
+    fov_m: tuple[float, float]
+    t_ns: NDArray[np.int64]
 
 
 class Body(Protocol):
@@ -37,3 +57,19 @@ class Body(Protocol):
 
     def resting_outline(self) -> Inside | None:
         """Return which points lie within the body, if its outline stands still; None if it moves."""
+
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return the names of the tissues that it is made of; none if it is made of images."""
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return what is the same for the same anatomy, whatever its name and motion, hexadecimal."""
+
+    @property
+    def seeded(self) -> bool:
+        """Return whether another seed makes it move in another way."""
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return the pixels and instants that it was recorded at; None if it is not made of images."""

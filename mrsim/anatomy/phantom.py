@@ -8,6 +8,8 @@ readout (columns), y along the phase encode (rows, head-foot; +y is towards the 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.anatomy.body import Inside
+from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
 from mrsim.anatomy.region import STATIC, Follow, Region
 from mrsim.anatomy.region_tables import read_region, read_slice
@@ -117,6 +119,28 @@ class Phantom(Summarised):
             return found
 
         return inside
+
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return the names of the tissues of all regions."""
+        return frozenset(region.tissue for region in self.regions)
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return the SHA-256 of regions and slice, hexadecimal."""
+        table = parse(self.text, self.name)
+        what = {"region": table["region"], "slice": table.get("slice")}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def seeded(self) -> bool:
+        """Return True: motions are drawn."""
+        return True
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return None: it is not made of images."""
+        return None
 
     def index(self, region: str) -> int:
         """Return the number of a region.

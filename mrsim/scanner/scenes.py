@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom, load_phantom
+from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
 from mrsim.anatomy.series.patient import Patient, is_patient_text, load_patient, patient_from_text
 from mrsim.errors import PhantomError
 from mrsim.scanner.region_scene import RegionScene
 from mrsim.scanner.scene import Scene
 from mrsim.scanner.series_scene import SeriesScene
 from mrsim.stream import Header
+from mrsim.toml_tables import is_name
 
 
 def scene_of(body: Body, header: Header, seed: int) -> Scene:
@@ -40,8 +43,8 @@ def scene_of(body: Body, header: Header, seed: int) -> Scene:
     raise TypeError(f"{type(body).__name__} is no body that the scanner knows")
 
 
-def body_of(text: str, name: str, where: str) -> Body:
-    """Return the body that a scan's provenance describes.
+def body_of(text: str, name: str, where: str, overrides: Mapping[str, Any] | None = None) -> Body:
+    """Return the body that a text describes, such as the provenance of a scan.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ def body_of(text: str, name: str, where: str) -> Body:
         Its short name, where the text does not say one.
     where
         How errors name the text.
+    overrides
+        Changes of a phantom by dotted key; a patient takes none.
 
     Raises
     ------
@@ -58,7 +63,10 @@ def body_of(text: str, name: str, where: str) -> Body:
         If it describes no body, or what it names is not there.
     """
     if is_patient_text(text):
+        _refuse(overrides, where)
         return patient_from_text(text, where)
+    if overrides:
+        text = emit(apply_overrides(parse(text, where), overrides, where))
     return Phantom.from_text(text, name=name, where=where)
 
 
@@ -70,7 +78,7 @@ def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     name_or_path
         Name of a shipped phantom, path of a .toml file, or folder of a patient.
     overrides
-        Changes of a phantom by dotted key; a patient takes none.
+        Changes of a phantom by dotted key; of a patient its `name` alone.
 
     Raises
     ------
@@ -79,6 +87,16 @@ def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     """
     if not Path(name_or_path).is_dir():
         return load_phantom(name_or_path, overrides)
-    if overrides:
-        raise PhantomError(f"{name_or_path}: a patient made of a cine takes no changes by key")
-    return load_patient(name_or_path)
+    changes = dict(overrides or {})
+    patient = load_patient(name_or_path)
+    name = changes.pop("name", patient.name)
+    _refuse(changes, str(name_or_path))
+    if not is_name(name):
+        raise PhantomError(f"{name_or_path}: name: expected letters, digits, - and _")
+    return dataclasses.replace(patient, name=name)
+
+
+def _refuse(changes: Mapping[str, Any] | None, where: str) -> None:
+    if changes:
+        key = next(iter(changes))
+        raise PhantomError(f"{where}: a patient made of a cine takes no changes by key, such as {key[:80]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mrsim
-from mrsim.anatomy.body import Inside
+from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import emit
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback, Realism, playback_of
-from mrsim.anatomy.series.series import MAX_BYTES, Series, read_series
+from mrsim.anatomy.series.reading.cine import read_cine
+from mrsim.anatomy.series.series import MAX_BYTES, Series
 from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.files.arrays import map_array
@@ -89,6 +91,27 @@ class Patient(Summarised):
         """Return None: the outline of a cine moves."""
         return None
 
+    @property
+    def tissues(self) -> frozenset[str]:
+        """Return none: it is made of images."""
+        return frozenset()
+
+    @property
+    def anatomy_sha256(self) -> str:
+        """Return the SHA-256 of its arrays, hexadecimal."""
+        return self.digest
+
+    @property
+    def seeded(self) -> bool:
+        """Return False: it moves as it was recorded."""
+        return False
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """Return the pixels and instants of the cine."""
+        (rows, columns), (height, width) = self.playback.images.shape[1:], self.playback.pixel_m
+        return Recorded((rows, columns), (rows * height, columns * width), self.playback.t_ns)
+
     def metres(self, place_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return places (row, column) as (x, y), shape (n, 2), metres from the middle of the image."""
         sides = np.array(self.playback.images.shape[1:])
@@ -116,6 +139,7 @@ def patient_of(series: Series, smooth_frames: float = SMOOTH_FRAMES, name: str =
     playback, realism = playback_of(series, smooth_frames)
     name = re.sub("[^A-Za-z0-9_-]+", "-", name)[:60].strip("-") or "patient"
     made = {"source": series.source, "smooth_frames": smooth_frames, "version": mrsim.__version__}
+    made |= {"orientation": series.orientation, "notes": list(series.notes)}
     return Patient(name, playback, _digest(playback), None, {**made, "realism": _told(realism)})
 
 
@@ -125,6 +149,10 @@ def prepare_patient(
     series: str | Path | Series,
     output: str | Path,
     *,
+    label: str | Path | None = None,
+    frame_ms: float | None = None,
+    pixel_mm: tuple[float, float] | None = None,
+    time_axis: str | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
     overwrite: bool = False,
 ) -> Patient:
@@ -133,9 +161,12 @@ def prepare_patient(
     Parameters
     ----------
     series
-        The cine: a `.npz` file with the arrays of `series_from_arrays`, or a series.
+        The cine: a file or folder of a kind that `read_cine` knows, or a series.
     output
         Folder to make.
+    label, frame_ms, pixel_mm, time_axis
+        What the file does not say of itself: the target's label, the time from frame to frame, the height and
+        width of a pixel, and which axis of a volume is time, "fastest" or "slowest".
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
     overwrite
@@ -153,13 +184,15 @@ def prepare_patient(
     """
     output = Path(output)
     room = WholeFolder(output, replace=overwrite and (output / RECORD).is_file())
-    given = series if isinstance(series, Series) else read_series(series)
+    given = series
+    if not isinstance(given, Series):
+        given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
     patient = patient_of(given, smooth_frames, output.name)
     with room as folder:
         for name in ARRAYS:
             write_array(folder / f"{name}.npy", getattr(patient.playback, name))
-        pixel_mm = [1e3 * side for side in patient.playback.pixel_m]
-        known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": pixel_mm, "sha256": patient.digest}
+        sides = [1e3 * side for side in patient.playback.pixel_m]
+        known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": sides, "sha256": patient.digest}
         write_json(folder / RECORD, {**known, **patient.record})
     return load_patient(output)
 
@@ -249,7 +282,8 @@ def patient_from_text(text: str, where: str) -> Patient:
     patient = load_patient(folder)
     if patient.digest != digest:
         raise PhantomError(f"{where}: {folder} holds another patient by now")
-    return patient
+    name = table.get("name")
+    return dataclasses.replace(patient, name=name) if isinstance(name, str) and name else patient
 
 
 def is_patient_text(text: str) -> bool:

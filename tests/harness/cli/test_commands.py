@@ -17,6 +17,7 @@ from harness.cli.arguments import COMMANDS, module_of, parser, read
 NEEDED = {
     "dataset": ["nsclc-v1"],
     "patient": ["a.npz", "-o", "b"],
+    "hardness": ["a"],
     "simulate": ["quasar", "-o", "a", "--frames", "1"],
     "train": ["a", "-o", "b"],
     "replay": ["a", "b"],

@@ -1,0 +1,1 @@
+"""How hard an anatomy is for whoever knows its past: rank, and memory score."""

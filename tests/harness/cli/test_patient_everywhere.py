@@ -1,0 +1,142 @@
+"""A patient's folder goes through every command that takes a phantom's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mrsim
+from harness.cli.main import main
+from harness.dataset.training_targets import Redraw, targets
+from harness.experiment.training_overlap import refuse_overlap
+from mrsim.errors import DatasetError, InputError
+from recon.cascade.checkpoint import load as load_weights
+from tests.mrsim.anatomy.series.cines import cine
+
+SMALL = [word for setting in ("filters=4", "blocks=1", "convolutions=2") for word in ("--config", setting)]
+SPEC = """
+name = "mine"
+title = "Scans of a cine"
+phantoms = ["mine"]
+[scan]
+seconds = 0.3
+matrix = [32, 32]
+acceleration = {each = [2, 4]}
+"""
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    room = tmp_path_factory.mktemp("room")
+    np.savez(room / "cine.npz", **cine(40))
+    mrsim.prepare_patient(room / "cine.npz", room / "mine")
+    mrsim.simulate(
+        str(room / "mine"), frames=24, matrix=(32, 32), fov_m=(0.12, 0.09), seed=1, output=room / "a.stream"
+    )
+    return room
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_on_it(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(room)
+    words = [
+        "--network",
+        "population",
+        *SMALL,
+        "--epochs",
+        "1",
+        "0",
+        "--target-instant",
+        "last+100",
+        "--redraw",
+        "1",
+    ]
+    assert main(["train", "a.stream", "-o", "w.npz", *words, "--batch", "8", "--seed", "1"]) == 0
+    assert load_weights("w.npz").record["target_instant"] == "last+100"
+    code = main(["replay", "a.stream", "cascade:w.npz", "--clock", "virtual", "--claim", "0.5"])
+    assert code in (0, 1, 4)
+
+
+def test_targets_and_new_samplings_are_those_of_its_truth(room: Path) -> None:
+    stream = mrsim.load(room / "a.stream")
+    ahead, header = targets(stream, "last+100"), stream.header
+    truth, last = mrsim.truth_of(stream), header.echo_ns(3 * header.lines_per_frame - 1)
+    assert ahead is not None
+    np.testing.assert_array_equal(ahead[2], truth.image(last + 100_000_000))
+    again = Redraw([stream], 1, 5)(1)[0]
+    assert not np.array_equal(again.ky, stream.ky)
+    clean = truth.lines(again.ky, again.t_ns)
+    noise = again.samples[:, 0] - clean
+    assert stream.provenance is not None
+    assert np.std(noise) == pytest.approx(stream.provenance.noise_std, rel=0.1)
+
+
+def test_what_comes_after_the_recording_is_nobodys_target(room: Path) -> None:
+    whole = mrsim.simulate(room / "mine", seconds=5.8, matrix=(8, 8), acceleration=1, sampler="full")
+    assert targets(whole, "last+10") is not None
+    with pytest.raises(DatasetError, match=r"last\+100.*5.85 s were recorded"):
+        targets(whole, "last+100")
+
+
+def test_a_seed_does_not_make_another_breathing_of_a_recording(room: Path) -> None:
+    body = mrsim.load_patient(room / "mine")
+    record = {"data": [{"phantom": "mine", "phantom_text": body.text, "seed": 1, "used_s": [0.0, 3.0]}]}
+    refuse_overlap(record, body, 2, (3.0, 5.0), "w.npz")
+    with pytest.raises(InputError, match=r"of it: train on the time before"):
+        refuse_overlap(record, body, 2, (2.0, 5.0), "w.npz")
+
+
+@pytest.mark.slow
+def test_a_dataset_is_made_of_it(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(room)
+    Path("mine.toml").write_text(SPEC)
+    assert main(["dataset", "mine.toml", "-o", "made", "--workers", "1"]) == 0
+    stream = mrsim.load("made/train/mine_4x_s0.stream")
+    assert mrsim.truth_of(stream).image(0).shape == (32, 32)
+
+
+def test_what_a_recording_cannot_be_is_one_line(
+    room: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(room)
+    for number, (added, told) in enumerate(
+        (
+            ("[subject]\ntarget_scale = 2.0", "no regions to move"),
+            ("[subject.region.target]\nrotation_deg = 1.0", "takes no changes by key"),
+            ("[breathing.deep]\namplitude_mm = 20", "takes no changes by key"),
+        )
+    ):
+        Path("bad.toml").write_text(SPEC + added)
+        assert main(["dataset", "bad.toml", "-o", f"bad{number}", "--workers", "1"]) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+        assert not Path(f"bad{number}").exists()
+    for words, told in (
+        (["simulate", "mine", "-o", "x", "--seconds", "1", "--set", "motion.a=1"], "takes no changes by key"),
+        (["simulate", "mine", "-o", "x", "--seconds", "1", "--set", "name=a/b"], "name: expected letters"),
+    ):
+        assert main(words) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_table_is_made_of_it(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(room)
+    seconds = ["--scan-seconds", "1", "--train-seconds", "0.5", "--lead-seconds", "0.2"]
+    words = [
+        "--patients",
+        "mine",
+        "--accelerations",
+        "4",
+        "--candidates",
+        "view-sharing",
+        "--service-ms",
+        "0",
+    ]
+    assert main(["table", "-o", "table", *words, *seconds, "--matrix", "32", "32"]) == 0
+    assert "could not be judged" not in Path("table/table.md").read_text()
+    words[-1:] = ["0", "--scan-seconds", "70"]
+    assert main(["table", "-o", "late", *words, "--matrix", "32", "32"]) == 0
+    assert "5.85 s were recorded" in Path("late/table.json").read_text()
