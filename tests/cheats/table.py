@@ -86,6 +86,17 @@ COLUMNS = ("replay", "audit", "plugin", "guard")
 MODES = ("in process", "isolated")
 APART = ("ends_at_once", "forks", "hangs", "kills_the_bench")
 """What would end the process that plays it, and so is played isolated alone."""
+ISOLATED = (
+    "exits",
+    "shows_the_truth",
+    "guesses_the_seed",
+    "reads_its_parent",
+    "ends_at_once",
+    "forks",
+    "hangs",
+    "kills_the_bench",
+)
+"""What has been played isolated; the others are to follow."""
 LINE_LIMIT_S = 10.0
 WEIGHED_FRAMES = 400
 """Frames over which memory is weighed here: enough for every leak of a cheat."""
@@ -215,7 +226,7 @@ def _name(reason: str, otherwise: str) -> str:
 
 def played(mode: str) -> list[str]:
     """Return the cheats that are played in a mode."""
-    return [name for name in CHEATS if mode == "isolated" or name not in APART]
+    return [name for name in CHEATS if (name in ISOLATED if mode == "isolated" else name not in APART)]
 
 
 def cells_of(name: str, mode: str, stream: Stream) -> list[str]:
@@ -267,6 +278,8 @@ def written_on(text: str) -> dict[tuple[str, str], list[str]]:
 LEGEND = (
     "*In vain*: the images are bit for bit those of the honest reconstructor that the cheat is made of.",
     "What it looks for or writes into is not there.",
+    "",
+    f"Isolated, {len(ISOLATED)} of {len(CHEATS)} have been played; the others are to follow.",
     "",
     "*Not kept out* is what a column is not there for:",
     "",
