@@ -87,10 +87,15 @@ MODES = ("in process", "isolated")
 APART = ("ends_at_once", "forks", "hangs", "kills_the_bench")
 """What would end the process that plays it, and so is played isolated alone."""
 ISOLATED = (
+    "crashes",
+    "skips",
     "exits",
+    "one_pixel",
+    "leaks_objects",
     "shows_the_truth",
     "guesses_the_seed",
     "reads_its_parent",
+    "forges_stamps",
     "ends_at_once",
     "forks",
     "hangs",
