@@ -92,6 +92,7 @@ ISOLATED = (
     "exits",
     "one_pixel",
     "leaks_objects",
+    "writes_into_its_input",
     "shows_the_truth",
     "guesses_the_seed",
     "reads_its_parent",
@@ -112,6 +113,8 @@ OPEN = {
     "guard": "It times images, and sees whether they show something. What they show is for the audits.",
 }
 """Why a column lets through what it is not there for."""
+OF_TIME = ("forges_stamps",)
+"""What is a question of time alone, which isolated the replay answers, and no audit."""
 IN_VAIN = "in vain"
 NAMES = (
     (r"gave no answer", "no answer within the limit"),
@@ -289,6 +292,7 @@ LEGEND = (
     "*Not kept out* is what a column is not there for:",
     "",
     *(f"- **{column}**: {why}" for column, why in OPEN.items()),
+    "- **audit**, **plugin**: They see images. What comes late is for the replay (`forges_stamps`).",
     "",
     "What would end the process that plays it is played isolated alone. In process, a command without a",
     "verdict says FAIL by its parent, and one that hangs is yours to end.",
