@@ -24,14 +24,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from harness.candidates.held import bubblewrap
 from harness.candidates.held.sandbox import NOBODY
-from harness.candidates.held.visible import ACCELERATORS, DEVICES, environment, visible_to
+from harness.candidates.held.start import accelerators, is_networked, start_process
+from harness.candidates.held.visible import DEVICES, visible_to
 from harness.candidates.served import DONE, MAX_MESSAGE, TOKEN
 from harness.realtime.processor_time import OtherProcess
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
@@ -43,8 +42,6 @@ DUMP_S = 0.5  # how long the fault handler of a process that hangs may take to s
 MOST_LOST = 3
 """Processes that a candidate may lose; after that its last loss is told again, at once."""
 MOST_SAID = 1 << 20
-NETWORKED = ("mrd",)
-"""Kinds of candidates that are a connection to a server."""
 _CHILD = """
 import sys, json
 task = json.load(sys.stdin)
@@ -268,7 +265,9 @@ class _Running:
         search = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
         try:
             visible = visible_to(candidate, search)
-            self._process, wrapped = _start(candidate, visible, self._scratch, theirs, their_said)
+            self._process, wrapped = start_process(
+                _CHILD, candidate, visible, self._scratch, theirs, their_said
+            )
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             for number in (self._dumps, self.said, self._number):
@@ -284,8 +283,8 @@ class _Running:
         if root:
             os.chown(self._scratch, NOBODY, NOBODY)
         rules = {
-            "read": read, "list": listed, "write": [self._scratch, *DEVICES, *_accelerators()],
-            "nobody": root, "network": _networked(candidate), "parent": 0 if wrapped else os.getpid(),
+            "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
+            "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
         }  # fmt: skip
         numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
         task = {
@@ -403,44 +402,6 @@ class _Running:
         for number in (self._sentinel, self._dumps, self._number):
             os.close(number)
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def _start(
-    candidate: str, visible: Any, scratch: str, theirs: tuple[int, ...], said: int
-) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the process, within namespaces where there is what makes them; return that one's name, too."""
-    around, name = bubblewrap.around(visible, scratch, _networked(candidate), _accelerators())
-    # -P: no module of the folder that we stand in is to be taken for one of ours.
-    words = [*around, sys.executable, "-P", "-s", "-c", _CHILD]
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            words, env=environment(scratch), stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=theirs,
-            start_new_session=True,
-        )  # fmt: skip
-
-    # By a thread that lasts as long as we do: the process ends with the thread that started it.
-    return _launcher(os.getpid()).submit(start).result(), name
-
-
-_launchers: dict[int, ThreadPoolExecutor] = {}
-
-
-def _launcher(process: int) -> ThreadPoolExecutor:
-    if process not in _launchers:  # a copy of us (os.fork) has none of our threads
-        _launchers[process] = ThreadPoolExecutor(1, "mrsim-launcher")
-    return _launchers[process]
-
-
-def _networked(candidate: str) -> bool:
-    return candidate.partition(":")[0] in NETWORKED
-
-
-def _accelerators() -> list[str]:
-    try:
-        return [f"/dev/{name}" for name in os.listdir("/dev") if name.startswith(ACCELERATORS)]
-    except OSError:
-        return []
 
 
 def refused(answer: dict[str, Any]) -> CandidateError:

@@ -86,6 +86,23 @@ COLUMNS = ("replay", "audit", "plugin", "guard")
 MODES = ("in process", "isolated")
 APART = ("ends_at_once", "forks", "hangs", "kills_the_bench")
 """What would end the process that plays it, and so is played isolated alone."""
+ISOLATED = (
+    "crashes",
+    "skips",
+    "exits",
+    "one_pixel",
+    "leaks_objects",
+    "writes_into_its_input",
+    "shows_the_truth",
+    "guesses_the_seed",
+    "reads_its_parent",
+    "forges_stamps",
+    "ends_at_once",
+    "forks",
+    "hangs",
+    "kills_the_bench",
+)
+"""What has been played isolated; the others are to follow."""
 LINE_LIMIT_S = 10.0
 WEIGHED_FRAMES = 400
 """Frames over which memory is weighed here: enough for every leak of a cheat."""
@@ -96,6 +113,8 @@ OPEN = {
     "guard": "It times images, and sees whether they show something. What they show is for the audits.",
 }
 """Why a column lets through what it is not there for."""
+OF_TIME = ("forges_stamps",)
+"""What is a question of time alone, which isolated the replay answers, and no audit."""
 IN_VAIN = "in vain"
 NAMES = (
     (r"gave no answer", "no answer within the limit"),
@@ -215,7 +234,7 @@ def _name(reason: str, otherwise: str) -> str:
 
 def played(mode: str) -> list[str]:
     """Return the cheats that are played in a mode."""
-    return [name for name in CHEATS if mode == "isolated" or name not in APART]
+    return [name for name in CHEATS if (name in ISOLATED if mode == "isolated" else name not in APART)]
 
 
 def cells_of(name: str, mode: str, stream: Stream) -> list[str]:
@@ -268,9 +287,12 @@ LEGEND = (
     "*In vain*: the images are bit for bit those of the honest reconstructor that the cheat is made of.",
     "What it looks for or writes into is not there.",
     "",
+    f"Isolated, {len(ISOLATED)} of {len(CHEATS)} have been played; the others are to follow.",
+    "",
     "*Not kept out* is what a column is not there for:",
     "",
     *(f"- **{column}**: {why}" for column, why in OPEN.items()),
+    "- **audit**, **plugin**: They see images. What comes late is for the replay (`forges_stamps`).",
     "",
     "What would end the process that plays it is played isolated alone. In process, a command without a",
     "verdict says FAIL by its parent, and one that hangs is yours to end.",

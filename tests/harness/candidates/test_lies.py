@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.audits.audits import AUDITS
+from harness.audits.bench import Bench, default_stream
 from harness.candidates.isolation import Isolated, IsolatedBuilder
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
@@ -70,6 +72,14 @@ class Kills(Base):
     def act(self): os.kill(os.getppid(), 9)
 class Connects(Base):
     def act(self): socket.socket()
+
+class Remembers(Base):
+    rows = None
+    def push(self, readout):
+        if self.rows is None: self.rows = np.zeros(self.header.matrix, np.complex64)
+        self.rows[readout.ky] = readout.samples[0]
+        if (readout.index + 1) % self.header.lines_per_frame == 0:
+            self.emit(Image(np.fft.fft2(self.rows).astype(np.complex64), readout.frame, readout.index))
 
 class Looks(Base):
     def open(self, header, emit):
@@ -140,6 +150,11 @@ def test_it_sees_its_own_folder_and_nothing_of_the_scan_or_of_us(
     run = replay(STREAM, candidate, VirtualClock(), ConstantService(0))
     assert run.failure is None, run.failure
     assert run.images.shown.all()
+
+
+def test_what_it_remembers_of_the_scan_before_is_found_as_in_process(folder: Path) -> None:
+    bench = Bench(default_stream(3, 12, (16, 16)), IsolatedBuilder(f"python:{folder}/lies.py:Remembers"), 5)
+    assert AUDITS["determinism"](bench).fault == "frame 0: opened again, it remembers the scan before"
 
 
 def test_a_reconstructor_lives_on_in_its_process_and_a_loss_is_not_waited_for_again(folder: Path) -> None:
