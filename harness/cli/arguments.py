@@ -1,4 +1,4 @@
-"""How the command line is read: the parser of all commands, and the options that several of them share.
+"""How the command line is read: the parser of all commands, and what several of them ask and say.
 
 Every command is a module of this folder with `add_options(command)` and `run(**options)`. Only the one that
 is asked for is imported, and it imports what it works with when it runs.
@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import mrsim
 from mrsim.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.candidates.seen import Overlap
 
 COMMANDS = {
     "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
@@ -136,6 +140,13 @@ def add_isolate(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_allow_seen(command: argparse.ArgumentParser) -> None:
+    """Add whether a candidate may be judged on what it was made from."""
+    command.add_argument(
+        "--allow-seen", action="store_true", help="judge a candidate on lines that it was made from, too"
+    )
+
+
 def add_seed(command: argparse.ArgumentParser, default: int | str = 0) -> None:
     """Add the seed; "random" draws one that nobody can guess, which is told."""
     command.add_argument(
@@ -155,6 +166,15 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def add_overwrite(command: argparse.ArgumentParser) -> None:
     """Add whether a stream may be replaced."""
     command.add_argument("--overwrite", action="store_true", help="replace a stream that is there already")
+
+
+def tell_seen(found: Iterable[Overlap | None]) -> None:
+    """Print what candidates were made from: beside the figures, or as a warning where they judge it."""
+    for one in found:
+        if one is not None and one.told is not None:
+            warned = one.lines is not None
+            text = f"mrsim: warning: {one.told}" if warned else one.told
+            print(text, file=sys.stderr if warned else sys.stdout, flush=True)
 
 
 def count(text: str) -> int:

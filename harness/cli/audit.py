@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.arguments import add_candidate, add_isolate, add_json, add_seed
-from harness.cli.seen import add_allow_seen, tell_seen
+from harness.cli.arguments import add_allow_seen, add_candidate, add_isolate, add_json, add_seed, tell_seen
 from harness.console import print_apart, print_table
 
 

@@ -19,8 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
-from harness.cli.seen import add_allow_seen
+from harness.cli.arguments import add_allow_seen, add_bar, add_candidate, add_json, add_seed
 from harness.console import print_apart
 from harness.judge.outcome import QUESTIONS, WORST_FIRST, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines

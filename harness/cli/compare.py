@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cli.arguments import add_isolate, add_json, add_seed, count
-from harness.cli.seen import add_allow_seen, tell_seen
+from harness.cli.arguments import add_allow_seen, add_isolate, add_json, add_seed, count, tell_seen
 from harness.console import figure, print_table, progress
 
 if TYPE_CHECKING:

@@ -7,8 +7,16 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.arguments import add_bar, add_candidate, add_isolate, add_json, add_seed, count
-from harness.cli.seen import add_allow_seen, tell_seen
+from harness.cli.arguments import (
+    add_allow_seen,
+    add_bar,
+    add_candidate,
+    add_isolate,
+    add_json,
+    add_seed,
+    count,
+    tell_seen,
+)
 from harness.console import figure, print_apart, print_table, significant
 from mrsim.errors import InputError
 
