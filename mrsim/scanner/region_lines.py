@@ -201,8 +201,8 @@ class RegionLines:
     def _leaning_edges(self, i: int, corners: Array) -> PlacedEdges:
         """Return the edges of a polygon that leans.
 
-        An edge whose ends lean alike only shifts along y from section to section, and the sum over sections is
-        a factor of ky. Others are there at every section.
+        An edge whose ends lean alike only shifts along y from section to section, and the sum over sections
+        is a factor of ky. Others are there at every section.
         """
         _, moved, weight = self.contrast.leaning(i)
         count, after = len(corners), np.roll(corners, -1, axis=1)
