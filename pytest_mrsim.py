@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from mrsim.stream import Stream
 
 OURS = ("mrsim", "recon", "harness", "phantoms")
-OPTIONS = ("reconstructor", "reconstructor_stream", "reconstructor_seed", "baseline", "guard_factor")
+OPTIONS = (
+    "reconstructor", "reconstructor_stream", "reconstructor_seed", "reconstructor_isolate", "baseline",
+    "guard_factor",
+)  # fmt: skip
 REPORTS: pytest.StashKey[list[tuple[str, dict[str, Any]]]] = pytest.StashKey()
 
 
@@ -41,6 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="stream that it is tested on (default: random lines, 128 x 128 at 4x, one coil)",
     )  # fmt: skip
     group.addoption("--reconstructor-seed", metavar="N", help="seed of the checks (a fresh one)")
+    group.addoption(
+        "--reconstructor-isolate", action="store_const", const=True,
+        help="run it in a process of its own, held as for `mrsim replay --isolate`",
+    )  # fmt: skip
     group.addoption(
         "--baseline", metavar="CANDIDATE",
         help="fail where the reconstructor takes longer than this one; both run in turns",

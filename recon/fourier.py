@@ -9,6 +9,8 @@ in order, a shift does not. Odd lengths are shifted.
 
 The transform along y alone, which every image needs, is compiled where its length is a power of two
 (`recon.fourier_kernels`, which needs numba). Other lengths, and hosts without numba, use the library's.
+
+Importing torch takes most of the time that a command starts in, so it is done where a tensor comes.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mrsim.stream import fourier
 
-Array = TypeVar("Array", torch.Tensor, NDArray[np.complex64])
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", "torch.Tensor", NDArray[np.complex64])
 Axes = tuple[int, ...]
 
 
@@ -68,15 +72,8 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
     if axes == (-2,) and _compiles(values):
         return _transform_columns(values, inverse)
     lengths = tuple(values.shape[axis] for axis in axes)
-    if isinstance(values, torch.Tensor):
-        function = torch.fft.ifftn if inverse else torch.fft.fftn
-        # On a GPU a shift costs no more than a product, and a recorded graph must not read from a cache that
-        # may drop its values.
-        if values.device.type != "cpu" or any(length % 2 for length in lengths):
-            moved = function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho")
-            return cast(Array, torch.fft.fftshift(moved, axes))
-        signs, turned = _torch_signs(lengths, axes)
-        return cast(Array, function(values * signs, dim=axes, norm="ortho") * turned)
+    if not isinstance(values, np.ndarray):
+        return _transform_tensor(values, lengths, axes, inverse)
     if any(length % 2 for length in lengths):
         return fourier.to_image(values, axes) if inverse else fourier.to_kspace(values, axes)
     plus, turned_plus = _signs(lengths, axes)
@@ -90,6 +87,21 @@ def _transform(values: Array, axes: Axes, inverse: bool) -> Array:
     return cast(Array, out)
 
 
+def _transform_tensor(
+    values: torch.Tensor, lengths: tuple[int, ...], axes: Axes, inverse: bool
+) -> torch.Tensor:
+    import torch
+
+    function: Callable[..., torch.Tensor] = torch.fft.ifftn if inverse else torch.fft.fftn
+    # On a GPU a shift costs no more than a product, and a recorded graph must not read from a cache that may
+    # drop its values.
+    if values.device.type != "cpu" or any(length % 2 for length in lengths):
+        moved = function(torch.fft.ifftshift(values, axes), dim=axes, norm="ortho")
+        return cast("torch.Tensor", torch.fft.fftshift(moved, axes))
+    signs, turned = _torch_signs(lengths, axes)
+    return function(values * signs, dim=axes, norm="ortho") * turned
+
+
 def _compiles(values: Array) -> bool:
     """Return whether the compiled transform along y takes these values: lengths, kind, no gradient."""
     if values.ndim < 2:
@@ -97,7 +109,9 @@ def _compiles(values: Array) -> bool:
     ny, nx = values.shape[-2:]
     if ny < 8 or ny & (ny - 1) or nx < 16 or _kernel() is None:
         return False
-    if isinstance(values, torch.Tensor):
+    if not isinstance(values, np.ndarray):
+        import torch
+
         return (
             values.device.type == "cpu"
             and values.dtype == torch.complex64
@@ -109,7 +123,9 @@ def _compiles(values: Array) -> bool:
 
 
 def _transform_columns(values: Array, inverse: bool) -> Array:
-    if isinstance(values, torch.Tensor):
+    if not isinstance(values, np.ndarray):
+        import torch
+
         return torch.from_numpy(_transform_columns(values.detach().numpy(), inverse))
     kernel, out = _kernel(), np.empty_like(values)
     ny, nx = values.shape[-2:]
@@ -151,6 +167,8 @@ def _signs(lengths: tuple[int, ...], axes: Axes) -> tuple[NDArray[np.float32], N
 
 @lru_cache(maxsize=64)
 def _torch_signs(lengths: tuple[int, ...], axes: Axes) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
     # Complex, because a product with a real tensor converts it first and takes two to three times as long.
     signs, turned = (part.astype(np.complex64) for part in _signs(lengths, axes))
     with torch.inference_mode(False):  # the cached tensors are used in training, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -17,3 +18,10 @@ def short_weighing(monkeypatch: pytest.MonkeyPatch) -> None:
     weighing = sys.modules.get("harness.audits.memory")
     if weighing is not None:
         monkeypatch.setattr(weighing, "FRAMES", 256)
+
+
+@pytest.fixture(autouse=True)
+def settled_heap() -> None:
+    """Leave what is loaded out of later collections: each replay collects first, and torch takes long."""
+    gc.collect()  # what the last test left behind; what is frozen is never let go
+    gc.freeze()

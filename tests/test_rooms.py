@@ -106,7 +106,7 @@ def leads_somewhere(name: str) -> bool:
 
 def test_tests_mirror_the_packages_and_find_each_other_by_their_whole_names() -> None:
     rooms = {path.parent.relative_to(ROOT) for path in modules(*PACKAGES)}
-    others = {Path(name) for name in ("benchmarks", "cheats", "docs", "scripts")}
+    others = {Path(name) for name in ("benchmarks", "campaign", "cheats", "docs", "fuzz", "scripts")}
     for folder in {path.parent.relative_to(ROOT / "tests") for path in modules("tests")} - others:
         assert folder == Path() or folder in rooms, f"tests/{folder}: there is no such room"
         assert (ROOT / "tests" / folder / "__init__.py").is_file(), f"tests/{folder}: no __init__.py"

@@ -72,7 +72,7 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
             raised = bench.raised[before:] or bench.raised
             found = seen.fault or seen.told
             findings.append(Finding(audit, seen.state, found, seen, raised[0] if raised else None))
-    return AuditReport(candidate, seed, tuple(findings))
+    return AuditReport(candidate, seed, tuple(findings), bench.isolation)
 
 
 def _conformance(bench: Bench) -> Seen:

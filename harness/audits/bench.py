@@ -86,11 +86,22 @@ class Bench:
     ) -> None:
         self.stream, self.build, self.seed = stream, build, seed
         self.raised = [] if raised is None else raised
-        self.isolated = isinstance(build(), Isolated)
+        first = build()
+        self._first = first if isinstance(first, Isolated) else None
         self.short = stream.first_frames(SHORT)
         self.base = self.images(self.short)
         # A second run shows whether the images differ without any alteration.
         self.again = self.images(self.short)
+
+    @property
+    def isolated(self) -> bool:
+        """Return whether the candidate runs in a process of its own."""
+        return self._first is not None
+
+    @property
+    def isolation(self) -> tuple[str, ...] | None:
+        """Return what holds the candidate's own process, in words; None for one in this process."""
+        return None if self._first is None else self._first.isolation
 
     @cached_property
     def whole(self) -> Run:

@@ -23,6 +23,7 @@ from harness.realtime.feed import Feed
 from harness.realtime.raised import Traceback, is_strangers_own, is_the_users, one_line, traceback_of
 from harness.realtime.schedule import Schedule
 from mrsim.errors import InputError, MrsimError
+from mrsim.seeds import fresh_seed
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Builder, Emission, Image, Position
 
@@ -50,7 +51,7 @@ class Candidate:
     stream
         Scan of 12 frames or more to replay; None for random lines at 4x, 128 x 128, one coil.
     seed
-        Seed of that scan and of all alterations.
+        Seed of that scan and of all alterations; None for a fresh one of 128 bits.
 
     Attributes
     ----------
@@ -58,8 +59,11 @@ class Candidate:
         Where it raised in its own code, of every run in which it did.
     """
 
-    def __init__(self, name: str, build: Builder, stream: Stream | None = None, seed: int = 0) -> None:
-        self.name, self.build, self.seed = name, build, seed
+    def __init__(
+        self, name: str, build: Builder, stream: Stream | None = None, seed: int | None = None
+    ) -> None:
+        self.name, self.build = name, build
+        self.seed = fresh_seed() if seed is None else seed
         self._chosen = stream
         self.raised: list[Traceback] = []
 

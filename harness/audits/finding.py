@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from harness.candidates.seen import Overlap
 from harness.judge.outcome import Outcome, Verdict
 from harness.realtime.raised import Traceback, traceback_json
 from mrsim.summary import Summarised
@@ -117,11 +118,17 @@ class AuditReport(Summarised):
         Seed of all alterations.
     findings
         One for each audit.
+    isolation
+        What held the candidate's own process, in words; None for one in the bench's process.
+    overlaps
+        Whether it was made from lines of the scan, as far as it says; empty where the scan was made here.
     """
 
     candidate: str
     seed: int
     findings: tuple[Finding, ...]
+    isolation: tuple[str, ...] | None = None
+    overlaps: tuple[Overlap, ...] = ()
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [(f.audit, f"{word_of(f.state)}: {f.evidence}") for f in self.findings]
@@ -164,9 +171,11 @@ class AuditReport(Summarised):
             "schema": SCHEMA,
             "candidate": self.candidate,
             "seed": self.seed,
+            "isolation": None if self.isolation is None else list(self.isolation),
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             "audits": [f.to_json() for f in self.findings],
+            "overlaps": [one.to_json() for one in self.overlaps],
         }
 
 

@@ -218,6 +218,33 @@ def contained(evidence: Evidence) -> Breach | None:
     return Breach("contained", line, f"frame {missing[0]} came whole and has no image ({len(missing)} such)")
 
 
+def goes_on(evidence: Evidence) -> Breach | None:
+    """Check that every frame of which all lines were handed out has its image, be they damaged or not.
+
+    A coil that is lost leaves the others, and a spike all other samples.
+
+    Parameters
+    ----------
+    evidence
+        The run and what arrived.
+    """
+    run = evidence.run
+    if run.failure is not None or run.violation is not None:
+        return None
+    per_frame = evidence.feed.stream.header.lines_per_frame
+    images = len(run.schedule.completing)
+    handed = (run.fate == Fate.HANDED)[: images * per_frame].reshape(images, per_frame).all(axis=1)
+    if evidence.clean is not None:
+        handed &= evidence.clean.images.shown
+    missing = np.flatnonzero(handed & ~run.images.shown)
+    if not len(missing):
+        return None
+    line = int(run.schedule.completing[missing[0]])
+    return Breach(
+        "goes on", line, f"frame {missing[0]} has no image, and all of its lines ({len(missing)} such)"
+    )
+
+
 def turned_away(evidence: Evidence) -> Breach | None:
     """Check that no line with recognisable damage was handed out.
 
@@ -331,6 +358,8 @@ INVARIANTS: dict[str, tuple[Checker, ...]] = {
     "truncate": (survives, turned_away, contained, recovers),
     "nan": (survives, finite, contained, recovers),
     "saturate": (survives, finite, contained, recovers),
+    "coil-lost": (survives, finite, goes_on, recovers),
+    "spike": (survives, finite, goes_on, recovers),
     "header": (survives, turned_away, contained, recovers),
     "wrap": (survives, unwrapped, contained, recovers),
     "disconnect": (survives, contained, recovers),

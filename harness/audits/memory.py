@@ -8,13 +8,11 @@ is no leak; what grows with every step is.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import math
 import os
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ from harness.audits.bench import Bench
 from harness.audits.finding import Seen
 from harness.candidates.isolation import Isolated
 from harness.measure.failures import is_blank
+from harness.realtime.process_memory import counts, malloced, resident_bytes
 from harness.realtime.raised import is_the_users, traceback_of
 from mrsim.errors import MrsimError
 from mrsim.stream import Header, Readout
@@ -30,18 +29,6 @@ from recon.protocol import Emission, Image, Reconstructor
 
 FRAMES, LEAST_FRAMES, LIMIT_S = 2_000, 64, 8.0
 """Frames that are played, if the time suffices; how many at least; and that time."""
-MALLINFO = [
-    "arena",
-    "ordblks",
-    "smblks",
-    "hblks",
-    "mapped",
-    "usmblks",
-    "fsmblks",
-    "used",
-    "fordblks",
-    "keepcost",
-]
 STEPS = 12
 FIRST_STEP = 4  # frames
 CONFIDENCE = 0.99
@@ -91,7 +78,7 @@ class _Weighed:
 
     def __init__(self, bench: Bench, candidate: Reconstructor) -> None:
         self._bench, self._candidate = bench, candidate
-        self._pid = candidate.pid if isinstance(candidate, Isolated) else None
+        self._apart = candidate if isinstance(candidate, Isolated) else None
         self._images, self._newest = 0, 0
         self._weights: list[tuple[int, ...]] = []
         self._at: list[int] = []  # number of lines at each weighing
@@ -100,7 +87,7 @@ class _Weighed:
         stream, per_frame = self._bench.stream, self._bench.stream.header.lines_per_frame
         samples, ky = np.asarray(stream.samples), np.asarray(stream.ky).tolist()
         header, lines, tr_ns = stream.header, len(stream), stream.header.tr_ns
-        began, frame, step = time.monotonic(), 0, FIRST_STEP
+        began, frame, step, process = time.monotonic(), 0, FIRST_STEP, os.getpid()
         try:
             self._candidate.open(Header.from_dict(header.to_dict()), self._take)
             while frame < FRAMES:
@@ -110,6 +97,8 @@ class _Weighed:
                     # Each time a little stronger: a memory of what was seen grows as in a scan that goes on.
                     line = samples[at] * np.float32(1 + 1e-3 * (index // lines))
                     self._candidate.push(Readout(index, frame, ky[at], t_ns, line))
+                if os.getpid() != process:  # a copy of us (os.fork) that would play on
+                    os._exit(1)
                 frame += 1
                 if frame % step == 0:
                     self._weigh(frame * per_frame)
@@ -148,10 +137,13 @@ class _Weighed:
         self._newest = content
 
     def _weigh(self, lines: int) -> None:
-        gc.collect()
-        python = 0 if self._pid is not None else tracemalloc.get_traced_memory()[0]
-        native = 0 if self._pid is not None else _malloced()
-        self._weights.append((python, native, resident_bytes(self._pid), *_counts(self._pid)))
+        pid = None
+        if self._apart is None:
+            gc.collect()
+            python, native = tracemalloc.get_traced_memory()[0], malloced()
+        else:  # its own word for what is small; what it holds in all is weighed from outside
+            pid, (python, native) = self._apart.pid, self._apart.weigh()
+        self._weights.append((python, native, resident_bytes(pid), *counts(pid)))
         self._at.append(lines)
 
     def seen(self) -> Seen:
@@ -183,53 +175,3 @@ def _sure_growth(weight: NDArray[np.float64]) -> float:
         below += 1
         chance += 0.5**count * math.comb(count, below)
     return float(count * steps[below]) if 0.5**count <= 1 - CONFIDENCE else 0.0
-
-
-def resident_bytes(pid: int | None) -> int:
-    """Return the memory of a process that no file stands behind: its own and what it shares.
-
-    Parameters
-    ----------
-    pid
-        Number of the process; None for this one.
-
-    Returns
-    -------
-    bytes
-        0 if the system does not state it.
-    """
-    try:
-        status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    kinds = ("RssAnon:", "RssShmem:", "VmSwap:")
-    lines = [line.split() for line in status.splitlines() if line.startswith(kinds)]
-    return sum(int(line[1]) << 10 for line in lines)
-
-
-class _Mallinfo(ctypes.Structure):
-    """What glibc's `mallinfo2` returns; `used` are small blocks and `mapped` large ones."""
-
-    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO)
-
-
-def _malloced() -> int:
-    """Return the bytes that this process has from malloc and has not given back; 0 without glibc 2.33."""
-    try:
-        ask = ctypes.CDLL(None).mallinfo2
-    except (AttributeError, OSError):
-        return 0
-    ask.restype = _Mallinfo
-    told = ask()
-    return int(told.used + told.mapped)
-
-
-def _counts(pid: int | None) -> tuple[int, int]:
-    """Return the number of descriptors and of threads of a process; 0 where the system does not tell."""
-    found = []
-    for folder in ("fd", "task"):
-        try:
-            found.append(len(os.listdir(f"/proc/{pid or 'self'}/{folder}")))
-        except OSError:
-            found.append(0)
-    return found[0], found[1]

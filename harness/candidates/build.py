@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.candidates.isolation import DEFAULT_LIMIT_S, Isolated
+from harness.candidates.isolation import DEFAULT_LIMIT_S, IsolatedBuilder
 from harness.candidates.misbehaving import Troubled
 from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
@@ -52,7 +52,7 @@ def candidate_builder(
                 "such as 'python:mynet.py:build'; give that"
             )
         text, limit = format_faults(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
-        return lambda: Isolated(candidate, limit, text, seed)
+        return IsolatedBuilder(candidate, limit, text, seed)
     if any(fault.kind == "hang" for fault in troubles):
         raise OptionError(
             "fault hang: a candidate that hangs can only be ended in its own process: {}",

@@ -182,10 +182,9 @@ def _numbers(kind: str, argument: str, *kinds: type) -> list[Any]:
     return read + [None] * (len(kinds) - len(read))
 
 
-def _cascade(argument: str) -> Builder:
-    from recon.cascade.checkpoint import load
+def cascade_parts(argument: str) -> tuple[str, str, tuple[int, int] | None]:
+    """Read `WEIGHTS[,ENGINE][,FIRST-STOP]`: the weights, the engine, and the columns or None."""
     from recon.cascade.engines import ENGINES
-    from recon.cascade.reconstructor import OnlineCascade
 
     weights, columns, engine = argument, None, "eager"
     head, _, last = weights.rpartition(",")  # a file may have a comma in its name
@@ -194,6 +193,14 @@ def _cascade(argument: str) -> Builder:
         head, _, last = weights.rpartition(",")
     if head and last in ENGINES:
         weights, engine = head, last
+    return weights, engine, columns
+
+
+def _cascade(argument: str) -> Builder:
+    from recon.cascade.checkpoint import load
+    from recon.cascade.reconstructor import OnlineCascade
+
+    weights, engine, columns = cascade_parts(argument)
     checkpoint = load(weights)
     return _checked(lambda: OnlineCascade(checkpoint, engine, columns))
 

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_json, add_seed
+from harness.cli.seen import add_allow_seen
 from harness.console import print_apart
-from harness.judge.outcome import QUESTIONS, Outcome, Verdict
+from harness.judge.outcome import QUESTIONS, WORST_FIRST, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines
 from harness.session.given import check_limit
 from mrsim.errors import InputError
@@ -60,9 +61,7 @@ class _Judgement:
         if self.lost is not None:
             return Verdict(Outcome.FAIL, self.lost)
         if bad:
-            bad.sort(
-                key=lambda found: found[0] is not Outcome.FAIL
-            )  # what failed comes before what cannot be told
+            bad.sort(key=lambda found: WORST_FIRST.index(found[0]))
             return Verdict(bad[0][0], f"{len(bad)} of {len(answers)} questions, the first {bad[0][1]}")
         wanted = {(number, part) for number in range(len(streams)) for part in PARTS}
         if set(self.parts) != wanted or not all(part["answers"] for part in self.parts.values()):
@@ -91,6 +90,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-s", type=float, default=3600.0, metavar="S", help="end it all after this time (%(default)s)"
     )
+    add_allow_seen(command)
     add_seed(command, "random")
     add_json(command)
 
@@ -107,6 +107,7 @@ def run(
     no_quality: bool,
     isolate: bool,
     limit_s: float,
+    allow_seen: bool,
     seed: int,
     json_file: str | None,
 ) -> int:
@@ -124,7 +125,7 @@ def run(
     """
     check_target(json_file, ".json")
     check_limit(limit_s)
-    shared = {"seed": seed, "isolate": isolate}
+    shared = {"seed": seed, "isolate": isolate, "allow_seen": allow_seen}
     task = {
         "candidate": candidate,
         "streams": streams,

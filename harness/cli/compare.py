@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.cli.arguments import add_isolate, add_json, add_seed, count
+from harness.cli.seen import add_allow_seen, tell_seen
 from harness.console import figure, print_table, progress
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="candidates take turns after so much of a scan (%(default)s)",
     )  # fmt: skip
     add_isolate(command)
+    add_allow_seen(command)
     add_seed(command)
     add_json(command)
 
@@ -62,6 +64,7 @@ def run(
     isolate: bool,
     limit_s: float | None,
     seed: int,
+    allow_seen: bool,
     json_file: str | None,
 ) -> int:
     """Compare as the options say, print the tables and return the exit code.
@@ -71,12 +74,15 @@ def run(
     InputError
         If an option, a stream or a candidate is wrong.
     """
+    from harness.candidates.isolation import probe, told
     from harness.comparison.compare import compare
     from harness.workers.remote import UNTIMED
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
     check_target(json_file, ".json")
+    if isolate and cluster is None:
+        print(told(probe()))
     with progress("comparing") as report:
         comparison = compare(
             candidates,
@@ -88,6 +94,7 @@ def run(
             seed=seed,
             isolate=isolate,
             limit_s=limit_s,
+            allow_seen=allow_seen,
             cluster=cluster,
             progress=report,
         )
@@ -95,6 +102,7 @@ def run(
         print(f"on {comparison.workers} workers of {cluster}: {UNTIMED}")
     if json_file is not None:
         write_json(json_file, comparison.to_json())
+    tell_seen(comparison.overlaps)
     show(comparison)
     verdict = comparison.verdict
     print(f"{verdict.outcome.name}: {verdict.reason}")

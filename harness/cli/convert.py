@@ -10,9 +10,10 @@ from harness.cli.arguments import add_overwrite
 from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.files.targets import check_outside, check_target
-from mrsim.formats.fastmri import fastmri_to_stream, is_fastmri, write_fastmri
+from mrsim.formats.fastmri import write_fastmri
+from mrsim.formats.foreign import file_to_stream
 from mrsim.formats.mrd_file import write_mrd
-from mrsim.formats.mrd_import import Given, mrd_to_stream
+from mrsim.formats.mrd_import import Given
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
@@ -134,9 +135,8 @@ def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool
     check_new_stream(target, overwrite=overwrite)
     check_outside(target)
     given = _given(reading)
-    convert = fastmri_to_stream if is_fastmri(source) else mrd_to_stream
     with progress(f"reading {source.name}") as report:
-        imported = convert(source, target, given, report, overwrite=overwrite)
+        imported = file_to_stream(source, target, given, report, overwrite=overwrite)
     stream = load(target)
     header = stream.header
     print(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.candidates import isolation
 from harness.candidates.registry import Null
 from harness.cli.arguments import add_json
 from harness.judge.validity import MAX_INJECTOR_SHARE
@@ -19,6 +20,7 @@ from harness.realtime import environment
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
 from harness.realtime.host import HostLog, changes_since, probe, take_snapshot
 from harness.realtime.replay import replay
+from mrsim.errors import HostError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
 from mrsim.scanner.protocol import ScanProtocol
@@ -64,6 +66,8 @@ class Diagnosis:
         Versions and threads.
     extras
         Which extras are installed.
+    isolation
+        What holds a candidate's own process here, in words.
     """
 
     sleep_ns: NDArray[np.int64]
@@ -72,6 +76,7 @@ class Diagnosis:
     host: HostLog
     environment: dict[str, Any]
     extras: dict[str, bool]
+    isolation: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """Return the findings in plain words, a line each."""
@@ -95,6 +100,7 @@ class Diagnosis:
         for name, deadline_ns in DEADLINES:
             fit = "can" if late_ns <= MAX_INJECTOR_SHARE * deadline_ns else "cannot"
             text.append(f"In real time it {fit} judge a deadline of {deadline_ns / 1e6:g} ms ({name}).")
+        text.append(f"With --isolate a candidate is {isolation.told(self.isolation)}.")
         for extra, present in self.extras.items():
             state = "installed" if present else f"missing: pip install 'mrsim[{extra}]'"
             text.append(f"mrsim[{extra}]: {state}")
@@ -109,6 +115,7 @@ class Diagnosis:
             "causes": self.host.causes(),
             "environment": self.environment,
             "extras": self.extras,
+            "isolation": list(self.isolation),
         }
 
 
@@ -128,7 +135,15 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
         changes_since(before, None),
         environment.describe(),
         {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
+        _isolation(),
     )
+
+
+def _isolation() -> tuple[str, ...]:
+    try:
+        return isolation.probe()
+    except HostError:  # it is not Linux, or no process can be started
+        return ()
 
 
 def gate_cost(lines: int = 4000) -> NDArray[np.int64]:

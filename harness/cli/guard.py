@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.cli.arguments import add_json, add_seed
+from harness.cli.seen import add_allow_seen, tell_seen
 from harness.console import print_apart, print_table, progress
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-s", type=float, default=30.0, metavar="S", help="wait for an image (%(default)s)"
     )
+    add_allow_seen(command)
     add_seed(command)
     add_json(command)
 
@@ -41,6 +43,7 @@ def run(
     isolate: bool,
     limit_s: float,
     seed: int,
+    allow_seen: bool,
     json_file: str | None,
 ) -> int:
     """Run base and new in turns, print what was found and return the exit code.
@@ -50,18 +53,22 @@ def run(
     InputError
         If a candidate, the stream or an option is wrong.
     """
+    from harness.candidates.isolation import probe, told
     from harness.session.guard import guard
     from mrsim.files.targets import check_target
     from mrsim.files.writing import write_json
 
     check_target(json_file, ".json")
+    if isolate:
+        print(told(probe()))
     with progress(f"{base} and {new} in turns") as report:
         found = guard(
             base, new, stream, factor=factor, images=images, seed=seed, isolate=isolate, limit_s=limit_s,
-            progress=report,
+            allow_seen=allow_seen, progress=report,
         )  # fmt: skip
     if json_file is not None:
         write_json(json_file, found.to_json())
+    tell_seen(found.overlaps)
     _show(found)
     print_apart([] if found.traceback is None else [found.traceback.text])
     print(f"{found.verdict.outcome.name}: {found.verdict.reason}")

@@ -12,17 +12,37 @@ from harness.console import print_table
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     command.add_argument(
-        "series", metavar="SERIES.npz", help="images, seconds, pixel_mm, and perhaps first_label or labels"
-    )
+        "series", metavar="SERIES",
+        help="folder (TrackRAD's layout, a DICOM series, NIfTI files) or file (.mha, .nii, .dcm, .npz, .npy)",
+    )  # fmt: skip
     command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
     command.add_argument(
         "--smooth-frames", type=float, default=1.0, metavar="FRAMES",
         help="width of the Gaussian in time that takes away what is white in time (%(default)s); 0 for none",
     )  # fmt: skip
+    asked = command.add_argument_group("of what the files do not say")
+    asked.add_argument("--label", metavar="FILE", help="the target's label, of the first frame or of all")
+    asked.add_argument("--frame-ms", type=float, metavar="MS", help="time from frame to frame")
+    asked.add_argument(
+        "--pixel-mm", type=float, nargs=2, metavar=("Y", "X"), help="height and width of a pixel"
+    )
+    asked.add_argument(
+        "--time-axis", choices=("fastest", "slowest"), help="which axis of a stored volume is time"
+    )
     add_overwrite(command)
 
 
-def run(*, series: str, output: str, smooth_frames: float, overwrite: bool) -> int:
+def run(
+    *,
+    series: str,
+    output: str,
+    smooth_frames: float,
+    label: str | None,
+    frame_ms: float | None,
+    pixel_mm: list[float] | None,
+    time_axis: str | None,
+    overwrite: bool,
+) -> int:
     """Make a patient, store it in a folder and say how it differs from what was recorded.
 
     Raises
@@ -30,15 +50,16 @@ def run(*, series: str, output: str, smooth_frames: float, overwrite: bool) -> i
     InputError
         If the series is wrong, its target cannot be followed, or the folder cannot be made.
     MissingExtraError
-        If matplotlib is not installed.
+        If matplotlib, or what reads such files, is not installed.
     """
     from harness.report.cine import draw_patient
     from harness.report.plotting import plotting
     from mrsim.anatomy.series.patient import prepare_patient
-    from mrsim.anatomy.series.series import read_series
+    from mrsim.anatomy.series.reading.cine import read_cine
 
     plotting()  # before a folder is made whose picture cannot be drawn
-    cine = read_series(series)
+    pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
+    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis)
     print(cine)
     patient = prepare_patient(cine, output, smooth_frames=smooth_frames, overwrite=overwrite)
     realism, likeness = patient.record["realism"], patient.record["realism"]["least_likeness"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.arguments import add_bar, add_candidate, add_isolate, add_json, add_seed, count
+from harness.cli.seen import add_allow_seen, tell_seen
 from harness.console import figure, print_apart, print_table, significant
 from mrsim.errors import InputError
 
@@ -61,6 +61,7 @@ def add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--over", choices=("TR", "stride"), default="TR", help="what find-peak shortens (%(default)s)"
     )
+    add_allow_seen(command)
     add_seed(command)
     add_json(command)
     command.set_defaults(argv=())
@@ -91,6 +92,7 @@ def run(
     json_file: str | None,
     report: str | None,
     beams: Sequence[str],
+    allow_seen: bool,
     argv: Sequence[str],
     audit: bool = False,
 ) -> int:
@@ -102,7 +104,7 @@ def run(
         As for `harness.replay`.
     beams
         Beams to run along beside the usual ones.
-    isolate, limit_s, warmup, stride, seed
+    isolate, limit_s, warmup, stride, seed, allow_seen
         As for `harness.replay`.
     no_quality
         Whether time alone is measured.
@@ -123,7 +125,6 @@ def run(
     from harness.judge.measures import BEAMS
     from harness.session.audit import audit as look
     from harness.session.replay import replay
-    from harness.session.seen import told_overlap
     from mrsim.files.targets import check_target
     from mrsim.stream import load
 
@@ -136,9 +137,8 @@ def run(
     given: dict[str, Any] = {
         "clock": clock, "profile": profile, "downstream_ms": downstream_ms, "claim": claim, "frames": frames,
         "policy": policy, "service": service, "isolate": isolate, "limit_s": limit_s, "seed": seed,
+        "allow_seen": allow_seen,
     }  # fmt: skip
-    if (overlap := told_overlap(candidate, scan)) is not None:
-        print(f"mrsim: warning: {overlap}", file=sys.stderr, flush=True)
     if scenario == SEARCH:
         if faults or samples or report or repeat != 1 or stride:
             raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
@@ -161,7 +161,10 @@ def run(
         for number, found in enumerate(result.faults.broken, 1):
             print(f"broken promise {number}: {found}")
     if audit:
-        result = result.with_audit(look(candidate, scan, seed=seed or None, isolate=isolate, limit_s=limit_s))
+        audited = look(
+            candidate, scan, seed=seed or None, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen
+        )
+        result = result.with_audit(audited)
     command = None if report is None else shlex.join(["mrsim", *argv])
     if report is not None:
         result.report(report, command)
@@ -169,6 +172,7 @@ def run(
         result.save(json_file, command)
     if samples is not None:
         result.save_samples(samples)
+    tell_seen([result.overlap])
     _show_all(result)
     print_apart(found.text for found in result.tracebacks)
     return _end(result.verdict)
@@ -213,10 +217,13 @@ def _end(verdict: Verdict) -> int:
 
 
 def _show_all(result: Result) -> None:
+    from harness.candidates.isolation import told
     from harness.realtime.faults import format_faults
 
     for number, one in enumerate(result.runs, 1):
         which = "" if len(result.runs) == 1 else f", run {number} of {len(result.runs)}"
+        if number == 1 and one.environment["isolation"] is not None:
+            print(told(one.environment["isolation"]))
         _show(one, which if result.faults is None else f", faults {format_faults(result.faults.faults)}")
 
 

@@ -108,23 +108,24 @@ def run(
         assumed=_assumed(tr_ms=tr_ms, te_ms=te_ms, flip_deg=flip_deg, field_t=field_t),
         tell=lambda line: print(line, flush=True),
     )
-    if not is_loopback(host):
+    with server:
+        if not is_loopback(host):
+            print(
+                f"mrsim: warning: {host} is not a loopback: whoever reaches port {server.address[1]} can "
+                "send scans and be sent images, for MRD knows neither a password nor encryption",
+                file=sys.stderr,
+            )
+        address, number = server.address
         print(
-            f"mrsim: warning: {host} is not a loopback: whoever reaches port {server.address[1]} can "
-            "send scans and be sent images, for MRD knows neither a password nor encryption",
-            file=sys.stderr,
+            f"serving {candidate} on {address}:{number}, at most {at_once} sessions at once; Ctrl-C ends it",
+            flush=True,
         )
-    address, number = server.address
-    print(
-        f"serving {candidate} on {address}:{number}, at most {at_once} sessions at once; Ctrl-C ends it",
-        flush=True,
-    )
-    if threading.current_thread() is threading.main_thread():
-        for code in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(code, lambda *_: server.stop())
-    server.serve(sessions, limit_s)
-    print(f"{server.ended} sessions, {server.failed} of which failed", flush=True)
-    return 0
+        if threading.current_thread() is threading.main_thread():
+            for code in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(code, lambda *_: server.stop())
+        server.serve(sessions, limit_s)
+        print(f"{server.ended} sessions, {server.failed} of which failed", flush=True)
+        return 0
 
 
 def _assumed(**given: float | None) -> dict[str, Any]:

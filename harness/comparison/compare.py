@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
+from harness.candidates.seen import check_seen
 from harness.comparison.on_display import Row, compare_displays, displays_of
 from harness.comparison.order import (
     BY_NAME,
@@ -59,6 +60,7 @@ def compare(
     seed: int = 0,
     isolate: bool = False,
     limit_s: float | None = None,
+    allow_seen: bool = False,
     cluster: str | None = None,
     progress: Report | None = None,
 ) -> Comparison:
@@ -84,6 +86,8 @@ def compare(
         Whether candidates run in processes of their own.
     limit_s
         Limit, seconds: for one line in a process of its own, else for one replay.
+    allow_seen
+        Whether candidates may be judged on lines that they were made from.
     cluster
         Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers play in lockstep; None for
         this process.
@@ -114,6 +118,9 @@ def compare(
     if cluster is not None and not all(isinstance(one, str | Path) for one in (*candidates, *on)):
         raise OptionError("{}: workers take candidates and streams by name", Option("cluster"))
     scans = tuple(load_scan(scan, plan.frames) for scan in on)
+    overlaps = tuple(
+        check_seen(given, scan, allow=allow_seen) for given, scan in itertools.product(candidates, scans)
+    )
     builders = [candidate_builder(given, isolate, limit_s, (), seed) for given in candidates]
     tell = progress or (lambda done, total, now="": None)
     tasks, workers = _tasks(plan, candidates, on, scans), None
@@ -141,7 +148,7 @@ def compare(
         two: {name: _difference(name, two, found) for name in plan.measures}
         for two in itertools.combinations(range(len(plan.candidates)), 2)
     }
-    return Comparison(plan, *found, differences, workers)
+    return Comparison(plan, *found, differences, workers, overlaps)
 
 
 def _path_of(scan: Stream | str | Path) -> str:

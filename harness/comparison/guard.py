@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.audits.conformance import private_copy
+from harness.candidates.seen import Overlap
 from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
 from harness.measure.exact_statistics import t_quantile
@@ -67,6 +69,8 @@ class Guarded(Summarised):
         Seed of who goes first.
     traceback
         The calls of a candidate's code that led to what it raised; None where none is known.
+    overlaps
+        Whether each was made from lines of the scan, as far as it says; empty where the scan was made here.
     """
 
     base: str
@@ -81,6 +85,7 @@ class Guarded(Summarised):
     blames_new: bool
     seed: int
     traceback: Traceback | None = None
+    overlaps: tuple[Overlap, ...] = ()
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [("verdict", f"{self.verdict.outcome.name}: {self.verdict.reason}")]
@@ -121,6 +126,7 @@ class Guarded(Summarised):
             "verdict": self.verdict.outcome.name,
             "reason": self.verdict.reason,
             **traceback_json(self.traceback),
+            "overlaps": [one.to_json() for one in self.overlaps],
             "base": self.base,
             "new": self.new,
             "factor": self.factor,
@@ -349,6 +355,7 @@ class _Timed:
             self._came.set()
 
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
+        process = os.getpid()
         try:
             return call()
         except BaseException as error:  # a stranger may raise anything
@@ -359,6 +366,9 @@ class _Timed:
             found = traceback_of(error)
             at = "" if found is None else f" ({found.at})"
             raise _Failed(self._which, f"raised {one_line(error)}{at} in {where}", found) from None
+        finally:
+            if os.getpid() != process:  # a copy of us (os.fork) that would play on
+                os._exit(1)
 
 
 def refuse_shared_helpers(base: str, new: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.candidates.seen import Overlap
 from harness.comparison.on_display import LOCKSTEP, TIMED, Row, figure_of
 from harness.comparison.order import (
     BY_NAME,
@@ -75,6 +76,8 @@ class Comparison(Summarised):
         For each two candidates, lower number first, by measure.
     workers
         Number of shared workers that played in lockstep; None where this process did.
+    overlaps
+        Whether each candidate was made from lines of each scan, as far as it says.
     """
 
     plan: ComparisonPlan
@@ -85,6 +88,7 @@ class Comparison(Summarised):
     displays: tuple[Row, ...] | None
     differences: dict[tuple[int, int], dict[str, Difference]]
     workers: int | None = None
+    overlaps: tuple[Overlap, ...] = ()
 
     @property
     def measured(self) -> Measured:
@@ -232,6 +236,7 @@ class Comparison(Summarised):
             "verdict": verdict.outcome.name,
             "reason": verdict.reason,
             "plan": dataclasses.asdict(plan),
+            "overlaps": [one.to_json() for one in self.overlaps],
             "candidates": [self._candidate(i) for i in range(len(names))],
             "order": {name: self.order(name) for name in plan.measures},
             "computing": LOCKSTEP if plan.lockstep else TIMED,

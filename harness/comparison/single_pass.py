@@ -25,7 +25,7 @@ from harness.measure.ruler import full_image
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
-from harness.realtime.service import MEASURED, ConstantService
+from harness.realtime.service import MEASURED, ConstantService, Unpaused
 from mrsim.errors import InputError
 from mrsim.stream import Header, Readout, Stream
 from recon.protocol import Emission, Emit, Image, Reconstructor
@@ -121,7 +121,7 @@ class Pass:
     ended: bool = False
 
 
-class _Judging:
+class _Judging(Unpaused):
     """Take the processor time of each push, without what is spent on judging.
 
     A candidate runs on one thread here, so its processor time is what it takes on a core of its own: other

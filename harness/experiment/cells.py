@@ -133,7 +133,7 @@ class Cells:
             return
         name = cell.candidate.removeprefix(WEIGHTS)
         judged_s = (self._plan.time_line.train_s, cell.scan.seconds)
-        record = checkpoint.load(name).record
+        record = checkpoint.load_record(name)
         refuse_overlap(record, cell.scan.phantom, cell.scan.seed, judged_s, f"weights {name}")
 
     def find(self, cell: Cell) -> Row | None:

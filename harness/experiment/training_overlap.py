@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.candidates.seen import used_s
 from mrsim.anatomy.body import Body
 from mrsim.errors import InputError
-from mrsim.stream import Header
 
 TOLERANCE_S = 1e-6
 
@@ -48,21 +48,15 @@ def refuse_overlap(
         same = scan["phantom"] == phantom.name or scan.get("phantom_text") == phantom.text
         if not same or (phantom.seeded and scan["seed"] != seed):
             continue
-        start, stop = _used(scan, record, weights)
+        used = used_s(scan, record)
+        if used is None:
+            raise InputError(
+                f"{weights}: its record does not say which time of its scan was used; train it again"
+            )
+        start, stop = used
         if start < judged_s[1] - TOLERANCE_S and judged_s[0] < stop - TOLERANCE_S:
             raise InputError(
                 f"{weights}: trained on {start:.1f} to {stop:.1f} s of {phantom.name} with seed {seed}, "
                 f"to be judged on {judged_s[0]:.1f} to {judged_s[1]:.1f} s of it: "
                 f"{'take another --seed, or ' if phantom.seeded else ''}train on the time before"
             )
-
-
-def _used(scan: dict[str, Any], record: dict[str, Any], weights: str) -> tuple[float, float]:
-    """Return start and stop of the time that was trained on, seconds."""
-    used = scan.get("trained_s", scan.get("used_s"))
-    if isinstance(used, list) and len(used) == 2 and all(isinstance(t, int | float) for t in used):
-        return float(used[0]), float(used[1])
-    frames, header = scan.get("frames"), record.get("header")
-    if isinstance(frames, int) and isinstance(header, dict):
-        return 0.0, frames * Header.from_dict(header).frame_ns / 1e9
-    raise InputError(f"{weights}: its record does not say which time of its scan was used; train it again")

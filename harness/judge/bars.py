@@ -46,7 +46,7 @@ class Bar:
     def outcome(self) -> Outcome:
         """Return PASS if the whole interval keeps the limit, FAIL if none of it does, else INSUFFICIENT."""
         if self.value is None:
-            return Outcome.FAIL
+            return Outcome.INSUFFICIENT if self.unsure else Outcome.FAIL
         if self.unsure:
             # What is lost for good needs no interval.
             return Outcome.INSUFFICIENT if math.isfinite(self.value) else Outcome.FAIL
@@ -61,7 +61,7 @@ class Bar:
 
     def __str__(self) -> str:
         if self.value is None:
-            return f"{self.name} cannot be told"
+            return f"{self.name} cannot be told{f': {self.unsure}' if self.unsure else ''}"
         text = f"{self.name} {figure(self.value, self.unit)}"
         if self.interval is not None:
             low, high = self.interval

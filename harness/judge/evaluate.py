@@ -150,7 +150,7 @@ def evaluate(
         )
     else:
         found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), beams)
-    timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario)
+    timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario, why_not)
     image = judge_image(criterion.profile, found.quality, why_not or "no image came")
     alarm = None if played.truth is None else impossible_quality(played, found.quality)
     if alarm is not None:
@@ -174,7 +174,7 @@ def evaluate(
         verdict=Verdict.of(answers),
         null=floor,
         claim=claim,
-        environment=environment.describe(),
+        environment={**environment.describe(), "isolation": getattr(reconstructor, "isolation", None)},
         scenario=scenario,
         criterion=criterion,
         displayed=found.displayed,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from harness.judge.bars import Bar, answer_of
 from harness.judge.outcome import Answer
 from harness.judge.profiles import Profile
@@ -11,6 +13,7 @@ from harness.measure.image_quality import Quality
 from harness.measure.intervals import MIN_BREATHS
 
 QUESTION = "image"
+OF_A_TARGET = ("dice", "gain")
 
 
 def judge_image(profile: Profile, quality: Quality | None, why_not: str) -> Answer:
@@ -31,6 +34,13 @@ def judge_image(profile: Profile, quality: Quality | None, why_not: str) -> Answ
         return Answer(QUESTION, None, f"profile {profile.name} states no bar")
     if quality is None:
         return Answer(QUESTION, None, why_not)
+    if np.isnan(quality.nmse).all():
+        return Answer(QUESTION, None, "positions came and no image")
+    # A target that is lost has a Dice of 0.
+    if np.isnan(quality.dice).all() and not np.isfinite(quality.centroid_m).any():
+        stated = {key: limit for key, limit in stated.items() if key not in OF_A_TARGET}
+        if not stated:
+            return Answer(QUESTION, None, "the scan has no target, of which alone there are bars")
     return answer_of(QUESTION, [_bar(key, limit, quality) for key, limit in stated.items()])
 
 

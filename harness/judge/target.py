@@ -12,10 +12,13 @@ from harness.judge.bars import Bar, answer_of, figure
 from harness.judge.outcome import Answer
 from harness.judge.profiles import Profile
 from harness.measure.delivery import Delivery
-from harness.measure.intervals import Interval
+from harness.measure.exact_statistics import CONFIDENCE, binomial_tail
+from harness.measure.intervals import MIN_BREATHS, Interval
 from harness.measure.margin import Margin
 
 QUESTION = "target"
+HALF_BEYOND = 0.05 / 0.5
+"""Most breaths, of all, in which half of the time can lie beyond a margin that holds for 95 % (Markov)."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,14 @@ def _margin_bars(profile: Profile, margin: Margin) -> list[Bar]:
 def _m95(limit_mm: float, margin: Margin) -> Bar:
     bar = Bar("M95 on display", margin.m95_mm, limit_mm, most=True, unit=" mm")
     bounds = margin.bounds
-    if bounds is None or margin.m95_m is None:
-        return dataclasses.replace(bar, unsure=margin.unsure)
+    if margin.m95_m is None:
+        return bar
+    if bounds is None:
+        beyond = sum(metres * 1e3 > limit_mm for metres in margin.medians_m)
+        if binomial_tail(beyond - 1, len(margin.medians_m), HALF_BEYOND) < CONFIDENCE:
+            return dataclasses.replace(bar, unsure=margin.unsure)
+        told = f"beyond it for half of the time in {beyond} of {len(margin.medians_m)} breaths"
+        return dataclasses.replace(bar, name=f"{bar.name} ({told})")
     # A PASS takes the bound of 99 %; a FAIL takes the lower end of the interval.
     low, high, upper = (1e3 * metres for metres in (bounds.low_m, bounds.high_m, bounds.upper_m))
     told = f"{figure(low)} to {figure(high)}, 99 % bound {figure(upper)}"
@@ -97,7 +106,9 @@ def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:
     bars = []
     for key, limit in profile.beam_bars.items():
         name, value, most, unit = found[key]
-        bars.append(Bar(name, value, limit, most, unit, interval=_finite(beam.intervals.get(key))))
+        few = key in beam.intervals and beam.intervals[key] is None and value is not None
+        unsure = f"too few breaths for an interval, which takes {MIN_BREATHS}" if few else ""
+        bars.append(Bar(name, value, limit, most, unit, _finite(beam.intervals.get(key)), unsure))
     return bars
 
 

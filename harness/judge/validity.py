@@ -39,7 +39,8 @@ def why_invalid(run: Run, timing: Timing) -> str | None:
     if reason is None:
         return None
     causes = _causes(run, timing)
-    return f"{reason}; {'; '.join(causes) if causes else 'cause not known'}; free the host and repeat"
+    why = "; ".join(causes) if causes else "cause not known"
+    return f"{reason}; {why}; free the host and repeat, or charge processor time alone (--clock virtual)"
 
 
 def _late(timing: Timing) -> str | None:

@@ -27,6 +27,7 @@ def answer_time(
     claim: float,
     header: Header,
     scenario: str,
+    unmeasured: str = "",
 ) -> tuple[Timing, Answer]:
     """Answer whether images come in time, by a profile.
 
@@ -42,6 +43,8 @@ def answer_time(
         The scan's protocol.
     scenario
         How it was played; in "lockstep" nothing is ever late.
+    unmeasured
+        Why `quality` is None although images may have come; empty if they were compared with the truth.
 
     Returns
     -------
@@ -50,6 +53,9 @@ def answer_time(
     """
     if scenario == LOCKSTEP:
         return timing, _of(judge_conduct(run) or _came(timing))
+    if unmeasured and criterion.profile.measure == "total":
+        reason = f"{criterion.profile.name}: no lag can be told: {unmeasured}"
+        return timing, Answer(QUESTION, Outcome.INSUFFICIENT, reason)
     allowed = criterion.deadline_ns(
         header, run.schedule.deadline_ns, None if quality is None else quality.lag
     )

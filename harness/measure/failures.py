@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.displayed import NOTHING, Displayed
 from harness.measure.exact_statistics import clusters
 from mrsim.stream import Stream
@@ -34,6 +35,11 @@ MIDDLE_SHARE = 0.3
 """Share of an image's energy that a frame's lines must hold to be compared."""
 AVERAGE_SHARE = 0.25
 """An image this much nearer to the mean of all true images than to its own is an average."""
+MOVED_M, FOLLOWS, LATENESSES = 1e-3, 0.1, 13
+"""In a breath in which the target moves so far, a centre that follows less than this share of it is frozen.
+
+It is looked for at so many delays, of up to half the breath.
+"""
 STALE_NS, STALE_FRAMES = 500_000_000, 4
 """An image may show what is so old, or so many frames, before it counts as stale (AAPM TG-76: 500 ms)."""
 
@@ -94,6 +100,7 @@ def silent_failures(
     lost = shown & (code == NOTHING) & ~np.isfinite(displayed.centre_m).all(axis=1) & ~displayed.gone
     code[lost] = KINDS.index("no target")
     code[shown & displayed.gone & np.isfinite(displayed.centre_m).all(axis=1)] = KINDS.index("target gone")
+    code[shown & (code == NOTHING) & _idle(displayed, stream)] = KINDS.index("frozen")
     failing = code != NOTHING
     silent = failing & ~displayed.held
     signs, unflagged = [], 0
@@ -237,6 +244,36 @@ def _still(
     since = newest[rows][np.maximum.accumulate(np.where(changed, np.arange(len(rows)), 0))]
     still[rows] = (newest[rows] - since) * stream.header.tr_ns > _oldest_ns(stream)
     return still
+
+
+def _idle(displayed: Displayed, stream: Stream) -> NDArray[np.bool_]:
+    """Return when a centre is displayed that follows nothing of a whole breath, shape (n,), bool.
+
+    Noise makes each image differ from the one before, and each position, so a change alone is no motion.
+    """
+    assert stream.truth is not None
+    idle = np.zeros(len(displayed.t_ns), np.bool_)
+    true = np.asarray(stream.truth.centroid, np.float64)
+    line = (displayed.t_ns - stream.header.te_ns) // displayed.tr_ns
+    for breath in _runs(breath_blocks(displayed.t_ns, breath_starts(stream.truth, stream.header))):
+        own = breath[np.isfinite(displayed.centre_m[breath]).all(axis=1)]
+        path = true[line[breath]]
+        if 2 * len(own) < len(breath) or float(np.ptp(path, axis=0).max()) < MOVED_M:
+            continue
+        shown = displayed.centre_m[own] - displayed.centre_m[own].mean(axis=0)
+        late = np.linspace(0, len(breath) / 2, LATENESSES).astype(np.int64)
+        followed = 0.0
+        for lines in late[line[own[0]] >= late]:
+            then = true[line[own] - lines]
+            then = then - then.mean(axis=0)
+            followed = max(followed, float(np.sum(then * shown) / max(float(np.sum(then**2)), 1e-30)))
+        idle[breath] = followed < FOLLOWS
+    return idle
+
+
+def _runs(blocks: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the rows of each block."""
+    return [np.flatnonzero(blocks == number) for number in np.unique(blocks)]
 
 
 def _oldest_ns(stream: Stream) -> int:

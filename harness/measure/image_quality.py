@@ -131,8 +131,8 @@ class FrameJudge:
         own &= positions.last_line == run.images.last_line[frame]
         x, y = positions.centre_m[int(np.argmax(own))]
         found, dice = None, math.nan
-        if positions.mask is not None and positions.mask[frame].any():
-            found = positions.mask[frame][self.window]
+        if positions.mask is not None:  # a frame without one, of a run that has some, has a Dice of 0
+            found = positions.mask[frame][self.window] if positions.mask[frame].any() else None
             dice = overlap(self._truth.mask[frame], positions.mask[frame])
         return FrameScore(math.nan, math.nan, dice, (float(x), float(y)), found)
 

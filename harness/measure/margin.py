@@ -53,6 +53,8 @@ class Margin(Summarised):
         Means over the time of what was on display; None where it cannot be told.
     breaths
         Number of breaths of the judged time.
+    medians_m
+        The distance that was passed for half of the available time of each breath, metres.
     silent
         What was shown and should not have been followed, without HOLD.
     waterfall
@@ -73,6 +75,7 @@ class Margin(Summarised):
     dice: float | None
     nmse: float | None
     breaths: int
+    medians_m: tuple[float, ...]
     silent: SilentFailures
     waterfall: Waterfall
 
@@ -112,7 +115,10 @@ class Margin(Summarised):
                 f"{who} has no margin that holds the target: it is lost for {self.lost_share:.0%} of the time"
             )
         interval = "" if self.bounds is None else f" ({mm(self.bounds.low_m)} to {mm(self.bounds.high_m)})"
-        return f"{who} costs {mm(self.m95_m)} mm of margin{interval}, of which {lag} is lag"
+        cost = f"{who} costs {mm(self.m95_m)} mm of margin{interval}"
+        if self.waterfall.lag_m > self.m95_m:  # what an image shows may stray less than what it is late for
+            return f"{cost}; a perfect image as late as this would cost {lag}"
+        return f"{cost}, of which {lag} is lag"
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         return f"Margin: M95 {mm(self.m95_m)} mm", [
@@ -174,6 +180,7 @@ def measure_margin(
         dice=float(dice.mean()) if len(dice) and np.isfinite(dice).all() else None,
         nmse=float(displayed.nmse.mean()) if len(displayed.nmse) else None,
         breaths=len(np.unique(blocks)),
+        medians_m=tuple(float(np.median(followed[blocks[open_] == n])) for n in np.unique(blocks[open_])),
         silent=silent,
         waterfall=waterfall,
     )

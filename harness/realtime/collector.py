@@ -21,8 +21,8 @@ from recon.protocol import Emission, Image, Position
 
 MAX_IMAGE_BYTES = 8 << 30
 MISSING = -1
-POSITIONS_A_FRAME = 4
-"""Positions that are kept for each frame beside one for each line."""
+POSITIONS_A_LINE = 4
+"""Most positions that are kept of a run, for each of its lines; one more breaks the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +240,8 @@ class Collector:
             return self._broken(f"emitted {type(image).__name__}, expected recon.Image or recon.Position")
         if not _is_int(image.frame) or not _is_int(image.last_line):
             return self._broken(f"frame {image.frame!r}, last_line {image.last_line!r}: expected integers")
+        if not isinstance(image.hold, bool | np.bool_):
+            return self._broken(f"hold is a {type(image.hold).__name__}, expected True or False")
         per_frame = self._header.lines_per_frame
         if image.frame < 0 or image.last_line < 0:
             return self._broken(f"frame {image.frame}, last_line {image.last_line}: they start at 0")
@@ -257,6 +259,11 @@ class Collector:
             value = getattr(position, name)
             if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
                 return self._broken(f"{where}: {name} is a {type(value).__name__}, expected a number in mm")
+            # A whole number may be greater than any float.
+            if isinstance(value, int) and abs(value) > MAX_POSITION_M * 1e3:
+                return self._broken(f"{where}: {name} is beyond {MAX_POSITION_M * 1e3:g} mm")
+        if self._positions is not None and self._positions.full:
+            return self._broken(f"{where}: one more than {POSITIONS_A_LINE} positions for each line")
         mask, shape = position.mask, self._header.matrix
         if mask is None:
             return None
@@ -323,9 +330,8 @@ class Collector:
             self._positions = _PositionLog(self._header, self._completing)
         whole = frame < len(self._completing) and self.newest >= self._completing[frame]
         first = whole and self._completed_ns[frame] == MISSING
-        if not self._positions.add(position, stamp_ns, x_m, y_m, frame if first else None) or (
-            whole and not first
-        ):
+        self._positions.add(position, stamp_ns, x_m, y_m, frame if first else None)
+        if whole and not first:
             self._counts["extra"] += 1
         if first:
             self._completed_ns[frame] = stamp_ns
@@ -346,20 +352,23 @@ class Collector:
 
 
 class _PositionLog:
-    """Keep positions in memory that is reserved at the first: one for each line, and a few for each frame."""
+    """Keep positions in memory that is reserved at the first: a few for each line."""
 
     def __init__(self, header: Header, completing: NDArray[np.int64]) -> None:
-        most = (int(completing[-1]) + 1 if len(completing) else 0) + POSITIONS_A_FRAME * len(completing)
+        most = POSITIONS_A_LINE * (int(completing[-1]) + 1 if len(completing) else 1)
         self._count, self._shape = 0, (len(completing), *header.matrix)
         self._stamps, self._lines = np.full(most, MISSING, np.int64), np.full(most, MISSING, np.int64)
         self._centres, self._hold = np.zeros((most, 2)), np.zeros(most, np.bool_)
         self._mask: NDArray[np.bool_] | None = None
 
-    def add(self, position: Position, stamp_ns: int, x_m: float, y_m: float, frame: int | None) -> bool:
-        """Take a position, with its mask if it stands for a frame; return whether there was room for it."""
+    @property
+    def full(self) -> bool:
+        """Return whether there is no room for another one."""
+        return self._count == len(self._stamps)
+
+    def add(self, position: Position, stamp_ns: int, x_m: float, y_m: float, frame: int | None) -> None:
+        """Take a position, with its mask if it stands for a frame; there must be room for it."""
         at = self._count
-        if at == len(self._stamps):
-            return False
         self._stamps[at], self._lines[at] = stamp_ns, position.last_line
         self._centres[at], self._hold[at] = (x_m, y_m), bool(position.hold)
         self._count += 1
@@ -367,7 +376,6 @@ class _PositionLog:
             if self._mask is None:
                 self._mask = np.zeros(self._shape, np.bool_)
             self._mask[frame] = position.mask
-        return True
 
     def all(self) -> Positions:
         count = self._count

@@ -34,6 +34,8 @@ _OPTIONS: dict[str, dict[str, tuple[float, float, float, bool]]] = {
     "truncate": {"keep": (0.5, 0.0, 0.999, False)},
     "nan": {},
     "saturate": {"level": (0.1, 0.0, 1.0, False)},
+    "coil-lost": {"coil": (-1, -1, 1 << 16, True), "level": (0.0, 0.0, 1.0, False)},
+    "spike": {"size": (100.0, 0.0, 1e6, False), "samples": (1, 1, 1 << 16, True)},
     "header": {},
     "wrap": {"bits": (16, 4, 32, True)},
     "disconnect": {},
@@ -295,6 +297,38 @@ def _saturate(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Ge
     return _patched(feed, at, clip)
 
 
+def _coil_lost(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
+    """Silence one coil, the same in all struck lines, or clip it at a share of what it receives."""
+    coils, asked = feed.stream.header.coils, int(fault.options["coil"])
+    if asked >= coils:
+        raise InputError(f"fault {fault}: coil = {asked}: the scan has {coils}, from 0 to {coils - 1}")
+    coil = int(rng.integers(coils)) if asked < 0 else asked
+
+    def lose(samples: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        parts = samples[coil : coil + 1].view(np.float32)
+        limit = np.float32(fault.options["level"]) * np.nanmax(np.abs(parts), initial=0)
+        np.clip(parts, -limit, limit, out=parts)
+        return samples
+
+    return _patched(feed, at, lose)
+
+
+def _spike(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
+    """Add to single samples, in all coils at once, a multiple of the line's greatest magnitude."""
+
+    def strike(samples: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        coils, nx = samples.shape
+        if not samples.size:
+            return samples
+        where = rng.choice(nx, min(int(fault.options["samples"]), nx), replace=False)
+        size = fault.options["size"] * float(np.nanmax(np.abs(samples), initial=0))
+        turn = np.exp(2j * np.pi * rng.random((coils, len(where))))
+        samples[:, where] += (size * turn).astype(np.complex64)
+        return samples
+
+    return _patched(feed, at, strike)
+
+
 def _header(feed: Feed, at: NDArray[np.int64], fault: Fault, rng: np.random.Generator) -> Feed:
     """Damage one field of each line (number, frame, row or time) so that redundancy or a range reveals it."""
     which = rng.integers(4, size=len(at))
@@ -323,6 +357,8 @@ _MAPS: dict[str, _Map] = {
     "truncate": _truncate,
     "nan": _nan,
     "saturate": _saturate,
+    "coil-lost": _coil_lost,
+    "spike": _spike,
     "header": _header,
     "wrap": _wrap,
     "disconnect": _disconnect,

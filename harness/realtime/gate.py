@@ -5,6 +5,7 @@ The loop has a module of its own because every microsecond in it is an error of 
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -135,7 +136,7 @@ class Gate:
         deliver, begin, end = timer.deliver, timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
         fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
-        count, newest = 0, -1
+        count, newest, process = 0, -1, os.getpid()
         overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
         t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
         timer.start(t0_ns)
@@ -151,15 +152,15 @@ class Gate:
                     continue
                 # Copied before the line is due, so that reading a page from disk does not make it late.
                 samples_copy = np.array(samples[line] if patch < 0 else patches[patch])
-                if intake is None:
-                    readout = Readout(index, frame, ky, t_ns, samples_copy)
-                else:
-                    checked = intake.check(index, frame, ky, t_ns, samples_copy)
-                    if checked is None:
-                        if fate[line] == Fate.UNREACHED:
-                            fate[line] = rejected
-                        continue
-                    readout = checked
+                readout = (
+                    Readout(index, frame, ky, t_ns, samples_copy)
+                    if intake is None
+                    else intake.check(index, frame, ky, t_ns, samples_copy)
+                )
+                if readout is None:
+                    if fate[line] == Fate.UNREACHED:
+                        fate[line] = rejected
+                    continue
                 sleep_until_ns(t0_ns + offset_ns)
                 if line > newest:
                     collector.newest = newest = line
@@ -174,6 +175,9 @@ class Gate:
                 except BaseException as error:
                     raised = error
                 finally:
+                    if os.getpid() != process:  # a copy of us (os.fork) that comes back to play on
+                        os._exit(1)
+                    del readout, samples_copy  # what was to be done when they go is of the push
                     finished_ns[line] = end()
                 if raised is not None:
                     if is_the_users(raised):

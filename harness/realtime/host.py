@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.realtime.clock import RealClock
 from harness.realtime.environment import torch_threads, usable_cores
+from harness.realtime.processor_time import descendants_ns
 
 # Number and spacing of wake-ups before a run: enough to recognise a busy host in 30 ms.
 PROBES = 30
@@ -31,7 +32,7 @@ class Snapshot:
     Parameters
     ----------
     wall_ns, process_ns
-        Time now, and the processor time that this process has used, nanoseconds.
+        Time now, and the processor time that this process and those that it started have used, nanoseconds.
     waited_ns
         Time for which this thread was ready to run and had no core, nanoseconds.
     others_waited_ns
@@ -148,7 +149,7 @@ def take_snapshot(clock: RealClock | None) -> Snapshot:
     busy_ns, stolen_ns = _processors()
     return Snapshot(
         time.perf_counter_ns(),
-        time.process_time_ns(),
+        time.process_time_ns() + descendants_ns(),
         _waited_ns(),
         _others_waited_ns(),
         busy_ns,
@@ -171,7 +172,7 @@ def changes_since(before: Snapshot, clock: RealClock | None) -> HostLog:
     waited_ns, others_ns, throttled_ns = _waited_ns(), _others_waited_ns(), _throttled_ns()
     busy_ns, stolen_ns = _processors()
     wall_ns = max(time.perf_counter_ns() - before.wall_ns, 1)
-    own_ns = time.process_time_ns() - before.process_ns
+    own_ns = max(0, time.process_time_ns() + descendants_ns() - before.process_ns)
     all_ns = _since(before.busy_ns, busy_ns)
     # The system counts in ticks of 10 ms: in a shorter run it cannot attribute them.
     long_enough = wall_ns > 200_000_000

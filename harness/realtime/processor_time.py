@@ -6,6 +6,9 @@ which it waits (`note_elsewhere`). So sleeping, or waiting for a GPU, a socket o
 standing in line behind a busy neighbour does not. The charge is never less than the processor time of both
 processes, up to the real time: a thread may stand in line behind another one that works for it. Where the
 system does not count, all of the real time is charged.
+
+Between two pushes the thread does the bench's work. What other threads do then, and processes, is the
+candidate's: it is `between`, and the push before it is taken to have lasted as much longer.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ import os
 import threading
 import time
 import weakref
+
+try:
+    import resource
+except ImportError:  # not a Unix
+    resource = None  # type: ignore[assignment]
 
 Mark = tuple[int, int, int]
 """Real time, processor time of the process, and time in line for a core, nanoseconds."""
@@ -47,6 +55,22 @@ class LineCounter:
             return 0
 
 
+class _Account:
+    """Hold what other processes did, for which one thread waits."""
+
+    def __init__(self) -> None:
+        self.waited_ns = self.ran_ns = 0
+        self.others: weakref.WeakSet[OtherProcess] = weakref.WeakSet()
+
+
+class _Accounts(threading.local):
+    def __init__(self) -> None:
+        self.mine = _Account()
+
+
+_accounts = _Accounts()
+
+
 class OtherProcess:
     """Read what another process, for which a thread of this one waits, does meanwhile.
 
@@ -61,10 +85,18 @@ class OtherProcess:
         self._line = LineCounter(process)
         self._waited_ns, self._ran_ns = self._line.read_ns(), self._processor_ns()
 
-    def note(self) -> None:
-        """Say to what times this thread what was done there since the last note."""
+    def note(self, account: _Account | None = None) -> None:
+        """Say to what times this thread what was done there since the last note.
+
+        Parameters
+        ----------
+        account
+            Of another thread, which waits for it; None for this one's.
+        """
         waited_ns, ran_ns = self._line.read_ns(), self._processor_ns()
-        note_elsewhere(waited_ns - self._waited_ns, ran_ns - self._ran_ns)
+        account = _accounts.mine if account is None else account
+        account.others.add(self)
+        _add(account, waited_ns - self._waited_ns, ran_ns - self._ran_ns)
         self._waited_ns, self._ran_ns = waited_ns, ran_ns
 
     def _processor_ns(self) -> int:
@@ -72,13 +104,6 @@ class OtherProcess:
             return time.clock_gettime_ns(self._clock)
         except (OSError, AttributeError):  # it has ended, or there is no such clock
             return 0
-
-
-class _Elsewhere(threading.local):
-    waited_ns = ran_ns = 0
-
-
-_elsewhere = _Elsewhere()
 
 
 def note_elsewhere(waited_ns: int, ran_ns: int) -> None:
@@ -89,25 +114,37 @@ def note_elsewhere(waited_ns: int, ran_ns: int) -> None:
     waited_ns, ran_ns
         How long its thread stood in line for a core, and its processor time, nanoseconds.
     """
-    _elsewhere.waited_ns += max(0, waited_ns)
-    _elsewhere.ran_ns += max(0, ran_ns)
+    _add(_accounts.mine, waited_ns, ran_ns)
+
+
+def _add(account: _Account, waited_ns: int, ran_ns: int) -> None:
+    account.waited_ns += max(0, waited_ns)
+    account.ran_ns += max(0, ran_ns)
 
 
 class RunningTime:
-    """Time what one thread does, without what it spends in line for a core."""
+    """Time what one thread does, without what it spends in line for a core, and what others do for it."""
 
     def __init__(self) -> None:
         self._thread: int | None = None
         self._line = LineCounter()
+        self._account = _accounts.mine
+        self._read = (0, 0)  # real and processor time when they were read last
+        self._paused: tuple[int, int, int] | None = None  # real time, of the others, of ended processes
+        self._between_ns = 0
 
     def mark(self) -> Mark:
         """Return a mark to time from, in the thread that is timed."""
         thread = threading.get_ident()
         if thread != self._thread:
-            self._thread, self._line = thread, LineCounter()
+            self._thread, self._line, self._account = thread, LineCounter(), _accounts.mine
+        for other in list(self._account.others):
+            other.note(self._account)
+        # Reading a file lets other threads run, so what they do is read after it: nothing falls between.
         # The real time is read last here and first in `since`: reading the others is not charged.
-        waited_ns = self._line.read_ns() + _elsewhere.waited_ns
-        processor_ns = time.process_time_ns() + _elsewhere.ran_ns
+        waited_ns = self._line.read_ns() + self._account.waited_ns
+        self._between_ns, self._paused = self._since_pause_ns(), None
+        processor_ns = time.process_time_ns() + self._account.ran_ns
         return time.perf_counter_ns(), processor_ns, waited_ns
 
     def since(self, mark: Mark) -> int:
@@ -118,7 +155,69 @@ class RunningTime:
         mark
             What `mark` returned in the thread that is timed.
         """
-        real_ns = time.perf_counter_ns() - mark[0]
-        processor_ns = time.process_time_ns() + _elsewhere.ran_ns - mark[1]
-        waited_ns = max(0, self._line.read_ns() + _elsewhere.waited_ns - mark[2])
+        now_ns = time.perf_counter_ns()
+        ran_ns = time.process_time_ns() + self._account.ran_ns
+        self._read = now_ns, ran_ns
+        real_ns, processor_ns = now_ns - mark[0], ran_ns - mark[1]
+        waited_ns = max(0, self._line.read_ns() + self._account.waited_ns - mark[2])
         return max(real_ns - waited_ns, min(real_ns, processor_ns))
+
+    def pause(self) -> None:
+        """Say that the thread turns to what is not timed, since it was last asked for the time."""
+        self._paused = (self._read[0], self._read[1] - self._own_ns(), _ended_ns())
+
+    def between(self) -> int:
+        """Return the processor time from the pause to the mark, or to now, that is not this thread's own.
+
+        It is of other threads and of processes for which this thread waits, at most the real time; and that
+        of its own processes which have ended since; nanoseconds. Any thread may ask.
+        """
+        if self._paused is None:
+            return self._between_ns
+        for other in list(self._account.others):
+            other.note(self._account)
+        return self._since_pause_ns()
+
+    def _since_pause_ns(self) -> int:
+        paused = self._paused
+        if paused is None:
+            return 0
+        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns() - paused[1]
+        real_ns = time.perf_counter_ns() - paused[0]
+        return max(0, min(real_ns, others_ns)) + max(0, _ended_ns() - paused[2])
+
+    def _own_ns(self) -> int:
+        if self._thread is None or not hasattr(time, "pthread_getcpuclockid"):
+            return time.process_time_ns() + self._account.ran_ns  # then the others' time is not known
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread))
+
+
+def _ended_ns() -> int:
+    """Return the processor time of this process's own processes that have ended, nanoseconds."""
+    if resource is None:
+        return 0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round((used.ru_utime + used.ru_stime) * 1e9)
+
+
+def descendants_ns() -> int:
+    """Return the processor time of all processes that this one has started, alive or not, nanoseconds.
+
+    Those that live are read in ticks of 10 ms, and where the system tells of them.
+    """
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
+                    fields = file.read().rpartition(")")[2].split()
+                parents[int(name)], ticks[int(name)] = int(fields[1]), sum(map(int, fields[11:15]))
+            except (OSError, LookupError, ValueError):
+                continue
+    mine, found = {os.getpid()}, 0
+    while mine:
+        mine = {number for number, parent in parents.items() if parent in mine}
+        found += sum(ticks[number] for number in mine)
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if found else 0
+    return _ended_ns() + found * tick_ns

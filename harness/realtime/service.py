@@ -41,6 +41,23 @@ class ServiceModel(Protocol):
             What `mark` returned when the push began.
         """
 
+    def pause(self) -> None:
+        """Take the end of a push."""
+
+    def between_ns(self) -> int:
+        """Return the virtual time from the end of a push to the next, or to now, nanoseconds."""
+
+
+class Unpaused:
+    """Take no time between two pushes."""
+
+    def pause(self) -> None:
+        """Take the end of a push: nothing is measured after it."""
+
+    def between_ns(self) -> int:
+        """Return 0: nothing was measured since a push ended."""
+        return 0
+
 
 class MeasuredService:
     """Let each push take its real time, less what its thread spent in line for a core (`processor_time`)."""
@@ -66,8 +83,16 @@ class MeasuredService:
         """
         return self._running.since(mark)
 
+    def pause(self) -> None:
+        """Take the end of a push."""
+        self._running.pause()
 
-class ConstantService:
+    def between_ns(self) -> int:
+        """Return what the candidate computed from the end of a push to the next, or to now, nanoseconds."""
+        return self._running.between()
+
+
+class ConstantService(Unpaused):
     """Let every push take the same time; 0 is lockstep, in which nothing is ever late.
 
     Parameters
@@ -104,7 +129,7 @@ class ConstantService:
         return self._service_ns
 
 
-class TableService:
+class TableService(Unpaused):
     """Let each line's push take its own time.
 
     Parameters
@@ -185,7 +210,7 @@ class PushTimer:
     def __init__(self, clock: Clock, model: ServiceModel | None) -> None:
         self._clock, self._model = clock, model
         self._table = model if isinstance(model, TableService) else None
-        self._t0_ns = 0
+        self._t0_ns = self._ended_ns = 0
         self._pushing: tuple[int, int, Any] | None = None  # line, started, what the model marked
 
     def start(self, t0_ns: int) -> None:
@@ -230,16 +255,22 @@ class PushTimer:
         """
         if self._table is not None:
             self._clock.sleep_until_ns(self._t0_ns + self._table.started_ns(line))
+        if self._model is None:
+            return self._clock.now_ns()
+        mark = self._model.mark()
+        # What it did since the last push, it did before this one: in idle time it delays nothing.
+        self._clock.sleep_until_ns(self._ended_ns + self._model.between_ns())
         started_ns = self._clock.now_ns()
-        if self._model is not None:
-            self._pushing = (line, started_ns, self._model.mark())
+        self._pushing = (line, started_ns, mark)
         return started_ns
 
     def stamp_ns(self) -> int:
         """Return the time now, nanoseconds; during a push it includes the push's time so far."""
         pushing = self._pushing  # read once: another thread may end the push
-        if pushing is None or self._model is None:
+        if self._model is None:
             return self._clock.now_ns()
+        if pushing is None:
+            return max(self._clock.now_ns(), self._ended_ns + self._model.between_ns())
         line, started_ns, mark = pushing
         return started_ns + self._model.cost_ns(line, mark)
 
@@ -247,5 +278,6 @@ class PushTimer:
         """Let the push's time pass and return the stamp of its end, nanoseconds."""
         if self._model is not None:
             self._clock.sleep_until_ns(self.stamp_ns())
-            self._pushing = None
+            self._ended_ns, self._pushing = self._clock.now_ns(), None
+            self._model.pause()
         return self._clock.now_ns()

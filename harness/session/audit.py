@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from harness.audits.audits import audit_candidate
@@ -9,6 +10,7 @@ from harness.audits.bench import default_stream
 from harness.audits.finding import AuditReport
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
+from harness.candidates.seen import check_seen
 from harness.session.given import check_limit, opened
 from mrsim.argument_types import checked
 from mrsim.errors import InputError
@@ -24,6 +26,7 @@ def audit(
     seed: int | None = None,
     isolate: bool = False,
     limit_s: float | None = None,
+    allow_seen: bool = False,
     name: str | None = None,
 ) -> AuditReport:
     """Look for a reconstructor that looks ahead, leaves lines out, remembers the answer, or does not repeat.
@@ -41,6 +44,8 @@ def audit(
         Whether the candidate, which is then a string, runs in a process of its own.
     limit_s
         Time for one line where isolated, seconds.
+    allow_seen
+        Whether a candidate may be judged on lines that it was made from.
     name
         The candidate's name in the report; None for its own.
 
@@ -57,10 +62,12 @@ def audit(
     """
     seed = fresh_seed() if seed is None else check_seed(seed)
     check_limit(limit_s)
-    build = candidate_builder(candidate, isolate, limit_s, (), seed)
     stream = default_stream(seed) if scan is None else opened(scan)
+    called = name_of(candidate) if name is None else name
+    overlaps = () if scan is None else (check_seen(candidate, stream, allow=allow_seen, name=called),)
+    build = candidate_builder(candidate, isolate, limit_s, (), seed)
     try:
-        return audit_candidate(stream, build, name_of(candidate) if name is None else name, seed=seed)
+        return dataclasses.replace(audit_candidate(stream, build, called, seed=seed), overlaps=overlaps)
     except InputError as error:
         if scan is not None:
             raise

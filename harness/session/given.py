@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.candidates.build import candidate_builder
 from harness.candidates.isolation import MAX_LIMIT_S
 from harness.candidates.objects import Given, name_of
+from harness.candidates.seen import Overlap, check_seen
 from harness.judge.profiles import Criterion, Profile, load_profile
 from harness.realtime.clock import Clock, RealClock, VirtualClock
 from harness.realtime.faults import Fault, format_faults, parse_faults
@@ -42,6 +43,8 @@ class Prepared:
         Service times of an earlier run, a table for each of its repetitions; empty for none.
     limit_ns
         Real time that one replay may take, nanoseconds.
+    overlap
+        What the candidate was made from of this scan.
     """
 
     stream: Stream
@@ -53,6 +56,7 @@ class Prepared:
     faults: tuple[Fault, ...]
     services: tuple[ServiceModel, ...]
     limit_ns: int | None
+    overlap: Overlap
 
     def make_clock(self) -> Clock:
         """Return a clock for one run."""
@@ -76,6 +80,7 @@ def prepare(
     faults: str = "",
     scenario: str = "constant-stream",
     stride: int | None = None,
+    allow_seen: bool = False,
 ) -> Prepared:
     """Read and check what a run is given.
 
@@ -85,6 +90,8 @@ def prepare(
         As for `harness.replay`.
     faults, scenario, stride
         What goes wrong, how the scan is played, and the lines from image to image.
+    allow_seen
+        Whether the candidate may be judged on what it was made from.
 
     Raises
     ------
@@ -107,6 +114,8 @@ def prepare(
             Option("clock", "virtual"),
         )
     called = name_of(candidate) if name is None else name
+    judged = stream if frames is None or not 0 < frames <= stream.frames else stream.first_frames(frames)
+    overlap = check_seen(candidate, judged, allow=allow_seen, name=called)
     services: tuple[ServiceModel, ...] = ()
     if service is not None:
         how = How(scenario, str(queue), format_faults(troubles), seed if troubles else 0, stride)
@@ -121,6 +130,7 @@ def prepare(
         faults=troubles,
         services=services,
         limit_ns=None if limit_s is None or isolate else round(limit_s * 1e9),
+        overlap=overlap,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from harness.audits.bench import default_stream
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
+from harness.candidates.seen import check_seen
 from harness.comparison import guard as guarding
 from harness.comparison.guard import FACTOR, IMAGES, LIMIT_S, SITTING, WARMUP, Guarded
 from harness.console import Report
@@ -29,6 +31,7 @@ def guard(
     seed: int = 0,
     isolate: bool = False,
     limit_s: float = LIMIT_S,
+    allow_seen: bool = False,
     names: tuple[str, str] | None = None,
     progress: Report | None = None,
 ) -> Guarded:
@@ -50,6 +53,8 @@ def guard(
         Whether each candidate, which is then a string, runs in a process of its own.
     limit_s
         How long to wait for an image, seconds.
+    allow_seen
+        Whether a candidate may be judged on lines that it was made from.
     names
         Names of both in the result; None for their own.
     progress
@@ -74,8 +79,11 @@ def guard(
             "give its class"
         )
     stream = default_stream(seed, WARMUP + SITTING) if scan is None else opened(scan)
+    both = () if scan is None else (base, new)
+    overlaps = tuple(check_seen(given, stream, allow=allow_seen) for given in both)
     builds = [candidate_builder(given, isolate, limit_s, (), seed) for given in (base, new)]
-    return guarding.guard(
+    found = guarding.guard(
         builds[0], builds[1], stream, names=names or (name_of(base), name_of(new)), factor=factor,
         images=images, seed=seed, limit_s=limit_s, progress=progress,
     )  # fmt: skip
+    return dataclasses.replace(found, overlaps=overlaps)

@@ -54,6 +54,7 @@ def replay(
     quality: bool = True,
     keep_images: bool | None = None,
     beams: Sequence[str] = BEAMS,
+    allow_seen: bool = False,
     name: str | None = None,
 ) -> Result:
     """Play a scan to a reconstructor at the scanner's pace, measure, and judge.
@@ -101,6 +102,8 @@ def replay(
         Whether the result holds the images where they are not measured; None where there is no `stride`.
     beams
         Beams that are run along with what was on display: names of shipped ones, or .toml files.
+    allow_seen
+        Whether a candidate may be judged on lines that it was made from.
     name
         The candidate's name in the result; None for its own.
 
@@ -128,7 +131,7 @@ def replay(
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
         policy=policy, service=service, isolate=isolate, limit_s=limit_s, seed=seed, name=name, faults=faults,
-        scenario=scenario, stride=stride,
+        scenario=scenario, stride=stride, allow_seen=allow_seen,
     )  # fmt: skip
     once_more = again(replay, given.stream, candidate, options)
     if given.faults and stride is not None:
@@ -154,10 +157,10 @@ def replay(
     }
     if given.faults:
         result, found = _with_faults(given, played, how, seed, once_more)
-        return Result(Repetitions((result,), exact=False), once_more, found)
+        return Result(Repetitions((result,), exact=False), once_more, found, overlap=given.overlap)
     results = tuple(_once(given, played, number, how) for number in range(repeat))
     exact = scenario == LOCKSTEP or bool(given.services)
-    return Result(Repetitions(results, exact), once_more)
+    return Result(Repetitions(results, exact), once_more, overlap=given.overlap)
 
 
 def _once(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.audits.finding import AuditReport
 from harness.audits.invariants import Breach
+from harness.candidates.seen import Overlap
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult, played, quality_line
@@ -98,12 +99,15 @@ class Result(Summarised):
         What came of the faults, where there were any.
     audit
         What the audits found, where they were made (`with_audit`).
+    overlap
+        Whether the candidate was made from lines of the scan, as far as it says.
     """
 
     repetitions: Repetitions
     again: str
     faults: Faulted | None = None
     audit: AuditReport | None = None
+    overlap: Overlap | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -218,6 +222,7 @@ class Result(Summarised):
                 "touched": self.faults.touched,
                 "broken": [broken.to_json() for broken in self.faults.broken],
             }
+        values |= {"overlap": None if self.overlap is None else self.overlap.to_json()}
         return values if self.audit is None else values | {"audit": self.audit.to_json()}
 
     def save(self, path: str | Path, command: str | None = None) -> None:
@@ -286,6 +291,8 @@ class Result(Summarised):
             facts.append(("quality", quality_line(self.quality)))
         if self.images is not None:
             facts.append(("images", f"{self.images.shape} {self.images.dtype}"))
+        if self.overlap is not None and self.overlap.told is not None:
+            facts.append(("seen", self.overlap.told))
         if self.faults is not None:
             facts.append(("faults", format_faults(self.faults.faults)))
         if self.failure is not None and self.failure.traceback is not None:

@@ -32,6 +32,7 @@ def find_peak(
     service: str | Path | None = None,
     isolate: bool = False,
     limit_s: float | None = None,
+    allow_seen: bool = False,
     name: str | None = None,
 ) -> Peak:
     """Look for the shortest TR at which the cadence of images holds.
@@ -40,7 +41,7 @@ def find_peak(
     ----------
     scan, candidate, clock, frames, warmup, profile, downstream_ms, policy
         As for `harness.replay`; of the profile its claim alone counts.
-    seed, service, isolate, limit_s, name
+    seed, service, isolate, limit_s, allow_seen, name
         As for `harness.replay`.
     claim
         Share of images that must meet the cadence in a trial; None for the profile's.
@@ -58,6 +59,7 @@ def find_peak(
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
         policy=policy, service=service, isolate=isolate, limit_s=limit_s, seed=seed, name=name,
+        allow_seen=allow_seen,
         scenario="find-peak",
     )  # fmt: skip
     stream, share = _played(given, frames, claim)
@@ -81,6 +83,7 @@ def find_stride(
     service: str | Path | None = None,
     isolate: bool = False,
     limit_s: float | None = None,
+    allow_seen: bool = False,
     name: str | None = None,
 ) -> ShortestStride:
     """Look for the fewest lines from image to image at which their cadence holds, at the scan's own TR.
@@ -89,7 +92,7 @@ def find_stride(
     ----------
     scan, candidate, clock, claim, frames, profile, downstream_ms, policy
         As for `find_peak`.
-    seed, isolate, limit_s, name
+    seed, isolate, limit_s, allow_seen, name
         As for `find_peak`.
     service
         Refused: service times are those of one stride.
@@ -109,6 +112,7 @@ def find_stride(
     given = prepare(
         scan, candidate, clock=clock, frames=frames, profile=profile, downstream_ms=downstream_ms,
         policy=policy, service=None, isolate=isolate, limit_s=limit_s, seed=seed, name=name,
+        allow_seen=allow_seen,
     )  # fmt: skip
     stream, share = _played(given, frames, claim)
     return search.find_stride(stream, given.build, lambda: _pace(given), share, given.policy, given.name)

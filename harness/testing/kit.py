@@ -55,7 +55,7 @@ Given: TypeAlias = "objects.Given | Candidate"
 """Whatever may stand for a reconstructor (`harness.candidates.objects`), or a `Candidate` itself."""
 
 
-def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> Candidate:
+def as_candidate(given: Given, stream: Stream | None = None, seed: int | None = None) -> Candidate:
     """Return the candidate under test.
 
     Parameters
@@ -65,7 +65,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
     stream
         Scan that the checks play to it; None for the one that they make.
     seed
-        Seed of the checks.
+        Seed of the checks; None for a fresh one of 128 bits, which failures tell.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def as_candidate(given: Given, stream: Stream | None = None, seed: int = 0) -> C
 
 
 def parametrize_with_checks(
-    candidates: Iterable[Given], stream: Stream | None = None, seed: int = 0
+    candidates: Iterable[Given], stream: Stream | None = None, seed: int | None = None
 ) -> Callable[[Any], Any]:
     """Return a decorator that runs a test function of (candidate, check) for every check of every candidate.
 
@@ -90,7 +90,7 @@ def parametrize_with_checks(
     stream
         Scan of 12 frames or more to play to them; None for random lines, 128 x 128 at 4x, one coil.
     seed
-        Seed of the checks.
+        Seed of the checks; None for a fresh one of 128 bits for each candidate, which failures tell.
 
     Raises
     ------

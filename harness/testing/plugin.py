@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from harness.audits.conformance import CHECKS, Candidate, NotConforming
-from harness.candidates.isolation import Isolated
+from harness.candidates.isolation import IsolatedBuilder
 from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
 from mrsim.errors import InputError, MrsimError, OptionError
@@ -46,6 +46,7 @@ class Checks:
         option = config.getoption
         self.names = list(dict.fromkeys(option("reconstructor")))
         self.stream_path: str | None = option("reconstructor_stream")
+        self.isolate = bool(option("reconstructor_isolate"))
         self.baseline: str | None = option("baseline")
         self.seed = _seed(option("reconstructor_seed"))
         self.factor = _factor(option("guard_factor"))
@@ -149,7 +150,11 @@ class Conformance(pytest.Collector):
         try:
             stream = None if requested.stream_path is None else load(requested.stream_path)
             with no_sudden_end():
-                build = builder(self._candidate)
+                build = (
+                    IsolatedBuilder(self._candidate, seed=requested.seed)
+                    if requested.isolate
+                    else builder(self._candidate)
+                )
             candidate = Candidate(self._candidate, build, stream, requested.seed)
             checks: list[Find] = list(CHECKS)
             if requested.baseline:
@@ -216,6 +221,8 @@ def no_sudden_end() -> Iterator[None]:
     try:
         yield
     finally:
+        if os.getpid() != process:  # a copy of pytest that would play on
+            real(1)
         os._exit, within = real, False
 
 
@@ -256,11 +263,13 @@ def _no_slower(baseline: str, factor: float) -> Find:
 
     def run(candidate: Candidate) -> None:
         builds: list[Any] = [base, candidate.build]
-        names = (baseline, candidate.name)
+        names, apart = (baseline, candidate.name), isinstance(candidate.build, IsolatedBuilder)
         try:
             refuse_shared_helpers(*names)
         except InputError:
-            builds = [lambda name=name: Isolated(name) for name in names]
+            apart = True
+        if apart:
+            builds = [IsolatedBuilder(name, seed=candidate.seed) for name in names]
         found = guard(builds[0], builds[1], candidate.stream, names=names, factor=factor, seed=candidate.seed)
         if found.verdict.outcome.value:
             failed = NotConforming(f"{candidate.name}: {found.verdict.outcome.name}: {found.verdict.reason}")

@@ -91,6 +91,14 @@ class Server:
         host, port = self._listener.getsockname()[:2]
         return str(host), int(port)
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the port, whether it served or not."""
+        for sock in (self._listener, self._wake, self._woken):
+            sock.close()
+
     def stop(self) -> None:
         """Make `serve` return soon; a signal handler or any thread may call this."""
         self._stopping = True
@@ -160,9 +168,9 @@ class Server:
             channel.end_sending()
             channel.drain(_REFUSE_S)
         channel.close()
-        self._tell(f"{peer}: refused, {self._at_once} sessions are held already")
         with self._lock:
             self._refusers.discard(threading.current_thread())
+        self._say(f"{peer}: refused, {self._at_once} sessions are held already")
 
     def _session(self, channel: Channel, peer: str) -> None:
         session = Session(channel, self._build, self._limits, self._assumed)
@@ -173,15 +181,22 @@ class Server:
             channel.close()
             ended = "ended" if failure is None else f"failed: {failure}"
             counts = f"{session.lines} readouts, {session.images} images"
-            self._tell(f"{peer}: config {session.config!r}, {counts}, {ended}")
+            self._say(f"{peer}: config {session.config!r}, {counts}, {ended}")
             if session.traceback is not None:
-                self._tell(session.traceback.text)
+                self._say(session.traceback.text)
             with self._lock:
                 del self._live[threading.current_thread()]
                 self.ended += 1
                 self.failed += failure is not None
             with contextlib.suppress(OSError):
                 self._wake.send(b"x")
+
+    def _say(self, line: str) -> None:
+        """Tell a line; where nobody can be told any more, the server stops."""
+        try:
+            self._tell(line)
+        except OSError:
+            self.stop()
 
     def _end(self) -> None:
         self._listener.close()
@@ -193,7 +208,7 @@ class Server:
         for thread in (*live, *refusers):
             thread.join(max(until - time.monotonic(), 0))
             if thread.is_alive():
-                self._tell(f"a candidate did not come back in {_JOIN_S:g} s and was left behind")
+                self._say(f"a candidate did not come back in {_JOIN_S:g} s and was left behind")
         self._wake.close()
         self._woken.close()
 

@@ -120,11 +120,18 @@ def _check_place(path: Path) -> None:
     inside = Path(os.path.realpath(parent))
     if not os.access(parent, os.W_OK | os.X_OK):
         raise FileError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
-    if inside.suffix == STREAM_SUFFIX or any(_is_stream(folder) for folder in (inside, *inside.parents)):
+    if inside.suffix == STREAM_SUFFIX or any(is_stream(folder) for folder in (inside, *inside.parents)):
         raise FileError(f"{path}: it lies inside a stream, which would be damaged; choose another folder")
 
 
-def _is_stream(folder: Path) -> bool:
+def is_stream(folder: Path) -> bool:
+    """Return whether a folder holds a stream.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    """
     return _begins(folder / "header.json", _STREAM_MARK)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError, InputError
 from mrsim.files.reading import parse_json
+from mrsim.formats.bounded import Progress
 from mrsim.formats.hdf5 import OWN_GROUP, blocks, dataset, guarded, member
 from mrsim.stream import Header, Provenance, Stream
 from mrsim.stream.fields import typed_fields
@@ -130,8 +131,10 @@ def _truth(meta: dict[str, Any], path: Path) -> tuple[tuple[str, ...], str] | No
     return tuple(str(region) for region in regions), str(truth["target"])
 
 
-def copy_truth(companion: Companion, header: Header, lines: int, writer: StreamWriter) -> None:
-    """Copy the truth into a stream that is being written, piece by piece.
+def copy_truth(
+    companion: Companion, header: Header, lines: int, writer: StreamWriter, progress: Progress | None = None
+) -> None:
+    """Copy the truth into a stream that is being written, piece by piece; each is told as all lines.
 
     Raises
     ------
@@ -155,6 +158,8 @@ def copy_truth(companion: Companion, header: Header, lines: int, writer: StreamW
     for names in (_PER_LINE, _PER_FRAME):
         for piece in _pieces(arrays, names, companion.path):
             writer.append_truth(**{**none, **piece})
+            if progress is not None:
+                progress(lines, lines)
 
 
 def _pieces(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Iterator[dict[str, Any]]:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats import require_h5py
+from mrsim.formats.bounded import Progress
 from mrsim.formats.companion import Companion, companion_bytes, copy_truth, read_companion, write_companion
-from mrsim.formats.hdf5 import Progress, dataset, guarded, opened, whole_hdf5
+from mrsim.formats.hdf5 import dataset, guarded, opened, whole_hdf5
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_import import Given, Imported, complete_header
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
@@ -221,7 +222,7 @@ def _write(
         notes.append(f"kspace has {ny} rows, its header {encoding.matrix[0]}: those of kspace were taken")
         encoding = dataclasses.replace(encoding, matrix=(ny, nx))
     own = companion is not None and companion.lines == frames * ny and "ky" in companion.group
-    acquired = np.ones(ny, np.bool_) if own else _acquired(kspace, path)
+    acquired = np.ones(ny, np.bool_) if own else _acquired(kspace, path, progress)
     per_frame = int(acquired.sum())
     if per_frame != ny:
         notes.append(f"{ny - per_frame} rows of kspace are zero in every frame: they were not acquired")
@@ -240,11 +241,11 @@ def _write(
             if progress is not None:
                 progress(number + 1, frames)
         if kept is not None and kept.truth is not None:
-            copy_truth(kept, header, count, writer)
+            copy_truth(kept, header, count, writer, progress)
     return Imported(target, count, tuple(notes))
 
 
-def _acquired(kspace: Any, path: Path) -> NDArray[np.bool_]:
+def _acquired(kspace: Any, path: Path, progress: Progress | None) -> NDArray[np.bool_]:
     """Return which rows hold anything in any frame: the sets pad theirs with zeros, to one size."""
     found = np.zeros(kspace.shape[-1], np.bool_)
     for number in range(kspace.shape[0]):
@@ -252,6 +253,8 @@ def _acquired(kspace: Any, path: Path) -> NDArray[np.bool_]:
             found |= (kspace[number].reshape(-1, len(found)) != 0).any(axis=0)
         if found.all():
             break
+        if progress is not None:
+            progress(0, kspace.shape[0])
     if not found.any():
         raise FormatError(f"{path}: kspace: it is zero everywhere")
     return found

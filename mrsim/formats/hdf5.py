@@ -7,7 +7,7 @@ data in other files, and every read names its bounds first. Its errors become on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from mrsim.files.reading import open_file
 from mrsim.files.targets import check_target
 from mrsim.files.writing import check_room, whole_file
 from mrsim.formats import require_h5py
+from mrsim.formats.bounded import ask
 
-Progress = Callable[[int, int], None]
 OWN_GROUP = "mrsim"  # what other readers have no use for
 MAX_CHUNK_BYTES = 256 << 20  # the library holds a whole chunk in memory, whatever part of it is asked for
 SPARE_BYTES = 1 << 20  # for the library's own tables
@@ -85,14 +85,15 @@ def whole_hdf5(path: Path, size: int) -> Iterator[Any]:
     """
     h5py = require_h5py(_PURPOSE)
     check_target(path)
-    if path.exists() and not _is_own(path):
+    if path.exists() and not ask({"do": "own", "path": str(path.absolute())}, path)["own"]:
         raise FormatError(f"{path}: exists and was not written by mrsim; choose another name")
     check_room(path, size + SPARE_BYTES)
     with whole_file(path) as partial, h5py.File(partial, "w-") as file:
         yield file
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
+    """Return whether mrsim wrote a file; not for files that are not trusted, but in a child."""
     try:
         with opened(path) as file, guarded(path):
             return OWN_GROUP in file

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats import require_h5py, require_ismrmrd
+from mrsim.formats.bounded import Progress
 from mrsim.formats.companion import companion_bytes, write_companion
-from mrsim.formats.hdf5 import Progress, blocks, dataset, guarded, member, whole_hdf5
+from mrsim.formats.hdf5 import blocks, dataset, guarded, member, whole_hdf5
 from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_xml import MAX_XML_BYTES

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import FormatError, InputError
+from mrsim.formats.bounded import Progress
 from mrsim.formats.companion import Companion, copy_truth, read_companion
-from mrsim.formats.hdf5 import Progress, blocks, opened
+from mrsim.formats.hdf5 import blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
 from mrsim.formats.mrd_file import MrdSource, open_mrd, read_noise
 from mrsim.formats.mrd_header import Encoding
@@ -289,7 +290,7 @@ def _write(
             if progress is not None:
                 progress(stop, count)
         if companion is not None and companion.truth is not None:
-            copy_truth(companion, header, count, writer)
+            copy_truth(companion, header, count, writer, progress)
         if noise is not None:
             noise.attach(writer)
     return Imported(target, count, tuple(plan.notes))

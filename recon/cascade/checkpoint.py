@@ -178,13 +178,7 @@ def load(name: str | Path) -> Checkpoint:
     """
     path = find(name)
     arrays = read_arrays(path, MAX_BYTES, "weights of a cascade")
-    if RECORD not in arrays:
-        raise WeightsError(f"{path}: it holds no record: not weights of a cascade")
-    record = parse_json(str(arrays.pop(RECORD)), f"{path}: {RECORD}")
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise WeightsError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
-    if record.get("version") != FORMAT_VERSION:
-        raise WeightsError(f"{path}: version = {record.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+    record = _take_record(arrays, path)
     config, scale = record.get("config"), record.get("scale")
     if not isinstance(config, dict) or not isinstance(scale, float) or not 0 < scale < float("inf"):
         raise WeightsError(f"{path}: its record holds no configuration, or no positive scale")
@@ -193,6 +187,35 @@ def load(name: str | Path) -> Checkpoint:
     cascade = Cascade(CascadeConfig.from_dict(config, f"{path}: config"))
     _fill(cascade, arrays, path, halved=record.get("arrays") == HALF)
     return Checkpoint(cascade.eval(), scale, record)
+
+
+@files_raise(WeightsError)
+def load_record(name: str | Path) -> dict[str, Any]:
+    """Read what made some weights, and not the weights.
+
+    Parameters
+    ----------
+    name
+        A `.npz` file, or the name of shipped weights.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not one of ours, or is damaged.
+    """
+    path = find(name)
+    return _take_record(read_arrays(path, MAX_BYTES, "weights of a cascade", names=(RECORD,)), path)
+
+
+def _take_record(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
+    if RECORD not in arrays:
+        raise WeightsError(f"{path}: it holds no record: not weights of a cascade")
+    record = parse_json(str(arrays.pop(RECORD)), f"{path}: {RECORD}")
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise WeightsError(f"{path}: its record does not say format = {FORMAT!r}: not weights of a cascade")
+    if record.get("version") != FORMAT_VERSION:
+        raise WeightsError(f"{path}: version = {record.get('version')!r}: this mrsim reads {FORMAT_VERSION}")
+    return record
 
 
 def _fill(cascade: Cascade, arrays: dict[str, Any], path: Path, halved: bool) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.errors import TrainingError
 from mrsim.stream import Stream
+from mrsim.stream.fingerprint import frame_hashes
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
@@ -242,6 +243,8 @@ def _describe(stream: Stream) -> dict[str, Any]:
     return {
         "frames": stream.frames,
         "used_s": [0.0, stream.frames * stream.header.frame_ns / 1e9],
+        "lines": [0, stream.frames * stream.header.lines_per_frame],
+        "frames_sha256": list(frame_hashes(stream)),
         "samples_sha256": hashlib.sha256(stream.samples.tobytes()).hexdigest(),
         "phantom": known.phantom if known else None,
         "phantom_text": known.phantom_text if known else None,

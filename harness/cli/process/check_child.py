@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
+from harness.cli.process.lifeline import end_with_parent
 from harness.cli.process.streams import complaint, conclude
 from harness.realtime.raised import one_line, traceback_of
 from harness.session.audit import audit
@@ -27,20 +26,13 @@ def main() -> int:
 
 def _serve() -> int:
     answers, lifeline = (int(number) for number in sys.argv[1:3])
-    for number in (answers, lifeline):
-        os.set_inheritable(number, False)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    os.set_inheritable(answers, False)
+    end_with_parent(lifeline, grace_s=0)  # with all that was started here
     with os.fdopen(answers, "w", encoding="utf-8") as pipe:
         for answer in _answers(json.loads(sys.argv[3])):
             pipe.write(json.dumps(answer) + "\n")
             pipe.flush()
     return 0
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """Wait until the parent is gone, however it went, and end everything that was started here."""
-    os.read(lifeline, 1)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _answers(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -14,10 +14,10 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 
+from harness.cli.process.lifeline import end_with_parent
 from harness.cli.process.signals import Ended
 
 COMMANDS = ("replay", "report", "audit", "guard", "compare")
@@ -74,9 +74,8 @@ def serve(command: Callable[[list[str]], int]) -> int:
     answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
     argv = sys.argv[3:]
     sys.argv[:] = ["mrsim", *argv]
-    for number in (answers, lifeline):
-        os.set_inheritable(number, False)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    os.set_inheritable(answers, False)
+    end_with_parent(lifeline, END_S)
     try:
         code = command(argv)
     except SystemExit as leaving:  # argparse has answered --help
@@ -84,14 +83,6 @@ def serve(command: Callable[[list[str]], int]) -> int:
     with contextlib.suppress(OSError):
         os.write(answers, f"{code}\n".encode())
     return code
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """Wait until the parent is gone, however it went, and end."""
-    os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(END_S)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _listen(process: subprocess.Popen[bytes], pipe: int, limit_s: float | None = None) -> int | None:

@@ -32,25 +32,42 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
+class Came:
+    """Hold the signal that ends a command, once it has come: what it interrupts may raise something else."""
+
+    def __init__(self) -> None:
+        self.ending: KeyboardInterrupt | None = None
+
+
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[Came]:
     """Let the signals that end a process raise `Ended`; a second one ends it at once, after clearing up.
 
     A signal that the process ignores, as `nohup` has it, or that someone handles, is left as it is. So are
     all in a thread other than the first, which gets none.
+
+    Yields
+    ------
+    came
+        Says which came: a library that is being imported may turn it into an error of its own.
 
     Raises
     ------
     Ended
         Where a signal comes.
     """
-    process = os.getpid()
+    process, came = os.getpid(), Came()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.ending = KeyboardInterrupt()
+        signal.default_int_handler(number, frame)
 
     def end(number: int, _: FrameType | None) -> None:
         if os.getpid() != process:  # a child that was forked: the signal is its own
             _die(number)
         signal.signal(number, at_once)
-        raise Ended(number)
+        came.ending = Ended(number)
+        raise came.ending
 
     def at_once(number: int, _: FrameType | None) -> None:
         discard_all()
@@ -58,14 +75,19 @@ def ended_by_signals() -> Iterator[None]:
 
     mine = threading.current_thread() is threading.main_thread()
     numbers = [number for number in ENDING if mine and signal.getsignal(number) is signal.SIG_DFL]
+    usual = mine and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual:
+        signal.signal(signal.SIGINT, interrupt)
     for number in numbers:
         signal.signal(number, end)
     try:
-        yield
+        yield came
     finally:
         discard_all()
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+        if usual and signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _die(number: int) -> None:

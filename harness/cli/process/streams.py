@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
-from harness.cli.process.signals import Ended, ended_by_signals
+from harness.cli.process.signals import Came, Ended, ended_by_signals
 from mrsim.errors import InputError, MrsimError
 from mrsim.printable import visible
 
@@ -64,26 +64,30 @@ def conclude(command: Callable[[], int]) -> int:
 
 def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     code, message, leaving, note = USAGE, None, None, None
-    ended = False
+    ending: KeyboardInterrupt | None = None
+    came = Came()
     try:
-        with ended_by_signals():
+        with ended_by_signals() as came:
             code = command()
     except SystemExit as error:  # argparse has answered --help
         leaving = error
-    except Ended as ending:
-        ended, code, message = True, SIGNALLED + ending.number, f"ended by {ending}"
-    except KeyboardInterrupt:
-        ended, code, message = True, INTERRUPTED, "interrupted"
+    except KeyboardInterrupt as error:
+        ending = error
     except Exception as error:
         complained = complaint(error)
-        if complained is None:
+        ending = came.ending  # a library that was being imported has turned it into this error
+        if complained is None and ending is None:
             raise
         message, note = f"error: {complained}", error.note if isinstance(error, MrsimError) else None
+    if isinstance(ending, Ended):
+        code, message, note = SIGNALLED + ending.number, f"ended by {ending}", None
+    elif ending is not None:
+        code, message, note = INTERRUPTED, "interrupted", None
     with contextlib.suppress(OSError):
         out.flush()  # here, so that what cannot be written is noticed here
     if out.failed is not None:
         out.let_go()
-        if not ended:
+        if ending is None:
             leaving = None
             code = BROKEN_PIPE if isinstance(out.failed, BrokenPipeError) else USAGE
             why = f"error: could not write the output: {out.failed.strerror or out.failed}"

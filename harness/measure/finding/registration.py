@@ -4,6 +4,9 @@
 displacement that is left are fitted together by least squares (Gauss-Newton), again and again, to some
 thousandths of a pixel. Of what is near the target only the pixels next to it count, so that it may touch
 its surroundings.
+
+In real anatomy more changes than the modes tell. There the fit may swing between two places, and lands
+between them; or it does not settle, and the peak of the correlation stands.
 """
 
 from __future__ import annotations
@@ -31,7 +34,22 @@ STRAY_PX = 3.0
 """How far from the best pixel the fit may end."""
 
 
+APART_PX = 0.75
+"""How far apart two places may be that the fit goes to and fro between."""
+
+
 Array = NDArray[np.float64]
+_Step = tuple[NDArray[np.int64], Array]
+
+
+class _At(NamedTuple):
+    """Hold a fit at a place: pixel and shift, what was compared, and how much of each there is."""
+
+    pixel: NDArray[np.int64]
+    phase: tuple[int, int]
+    fit: Fit
+    patch: Array
+    parts: Array
 
 
 class _Landed(NamedTuple):
@@ -122,30 +140,66 @@ class Registration:
             return None
         view = view / most
         match = self._match(view, self._layers.template)
-        return self._descend(view, np.array(np.unravel_index(int(np.argmax(match)), match.shape)))
+        best = np.array(np.unravel_index(int(np.argmax(match)), match.shape))
+        return self._descend(view, best) or self._nearby(view, match, best)
 
     def _descend(self, view: Array, start: NDArray[np.int64]) -> _Landed | None:
         """Fit template and image to one another, from the best pixel on."""
-        layers, place = self._layers, start.astype(np.float64)
+        place, before = start.astype(np.float64), []
         for _ in range(STEPS):
             step = np.rint(place * PHASES).astype(np.int64)
-            pixel = np.rint(step / PHASES).astype(np.int64)
-            if (pixel < 0).any() or (pixel >= self._places).any():
+            at = self._at(view, step)
+            if at is None:
                 return None
-            phase = int(step[0] - pixel[0] * PHASES), int(step[1] - pixel[1] * PHASES)
-            fit = layers.fit(phase)
-            patch = view[tuple(slice(p, p + 2 * n + 1) for p, n in zip(pixel, layers.half, strict=True))]
-            parts = fit.inverse @ patch[layers.kept]
-            if not parts[0] > 0:
-                return None
-            shift = parts[1:3] / parts[0]
+            shift = at.parts[1:3] / at.parts[0]
             place = step / PHASES + np.clip(shift, -1, 1)
             if np.abs(place - start).max() > STRAY_PX:
                 return None
             if np.abs(shift).max() <= SETTLED_PX:
-                likeness = _likeness(fit, shift, patch[layers.kept], layers.weight)
-                return _Landed(place, pixel, phase, patch, float(parts[0]), float(parts[3]), likeness)
+                return self._landed(at, place, shift)
+            before.append((step, shift))
+            if len(before) > 2 and (step == before[-3][0]).all():
+                return self._between(view, *before[-2:])
         return None
+
+    def _at(self, view: Array, step: NDArray[np.int64]) -> _At | None:
+        """Fit brightness, shift, offset and modes at a place, in `PHASES` of a pixel."""
+        layers, pixel = self._layers, np.rint(step / PHASES).astype(np.int64)
+        if (pixel < 0).any() or (pixel >= self._places).any():
+            return None
+        phase = int(step[0] - pixel[0] * PHASES), int(step[1] - pixel[1] * PHASES)
+        fit = layers.fit(phase)
+        patch = view[tuple(slice(p, p + 2 * n + 1) for p, n in zip(pixel, layers.half, strict=True))]
+        parts = fit.inverse @ patch[layers.kept]
+        return _At(pixel, phase, fit, patch, parts) if parts[0] > 0 else None
+
+    def _between(self, view: Array, one: _Step, other: _Step) -> _Landed | None:
+        """Land between two places that point at one another: more changes there than the modes tell."""
+        (a, to_b), (b, to_a) = one, other
+        apart = (b - a) / PHASES
+        lengths = np.linalg.norm(to_b), np.linalg.norm(to_a)
+        if np.linalg.norm(apart) > APART_PX or to_b @ to_a >= 0:
+            return None
+        place = a / PHASES + apart * (lengths[0] / (lengths[0] + lengths[1]))
+        step = np.rint(place * PHASES).astype(np.int64)
+        at = self._at(view, step)
+        return None if at is None else self._landed(at, place, place - step / PHASES)
+
+    def _nearby(self, view: Array, match: Array, best: NDArray[np.int64]) -> _Landed | None:
+        """Land at the peak of the correlation, to some tenths of a pixel, where the fit does not settle."""
+        place = best.astype(np.float64)
+        for axis, n in enumerate(best):
+            line = match[:, best[1]] if axis == 0 else match[best[0]]
+            if 0 < n < len(line) - 1 and (bend := 2 * line[n] - line[n - 1] - line[n + 1]) > 0:
+                place[axis] += (line[n + 1] - line[n - 1]) / (2 * bend)
+        step = np.rint(place * PHASES).astype(np.int64)
+        at = self._at(view, step)
+        return None if at is None else self._landed(at, place, place - step / PHASES)
+
+    def _landed(self, at: _At, place: Array, shift: Array) -> _Landed:
+        layers, parts = self._layers, at.parts
+        likeness = _likeness(at.fit, shift, at.patch[layers.kept], layers.weight)
+        return _Landed(place, at.pixel, at.phase, at.patch, float(parts[0]), float(parts[3]), likeness)
 
     def _in_window(self, found: NDArray[np.bool_], pixel: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return a template's pixels as pixels of the window."""

@@ -16,7 +16,8 @@ import mrsim
 from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import emit
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback, Realism, playback_of
-from mrsim.anatomy.series.series import MAX_BYTES, Series, read_series
+from mrsim.anatomy.series.reading.cine import read_cine
+from mrsim.anatomy.series.series import MAX_BYTES, Series
 from mrsim.argument_types import checked
 from mrsim.errors import PhantomError, files_raise
 from mrsim.files.arrays import map_array
@@ -148,6 +149,7 @@ def patient_of(series: Series, smooth_frames: float = SMOOTH_FRAMES, name: str =
     playback, realism = playback_of(series, smooth_frames)
     name = re.sub("[^A-Za-z0-9_-]+", "-", name)[:60].strip("-") or "patient"
     made = {"source": series.source, "smooth_frames": smooth_frames, "version": mrsim.__version__}
+    made |= {"orientation": series.orientation, "notes": list(series.notes)}
     return Patient(name, playback, _digest(playback), None, {**made, "realism": _told(realism)})
 
 
@@ -157,6 +159,10 @@ def prepare_patient(
     series: str | Path | Series,
     output: str | Path,
     *,
+    label: str | Path | None = None,
+    frame_ms: float | None = None,
+    pixel_mm: tuple[float, float] | None = None,
+    time_axis: str | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
     overwrite: bool = False,
 ) -> Patient:
@@ -165,9 +171,12 @@ def prepare_patient(
     Parameters
     ----------
     series
-        The cine: a `.npz` file with the arrays of `series_from_arrays`, or a series.
+        The cine: a file or folder of a kind that `read_cine` knows, or a series.
     output
         Folder to make.
+    label, frame_ms, pixel_mm, time_axis
+        What the file does not say of itself: the target's label, the time from frame to frame, the height and
+        width of a pixel, and which axis of a volume is time, "fastest" or "slowest".
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
     overwrite
@@ -185,13 +194,15 @@ def prepare_patient(
     """
     output = Path(output)
     room = WholeFolder(output, replace=overwrite and (output / RECORD).is_file())
-    given = series if isinstance(series, Series) else read_series(series)
+    given = series
+    if not isinstance(given, Series):
+        given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
     patient = patient_of(given, smooth_frames, output.name)
     with room as folder:
         for name in ARRAYS:
             write_array(folder / f"{name}.npy", getattr(patient.playback, name))
-        pixel_mm = [1e3 * side for side in patient.playback.pixel_m]
-        known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": pixel_mm, "sha256": patient.digest}
+        sides = [1e3 * side for side in patient.playback.pixel_m]
+        known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": sides, "sha256": patient.digest}
         write_json(folder / RECORD, {**known, **patient.record})
     return load_patient(output)
 

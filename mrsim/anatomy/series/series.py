@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mrsim.errors import PhantomError
-from mrsim.files.arrays import read_arrays
 from mrsim.summary import Summarised
 
 MIN_FRAMES, MAX_FRAMES, MAX_SIDE, MAX_BYTES = 4, 20_000, 2048, 4 << 30
@@ -36,6 +34,10 @@ class Series(Summarised):
         the number of frames.
     source
         Where it comes from, for messages and the record.
+    orientation
+        Where rows and columns run, in words.
+    notes
+        What else its file says, and what was done to it.
     """
 
     images: NDArray[Any]
@@ -43,6 +45,8 @@ class Series(Summarised):
     pixel_m: tuple[float, float]
     labels: NDArray[np.bool_]
     source: str = "arrays"
+    orientation: str = "rows and columns as they are stored"
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -59,7 +63,9 @@ class Series(Summarised):
                 f"{rows} x {columns}, pixels of {self.pixel_m[0] * 1e3:g} x {self.pixel_m[1] * 1e3:g} mm",
             ),
             ("time", f"{self.seconds:.1f} s, {np.median(steps):.1f} ms a frame (at most {steps.max():.1f})"),
+            ("orientation", self.orientation),
             ("label", labels),
+            *(("note", note) for note in self.notes),
         ]
 
 
@@ -71,6 +77,8 @@ def series_from_arrays(
     first_label: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     source: str = "arrays",
+    orientation: str = Series.orientation,
+    notes: tuple[str, ...] = (),
 ) -> Series:
     """Check the arrays of a cine and return it.
 
@@ -88,6 +96,8 @@ def series_from_arrays(
         Pixels of the target in every frame, shape of `images`; in place of `first_label`.
     source
         How errors name the series.
+    orientation, notes
+        What is told of it, in words.
 
     Returns
     -------
@@ -125,32 +135,9 @@ def series_from_arrays(
     label = _labels(first_label, labels, image.shape, source)
     kind = np.complex64 if image.dtype.kind == "c" else np.float32
     return Series(
-        image.astype(kind), t_ns.astype(np.int64), (float(pixel[0]), float(pixel[1])), label, source
-    )
-
-
-def read_series(path: str | Path) -> Series:
-    """Read a cine from a `.npz` file.
-
-    Parameters
-    ----------
-    path
-        An archive with `images`, `seconds` and `pixel_mm`, and perhaps `first_label` or `labels`; see
-        `series_from_arrays`.
-
-    Raises
-    ------
-    InputError
-        If it is not such a file: the error names the file and the array.
-    """
-    found = read_arrays(path, MAX_BYTES, "a series of images", names=KEYS)
-    missing = [key for key in KEYS[:3] if key not in found]
-    if missing:
-        raise PhantomError(
-            f"{path}: no array {missing[0]!r}; expected {', '.join(KEYS[:3])}, perhaps first_label or labels"
-        )
-    given = {key: found[key] for key in KEYS if key in found}
-    return series_from_arrays(**given, source=str(path))
+        image.astype(kind), t_ns.astype(np.int64), (float(pixel[0]), float(pixel[1])), label, source,
+        orientation, notes,
+    )  # fmt: skip
 
 
 def _check_images(image: NDArray[Any], source: str) -> None:

@@ -71,3 +71,17 @@ def test_a_stored_stream_is_replayed_without_numba(tmp_path: Path) -> None:
         done = run(["numba"], code.format(repr(f"replay a.stream {candidate} --clock virtual")), tmp_path)
         assert (done.returncode, done.stderr) == (4, "")
         assert "INSUFFICIENT" in done.stdout
+
+
+def test_what_needs_no_torch_does_not_load_it(tmp_path: Path) -> None:
+    """Loading torch takes longer than all else that a command starts with."""
+    code = """
+from harness.cli.main import main
+small = ["--matrix", "32", "32", "--frames", "12", "--seed", "1"]
+assert main(["simulate", "quasar", "-o", "a.stream", *small]) == 0
+assert main(["replay", "a.stream", "view-sharing", "--clock", "virtual"]) == 4
+assert main(["audit", "zero-filled", "--seed", "1"]) == 0
+assert "torch" not in sys.modules
+"""
+    done = run([], code, tmp_path)
+    assert done.returncode == 0, done.stderr

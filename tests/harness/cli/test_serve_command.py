@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,37 @@ def test_the_command_serves_so_many_sessions_and_ends(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "config 'x', 16 readouts, 4 images, ended" in out
     assert "2 sessions, 0 of which failed" in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_an_output_that_takes_nothing_is_one_line_and_no_socket_is_left() -> None:
+    command = [sys.executable, "-m", "harness.cli", "serve", "null", "--port", "0", "--limit-s", "5"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    told = "mrsim: error: could not write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_server_that_cannot_tell_what_became_of_a_session_stops() -> None:
+    def tell(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    with serving("null", tell=tell) as (server, _):
+        port = server.address[1]
+        session(port)
+        deadline = time.monotonic() + 30
+        while listens(port) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not listens(port)
+        assert (server.ended, server.failed) == (1, 0)
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

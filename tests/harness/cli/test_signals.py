@@ -15,6 +15,8 @@ import pytest
 import mrsim
 from harness.cli.main import main
 from harness.cli.process.signals import Ended, ended_by_signals
+from harness.cli.process.streams import conclude
+from mrsim.errors import InputError
 from mrsim.stream import load, save
 from tests.harness.synthetic import make_stream
 
@@ -136,3 +138,28 @@ def test_a_child_that_was_forked_dies_of_its_own_signal() -> None:
                 os._exit(7)
             os._exit(8)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
+     (signal.SIGHUP, 129, "ended by SIGHUP")],
+)  # fmt: skip
+@pytest.mark.parametrize("raised", [ImportError("numpy: see\nthe manual"), InputError("a.stream: damaged")])
+def test_a_signal_that_a_library_turns_into_its_own_error_is_told_as_the_signal(
+    number: int, code: int, told: str, raised: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """numpy answers whatever interrupts its import with an ImportError of 80 lines."""
+
+    def command() -> int:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise raised from None
+        return 0
+
+    before = signal.getsignal(signal.SIGINT)
+    assert conclude(command) == code
+    assert capsys.readouterr().err == f"mrsim: {told}\n"
+    assert signal.getsignal(signal.SIGINT) is before

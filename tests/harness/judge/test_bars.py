@@ -38,6 +38,8 @@ def test_a_bar_is_kept_if_its_whole_interval_keeps_it(
 def test_a_figure_without_the_interval_that_it_needs_is_insufficient_unless_it_is_infinite() -> None:
     assert Bar("it", 1.0, 3.0, most=True, unsure="2 breaths").outcome is Outcome.INSUFFICIENT
     assert Bar("it", math.inf, 3.0, most=True, unsure="2 breaths").outcome is Outcome.FAIL
+    untold = Bar("it", None, 3.0, most=True, unsure="2 breaths")
+    assert (untold.outcome, str(untold)) == (Outcome.INSUFFICIENT, "it cannot be told: 2 breaths")
 
 
 def test_the_worst_bar_gives_the_answer_and_the_reason() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from harness.candidates.registry import Null
 from harness.judge.evaluate import evaluate
+from harness.judge.outcome import Outcome
+from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
@@ -21,6 +23,7 @@ from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.writing import write_json
 from mrsim.stream import Readout, Stream
 from recon.protocol import Image, Reconstructor
+from tests.harness.judge.mutants import truth_itself
 from tests.harness.synthetic import Blank, Drawn, make_header, make_stream, moving_stream
 
 
@@ -194,3 +197,50 @@ def test_every_result_has_the_same_keys(result: RunResult, stream: Stream) -> No
     failed = evaluate(stream, "raising", raising, clock=VirtualClock())
     assert failed.verdict.outcome.name == "FAIL"
     assert _keys(failed.to_json()) == _keys(result.to_json())
+
+
+def answers(stream: Stream, build: Any, **bars: Any) -> dict[str, tuple[Outcome | None, str]]:
+    profile = dataclasses.replace(SHIPPED[bars.pop("profile", "keep-up")], **bars)
+    found = evaluate(
+        stream, "one", build, clock=VirtualClock(), service=ConstantService(1000), claim=0.5,
+        criterion=Criterion.of(profile, 5.0 if profile.measure == "total" else None),
+    )  # fmt: skip
+    return {answer.question: (answer.outcome, answer.reason) for answer in found.verdict.answers}
+
+
+def test_what_is_grossly_wrong_fails_on_the_breaths_that_there_are() -> None:
+    """By Markov: a margin that holds for 95 % is passed for half of a breath in one of ten at most."""
+    few = moving_stream(90)
+    wrong = truth_itself(few)
+    for away_m, outcome in ((8e-3, Outcome.FAIL), (0.0, Outcome.INSUFFICIENT)):
+        shown = dataclasses.replace(wrong, trace_m=wrong.trace_m + away_m)
+        told = answers(few, shown.build_tracker)["target"]
+        assert told[0] is outcome, told
+        assert "breaths" in told[1]
+
+
+def test_a_beam_of_too_few_breaths_is_insufficient() -> None:
+    few = moving_stream(20)
+    told = answers(few, truth_itself(few).build_tracker, profile="gating")["target"]
+    assert told[0] is Outcome.INSUFFICIENT, told
+    assert "too few breaths" in told[1]
+
+
+def test_without_a_truth_no_lag_is_told_and_nobody_is_blamed(stream: Stream) -> None:
+    told = answers(dataclasses.replace(stream, truth=None), lambda: perfect(stream), profile="gating")
+    assert told["time"] == (Outcome.INSUFFICIENT, told["time"][1])
+    assert "the stream has no truth" in told["time"][1]
+
+
+def test_bars_of_what_is_not_there_are_not_asked(stream: Stream) -> None:
+    """Positions have no NMSE, a scan without a target no Dice; masks on some frames leave 0 on the others."""
+    seen = truth_itself(stream)
+    assert answers(stream, seen.build_tracker, nmse=0.1, dice=0.9)["image"][0] is None
+    assert stream.truth is not None
+    empty = dataclasses.replace(stream.truth, mask=np.zeros_like(stream.truth.mask))
+    bare = dataclasses.replace(stream, truth=empty)
+    assert answers(bare, lambda: perfect(stream), dice=0.9, gain=0.9)["image"][0] is None
+    assert answers(bare, lambda: perfect(stream), dice=0.9, nmse=0.1)["image"][0] is Outcome.PASS
+    short = moving_stream(20)
+    told = answers(short, lambda: perfect(short), gain=0.9)["image"]
+    assert told[0] is Outcome.INSUFFICIENT, told

@@ -124,3 +124,23 @@ def test_hold_takes_time_out_of_margin_and_failures(stream: Stream, wrong: dict[
     assert target is not None
     assert target.outcome is Outcome.FAIL
     assert "availability" in target.reason
+
+
+@pytest.mark.parametrize("as_positions", [False, True])
+def test_noise_on_what_stands_still_makes_it_no_less_frozen(stream: Stream, as_positions: bool) -> None:
+    """What changes without following is as frozen; what follows 300 ms late, noise and all, is not."""
+    truth, rng = truth_itself(stream), np.random.default_rng(1)
+    noise = rng.standard_normal((2, *truth.images.shape)) * 3e-3 * np.abs(truth.images).max()
+    noisy = (noise[0] + 1j * noise[1]).astype(np.complex64)
+    jitter = rng.normal(0, 1e-5, truth.trace_m.shape)
+    late = np.maximum(np.arange(len(truth.images)) - round(300e6 / stream.header.frame_ns), 0)
+    for frames, frozen in ((np.full(len(late), 40), True), (late, False)):
+        seen = dataclasses.replace(
+            truth, images=truth.images[frames] + noisy, trace_m=truth.trace_m[frames] + jitter
+        )
+        found = result(stream, seen.build_tracker if as_positions else seen.build)
+        assert found.margin is not None
+        kinds = found.margin.silent.kinds
+        # What is called another anatomy first, by its lines, is not called frozen as well.
+        assert kinds["frozen"] == pytest.approx(1 - kinds["another anatomy"] if frozen else 0, abs=0.02)
+        assert kinds["another anatomy"] < 0.15

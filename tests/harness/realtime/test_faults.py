@@ -239,3 +239,40 @@ def test_a_troubled_candidate_emits_the_wrong_shape() -> None:
     run = replay(STREAM, Troubled(Blank(), parse_faults("shape:at=20"), 0), VirtualClock())
     assert run.violation is not None
     assert (run.violation.kind, run.violation.line) == ("contract", 23)
+
+
+def test_a_coil_is_lost_and_spikes_are_single_samples() -> None:
+    stream = make_stream(40, header=make_header(coils=3))
+
+    def lines(text: str) -> np.ndarray:
+        feed = apply_faults(Feed.of(stream, Schedule.of(stream)), parse_faults(text), 1)
+        return np.stack([feed.patches[number] for number in feed.patch[5:8]])
+
+    before = np.asarray(stream.samples)[5:8]
+    silent = lines("coil-lost:at=5,burst=3,coil=1")
+    assert not silent[:, 1].any()
+    assert np.array_equal(silent[:, [0, 2]], before[:, [0, 2]])
+    assert len({tuple(line.any(axis=1)) for line in lines("coil-lost:at=5,burst=3")}) == 1  # the same coil
+    clipped = lines("coil-lost:at=5,burst=3,coil=1,level=0.25")[:, 1]
+    assert (
+        np.abs(clipped.view(np.float32)).max() == np.abs(before[:, 1].view(np.float32)).max(axis=1).max() / 4
+    )
+    spiked = lines("spike:at=5,burst=3,samples=2,size=10")
+    added = np.abs(spiked - before)
+    assert ((added > 0).sum(axis=2) == 2).all()
+    assert (np.ptp((added > 0).argmax(axis=2), axis=1) == 0).all()  # in all coils at once
+    np.testing.assert_allclose(added.max(axis=(1, 2)), 10 * np.abs(before).max(axis=(1, 2)), rtol=1e-4)
+    with pytest.raises(InputError, match="the scan has 3, from 0 to 2"):
+        lines("coil-lost:at=5,coil=3")
+
+
+def test_a_candidate_that_gives_up_a_frame_because_of_a_coil_breaks_a_promise() -> None:
+    class Particular(Keeper):
+        def push(self, readout: Readout) -> None:
+            if readout.samples.any():
+                super().push(readout)
+
+    evidence, _ = played("coil-lost:at=199", Particular())
+    clean = replay(STREAM, Keeper(), VirtualClock(), ConstantService(0))
+    broken = check_invariants(dataclasses.replace(evidence, clean=clean), ["coil-lost"])
+    assert [b.invariant for b in broken] == ["goes on"]

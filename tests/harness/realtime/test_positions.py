@@ -128,7 +128,28 @@ def test_an_image_of_infinite_magnitude_is_discarded(pixel: complex, columns: tu
 
 
 def test_memory_for_positions_is_bounded() -> None:
-    images = played(lambda r, h: [Position(0.0, 0.0, r.frame, r.index)] * 1000, 8).images
+    run = played(lambda r, h: [Position(0.0, 0.0, r.frame, r.index)] * 1000, 8)
+    assert run.images.positions is not None
+    assert len(run.images.positions.completed_ns) == 8 * 4
+    assert run.violation is not None
+
+
+@pytest.mark.parametrize(
+    ("emission", "told"),
+    [
+        (lambda at: [Position(0.0, 0.0, at.frame, at.index)] * 5, "one more than 4 positions for each line"),
+        (lambda at: [Position(10**400, 0.0, at.frame, at.index)], "x_mm is beyond"),
+        (lambda at: [Position(0.0, 0.0, at.frame, at.index, hold="no")], "hold is a str"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_would_be_lost_or_mistaken_breaks_the_contract(emission: Any, told: str) -> None:
+    violation = played(lambda readout, header: emission(readout)).violation
+    assert violation is not None
+    assert violation.kind == "contract"
+    assert told in violation.message
+
+
+def test_two_positions_a_line_are_all_kept() -> None:
+    images = played(lambda at, header: [Position(x, 0.0, at.frame, at.index) for x in (1.0, 2.0)]).images
     assert images.positions is not None
-    assert len(images.positions.completed_ns) == 8 + 2 * 4
-    assert images.extra > 7000
+    assert images.positions.centre_m[:, 0] == pytest.approx(np.tile([1e-3, 2e-3], 40))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from harness.realtime.processor_time import LineCounter, RunningTime, note_elsew
 from harness.realtime.replay import replay
 from harness.realtime.run import Run
 from harness.realtime.service import MeasuredService
-from mrsim.stream import Readout
-from recon.protocol import Reconstructor
+from mrsim.stream import Header, Readout
+from recon.protocol import Emit, Reconstructor
 from tests.harness.synthetic import Blank, make_header, make_stream
 
 MS = 1_000_000
@@ -116,9 +117,9 @@ def test_the_thread_that_pushes_is_the_one_that_is_counted() -> None:
     assert (len(os.listdir("/proc/self/fd")) if before else 0) <= before + 1
 
 
-def compute(readout: Readout) -> None:
+def compute(readout: Readout | int) -> None:
     """Work for some milliseconds of processor time in the last line of each frame."""
-    if readout.index % 4 == 3:
+    if (readout if isinstance(readout, int) else readout.index) % 4 == 3:
         end = time.thread_time_ns() + WORK_NS
         while time.thread_time_ns() < end:
             pass
@@ -197,3 +198,79 @@ def test_a_busy_host_is_not_charged_to_a_process_of_its_own_either(
     for run in (quiet, busy):
         assert (measure(run).service_ns >= WORK_NS).all()
     assert measure(busy).service_ns.mean() < 2 * measure(quiet).service_ns.mean()
+
+
+def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(monkeypatch)
+    own = [0]
+    monkeypatch.setattr(processor_time.time, "clock_gettime_ns", lambda _: own[0])
+    monkeypatch.setattr(processor_time, "_ended_ns", lambda: own[0] // 10)
+    running = RunningTime()
+    running.since(running.mark())
+    running.pause()
+    fake.passes(10, processor=8)
+    own[0] += 3  # of which this thread itself did 3
+    assert running.between() == 5
+    fake.passes(0, processor=90)
+    assert running.between() == 10  # never more than the real time
+    fake.passes(10)
+    note_elsewhere(0, 5)
+    assert running.between() == 20
+    own[0] += 100  # a process of ours ended
+    fake.passes(0, processor=100)
+    running.mark()
+    assert running.between() == 20 + 10
+    fake.passes(50, processor=50)
+    assert running.between() == 20 + 10
+    running.mark()
+    assert running.between() == 0
+
+
+class Finalised:
+    """Work when the bench lets go of a line, or on a thread of its own after the push."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def open(self, header: Header, emit: Emit) -> None:
+        self._last, self._go = header.lines_per_frame - 1, threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def push(self, readout: Readout) -> None:
+        if readout.index % 4 == self._last:
+            if self._how == "a finalizer":
+                weakref.finalize(readout.samples, compute, readout.index)
+            else:
+                self._go.set()
+        if self._how == "a thread":
+            clock = time.pthread_getcpuclockid(self._thread.ident or 0)
+            self.worked_ns = time.clock_gettime_ns(clock)
+
+    def close(self) -> None:
+        self._over = True
+        self._go.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while self._go.wait() and not self._over:
+            self._go.clear()
+            end = time.thread_time_ns() + WORK_NS
+            while time.thread_time_ns() < end:
+                sum(range(1000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["a finalizer", "a thread"])
+def test_work_after_the_push_is_charged(how: str) -> None:
+    candidate = Finalised(how)
+    # Lines are always due, so that no idle time takes what is done between two of them.
+    lines = 4 * FRAMES if how == "a finalizer" else 4000
+    stream = make_stream(lines, header=make_header(lines_per_frame=4, tr_ns=1000))
+    run = replay(stream, candidate, VirtualClock(), MeasuredService(), keep_images=False)
+    total_ns = int(run.finished_ns[-1] - run.started_ns[0])
+    assert total_ns >= (FRAMES * WORK_NS if how == "a finalizer" else 0.8 * candidate.worked_ns)
+    if how == "a thread":
+        assert candidate.worked_ns > 4 * MS
+        assert total_ns - run.service_ns.sum() > 0.1 * candidate.worked_ns

@@ -30,7 +30,7 @@ QUICK = ServiceLimits(Limits(image_bytes=0, message_s=2.0), idle_s=4.0)
 def serving(candidate: str = "zero-filled", **more: Any) -> Iterator[tuple[Server, list[str]]]:
     """Serve from a thread, and give what the server tells."""
     told: list[str] = []
-    server = Server(builder(candidate), tell=told.append, **{"limits": QUICK, **more})
+    server = Server(builder(candidate), **{"tell": told.append, "limits": QUICK, **more})
     thread = threading.Thread(target=server.serve, kwargs={"limit_s": 1200.0})
     thread.start()
     try:

@@ -120,6 +120,7 @@ def test_undersampled_frames_do_not_go_into_the_layout(tmp_path):
         ("kspace", {"data": np.zeros((2, 3, 11, 6), np.complex64)}, "samples along the readout"),
         ("kspace", {"shape": (60_000, 256, 8192, 4096), "dtype": np.complex64}, "MiB a frame"),
         ("kspace", {"shape": (2, 3, 18, 6), "dtype": np.complex64}, "never written"),
+        ("kspace", {"data": np.zeros((2, 3, 18, 6), np.complex64)}, "zero everywhere"),
         ("kspace", {"data": np.zeros((2, 2))}, "its shape is"),
         ("ismrmrd_header", {"data": 1.0}, "expected a string"),
         ("ismrmrd_header", {"data": "<a"}, "not an MRD header"),

@@ -21,6 +21,7 @@ from mrsim.formats.mrd_acquisition import Marks, noise_acquisition, to_acquisiti
 from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_header import header_to_xml
 from mrsim.formats.mrd_import import Given, mrd_to_stream
+from mrsim.formats.mrd_lines import acquired_order
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import Header, Stream, load, save
@@ -445,6 +446,13 @@ def test_a_scan_over_midnight_or_the_end_of_a_counter_keeps_its_order(tmp_path, 
     foreign(tmp_path / "a.h5", acquisitions)
     mrd_to_stream(tmp_path / "a.h5", tmp_path / "a", FOREIGN)
     assert_same_lines(load(tmp_path / "a"), stream)
+
+
+def test_a_counter_that_is_everywhere_says_nothing_of_a_return_and_orders_as_it_stands():
+    counts = np.array([3 << 30, 0, 1 << 30, 2 << 30], np.uint32)
+    heads = np.zeros(4, ismrmrd.hdf5.acquisition_header_dtype)
+    heads["scan_counter"] = counts
+    assert acquired_order(heads).tolist() == [1, 2, 3, 0]
 
 
 CAL, BOTH = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING

@@ -139,11 +139,12 @@ def test_bombs_are_refused_before_they_grow(document):
     "inside",
     [
         "<a>" * 100_000 + "</a>" * 100_000,
+        "<a>" * 32 + "</a>" * 32,
         "<a/>" * 250_000,
         "<a>x</a>" * 100_000,
         "<a b='>'><!-- <c> -->" * 40_000,
     ],
-    ids=["deep", "many", "many with text", "hidden in comments"],
+    ids=["deep", "just too deep", "many", "many with text", "hidden in comments"],
 )
 def test_a_header_of_too_many_elements_is_refused_before_it_is_built(inside, monkeypatch):
     def never(*_, **__):

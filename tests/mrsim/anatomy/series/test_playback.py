@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mrsim.anatomy.series.playback import playback_of
-from mrsim.anatomy.series.series import read_series, series_from_arrays
+from mrsim.anatomy.series.reading.cine import read_cine
+from mrsim.anatomy.series.series import series_from_arrays
 from mrsim.anatomy.series.tracking import label_center, track
 from mrsim.errors import PhantomError
 from tests.mrsim.anatomy.series.cines import REAL, SHAPE, STEP_S, breathing, cine, moved, smooth_image
@@ -83,7 +84,7 @@ def test_what_cannot_be_followed_is_told() -> None:
 @pytest.mark.parametrize("name", ["volunteer-a", "volunteer-b"])
 def test_real_breathing_is_played_back(name: str) -> None:
     """What is white in time is 7e-3 of the energy; a cross-fade beats the frame before by five."""
-    series = read_series(REAL / f"{name}.npz")
+    series = read_cine(REAL / f"{name}.npz")
     played, realism = playback_of(series)
     assert realism.removed == pytest.approx(7.0e-3, rel=0.05)
     assert realism.left_out < realism.previous / 5

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mrsim.anatomy.series.series import read_series, series_from_arrays
+from mrsim.anatomy.series.reading.cine import read_cine
+from mrsim.anatomy.series.series import series_from_arrays
 from mrsim.errors import InputError, PhantomError
 from tests.mrsim.anatomy.series.cines import SHAPE, cine
 
@@ -19,12 +20,12 @@ def test_times_are_whole_nanoseconds_from_the_first_frame() -> None:
     assert series.t_ns.tolist() == [150_000_000 * n for n in range(24)]
     assert series.pixel_m == pytest.approx((3e-3, 2.5e-3))
     assert "24 frames" in repr(series)
-    assert "label  of the first frame" in repr(series)
+    assert repr(series).endswith("of the first frame")
 
 
 def test_a_file_says_the_same_as_its_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **cine())
-    read, given = read_series(tmp_path / "mine.npz"), series_from_arrays(**cine())
+    read, given = read_cine(tmp_path / "mine.npz"), series_from_arrays(**cine())
     for name in ("images", "t_ns", "labels"):
         assert (getattr(read, name) == getattr(given, name)).all()
     assert read.source.endswith("mine.npz")
@@ -78,9 +79,9 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], told: str) -> None:
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "few.npz", images=cine()["images"])
-    with pytest.raises(PhantomError, match=r"few.npz: no array 'seconds'"):
-        read_series(tmp_path / "few.npz")
+    with pytest.raises(PhantomError, match=r"few.npz: it does not say when its frames were taken"):
+        read_cine(tmp_path / "few.npz")
     (tmp_path / "text.npz").write_text("no archive")
     for name in ("text.npz", "nothing.npz"):
         with pytest.raises(InputError, match=name):
-            read_series(tmp_path / name)
+            read_cine(tmp_path / name)

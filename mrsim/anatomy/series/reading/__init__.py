@@ -1,0 +1,1 @@
+"""Cines as clinics keep them: MHA as in TrackRAD, DICOM, NIfTI, and numpy's arrays."""
