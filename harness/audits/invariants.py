@@ -210,6 +210,10 @@ def contained(evidence: Evidence) -> Breach | None:
     images = len(run.schedule.completing)
     intact = evidence.whole[: images * per_frame].reshape(images, per_frame).all(axis=1)
     if evidence.clean is not None:
+        shown = int(evidence.clean.images.shown.sum())
+        if shown < images / 2:  # what shows next to nothing breaks no promise by showing as little again
+            said = f"without faults it shows {shown} of {images} images, half is the least"
+            return Breach("contained", int(run.schedule.completing[-1]) if images else 0, said)
         intact &= evidence.clean.images.shown
     missing = np.flatnonzero(intact & ~run.images.shown)
     if not len(missing):

@@ -30,6 +30,8 @@ from mrsim.stream import Header, Stream, Truth
 from mrsim.summary import Summarised, counted
 
 SSIM_WINDOW = 7
+RANGES = {"nmse": (0.0, math.inf), "ssim": (-1.0, 1.0), "dice": (0.0, 1.0)}
+"""What no value of a measure is outside of, nor the interval of its mean."""
 SINGLE = 1e8
 """Above it, or where all is below its inverse, the fourth powers of SSIM leave the range of float32."""
 
@@ -396,7 +398,7 @@ def judge_frames(
         lag=lag,
         total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
         breaths=len(np.unique(blocks)),
-        intervals={key: mean_interval(one, blocks) for key, one in values.items()},
+        intervals={key: mean_interval(one, blocks, *RANGES[key]) for key, one in values.items()},
         dice_segmented=np.where(np.isnan(values["dice"]), math.nan, dice_to_full(stream, frames, found)),
         ruler=ruler,
         lag_without_ruler=None if ruler is None else ruler.taken_out_of(lag),

@@ -57,7 +57,9 @@ class MarginBounds:
     upper_m: float
 
 
-def mean_interval(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> Interval | None:
+def mean_interval(
+    values: NDArray[np.float64], blocks: NDArray[np.int64], least: float = -math.inf, most: float = math.inf
+) -> Interval | None:
     """Return the interval of a mean over frames.
 
     Parameters
@@ -66,6 +68,8 @@ def mean_interval(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> Int
         One value for each frame, shape (n,), float64.
     blocks
         Breath of each frame, shape (n,), int64.
+    least, most
+        What no value can be below or above, and so no mean.
 
     Returns
     -------
@@ -77,7 +81,8 @@ def mean_interval(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> Int
         return None
     sums, lengths = np.bincount(blocks, weights=values), np.bincount(blocks)
     mean = float(sums.sum() / lengths.sum())
-    return around(mean, (sums - mean * lengths) * len(numbers) / lengths.sum())
+    low, high = around(mean, (sums - mean * lengths) * len(numbers) / lengths.sum())
+    return max(low, least), min(high, most)
 
 
 def statistic_interval(

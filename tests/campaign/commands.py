@@ -65,6 +65,7 @@ COMMANDS = {
     for command in (
         Command("phantoms", "phantoms quasar --png {target}", "", "p.png"),
         Command("patient", "patient {source} -o {target}", "cine.npz", "mine"),
+        Command("hardness", "hardness {source} --json {target}", "a.stream", "h.json"),
         Command("simulate", "simulate {source} -o {target} --frames 60 --matrix 64 64", "q.toml", "q.stream"),
         Command("dataset", "dataset {source} -o {target} --workers 1", "spec.toml", "set", goes_on=True),
         Command(

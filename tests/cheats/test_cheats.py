@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -45,6 +46,12 @@ PART = {
     "isolated": ("forks", "ends_at_once"),
 }
 PAGE = (ROOT / "docs" / "cheats.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def settled_heap() -> None:
+    """Hide nothing from a cheat that looks through the heap."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

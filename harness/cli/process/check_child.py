@@ -5,6 +5,7 @@ What ends the process early, however it does so, leaves answers out, and an exit
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -21,6 +22,9 @@ from mrsim.errors import MrsimError
 
 def main() -> int:
     """Judge as the arguments of the process say: two file descriptors, and the task as JSON."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Both processes print on one stream. Unbuffered, a text and its line's end go out apart.
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
     return conclude(_serve)
 
 

@@ -86,15 +86,25 @@ def run_of(candidate: str, limit_s: float = 20.0) -> Run:
     return replay(STREAM, Isolated(candidate, limit_s), VirtualClock(), ConstantService(0))
 
 
+_earlier: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def earlier() -> None:
+    """Know which processes the tests before have left, whose objects pytest may still hold."""
+    _earlier[:] = []
+    _earlier[:] = children()
+
+
 def children() -> list[int]:
-    """Return the processes that this one has, zombies included."""
+    """Return the processes that this one has got since the test began, zombies included."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
                     found.append(int(entry.name))
-    return found
+    return [pid for pid in found if pid not in _earlier]
 
 
 @pytest.fixture

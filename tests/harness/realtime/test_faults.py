@@ -209,6 +209,19 @@ def test_promises_can_be_broken() -> None:
         assert [b.invariant for b in broken] == promises
 
 
+def test_what_shows_next_to_nothing_breaks_a_promise_by_showing_as_little_again() -> None:
+    class First(Keeper):
+        def push(self, readout: Readout) -> None:
+            if readout.frame < 2:
+                super().push(readout)
+
+    clean = replay(STREAM, First(), VirtualClock(), ConstantService(0))
+    evidence, _ = played("drop:at=300", First())
+    (broken,) = check_invariants(dataclasses.replace(evidence, clean=clean), ["drop"])
+    assert broken.invariant == "contained"
+    assert "half is the least" in broken.message
+
+
 def test_policy_and_faults_go_together() -> None:
     feed = feed_of("drop:p=0.05,burst=6;reorder:p=0.1;late:p=0.02,ms=30")
     run = replay(
