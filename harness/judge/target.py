@@ -110,7 +110,8 @@ def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:
     bars = []
     for key, limit in profile.beam_bars.items():
         name, value, most, unit = found[key]
-        few = key in beam.intervals and beam.intervals[key] is None and value is not None
+        # A beam that never was on needs no interval.
+        few = key in beam.intervals and beam.intervals[key] is None and bool(value or most)
         unsure = f"too few breaths for an interval, which takes {MIN_BREATHS}" if few else ""
         bars.append(Bar(name, value, limit, most, unit, _finite(beam.intervals.get(key)), unsure))
     return bars

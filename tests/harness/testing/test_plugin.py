@@ -125,7 +125,7 @@ def test_a_candidate_that_conforms_passes_every_check(project: Project) -> None:
         "fault-disconnect",
     ):
         assert f"conformance[python:mynet:build]::{check} PASSED" in told
-    assert "23 passed" in told
+    assert "25 passed" in told
 
 
 @pytest.mark.slow
@@ -212,13 +212,13 @@ def test_checks_are_counted_and_their_ids_can_be_passed_back(project: Project) -
     one = ("--reconstructor", "python:mynet:build", "--baseline", "python:mynet:build")
     told = project.pytest(*one, "--collect-only", "-q")
     ids = [line for line in told.splitlines() if line.startswith("conformance[python:mynet:build]::")]
-    assert len(ids) == 24
+    assert len(ids) == 26
     (project.folder / "test_own.py").write_text("def test_own(): pass\n")
-    assert "collected 25 items" in project.pytest(*one, "--collect-only")
+    assert "collected 27 items" in project.pytest(*one, "--collect-only")
     back = project.pytest(*one, *ids[5:], "--collect-only", "-q")
     assert [line for line in back.splitlines() if line in ids] == ids[5:]
     whole = project.pytest(*one, "conformance[python:mynet:build]", "test_own.py", "--collect-only")
-    assert "collected 25 items" in whole
+    assert "collected 27 items" in whole
     told = project.pytest(*one, ids[1], "test_own.py", ids[0], ids[1], "-v")
     assert "collected 3 items" in told
     assert all(f"{identity} PASSED" in told for identity in ids[:2])

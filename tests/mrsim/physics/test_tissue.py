@@ -10,7 +10,7 @@ import pytest
 from mrsim.errors import InputError
 from mrsim.physics.tissue import tissue, tissue_names
 
-FIELDS = (0.5, 1.5, 3.0)
+FIELDS = (0.35, 0.5, 1.5, 3.0)
 TABLE = tomllib.loads((resources.files("phantoms") / "tissues.toml").read_text(encoding="utf-8"))
 SIGNAL = [name for name in tissue_names() if TABLE[name]["pd"] > 0]
 
@@ -48,15 +48,15 @@ SPREAD = [
 ]
 # T1 and T2 in ms at each of FIELDS.
 ASSUMED = {
-    "water": ((2800, 2000), (2800, 2000), (2800, 2000)),
-    "phantom-water": ((300, 250), (320, 250), (340, 240)),
-    "gel": ((800, 80), (900, 75), (1000, 70)),
-    "lung-foam": ((800, 60), (900, 55), (1000, 50)),
-    "oil": ((200, 110), (240, 100), (280, 95)),
-    "lung": ((830, 60), (1200, 50), (1281, 40)),
-    "lung-tumour": ((850, 85), (1200, 80), (1480, 77.5)),
-    "lung-tumour-fibrous": ((700, 60), (1000, 55), (1250, 50)),
-    "necrosis": ((1300, 200), (1700, 180), (2000, 160)),
+    "water": ((2800, 2000), (2800, 2000), (2800, 2000), (2800, 2000)),
+    "phantom-water": ((300, 250), (300, 250), (320, 250), (340, 240)),
+    "gel": ((800, 80), (800, 80), (900, 75), (1000, 70)),
+    "lung-foam": ((800, 60), (800, 60), (900, 55), (1000, 50)),
+    "oil": ((200, 110), (200, 110), (240, 100), (280, 95)),
+    "lung": ((739, 60), (830, 60), (1200, 50), (1281, 40)),
+    "lung-tumour": ((755, 85), (850, 85), (1200, 80), (1480, 77.5)),
+    "lung-tumour-fibrous": ((622, 60), (700, 60), (1000, 55), (1250, 50)),
+    "necrosis": ((1154, 200), (1300, 200), (1700, 180), (2000, 160)),
 }
 PROTON_DENSITY = {
     "air": 0, "acrylic": 0, "water": 1.0, "phantom-water": 1.0, "gel": 0.95, "lung-foam": 0.2, "oil": 0.9,
@@ -82,8 +82,8 @@ def test_every_tissue_is_whole_at_every_field(name: str) -> None:
         assert entry.get("assumed", False) != ("10." in entry["source"])
 
 
-def test_values_at_half_a_tesla_are_marked_as_assumptions() -> None:
-    assert all(tissue(name, 0.5).assumed for name in SIGNAL)
+def test_values_below_one_tesla_are_marked_as_assumptions() -> None:
+    assert all(tissue(name, field).assumed for name in SIGNAL for field in (0.35, 0.5))
 
 
 def test_t1_grows_with_the_field() -> None:
@@ -113,7 +113,7 @@ def test_every_measurement_is_the_one_that_was_published() -> None:
 def test_what_is_scaled_from_a_measurement_follows_its_rule() -> None:
     """T1 grows as the cube root of the field (Bottomley 1984, 10.1118/1.595535), T2 stays."""
     scaled = [(n, f) for n, f in entries(assumed=True) if "scaled from 1.5 T" in tissue(n, f).source]
-    assert len(scaled) == 8
+    assert len(scaled) == 16
     for name, field in scaled:
         at, measured = tissue(name, field), tissue(name, 1.5)
         assert at.t1_s == pytest.approx(measured.t1_s * (field / 1.5) ** (1 / 3), rel=3e-3), name
@@ -156,5 +156,7 @@ def test_fat_precesses_434_hz_below_water_at_three_tesla() -> None:
 def test_names_what_is_unknown_and_what_is_known() -> None:
     with pytest.raises(InputError, match=r"'cheese' is not known; known: .*muscle"):
         tissue("cheese", 3.0)
-    with pytest.raises(InputError, match=r"'muscle' has no values at 7 T; it has them at 0.5, 1.5, 3 T"):
+    with pytest.raises(
+        InputError, match=r"'muscle' has no values at 7 T; it has them at 0.35, 0.5, 1.5, 3 T"
+    ):
         tissue("muscle", 7.0)
