@@ -16,6 +16,9 @@ from recon.fourier import to_image
 MEAN_VISITS = 32
 """Visits of a row after which its running mean becomes an exponential one."""
 
+SPIKE = 10.0
+"""A line so many times as large as its row ever was is a spike of the scanner, and stays out of the mean."""
+
 NEVER = 1e6
 """Age, in frames, of a row that has not come yet, whose zeros are no data."""
 
@@ -57,6 +60,7 @@ class LineMemory:
         self.mask = np.zeros(ny, np.bool_)
         self.newest = np.full(ny, -1, np.int64)
         self._visits = np.zeros(ny, np.int64)
+        self._peak, self._left_out = np.zeros(ny, np.float32), np.zeros(ny, np.bool_)
         self._frame = -1
         self._keep_mean = mean
         self._largest = float(np.finfo(np.float32).max) / (4 * nx)  # a sum of nx such values is finite
@@ -115,6 +119,7 @@ class LineMemory:
         rows, indices = self._rows[:count], self._indices[:count]
         # Before the transform, which would warn of an infinite sample; a comparison with NaN is false.
         sizes = np.abs(self._samples.view(np.float32))
+        peaks = sizes.reshape(-1, BATCH, 2).max(axis=(0, 2))[:count] if self._keep_mean else None
         if sizes.max() < self._largest:
             lines = to_image(self._samples, (-2,))[..., :count].swapaxes(-1, -2)
         else:
@@ -124,12 +129,23 @@ class LineMemory:
             sound = small[:count]
             lines = to_image(self._samples, (-2,))[..., :count].swapaxes(-1, -2)[:, sound]
             rows, indices = rows[sound], indices[sound]
+            peaks = None if peaks is None else peaks[sound]
         # Of a row that comes twice the later line is assigned last, and stays.
         self.shared[:, rows] = lines
         self.mask[rows] = True
         self.newest[rows] = indices
-        if self._keep_mean:
+        if peaks is not None:
             for n, row in enumerate(rows):
+                if self._is_spike(row, peaks[n]):
+                    continue
                 self._visits[row] += 1
                 share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
                 self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
+
+    def _is_spike(self, row: int, peak: np.float32) -> bool:
+        """Return whether a line is to stay out of the mean; two in turn are no spike, but another scan."""
+        odd = bool(self._visits[row] >= 2 and peak > SPIKE * self._peak[row] and not self._left_out[row])
+        self._left_out[row] = odd
+        if not odd:
+            self._peak[row] = max(self._peak[row], peak)
+        return odd

@@ -157,12 +157,21 @@ def bounded(evidence: Evidence) -> Breach | None:
     depth = queue_depth(run)
     line = int(np.argmax(depth))
     limit = (waiting + 2) * per_frame + copies
-    # A frame that was reordered, or of which nothing arrived, is complete later than its neighbours.
-    if feed.touched.keys() & {"reorder", "duplicate", "drop"}:
-        limit += 2 * per_frame
+    # A frame that was reordered, or of which nothing arrived, is complete later than its neighbours: by two
+    # frames, or by all that was touched together where that is more.
+    late = [
+        np.asarray(feed.touched[kind]) for kind in ("reorder", "duplicate", "drop") if kind in feed.touched
+    ]
+    if late:
+        limit += max(2 * per_frame, _longest_run(np.unique(np.concatenate(late))))
     if depth[line] > limit:
         return Breach("bounded", line, f"{depth[line]} lines waited, {run.policy} allows {limit}")
     return None
+
+
+def _longest_run(lines: NDArray[np.int64]) -> int:
+    """Return how many ascending lines follow one another at most."""
+    return max(map(len, np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)), default=0)
 
 
 def survives(evidence: Evidence) -> Breach | None:

@@ -100,6 +100,23 @@ def test_of_a_row_that_comes_twice_the_later_line_stays(stream):
     assert np.allclose(memory.mean[:, row], both, atol=1e-6)
 
 
+def test_a_spike_stays_out_of_the_mean_and_a_larger_scan_does_not(stream):
+    """One line a hundred times as large is left out; two in turn are what the row now is."""
+    row = int(stream.ky[0]) + stream.header.matrix[0] // 2
+    own = dataclasses.replace(stream.readout(0), frame=0)
+
+    def mean_after(*sizes):
+        memory = LineMemory(stream.header)
+        for size in sizes:
+            memory.push(dataclasses.replace(own, samples=own.samples * np.float32(size)))
+            memory._take()
+        return np.abs(memory.mean[:, row]).max() / np.abs(to_image(own.samples, (-1,))).max()
+
+    assert mean_after(1, 1, 1, 100, 1) == pytest.approx(1, rel=1e-5)
+    assert mean_after(1, 1, 1, 9, 1) == pytest.approx(13 / 5, rel=1e-5)
+    assert mean_after(1, 1, 100, 100, 100) == pytest.approx(202 / 4, rel=1e-5)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, complex(0, np.inf), complex(1e38, -1e38)])
 @pytest.mark.parametrize("lost", [(), (1, 2, 3, 4, 5, 6, 7)])
 def test_a_line_that_is_not_finite_leaves_no_trace_and_no_warning(stream, value, lost):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -147,6 +148,7 @@ def test_the_counters_become_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(harness.realtime.host, "_read", lambda path: files.get(path, ""))
     monkeypatch.setattr("os.sysconf", lambda _: 100)
+    monkeypatch.setattr(harness.realtime.host, "descendants_ns", lambda: 0)  # of the tests before
     now = time.perf_counter_ns()
     before = Snapshot(
         now - 10**10, time.process_time_ns() - 5 * 10**9, 500 * MS, {}, 0, 100 * MS, MS, None
@@ -176,21 +178,27 @@ def test_wakes_are_noted_while_the_gate_waits() -> None:
 
 
 BURN = "import time\nend = time.time() + 30\nwhile time.time() < end: pass"
+# What this process starts is its own. So another one starts them, and is gone.
+START = """
+import subprocess, sys
+burn = [sys.executable, "-c", sys.argv[1]]
+print(*(subprocess.Popen(burn, stdout=subprocess.DEVNULL).pid for _ in range(int(sys.argv[2]))))
+"""
 
 
 @pytest.mark.slow
 def test_a_host_that_burns_is_found_out() -> None:
     """Beside two busy processes a core the bench cannot keep lines of 1 ms: INVALID, and it says why."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(2 * cores)]
+    start = [sys.executable, "-c", START, BURN, str(2 * cores)]
+    burning = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     try:
         time.sleep(1.0)
         stream = make_stream(2000, header=make_header(tr_ns=MS))
         run = replay(stream, Null(), RealClock(), keep_images=False)
     finally:
         for process in burning:
-            process.kill()
-            process.wait()
+            os.kill(int(process), signal.SIGKILL)
     verdict = judge(run, measure(run))
     assert verdict.outcome is Outcome.INVALID, verdict
     if sys.platform == "linux":
