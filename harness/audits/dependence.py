@@ -4,6 +4,8 @@ Bits that differ do not show that: zeros plus a tiny sum of the lines in one pix
 the scan's content is changed in a way whose image is known, and the change is measured by the image's own
 size. A shift by 10 mm is a phase ramp on every line. Another contrast is a weight across columns, since each
 line is complete along x. Another patient is other content of the same size.
+
+Positions in place of images must move by the shift, to half of it. No more is asked of them.
 """
 
 from __future__ import annotations
@@ -50,8 +52,14 @@ def audit_dependence(bench: Bench) -> Seen:
         both = np.flatnonzero(bench.telling(bench.base) & bench.telling(run))
         compared += len(both)
         drawn = both[bench.base.images.drawn[both] & run.images.drawn[both]]
+        placed = both[~(bench.base.images.drawn[both] | run.images.drawn[both])]
+        if len(placed) and way.startswith("moved"):
+            at, then = (np.array([one.images.centre_m(f) for f in placed]) for one in (bench.base, run))
+            fault = _not_displaced(at, then, along_y=way.endswith("y"))
+            if fault is not None:
+                return Seen(compared, least, what, f"frame {placed[0]}: scanned {way}, {fault}")
         if not len(drawn):
-            continue  # of a tracker no more is asked than that its positions change, as `telling` found
+            continue  # a position need not know of contrast or of other anatomy
         before, after = (_magnitudes(one, drawn) for one in (bench.base, run))
         fault = _unmoved(before, after, share)
         if fault is None and way.startswith("moved"):
@@ -128,6 +136,16 @@ def _not_shifted(
     near, far = (float(np.sum((after - one) ** 2)) for one in (shifted, before))
     if near >= far:
         return "its image is nearer to where it was than to where it must be"
+    return None
+
+
+def _not_displaced(before: NDArray[np.float64], after: NDArray[np.float64], along_y: bool) -> str | None:
+    """Return what says that positions did not move along, if something does."""
+    expected = np.array([0.0, SHIFT_M] if along_y else [SHIFT_M, 0.0])
+    step = np.median(after - before, axis=0)
+    if np.hypot(*(step - expected)) > SHIFT_M / 2:
+        x, y = 1e3 * step
+        return f"its position moves by ({x:.3g}, {y:.3g}) mm: are they millimetres, x before y?"
     return None
 
 

@@ -129,9 +129,7 @@ class FrameJudge:
         """
         positions = run.images.positions
         assert positions is not None
-        own = positions.completed_ns == run.images.completed_ns[frame]
-        own &= positions.last_line == run.images.last_line[frame]
-        x, y = positions.centre_m[int(np.argmax(own))]
+        x, y = run.images.centre_m(frame)
         found, dice = None, math.nan
         if positions.mask is not None:  # a frame without one, of a run that has some, has a Dice of 0
             found = positions.mask[frame][self.window] if positions.mask[frame].any() else None

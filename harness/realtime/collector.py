@@ -144,6 +144,20 @@ class Images:
         shape = b"" if mask is None else bytes(mask[frame].tobytes())
         return bytes(self.positions.centre_m[own].tobytes()) + shape
 
+    def centre_m(self, frame: int) -> NDArray[np.float64]:
+        """Return the position that stands for a frame's image, (x, y) in metres, shape (2,).
+
+        Parameters
+        ----------
+        frame
+            Number of a frame that has a position and no image.
+        """
+        assert self.positions is not None
+        own = self.positions.completed_ns == self.completed_ns[frame]
+        own &= self.positions.last_line == self.last_line[frame]
+        centre: NDArray[np.float64] = self.positions.centre_m[int(np.argmax(own))]
+        return centre
+
     @property
     def shown(self) -> NDArray[np.bool_]:
         """Return which of the expected images came, shape (images,), bool."""

@@ -12,7 +12,7 @@ from harness.audits.dependence import audit_dependence, moved, weighted
 from harness.audits.finding import State
 from mrsim.stream import Header, Readout, Stream
 from recon.classical.zero_filled import ViewSharing, ZeroFilled
-from recon.protocol import Emit, Image, Reconstructor
+from recon.protocol import Emit, Image, Position, Reconstructor
 from tests.harness.synthetic import make_header, make_stream
 
 
@@ -100,3 +100,42 @@ def test_what_is_no_image_of_the_anatomy_is_found(
 def test_what_is_an_image_passes(honest: Callable[[], Reconstructor], seed: int, scan: Stream) -> None:
     seen = audit_dependence(Bench(scan, honest, seed))
     assert (seen.state, seen.count) == (State.KEPT, 48), seen.fault
+
+
+class Tracker(ViewSharing):
+    """Emit the middle of the image's energy around the field of view, as a function of (x, y) has it."""
+
+    def __init__(self, told: Callable[[float, float], tuple[float, float]] = lambda x, y: (x, y)) -> None:
+        super().__init__()
+        self._told = told
+
+    def open(self, header: Header, emit: Emit) -> None:
+        (ny, nx), (fov_y, fov_x) = header.matrix, header.fov_m
+        turns_y, turns_x = (np.exp(2j * np.pi * np.arange(n) / n) for n in (ny, nx))
+
+        def passed(image: Image) -> None:
+            energy = np.abs(image.pixels).astype(np.float64) ** 2
+            x = float(np.angle(energy.sum(axis=0) @ turns_x)) * 1e3 * fov_x / (2 * np.pi)
+            y = float(np.angle(energy.sum(axis=1) @ turns_y)) * 1e3 * fov_y / (2 * np.pi)
+            emit(Position(*self._told(x, y), image.frame, image.last_line))
+
+        super().open(header, passed)
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        (lambda x, y: (x, y), State.KEPT),
+        (lambda x, y: (0.7 * x, 0.7 * y), State.KEPT),
+        (lambda x, y: (x / 1e3, y / 1e3), State.BROKEN),
+        (lambda x, y: (y, x), State.BROKEN),
+        (lambda x, y: (x, -y), State.BROKEN),
+    ],
+    ids=["honest", "sluggish", "metres", "swapped", "upside down"],
+)
+def test_positions_move_with_the_anatomy(
+    told: Callable[[float, float], tuple[float, float]], state: State, scan: Stream
+) -> None:
+    seen = audit_dependence(Bench(scan, lambda: Tracker(told), 1))
+    assert seen.state is state, seen.fault
+    assert state is State.KEPT or "are they millimetres, x before y?" in (seen.fault or "")
