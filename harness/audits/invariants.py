@@ -212,23 +212,7 @@ def contained(evidence: Evidence) -> Breach | None:
     evidence
         The run and what arrived.
     """
-    run = evidence.run
-    if run.failure is not None or run.violation is not None:
-        return None
-    per_frame = evidence.feed.stream.header.lines_per_frame
-    images = len(run.schedule.completing)
-    intact = evidence.whole[: images * per_frame].reshape(images, per_frame).all(axis=1)
-    if evidence.clean is not None:
-        shown = int(evidence.clean.images.shown.sum())
-        if shown < images / 2:  # what shows next to nothing breaks no promise by showing as little again
-            said = f"without faults it shows {shown} of {images} images, half is the least"
-            return Breach("contained", int(run.schedule.completing[-1]) if images else 0, said)
-        intact &= evidence.clean.images.shown
-    missing = np.flatnonzero(intact & ~run.images.shown)
-    if not len(missing):
-        return None
-    line = int(run.schedule.completing[missing[0]])
-    return Breach("contained", line, f"frame {missing[0]} came whole and has no image ({len(missing)} such)")
+    return _all_have_images(evidence, "contained", evidence.whole, "came whole and has no image")
 
 
 def goes_on(evidence: Evidence) -> Breach | None:
@@ -241,21 +225,31 @@ def goes_on(evidence: Evidence) -> Breach | None:
     evidence
         The run and what arrived.
     """
+    handed = evidence.run.fate == Fate.HANDED
+    return _all_have_images(evidence, "goes on", handed, "has no image, and all of its lines")
+
+
+def _all_have_images(
+    evidence: Evidence, invariant: str, lines: NDArray[np.bool_], without: str
+) -> Breach | None:
+    """Check that the frames all of whose lines are among some have images, as they have without faults."""
     run = evidence.run
     if run.failure is not None or run.violation is not None:
         return None
     per_frame = evidence.feed.stream.header.lines_per_frame
     images = len(run.schedule.completing)
-    handed = (run.fate == Fate.HANDED)[: images * per_frame].reshape(images, per_frame).all(axis=1)
+    expected = lines[: images * per_frame].reshape(images, per_frame).all(axis=1)
     if evidence.clean is not None:
-        handed &= evidence.clean.images.shown
-    missing = np.flatnonzero(handed & ~run.images.shown)
+        shown = int(evidence.clean.images.shown.sum())
+        if shown < images / 2:  # what shows next to nothing breaks no promise by showing as little again
+            said = f"without faults it shows {shown} of {images} images, half is the least"
+            return Breach(invariant, int(run.schedule.completing[-1]) if images else 0, said)
+        expected &= evidence.clean.images.shown
+    missing = np.flatnonzero(expected & ~run.images.shown)
     if not len(missing):
         return None
     line = int(run.schedule.completing[missing[0]])
-    return Breach(
-        "goes on", line, f"frame {missing[0]} has no image, and all of its lines ({len(missing)} such)"
-    )
+    return Breach(invariant, line, f"frame {missing[0]} {without} ({len(missing)} such)")
 
 
 def turned_away(evidence: Evidence) -> Breach | None:
