@@ -12,6 +12,7 @@ from harness.report.picture import COLOURS
 from harness.report.plotting import plotting
 from mrsim.files.writing import whole_file
 
+ONE_COLUMN = 13  # entries of a legend
 SECONDS = 30.0
 _FRAMES = 24
 _TARGET = "#d55e00"
@@ -120,7 +121,9 @@ def _draw_breathing(axes: Any, scanner: Any, times: NDArray[np.int64], path_mm: 
     axes.set_ylabel("[mm]", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper right", fontsize=7, ncols=3)
+    columns = 1 if len(axes.lines) <= ONE_COLUMN else 2
+    # Beside the curves, of which a patient has some thirty.
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), fontsize=7, ncols=columns, frameon=False)
 
 
 def _draw_sampling(axes: Any, scanner: Any) -> None:
