@@ -143,7 +143,12 @@ class LineMemory:
                 self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
 
     def _is_spike(self, row: int, peak: np.float32) -> bool:
-        """Return whether a line is to stay out of the mean; two in turn are no spike, but another scan."""
+        """Return whether a line is to stay out of the mean; two in turn are no spike, but another scan.
+
+        The first two lines of a row are taken. If one of them was a spike, the next begins the row anew.
+        """
+        if 0 < self._visits[row] <= 2 and self._peak[row] > SPIKE * peak:
+            self._visits[row], self._peak[row] = 0, 0
         odd = bool(self._visits[row] >= 2 and peak > SPIKE * self._peak[row] and not self._left_out[row])
         self._left_out[row] = odd
         if not odd:

@@ -115,6 +115,8 @@ def test_a_spike_stays_out_of_the_mean_and_a_larger_scan_does_not(stream):
     assert mean_after(1, 1, 1, 100, 1) == pytest.approx(1, rel=1e-5)
     assert mean_after(1, 1, 1, 9, 1) == pytest.approx(13 / 5, rel=1e-5)
     assert mean_after(1, 1, 100, 100, 100) == pytest.approx(202 / 4, rel=1e-5)
+    assert mean_after(100, 1, 1) == pytest.approx(1, rel=1e-4)
+    assert mean_after(1, 100, 1) == pytest.approx(1, rel=1e-4)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, complex(0, np.inf), complex(1e38, -1e38)])

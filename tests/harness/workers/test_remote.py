@@ -247,7 +247,7 @@ def test_a_worker_that_dies_costs_its_piece_alone(workers: Engine, tmp_path: Pat
 
 
 def test_what_a_worker_misses_is_told_as_here(workers: Engine) -> None:
-    with pytest.raises(MissingExtraError, match=r"skimage is needed for task [01]: pip install 'mrsim\[eval\]'"):
+    with pytest.raises(MissingExtraError, match=r"skimage is needed for task [01]: pip install"):
         list(send(workers, fail, range(2)))
     again = pickle.loads(pickle.dumps(MissingExtraError("a", "b", "c")))
     assert str(again) == str(MissingExtraError("a", "b", "c"))
