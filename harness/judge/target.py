@@ -111,7 +111,8 @@ def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:
     for key, limit in profile.beam_bars.items():
         name, value, most, unit = found[key]
         # A beam that never was on needs no interval.
-        few = key in beam.intervals and beam.intervals[key] is None and bool(value or most)
+        never = value is None or not (value or most)
+        few = key in beam.intervals and beam.intervals[key] is None and not never
         unsure = f"too few breaths for an interval, which takes {MIN_BREATHS}" if few else ""
         bars.append(Bar(name, value, limit, most, unit, _finite(beam.intervals.get(key)), unsure))
     return bars

@@ -55,10 +55,10 @@ def answer_time(
         return timing, _of(judge_conduct(run) or _came(timing))
     if unmeasured and criterion.profile.measure == "total":
         reason = f"{criterion.profile.name}: no lag can be told: {unmeasured}"
-        return timing, Answer(QUESTION, Outcome.INSUFFICIENT, reason)
-    allowed = criterion.deadline_ns(
-        header, run.schedule.deadline_ns, None if quality is None else quality.lag
-    )
+        allowed: int | Verdict = Verdict(Outcome.INSUFFICIENT, reason)
+    else:
+        lag = None if quality is None else quality.lag
+        allowed = criterion.deadline_ns(header, run.schedule.deadline_ns, lag)
     if isinstance(allowed, Verdict):
         verdict = judge(run, timing, claim)
         if judge_conduct(run) is None and verdict.outcome is not Outcome.INVALID:

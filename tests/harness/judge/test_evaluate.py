@@ -231,6 +231,20 @@ def test_without_a_truth_no_lag_is_told_and_nobody_is_blamed(stream: Stream) -> 
     assert told["time"] == (Outcome.INSUFFICIENT, told["time"][1])
     assert "the stream has no truth" in told["time"][1]
 
+    class Raises(Blank):
+        def push(self, readout: Readout) -> None:
+            raise ValueError("no luck")
+
+    told = answers(dataclasses.replace(stream, truth=None), Raises, profile="gating")
+    assert told["time"][0] is Outcome.FAIL  # that it failed is told without a lag
+    assert "no luck" in told["time"][1]
+
+
+def test_a_beam_that_never_was_on_has_strayed_for_all_that_is_known(stream: Stream) -> None:
+    bars = {"duty_of_ideal": None, "stray_share": 0.05, "m95_mm": float("inf"), "silent": 1.0}
+    few = moving_stream(20)
+    assert answers(few, Null, profile="gating", availability=0.0, **bars)["target"][0] is Outcome.FAIL
+
 
 def test_bars_of_what_is_not_there_are_not_asked(stream: Stream) -> None:
     """Positions have no NMSE, a scan without a target no Dice; masks on some frames leave 0 on the others."""
