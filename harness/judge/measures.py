@@ -136,18 +136,18 @@ def _margin(displayed: Displayed, stream: Stream, run: Run, quality: Quality | N
     return measure_margin(
         displayed,
         stream,
-        None if quality is None else _offline_m(quality, stream),
+        None if quality is None else _offline_m(quality, stream, displayed.misled),
         silent_failures(displayed, stream, run.images.pixels),
         waterfall_of(displayed, stream, lag_ns),
     )
 
 
-def _offline_m(quality: Quality, stream: Stream) -> NDArray[np.float64]:
-    """Return the centre error of each steady image at its own last line; infinite without a target."""
+def _offline_m(quality: Quality, stream: Stream, misled: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the centre error of each steady image that can be judged; infinite without a target."""
     assert stream.truth is not None
     last = (quality.frames + 1) * stream.header.lines_per_frame - 1
     error = np.hypot(*(quality.centroid_m - np.asarray(stream.truth.centroid)[last]).T)
-    return np.where(np.isfinite(error), error, np.inf)
+    return np.where(np.isfinite(error), error, np.inf)[~misled[quality.frames]]
 
 
 def deliver_by(beam: Beam, displayed: Displayed, stream: Stream) -> Beamed:

@@ -105,6 +105,7 @@ class RunResult(Summarised):
         ]
         if self.margin is not None:
             facts.append(("margin", self.margin.sentence))
+        facts += [(f"beam {beam.delivery.beam.name}", beam.sentence) for beam in self.beams]
         if self.quality is not None:
             facts.append(("quality", quality_line(self.quality)))
         return f"Run of {self.candidate}", facts
@@ -398,6 +399,7 @@ def margin_json(margin: Margin) -> dict[str, Any]:
         "availability": margin.availability,
         "held_share": margin.held_share,
         "gone_share": margin.gone_share,
+        "unseen_share": margin.unseen_share,
         "lost_share": margin.lost_share,
         "beyond_3mm_share": margin.beyond_share,
         "beyond_3mm_longest_ms": margin.beyond_longest_ns / 1e6,

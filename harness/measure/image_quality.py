@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.exact_statistics import nearest_rank, samples_needed
 from harness.measure.finding.plan import eval_library
+from harness.measure.finding.segmentation import finder_of
 from harness.measure.intervals import Interval, mean_interval, quantile_interval
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.ruler import Ruler, dice_to_full, measure_ruler
-from harness.measure.segmentation import finder_of
 from harness.measure.timing import Timing
 from harness.measure.trackrad import TrackRad, track_rad
 from harness.realtime.run import Run

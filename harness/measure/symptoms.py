@@ -187,7 +187,7 @@ def _scale(factor: float, pixels: int, after: float) -> str:
     ):
         off = abs(times / known - 1)
         if off < max(KNOWN_SCALE, KNOWN_SHARE * after):
-            return f"{'' if off < KNOWN_SCALE else 'about '}{known:.5g} times too {way} ({why})"
+            return f"{'' if off < KNOWN_SCALE else 'about '}{round(known)} times too {way} ({why})"
     return f"{times:.3g} times too {way}"
 
 
