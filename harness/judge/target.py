@@ -61,7 +61,7 @@ class Beamed(Summarised):
         return ", ".join(told)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
-        return f"Beam {self.delivery.beam.name}", [("it", self.sentence)]
+        return f"Beam {self.delivery.beam.name}: {self.sentence}", []
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
