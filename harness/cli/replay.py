@@ -272,6 +272,8 @@ def _show(result: RunResult, which: str = "") -> None:
         print(f"burst: {figure(report['lines']['per_second'], 0)} lines a second")
     if quality is not None:
         _show_accuracy(report)
+    if result.scale is not None:
+        print(result.scale)
     if result.symptom is not None:
         print(result.symptom)
     if report["beams"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.judge.outcome import Answer, Outcome
 from harness.judge.profiles import Criterion
+from harness.judge.scale import FittedScale, fit_scale
 from harness.judge.target import QUESTION, Beamed, judge_target
 from harness.measure.beam import Beam, load_beam
 from harness.measure.breaths import breath_blocks, breath_starts
@@ -48,6 +50,8 @@ class Measures:
         Whether the target is where it is shown.
     symptom
         What simple mistake makes images differ from the truth; None if none is seen.
+    scale
+        By what all images were multiplied; None if by nothing.
     """
 
     quality: Quality | None = None
@@ -56,6 +60,7 @@ class Measures:
     beams: tuple[Beamed, ...] = ()
     target: Answer = NOT_MEASURED
     symptom: str | None = None
+    scale: FittedScale | None = None
 
 
 def measure_images(
@@ -65,6 +70,7 @@ def measure_images(
     criterion: Criterion,
     spoilt: str | None,
     beam_names: Sequence[str] = BEAMS,
+    fit: bool = False,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
@@ -80,9 +86,26 @@ def measure_images(
         What the host did to the run's times; None if they are valid.
     beam_names
         Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
+    fit
+        Whether the images are multiplied by one number first, fitted to the truth.
     """
     assert stream.truth is not None
     judge = FrameJudge(stream.truth, stream.header)
+    scale = fit_scale(stream.truth, judge, run, timing) if fit else None
+    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge)
+    return dataclasses.replace(found, scale=scale)
+
+
+def _measured(
+    stream: Stream,
+    run: Run,
+    timing: Timing,
+    criterion: Criterion,
+    spoilt: str | None,
+    beam_names: Sequence[str],
+    judge: FrameJudge,
+) -> Measures:
+    assert stream.truth is not None
     scores = judge.score_run(run)
     quality = assess(stream, run, timing, scores)
     if not judge.has_target:
