@@ -267,8 +267,8 @@ def play(
     convention = getattr(candidate, "convention", None)
     if isinstance(convention, Convention) and convention.fit:
         raise CandidateError(
-            f"{name}: scale=fit: here each image is judged as it comes, and the scale is fitted at the end of "
-            "a run; judge it by mrsim replay, or let the candidate scale its images"
+            f"{name}: scale=fit: here each image is judged as it comes, and the scale is fitted at the end "
+            "of a run; judge it by mrsim replay, or let the candidate scale its images"
         )
     stop = ground.stop if stop is None else stop
     part = ground.stream.first_frames(stop)

@@ -21,12 +21,13 @@ from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
-from harness.measure.symptoms import symptom
+from harness.measure.symptoms import stacked, symptom
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Stream
+from mrsim.stream.fourier import to_image
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 LOOKED_AT = 16  # images
@@ -130,7 +131,19 @@ def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
     if not len(drawn):
         return None
     chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, LOOKED_AT).round().astype(int))]
-    return symptom(run.images.pixels[chosen], stream.truth.image[chosen])
+    shown, true = run.images.pixels[chosen], stream.truth.image[chosen]
+    if stream.header.lines_per_frame == stream.header.matrix[0]:
+        arrived = np.stack([_as_arrived(stream, int(frame)) for frame in chosen])
+        if (found := stacked(shown, true, arrived)) is not None:
+            return found
+    return symptom(shown, true)
+
+
+def _as_arrived(stream: Stream, frame: int) -> NDArray[np.float64]:
+    """Return the magnitude of an image of a frame's lines as they came, one below the other, all coils."""
+    lines = stream.header.lines_per_frame
+    kspace = np.asarray(stream.samples[frame * lines : (frame + 1) * lines]).swapaxes(0, 1)
+    return np.asarray(np.sqrt((np.abs(to_image(kspace)) ** 2).sum(axis=0)), np.float64)
 
 
 def _despite_host(

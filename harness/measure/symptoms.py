@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ LIKENESS = 0.8
 """What is put right correlates with the truth by at least this, both smoothed."""
 SMOOTH = 1 / 40
 """Width of that smoothing, as a share of an image's length."""
+STACKED_SHARE = 0.05
+"""Images of lines that are stacked as they arrive differ by less than this share of energy from that."""
 UNSCALED, MUCH = 1.25, 3.0
 """A scale that is off by less than the first is not told, and by more than the second is none of noise."""
 KNOWN_SCALE, KNOWN_SHARE = 0.03, 0.5
@@ -108,6 +111,44 @@ def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -
         f"images are {what}: NMSE falls from {before:.2g} to {after:.2g} when that is undone "
         f"(CANDIDATE?{remedy.options})"
     )
+
+
+def stacked(
+    images: NDArray[np.complex64], true_images: NDArray[np.complex64], arrived: NDArray[np.floating[Any]]
+) -> str | None:
+    """Say whether images show the lines as they arrived, whatever row each is of.
+
+    Parameters
+    ----------
+    images, true_images
+        Some images and the truth of their frames, shape (n, ny, nx).
+    arrived
+        Magnitudes of the images that lines give if they are stacked as they arrive, shape (n, ny, nx).
+
+    Returns
+    -------
+    sentence
+        None if they do not, or if that is right.
+    """
+    shown = np.abs(images).astype(np.float64)
+    usable = np.isfinite(shown).all(axis=(1, 2)) & shown.any(axis=(1, 2))
+    if not usable.any():
+        return None
+    shown = shown[usable]
+    as_arrived, as_true = (
+        1 - _cosine(shown, np.abs(other[usable]).astype(np.float64)) ** 2 for other in (arrived, true_images)
+    )
+    if as_true < WORTH_NMSE or as_arrived > min(STACKED_SHARE, LEFT_SHARE * as_true):
+        return None
+    return (
+        "images show the lines of a frame in the order in which they arrive, whatever row each is of; scan "
+        f"with order='ascending' (NMSE {as_true:.2g} to the truth, {as_arrived:.2g} to that)"
+    )
+
+
+def _cosine(a: Magnitudes, b: Magnitudes) -> float:
+    size = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
+    return float(np.vdot(a, b)) / size if size > 0 else 0.0
 
 
 def _named(

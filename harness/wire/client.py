@@ -269,13 +269,16 @@ class WireClient:
             raise WireError(self._message(f"{failing} in {limit_s:g} s", silent=True))
 
     def _named(self, line: int) -> str:
+        if line < 0:
+            return "the start, before any line of k-space"
         return f"k-space line {line} (frame {line // self._header.lines_per_frame})"
 
     def _message(self, what: str, silent: bool = False) -> str:
         texts = f"; it said: {' | '.join(self._texts)}" if self._texts else ""
         server = f"the server at {self._options.host}:{self._options.port}"
-        told = f"{server}{what}{texts}" if what.startswith(":") else f"{server} {what}{texts}"
-        return f"{told}; {hint}" if (hint := self._hint(silent)) else told
+        told = f"{server}{what}" if what.startswith(":") else f"{server} {what}"
+        hint = self._hint(silent)
+        return f"{told}{f'; {hint}' if hint else ''}{texts}"
 
     def _hint(self, silent: bool) -> str:
         """Return what may be wrong with a server that has sent no image; empty where nothing is known."""

@@ -152,7 +152,7 @@ class Server:
             sock.close()
             return
         try:
-            channel = Channel(sock, self._limits.wire)
+            channel = Channel(sock, self._limits.wire, quick=False)
         except OSError:
             sock.close()
             return

@@ -206,9 +206,11 @@ def printable(text: str, most: int = 200, tail: bool = False) -> str:
     most
         Greatest number of characters.
     tail
-        Whether the last ones of a longer text are kept, where a traceback has its reason, not the first.
+        Whether the end of a longer text is kept, where a traceback has its reason: its last line.
     """
     text = text.rstrip("\0")
+    if tail and len(text) > most and (lines := text.strip().splitlines()):
+        text = "... " + lines[-1] if len(lines) > 1 else text
     line = " ".join((text[-4 * most :] if tail else text[: 4 * most]).split())
     line = "".join(c if c.isprintable() else "?" for c in line)
     if not tail:
