@@ -101,8 +101,11 @@ def test_noise_scans_come_back_and_go_out_again_bit_for_bit(tmp_path):
 def test_the_packages_own_reader_finds_every_line_and_nothing_of_the_truth(tmp_path):
     stream = dataclasses.replace(sampled(HEADER, 2))
     write_mrd(stream, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as plain:
+        assert list(plain) == ["dataset"]  # of two groups a client asks which one is meant
     with ismrmrd.Dataset(str(tmp_path / "a.h5"), mode="r") as file:
-        assert sorted(file.list()) == ["data", "xml"]
+        assert sorted(file.list()) == ["data", "mrsim", "xml"]
+        assert not [name for name in file.list() if name.startswith("image")]
         assert file.number_of_acquisitions() == len(stream)
         ismrmrd.xsd.CreateFromDocument(file.read_xml_header())
         for readout in stream:
@@ -110,6 +113,21 @@ def test_the_packages_own_reader_finds_every_line_and_nothing_of_the_truth(tmp_p
             assert acquisition.data.tobytes() == readout.samples.tobytes()
             assert acquisition.idx.kspace_encode_step_1 == readout.ky + 6
             assert acquisition.idx.repetition == readout.frame
+
+
+def test_a_file_of_version_0_1_has_its_truth_at_the_root(tmp_path):
+    from tests.harness.synthetic import make_header, make_stream
+
+    stream = make_stream(8, header=make_header())
+    path = write_mrd(stream, tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file.move("dataset/mrsim", "mrsim")
+    found = load(mrd_to_stream(path, tmp_path / "a.stream").path)
+    assert found.truth is not None
+    np.testing.assert_array_equal(found.truth.image, stream.truth.image)
+    write_mrd(stream, path)  # it is one of ours, and is replaced
+    with h5py.File(path) as file:
+        assert list(file) == ["dataset"]
 
 
 def test_nothing_half_written_is_left_and_no_other_file_is_replaced(tmp_path):
@@ -353,8 +371,8 @@ def lying(field: str, value: int) -> object:
         (lying("number_of_samples", 65_535), "number of samples"),
         (lying("active_channels", 65_535), "number of channels"),
         (lying("center_sample", 3), "partial echo"),
-        (replaced("mrsim/meta", data=np.zeros(4, np.uint8)), "not of version"),
-        (replaced("mrsim/meta"), "missing"),
+        (replaced("dataset/mrsim/meta", data=np.zeros(4, np.uint8)), "not of version"),
+        (replaced("dataset/mrsim/meta"), "missing"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(whole, tmp_path, edit, told):
@@ -377,11 +395,11 @@ def test_truth_of_another_shape_is_refused(tmp_path):
 
     path = write_mrd(make_stream(8, header=make_header()), tmp_path / "whole.h5")
     refuse(
-        change(path, tmp_path / "a.h5", replaced("mrsim/mask", data=np.zeros((2, 8, 9), bool))),
+        change(path, tmp_path / "a.h5", replaced("dataset/mrsim/mask", data=np.zeros((2, 8, 9), bool))),
         "its shape is",
     )
     refuse(
-        change(path, tmp_path / "a.h5", replaced("mrsim/image", data=np.zeros((2, 8, 8)))),
+        change(path, tmp_path / "a.h5", replaced("dataset/mrsim/image", data=np.zeros((2, 8, 8)))),
         "expected complex64",
     )
 
