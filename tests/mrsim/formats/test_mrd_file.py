@@ -24,6 +24,7 @@ from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.mrd_lines import acquired_order
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
+from mrsim.simulation import simulate
 from mrsim.stream import Header, Stream, load, save
 from mrsim.stream.storage import StreamWriter
 from recon.fourier import to_image
@@ -31,6 +32,7 @@ from tests.mrsim.formats.scans import assert_identical, complex_noise, leftovers
 
 HEADER = Header((12, 16), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 4, 3.0, "uniform", "random")
 GENERATOR = shutil.which("ismrmrd_generate_cartesian_shepp_logan")
+RECONSTRUCTOR = shutil.which("ismrmrd_recon_cartesian_2d")
 FOREIGN = Given(tr_ns=4_000_000, field_t=3.0)
 
 
@@ -113,6 +115,26 @@ def test_the_packages_own_reader_finds_every_line_and_nothing_of_the_truth(tmp_p
             assert acquisition.data.tobytes() == readout.samples.tobytes()
             assert acquisition.idx.kspace_encode_step_1 == readout.ky + 6
             assert acquisition.idx.repetition == readout.frame
+
+
+@pytest.mark.skipif(
+    RECONSTRUCTOR is None, reason="the example reconstructor of ismrmrd-tools is not installed"
+)
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_example_reconstructor_makes_our_image_of_our_file(tmp_path, coils):
+    scan = simulate(
+        "quasar", frames=1, acceleration=1, sampler="full", coils=coils, matrix=(64, 64), seed=coils
+    )
+    path = write_mrd(scan, tmp_path / "a.h5", oversampling=Oversampling.REPORTED)
+    subprocess.run([str(RECONSTRUCTOR), str(path)], check=True, capture_output=True, timeout=120)
+    kspace = np.zeros((coils, 64, 64), np.complex64)
+    for readout in scan:
+        kspace[:, readout.ky + 32] = readout.samples
+    ours = np.sqrt((np.abs(to_image(kspace)) ** 2).sum(axis=0)).ravel()
+    with h5py.File(path) as file:
+        theirs = np.asarray(file["dataset/cpp/data"][...], np.float64).ravel()
+    gain = ours @ theirs / (theirs @ theirs)
+    assert np.linalg.norm(gain * theirs - ours) < 1e-3 * np.linalg.norm(ours)
 
 
 def test_a_file_of_version_0_1_has_its_truth_at_the_root(tmp_path):
