@@ -11,6 +11,7 @@ from harness.audits.finding import AuditReport
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.candidates.seen import check_seen
+from harness.realtime.copies import OneProcess
 from harness.session.given import check_limit, opened
 from mrsim.argument_types import checked
 from mrsim.errors import InputError
@@ -18,6 +19,7 @@ from mrsim.seeds import check_seed, fresh_seed
 from mrsim.stream import Stream
 
 
+@OneProcess()
 @checked
 def audit(
     candidate: Given,
