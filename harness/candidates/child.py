@@ -37,7 +37,7 @@ from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import CandidateError, HostError
 
 START_LIMIT_S = 120.0
-"""Time to start Python, and as much again to import and open the first: torch on a cold disk takes long."""
+"""Time to start Python, before any code of the candidate's runs."""
 DUMP_S = 0.5  # how long the fault handler of a process that hangs may take to say where
 MOST_LOST = 3
 """Processes that a candidate may lose; after that its last loss is told again, at once."""
@@ -91,7 +91,7 @@ class Child:
         self.last_held: tuple[str, ...] | None = None
         """What held the process when it was started last; None before that."""
         self.warm = False
-        """Whether the process has opened a reconstructor."""
+        """Whether the process has imported the candidate and built a reconstructor."""
         self.gone: list[int] = []
         """Numbers of reconstructors that nobody holds any more."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates.child import START_LIMIT_S, CandidateLost, Child, refused
+from harness.candidates.child import CandidateLost, Child, refused
 from harness.candidates.served import PUSH
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import Option, OptionError
@@ -26,6 +26,9 @@ __all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "Isola
 
 DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
+IMPORT_LIMIT_S = 120.0
+"""Time to import a candidate and build the first of it, which no limit counts: torch on a cold disk
+takes long."""
 HOLDERS = {"bubblewrap", "Landlock"}
 """What keeps files from a process; without either the isolation is "none"."""
 
@@ -38,7 +41,7 @@ class Isolated:
     candidate
         Its name, as on the command line.
     limit_s
-        How long it may take over one line, seconds; then its process is ended.
+        How long it may take over one line, or over `open` or `close`, seconds; then its process is ended.
     faults
         Faults of which those of a candidate happen inside the child.
     seed
@@ -93,14 +96,13 @@ class Isolated:
         # An image may come in double precision.
         line, _ = self._child.reserve(header.coils * nx * 8, max(ny * nx * 16, 16))
         self._line = line.view(np.complex64).reshape(header.coils, nx)
-        # Libraries are imported, and kernels compiled, when a process builds and opens for the first time.
-        limit_s = self._limit_s + (0 if self._child.warm else START_LIMIT_S)
         if self._built != self._child.generation:
             gone, self._child.gone = self._child.gone, []
-            self._ask({"do": "build", "gone": gone}, limit_s)
-            self._built = self._child.generation
-        self._ask({"do": "open", "header": header.to_dict()}, limit_s)
-        self._child.warm = True
+            # Libraries are imported, and our own kernels compiled, when a process builds for the first time.
+            limit_s = self._limit_s if self._child.warm else max(self._limit_s, IMPORT_LIMIT_S)
+            self._ask({"do": "build", "gone": gone, "matrix": header.matrix}, limit_s)
+            self._built, self._child.warm = self._child.generation, True
+        self._ask({"do": "open", "header": header.to_dict()}, self._limit_s)
 
     def push(self, readout: Readout) -> None:
         """Pass on one line and wait until it has been taken."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.candidates import isolation
 from harness.candidates.isolation import Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
@@ -70,6 +71,10 @@ class Threaded(Base):
             image = Image(np.ones(self.header.matrix, np.complex64), readout.frame, readout.index)
             self.thread = threading.Thread(target=self.emit, args=(image,)); self.thread.start()
     def close(self): self.thread.join()
+class Waits(Base):
+    def open(self, header, emit): time.sleep(1000)
+class Waits_in_close(Base):
+    def close(self): time.sleep(1000)
 class Peeks(Base):
     def push(self, readout):
         frame = sys._getframe(0)
@@ -153,6 +158,33 @@ def test_its_end_is_a_verdict_with_the_line_of_its_code(name: str, told: str, mi
     assert at.code == MINE.splitlines()[at.line - 1].strip()
     assert [place.function.rpartition(".")[2] for place in run.traceback.places] == ["push", "act"]
     assert run.traceback.text.endswith(run.failure.error)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Waits", "it gave no answer to open in 1 s and was ended"),
+        ("Waits_in_close", "it gave no answer to close in 1 s and was ended"),
+        ("build", "it gave no answer to build in 3 s and was ended"),
+        ("slow", None),
+    ],
+)
+def test_the_limit_is_that_of_every_call_and_imports_have_their_own(
+    name: str, told: str | None, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "IMPORT_LIMIT_S", 3.0 if name == "build" else 60.0)
+    (mine / "imports.py").write_text(
+        f"{MINE}\ntime.sleep({1.5 if name == 'slow' else 1000})\nslow = build = Base\n"
+    )
+    run = run_of(f"python:{'imports' if name in ('build', 'slow') else 'mine'}.py:{name}", 1.0)
+    assert children() == []
+    if told is None:
+        assert run.failure is None
+        return
+    assert run.failure is not None
+    assert told in run.failure.error
+    assert run.traceback is not None
+    assert run.traceback.at.code.startswith("time.sleep(") or "def " in run.traceback.at.code
 
 
 @pytest.mark.parametrize(
