@@ -99,6 +99,7 @@ class _Weighed:
                     self._candidate.push(Readout(index, frame, ky[at], t_ns, line))
                 ours.check()
                 frame += 1
+                self._bench.played(1)
                 if frame % step == 0:
                     self._weigh(frame * per_frame)
                     if len(self._weights) == 2 * STEPS:  # half as often from now on
