@@ -93,8 +93,8 @@ BY_CLOCK = {"hurries": "accuracy under load, or another"}
 """What depends on the clock, and may be seen by any audit that compares images."""
 OPEN = {
     "replay": "It judges the images of one scan. What takes a second scan to see is for the audits.",
-    "guard": "It times images until they are shown, and sees whether they show something. What they show is for the "
-    "audits; what is done after that, as by `forges_stamps`, is for the replay.",
+    "guard": "It times images until they are shown, and sees whether they show something. What they show is "
+    "for the audits; what is done after that, as by `forges_stamps`, is for the replay.",
 }
 """Why a column lets through what it is not there for."""
 OF_TIME = ("forges_stamps",)
