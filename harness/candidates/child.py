@@ -17,21 +17,22 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.candidates.held.sandbox import NOBODY
 from harness.candidates.held.start import accelerators, is_networked, start_process
 from harness.candidates.held.visible import DEVICES, visible_to
-from harness.candidates.served import DONE, MAX_MESSAGE, TOKEN
+from harness.candidates.served import DONE, MAX_MESSAGE, SENT, SLOTS, TOKEN
 from harness.realtime.processor_time import OtherProcess
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import CandidateError, HostError
@@ -49,9 +50,6 @@ sys.path[:] = task["search"]
 from harness.candidates.served import main
 main(task)
 """
-
-
-Take = Callable[[dict[str, Any], np.ndarray[Any, Any]], None]
 
 
 class CandidateLost(RaisedElsewhere):
@@ -86,7 +84,7 @@ class Child:
         self._lost: list[CandidateLost] = []
         self._running: _Running | None = None
         self._turn = threading.RLock()
-        self._take: weakref.WeakMethod[Take] | None = None
+        self._take: weakref.WeakMethod[Any] | None = None
         self._numbers = 0
         self.last_held: tuple[str, ...] | None = None
         """What held the process when it was started last; None before that."""
@@ -115,17 +113,17 @@ class Child:
         self._numbers += 1
         return self._numbers
 
-    def reserve(self, lines: int, pixels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return shared memory for a line and for an image.
+    def reserve(self, lines: int, pixels: int) -> NDArray[np.uint8]:
+        """Return shared memory for a line, and make some for images.
 
         Parameters
         ----------
         lines, pixels
-            Their sizes, bytes.
+            The sizes of a line and of an image, bytes.
         """
         return self._started().reserve(lines, pixels)
 
-    def ask(self, call: bytes, doing: str, limit_s: float, take: Take) -> dict[str, Any]:
+    def ask(self, call: bytes, doing: str, limit_s: float, take: weakref.WeakMethod[Any]) -> dict[str, Any]:
         """Send a call and take images until it is answered.
 
         Parameters
@@ -137,7 +135,8 @@ class Child:
         limit_s
             Time for all of it, seconds.
         take
-            Method that takes an image's message and the memory in which it lies, now and until the next call.
+            Method that takes an image's message and the memory in which it lies, now and until the next call;
+            held weakly, as who asks holds us.
 
         Returns
         -------
@@ -151,7 +150,8 @@ class Child:
         """
         running, stop = self._started(), time.monotonic() + limit_s
         with self._turn:
-            self._take = weakref.WeakMethod(take)  # who is asked holds us
+            self._take = take
+            running.attend(True)
             try:
                 # An answer repeats what it answers to, so that none can be given in advance.
                 asked = os.urandom(TOKEN)
@@ -162,7 +162,13 @@ class Child:
                     if running.images in ready:
                         self._show(running, stop)
                     elif running.calls in ready:
-                        return running.receive(running.calls, asked)
+                        answer, shown = running.answer(asked)
+                        while running.taken < shown:  # sent before the answer, and come since we looked
+                            ready = running.wait(stop)
+                            if running.images not in ready:
+                                raise EOFError if ready else TimeoutError
+                            self._show(running, stop)
+                        return answer
                     elif not ready:
                         raise TimeoutError
                     else:
@@ -174,15 +180,18 @@ class Child:
                 dump, message = "", "its process sent what is no message, or no answer to what it was asked"
             except (EOFError, OSError):
                 dump, message = running.dump(), f"its process died in {doing}: {running.ending()}"
+            finally:
+                running.attend(False)
             lost = CandidateLost(message, dump)
             self._end(lost)
             raise lost
 
     def _show(self, running: _Running, stop: float) -> None:
-        message = running.receive(running.images)
+        message = running.image()
         take = None if self._take is None else self._take()
+        slot, running.taken = running.taken % SLOTS, running.taken + 1
         if take is not None:
-            take(message, running.pixels)
+            take(message, running.slots[slot])
         running.send(running.images, b"taken", stop)
 
     def end(self) -> None:
@@ -211,15 +220,13 @@ class Child:
 
 def _watch(owner: weakref.ref[Child], running: _Running) -> None:
     """Take images that come while nothing is asked, and pass on what the process prints."""
-    poll, left = select.poll(), MOST_SAID
-    for number in (running.images.fileno(), running.said):
-        poll.register(number, select.POLLIN)
+    poll, left = running.watching, MOST_SAID
     with contextlib.suppress(OSError, ValueError, EOFError, TimeoutError):
         while not running.ended:
             ready = dict(poll.poll())
             if running.said in ready:
                 left -= _pass_on(running.said, left)
-                if ready[running.said] & select.POLLHUP:
+                if ready[running.said] & select.EPOLLHUP:
                     poll.unregister(running.said)
                 continue
             child = owner()
@@ -233,6 +240,7 @@ def _watch(owner: weakref.ref[Child], running: _Running) -> None:
     while select.select([running.said], [], [], 0)[0] and (length := _pass_on(running.said, left)):
         left -= length
     os.close(running.said)
+    poll.close()
 
 
 def _pass_on(said: int, left: int) -> int:
@@ -259,7 +267,9 @@ class _Running:
         # Who shortens what we have mapped ends us.
         fcntl.fcntl(self._number, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         self._memory: mmap.mmap | None = None
-        self.pixels = np.empty(0, np.uint8)
+        self.slots = [np.empty(0, np.uint8)] * SLOTS
+        self.taken = 0
+        """Images that were taken; they lie in turn in the slots."""
         self._scratch = tempfile.mkdtemp(prefix="mrsim-candidate-")
         theirs = (their_calls.fileno(), their_images.fileno(), their_dumps, self._number)
         search = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
@@ -317,43 +327,61 @@ class _Running:
         for _, kind, data in ancillary:
             if kind == socket.SCM_CREDENTIALS:  # the system's word, in our own numbers
                 self.pid = int.from_bytes(data[:4], sys.byteorder)
-        self._poll = select.poll()
+        self._poll, self.watching = select.poll(), select.epoll()
         for number in (self.images.fileno(), self.calls.fileno(), self._sentinel):
             self._poll.register(number, select.POLLIN)
+        for number in (self.images.fileno(), self.said):
+            self.watching.register(number, select.EPOLLIN)
+        for end in (self.calls, self.images):
+            end.setblocking(False)
         self._ends = {self.images.fileno(): self.images, self.calls.fileno(): self.calls}
 
-    def reserve(self, lines: int, pixels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return memory for a line and for an image; what there was before is no longer used."""
-        size = lines + pixels
+    def attend(self, asking: bool) -> None:
+        """Let who asks take the images, so that the thread that watches does not wake for each of them."""
+        if not self.ended:
+            self.watching.modify(self.images, 0 if asking else select.EPOLLIN)
+
+    def reserve(self, lines: int, pixels: int) -> NDArray[np.uint8]:
+        """Return memory for a line, and make some for images; what there was before is no longer used."""
+        size = lines + SLOTS * pixels
         if os.fstat(self._number).st_size < size:
             os.ftruncate(self._number, size)
         self._memory = mmap.mmap(self._number, size)
-        self.pixels = np.ndarray(pixels, np.uint8, self._memory, lines)
-        return np.ndarray(lines, np.uint8, self._memory), self.pixels
+        at = range(lines, size, pixels)
+        self.slots = [np.ndarray(pixels, np.uint8, self._memory, offset) for offset in at]
+        return np.ndarray(lines, np.uint8, self._memory)
 
     def send(self, end: socket.socket, message: bytes, stop: float) -> None:
         """Send a message by a time."""
-        end.settimeout(max(stop - time.monotonic(), 1e-3))
-        end.send(message)
+        while True:
+            try:
+                end.send(message)
+                return
+            except BlockingIOError:
+                left = max(stop - time.monotonic(), 0)
+                if not select.select([], [end], [], left)[1]:
+                    raise TimeoutError from None
 
-    def receive(self, end: socket.socket, asked: bytes = b"") -> dict[str, Any]:
-        """Return a message that has come, which may be any but must begin with what was asked."""
-        end.settimeout(0)
-        said = end.recv(MAX_MESSAGE + TOKEN + 1)
+    def answer(self, asked: bytes) -> tuple[dict[str, Any], int]:
+        """Return the answer to what was asked, and how many images were sent before it."""
+        said = self.calls.recv(MAX_MESSAGE + TOKEN + SENT.size + 1)
         if not said:
             raise EOFError
         if not said.startswith(asked):
             raise ValueError("an answer to what was not asked")
-        said = said[len(asked) :]
-        if said == DONE:
-            return {"is": "done"}
         try:
-            message = json.loads(said)
-        except RecursionError:
-            raise ValueError from None
-        if not isinstance(message, dict):
-            raise ValueError(message)
-        return message
+            (shown,) = SENT.unpack_from(said, TOKEN)
+        except struct.error:
+            raise ValueError("an answer that is too short") from None
+        text = said[TOKEN + SENT.size :]
+        return {"is": "done"} if text == DONE else _read(text), shown
+
+    def image(self) -> dict[str, Any]:
+        """Return what is said of an image that has come."""
+        said = self.images.recv(MAX_MESSAGE + 1)
+        if not said:
+            raise EOFError
+        return _read(said)
 
     def wait(self, stop: float) -> list[Any]:
         """Return what has something to be taken: images first; the process itself once it has ended."""
@@ -402,6 +430,16 @@ class _Running:
         for number in (self._sentinel, self._dumps, self._number):
             os.close(number)
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _read(said: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(said)
+    except RecursionError:
+        raise ValueError from None
+    if not isinstance(message, dict):
+        raise ValueError(message)
+    return message
 
 
 def refused(answer: dict[str, Any]) -> CandidateError:

@@ -8,6 +8,8 @@ of the scan. Stamps are taken here, when an image has come through.
 from __future__ import annotations
 
 import json
+import math
+import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.child import CandidateLost, Child, refused
-from harness.candidates.served import PUSH
+from harness.candidates.served import PUSH, SLOTS
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Header, Readout
@@ -72,6 +74,7 @@ class Isolated:
         self._number = self._child.number()
         self._built: int | None = None  # in which of the processes, if some were lost
         self._line: NDArray[np.complex64] = np.empty((0, 0), np.complex64)
+        self._kept, self._taking = _Kept(), weakref.WeakMethod(self._take)
         weakref.finalize(self, self._child.gone.append, self._number)
 
     @property
@@ -94,7 +97,7 @@ class Isolated:
         self._emit = emit
         ny, nx = header.matrix
         # An image may come in double precision.
-        line, _ = self._child.reserve(header.coils * nx * 8, max(ny * nx * 16, 16))
+        line = self._child.reserve(header.coils * nx * 8, max(ny * nx * 16, 16))
         self._line = line.view(np.complex64).reshape(header.coils, nx)
         if self._built != self._child.generation:
             gone, self._child.gone = self._child.gone, []
@@ -108,7 +111,7 @@ class Isolated:
         """Pass on one line and wait until it has been taken."""
         self._line[...] = readout.samples
         call = PUSH.pack(self._number, readout.index, readout.frame, readout.ky, readout.t_ns)
-        answer = self._child.ask(call, "push", self._limit_s, self._take)
+        answer = self._child.ask(call, "push", self._limit_s, self._taking)
         if answer.get("is") != "done":
             self._raise("push", answer)
 
@@ -130,7 +133,7 @@ class Isolated:
 
     def _ask(self, call: dict[str, Any], limit_s: float) -> dict[str, Any]:
         message = json.dumps({**call, "number": self._number}).encode()
-        answer = self._child.ask(message, call["do"], limit_s, self._take)
+        answer = self._child.ask(message, call["do"], limit_s, self._taking)
         if answer.get("is") != "done":
             self._raise(call["do"], answer)
         return answer
@@ -145,11 +148,11 @@ class Isolated:
         """Make the image again from shared memory, or something that is as wrong as what was emitted."""
         try:
             shape, dtype = tuple(map(int, reply["shape"])), np.dtype(str(reply["dtype"]))
-            count = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+            count = math.prod(shape) * dtype.itemsize
             if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > memory.size:
                 raise ValueError(dtype)
             # A copy: what comes next is put in the same place.
-            pixels = np.array(np.ndarray(shape, dtype, memory.data))
+            pixels = self._kept.copy(np.ndarray(shape, dtype, memory.data))
             image: Any = (
                 _position(pixels, reply) if reply.get("type") == "Position" else _image(pixels, reply)
             )
@@ -157,6 +160,29 @@ class Isolated:
             kind = str(reply.get("type", "something"))[:60]
             image = type(kind if kind.isidentifier() else "something", (), {})()
         self._emit(image)
+
+
+class _Kept:
+    """Copy images into memory that nobody holds any more: fresh memory costs a fault for every page."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.uint8]] = []
+
+    def copy(self, image: NDArray[Any]) -> NDArray[Any]:
+        for number in range(len(self._blocks)):
+            block = self._blocks[number]
+            # The list, the name and the call hold it; an image would be one more.
+            if sys.getrefcount(block) <= 3:
+                if block.nbytes < image.nbytes:
+                    block = self._blocks[number] = np.empty(image.nbytes, np.uint8)
+                break
+        else:
+            block = np.empty(image.nbytes, np.uint8)
+            if len(self._blocks) < SLOTS:
+                self._blocks.append(block)
+        out: NDArray[Any] = np.ndarray(image.shape, image.dtype, block.data)
+        out[...] = image
+        return out
 
 
 def probe() -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def main() -> None:
     command.add_argument("times", nargs="?", type=int, default=1)
     command.add_argument("--log", type=Path, default=Path("honest.jsonl"))
     command.add_argument("only", nargs="*")
-    asked = command.parse_args()
+    asked = command.parse_intermixed_args()
     done = [json.loads(line) for line in asked.log.read_text().splitlines()] if asked.log.exists() else []
     with tempfile.TemporaryDirectory() as made, server() as port:
         exported(Path(made))
