@@ -110,8 +110,8 @@ DENIED = "Operation not permitted"
 TOLD = {
     "Floods": NO_ANSWER, "Garbage": "no answer to what it was asked", "Nested": "no message",
     "Early": "no answer to what it was asked", "Claims": NO_ANSWER, "Deaf": NO_ANSWER,
-    "Closes": "closed its connection", "Shouts": NO_ANSWER, "Cuts": DENIED, "Forks": DENIED, "Starts": DENIED, "Becomes": DENIED,
-    "Kills": DENIED, "Connects": DENIED,
+    "Closes": "closed its connection", "Shouts": NO_ANSWER, "Cuts": DENIED, "Forks": DENIED,
+    "Starts": DENIED, "Becomes": DENIED, "Kills": DENIED, "Connects": DENIED,
 }  # fmt: skip
 
 
