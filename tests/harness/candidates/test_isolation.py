@@ -129,6 +129,21 @@ def test_it_shows_the_same_images() -> None:
     assert children() == []
 
 
+def test_images_that_somebody_keeps_are_not_written_over() -> None:
+    """Memory of images is used again, but only what nobody holds, not even by a part of it."""
+    kept: dict[bool, list[np.ndarray]] = {}
+    for isolated in (True, False):
+        candidate, images = Isolated("view-sharing") if isolated else ViewSharing(), []
+        candidate.open(STREAM.header, lambda image, images=images: images.append(image.pixels[1:]))
+        for line in range(len(STREAM)):
+            candidate.push(STREAM.readout(line))
+        candidate.close()
+        kept[isolated] = images
+    assert len(kept[True]) == len(kept[False]) == 10
+    assert all(np.array_equal(*two) for two in zip(kept[True], kept[False], strict=True))
+    assert len({image.tobytes() for image in kept[True]}) == 10
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
