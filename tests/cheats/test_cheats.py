@@ -37,6 +37,7 @@ from tests.cheats.table import (
     about,
     cells_of,
     cheats_scan,
+    is_in_vain,
     page,
     played,
     written_on,
@@ -46,7 +47,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(mrsim.__file__).parents[1]
 ALL = os.environ.get("MRSIM_CHEATS") == "all"
 """By hand, with MRSIM_CHEATS=all: every cheat, and honest ones three times; else a share, and once."""
-SHARES = 16
+SHARES = 20
 """Each day plays another share of the rows, so that all of them are played within so many days."""
 PAGE = (ROOT / "docs" / "cheats.md").read_text(encoding="utf-8")
 
@@ -69,7 +70,10 @@ PLAYED = ROWS if ALL else ROWS[date.today().toordinal() % SHARES :: SHARES]
 
 @pytest.mark.parametrize(("mode", "name"), PLAYED)
 def test_a_cheat_is_caught_by_what_the_page_says(mode: str, name: str, stream: Stream) -> None:
-    assert cells_of(name, mode, stream) == WRITTEN[mode, name]
+    if set(WRITTEN[mode, name]) == {IN_VAIN} and not ALL:  # every audit and check would be played to the end
+        assert is_in_vain(name, stream)
+    else:
+        assert cells_of(name, mode, stream) == WRITTEN[mode, name]
 
 
 @pytest.mark.parametrize("mode", MODES)
