@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import signal
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.candidates import isolation
-from harness.candidates.isolation import Isolated
+from harness.candidates.isolation import CandidateLost, Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import Run, replay
@@ -127,6 +129,27 @@ def test_it_shows_the_same_images() -> None:
     assert np.array_equal(isolated.images.pixels, here.images.pixels)
     assert (isolated.images.completed_ns == here.images.completed_ns).all()
     assert children() == []
+
+
+def test_one_that_is_killed_between_two_lines_has_died_however_many_files_we_hold() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("this system lets a process hold too few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    with contextlib.ExitStack() as held:  # `select` takes the first 1024 descriptors alone
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            held.enter_context(open(os.devnull))
+        images: list[object] = []
+        candidate = Isolated("view-sharing", 20.0)
+        candidate.open(STREAM.header, images.append)
+        for line in range(8):
+            candidate.push(STREAM.readout(line))
+        assert len(images) == 2
+        os.kill(candidate.pid, signal.SIGKILL)
+        time.sleep(0.1)  # until who watches between two lines has seen it
+        with pytest.raises(CandidateLost, match="its process died in push: signal SIGKILL"):
+            candidate.push(STREAM.readout(8))
 
 
 def test_images_that_somebody_keeps_are_not_written_over() -> None:
