@@ -24,6 +24,10 @@ Mark = tuple[int, int, int]
 """Real time, processor time of the process, and time in line for a core, nanoseconds."""
 
 
+READINGS, TOGETHER_NS = 4, 50_000
+"""How often two figures are read until both are read within so long, nanoseconds."""
+
+
 class LineCounter:
     """Read how long a thread has stood in line for a core; opened once and read in place.
 
@@ -126,7 +130,7 @@ class RunningTime:
         self._thread: int | None = None
         self._line = LineCounter()
         self._account = _accounts.mine
-        self._read = (0, 0)  # real and processor time when they were read last
+        self._read = (0, 0)  # real time, and processor time of the others, when they were read last
         self._paused: tuple[int, int, int] | None = None  # real time, of the others, of its own processes
         self._between_ns = 0
 
@@ -137,12 +141,20 @@ class RunningTime:
             self._thread, self._line, self._account = thread, LineCounter(), _accounts.mine
         for other in list(self._account.others):
             other.note(self._account)
-        # Reading a file lets other threads run, so what they do is read after it: nothing falls between.
-        # The real time is read last here and first in `since`: reading the others is not charged.
-        waited_ns = self._line.read_ns() + self._account.waited_ns
-        self._between_ns, self._paused = self._since_pause_ns(), None
-        processor_ns = time.process_time_ns() + self._account.ran_ns
-        return time.perf_counter_ns(), processor_ns, waited_ns
+        paused, started_ns = self._paused, self._started_ns()
+        # Whatever is called lets other threads run, and reading a file most of all. So what they do is read
+        # last, and one reading ends the time between two pushes and begins the push: nothing falls between.
+        for _ in range(READINGS):
+            began_ns = time.perf_counter_ns()
+            waited_ns = self._line.read_ns() + self._account.waited_ns
+            ran_ns = time.process_time_ns() + self._account.ran_ns
+            others_ns = ran_ns - self._own_ns()
+            now_ns = time.perf_counter_ns()
+            if now_ns - began_ns < TOGETHER_NS:  # else this thread stood in line just now, or another one ran
+                break
+        self._between_ns = 0 if paused is None else _between(paused, now_ns, others_ns, started_ns)
+        self._paused = None
+        return now_ns, ran_ns, waited_ns
 
     def since(self, mark: Mark) -> int:
         """Return the time since a mark, nanoseconds; any thread may ask.
@@ -154,14 +166,17 @@ class RunningTime:
         """
         now_ns = time.perf_counter_ns()
         ran_ns = time.process_time_ns() + self._account.ran_ns
-        self._read = now_ns, ran_ns
+        others_ns = ran_ns - self._own_ns()
+        if (then_ns := time.perf_counter_ns()) - now_ns >= TOGETHER_NS:  # what another one did is of the push
+            now_ns = then_ns
+        self._read = now_ns, others_ns
         real_ns, processor_ns = now_ns - mark[0], ran_ns - mark[1]
         waited_ns = max(0, self._line.read_ns() + self._account.waited_ns - mark[2])
         return max(real_ns - waited_ns, min(real_ns, processor_ns))
 
     def pause(self) -> None:
         """Say that the thread turns to what is not timed, since it was last asked for the time."""
-        self._paused = (self._read[0], self._read[1] - self._own_ns(), self._started_ns())
+        self._paused = (*self._read, self._started_ns())
 
     def between(self) -> int:
         """Return the processor time from the pause to the mark, or to now, that is not this thread's own.
@@ -173,16 +188,9 @@ class RunningTime:
             return self._between_ns
         for other in list(self._account.others):
             other.note(self._account)
-        return self._since_pause_ns()
-
-    def _since_pause_ns(self) -> int:
-        paused = self._paused
-        if paused is None:
-            return 0
-        started_ns = self._started_ns() - paused[2]  # first: it lets other threads run, too
-        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns() - paused[1]
-        real_ns = time.perf_counter_ns() - paused[0]
-        return max(0, min(real_ns, others_ns)) + max(0, started_ns)
+        started_ns = self._started_ns()
+        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns()
+        return _between(self._paused, time.perf_counter_ns(), others_ns, started_ns)
 
     def _started_ns(self) -> int:
         # One that a thread waits for is among the others. It can start none, and nothing is looked for.
@@ -192,3 +200,10 @@ class RunningTime:
         if self._thread is None or not hasattr(time, "pthread_getcpuclockid"):
             return time.process_time_ns() + self._account.ran_ns  # then the others' time is not known
         return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread))
+
+
+def _between(paused: tuple[int, int, int], now_ns: int, others_ns: int, started_ns: int) -> int:
+    others_ns -= paused[1]
+    real_ns, started_ns = now_ns - paused[0], started_ns - paused[2]
+    charged_ns = others_ns if others_ns < real_ns else real_ns
+    return (charged_ns if charged_ns > 0 else 0) + (started_ns if started_ns > 0 else 0)

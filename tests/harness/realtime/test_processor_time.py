@@ -314,4 +314,3 @@ def test_work_after_the_push_is_charged(how: str) -> None:
     assert total_ns >= (FRAMES * WORK_NS if how == "a finalizer" else 0.8 * candidate.worked_ns)
     if how == "a thread":
         assert candidate.worked_ns > 4 * MS
-        assert total_ns - run.service_ns.sum() > 0.1 * candidate.worked_ns
