@@ -286,4 +286,11 @@ LEGEND = (
     "stamps.",
     "[isolation.md](isolation.md) says what each mode promises.",
     "",
+    "## Honest candidates",
+    "",
+    "`python -m tests.cheats.honest.play 20` audits honest candidates with fresh seeds, in both modes: those",
+    "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones are",
+    "left out, as they break an audit as they must: `low-rank-sparse` sees the whole scan before it shows a",
+    "frame, and `nearest-frame` shows what it has seen before.",
+    "",
 )
