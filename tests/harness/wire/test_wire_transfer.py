@@ -136,7 +136,7 @@ def test_a_server_that_does_not_count_is_told_of(tmp_path: Path) -> None:
 
 
 def test_lines_whose_image_has_come_are_forgotten() -> None:
-    """What a session holds must not grow by each line: the audit of flat memory would say so of any server."""
+    """What a session holds must not grow by each line: the audit of flat memory sees it of any server."""
     transfer = Transfer(True, 1000)
     for line in range(4000):
         transfer.sent(line, line)
