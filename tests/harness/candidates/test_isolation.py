@@ -68,11 +68,13 @@ class Shape(Base):
 class Huge(Base):
     def act(self, readout): self.emit(Image(np.zeros((900, 900)), 2, 9))
 class Threaded(Base):
+    def open(self, header, emit): super().open(header, emit); self.threads = []
     def push(self, readout):
         if readout.index % 4 == 3:
             image = Image(np.ones(self.header.matrix, np.complex64), readout.frame, readout.index)
-            self.thread = threading.Thread(target=self.emit, args=(image,)); self.thread.start()
-    def close(self): self.thread.join()
+            self.threads.append(threading.Thread(target=self.emit, args=(image,))); self.threads[-1].start()
+    def close(self):
+        for thread in self.threads: thread.join()
 class Waits(Base):
     def open(self, header, emit): time.sleep(1000)
 class Waits_in_close(Base):
