@@ -204,4 +204,7 @@ def _write_sequence(path: Path, how: str | int, body: Body, stream: Stream) -> N
 
 def _slice(body: Body) -> dict[str, float]:
     slice_ = getattr(body, "slice_", None)
-    return {} if slice_ is None else {"slice_m": slice_.thickness_m}
+    if slice_ is None:
+        return {}
+    shape = {"slice_m": slice_.thickness_m, "slice_z_m": slice_.z_m}
+    return shape | {"time_bandwidth": slice_.time_bandwidth}
