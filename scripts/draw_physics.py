@@ -310,9 +310,7 @@ def _outside_of_the_slice() -> Numbers:
         response = FlipResponse.of(tissue(name, 3.0), TR_NS, TE_NS)
         signal = response.at(flip).real
         slab, nominal = slice_.flat_weight(response, FLIP).real, float(response.at(np.array(FLIP)).real)
-        numbers[f"slab over its signal at 20 degrees, {name}"] = slab / float(
-            response.at(np.array(FLIP)).real
-        )
+        numbers[f"slab over its signal at 20 degrees, {name}"] = slab / nominal
         sphere = signal * np.maximum(1 - (z / radius) ** 2, 0)
         numbers[f"from outside the slice, {name} that fills it"] = float(signal[beyond].sum() / signal.sum())
         share = float(sphere[beyond].sum() / sphere.sum())
