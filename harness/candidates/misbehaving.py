@@ -13,7 +13,7 @@ import numpy as np
 from harness.realtime.faults import CANDIDATE_KINDS, Fault
 from mrsim.seeds import child
 from mrsim.stream import Header, Readout
-from recon.protocol import Emission, Emit, Image, Reconstructor
+from recon.protocol import UNIFORM, Emission, Emit, Image, Reconstructor
 
 # Lines whose troubles are drawn at once.
 BLOCK = 4096
@@ -34,6 +34,7 @@ class Troubled:
 
     def __init__(self, inner: Reconstructor, faults: tuple[Fault, ...], seed: int) -> None:
         self._inner = inner
+        self.combination = getattr(inner, "combination", UNIFORM)
         self._faults = [(n, fault) for n, fault in enumerate(faults) if fault.kind in CANDIDATE_KINDS]
         self._seed = seed
         self._drawn: dict[int, tuple[int, set[int]]] = {}

@@ -19,12 +19,14 @@ from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
+from harness.measure.shown import shown_as
 from harness.measure.symptoms import symptom
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Stream
+from recon.protocol import UNIFORM
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 LOOKED_AT = 16  # images
@@ -65,6 +67,7 @@ def measure_images(
     criterion: Criterion,
     spoilt: str | None,
     beam_names: Sequence[str] = BEAMS,
+    combination: str = UNIFORM,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
@@ -80,14 +83,17 @@ def measure_images(
         What the host did to the run's times; None if they are valid.
     beam_names
         Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
+    combination
+        How the images show several coils.
     """
     assert stream.truth is not None
-    judge = FrameJudge(stream.truth, stream.header)
+    shading = shown_as(stream, combination).shading
+    judge = FrameJudge(stream.truth, stream.header, shading)
     scores = judge.score_run(run)
-    quality = assess(stream, run, timing, scores)
+    quality = assess(stream, run, timing, scores, combination)
     if not judge.has_target:
         return Measures(quality, target=Answer(QUESTION, None, "the scan has no target"))
-    displayed = display(stream, run, timing, scores, judge.window)
+    displayed = display(stream, run, timing, scores, judge.window, shading=shading)
     if displayed is None:
         return Measures(quality, target=Answer(QUESTION, None, "the scan ends before an image is due"))
     beams = beams_of(criterion, beam_names)
@@ -96,10 +102,12 @@ def measure_images(
     answer = judge_target(criterion.profile, margin, judged)
     if spoilt is not None and answer.outcome is not Outcome.PASS:
         answer = _despite_host(answer, spoilt, displayed, stream, run, quality, criterion)
-    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality))
+    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality, shading))
 
 
-def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
+def _symptom(
+    stream: Stream, run: Run, quality: Quality | None, shading: NDArray[np.float32] | None
+) -> str | None:
     assert stream.truth is not None
     if quality is None or run.images.pixels is None:
         return None
@@ -107,7 +115,8 @@ def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
     if not len(drawn):
         return None
     chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, LOOKED_AT).round().astype(int))]
-    return symptom(run.images.pixels[chosen], stream.truth.image[chosen])
+    true = stream.truth.image[chosen]
+    return symptom(run.images.pixels[chosen], true if shading is None else true * shading)
 
 
 def _despite_host(

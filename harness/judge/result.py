@@ -22,6 +22,7 @@ from harness.measure.image_quality import Centroids, Quality
 from harness.measure.lag import Lag
 from harness.measure.margin import Margin
 from harness.measure.ruler import Ruler
+from harness.measure.shown import shown_as
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.raised import traceback_json
@@ -30,6 +31,7 @@ from harness.realtime.scenarios import LOCKSTEP, lines_per_second
 from harness.wire.transfer import Transfer
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
+from recon.protocol import UNIFORM
 
 SCHEMA = "mrsim-replay/2"
 EXACT, STORED = "exact", "stored, moved by whole pixels"
@@ -67,6 +69,8 @@ class RunResult(Summarised):
         Times on the wire; None if the candidate is not behind a socket.
     notes
         What the candidate states about itself once it is open, such as its method of computation.
+    combination
+        How its images show several coils, as it says: "uniform" or "root-sum-of-squares".
     """
 
     candidate: str
@@ -86,6 +90,7 @@ class RunResult(Summarised):
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
+    combination: str = UNIFORM
 
     @property
     def latency(self) -> Latency:
@@ -154,7 +159,7 @@ class RunResult(Summarised):
             "images": {
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
-            "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
+            "band": None if self.run.images.band is None else _band(self._band()),
             "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None
             if self.margin is None or self.displayed is None
@@ -162,6 +167,7 @@ class RunResult(Summarised):
             "symptom": self.symptom,
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
+            "combination": self.combination,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
             "quality": None if self.quality is None else quality_json(self.quality),
@@ -169,6 +175,10 @@ class RunResult(Summarised):
             "candidate": self.candidate,
             "environment": self.environment,
         }
+
+    def _band(self) -> Band:
+        shading = None if self.stream.truth is None else shown_as(self.stream, self.combination).shading
+        return band_of(self.stream, self.run, self.timing, shading)
 
 
 def played(result: RunResult) -> str:
@@ -202,6 +212,8 @@ def quality_line(quality: Quality) -> str:
         if math.isfinite(value := float(getattr(quality, name.lower()).mean()))
     ]
     # A position has no image, and perhaps no mask.
+    if quality.nmse_full is not None and facts and facts[0].startswith("NMSE"):
+        facts[0] += f" (fully sampled {quality.nmse_full:.2g})"
     return ", ".join([*facts, f"lag {'-' if lag_ms is None else f'{lag_ms:.0f} ms'}"])
 
 
@@ -264,6 +276,7 @@ def quality_json(quality: Quality) -> dict[str, Any]:
     lag = quality.lag
     return {
         "nmse": _finite(float(quality.nmse.mean())),
+        "nmse_full": quality.nmse_full,
         "ssim": _finite(float(quality.ssim.mean())),
         "dice": _finite(float(quality.dice.mean())),
         "lag_ms": _ms(lag.claimed_ns),

@@ -38,7 +38,7 @@ class Band:
     nmse_whole: float | None
 
 
-def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
+def band_of(stream: Stream, run: Run, timing: Timing, shading: NDArray[np.float32] | None = None) -> Band:
     """Measure the bands of a run that has some.
 
     Parameters
@@ -47,6 +47,8 @@ def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
         The scan that was played.
     run, timing
         The run and its times.
+    shading
+        Factor by which they show the truth, shape (ny, nx), float32; None for the truth itself.
     """
     assert run.images.band is not None
     columns, pixels = run.images.band
@@ -58,6 +60,8 @@ def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
         return Band(columns, int(came.sum()), response, None, None)
     cut = slice(*columns)
     true = np.abs(stream.truth.image[: len(both)][both][:, :, cut]).astype(np.float64)
+    if shading is not None:
+        true *= shading[:, cut]
 
     def error(shown: NDArray[np.complex64]) -> float:
         return float(np.sum(np.square(np.abs(shown) - true)) / np.sum(np.square(true)))

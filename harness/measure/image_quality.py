@@ -1,6 +1,7 @@
 """Image quality: NMSE, SSIM, Dice, the target's centroid and its lag.
 
-All measures use unscaled magnitudes and the truth at the echo of each frame's last line. The centroid is also
+All measures use unscaled magnitudes and the truth at the echo of each frame's last line, NMSE and SSIM as the
+candidate's combination of coils shows it (`harness.measure.shown`). The centroid is also
 compared with the truth at the instant when the image was shown. What the candidate claims (`last_line`,
 `shows_ns`) is not used.
 """
@@ -22,12 +23,14 @@ from harness.measure.intervals import Interval, mean_interval, quantile_interval
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.ruler import Ruler, dice_to_full, measure_ruler
 from harness.measure.segmentation import finder_of
+from harness.measure.shown import nmse_of_full, shown_as
 from harness.measure.timing import Timing
 from harness.measure.trackrad import TrackRad, track_rad
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Header, Stream, Truth
 from mrsim.summary import Summarised, counted
+from recon.protocol import UNIFORM
 
 SSIM_WINDOW = 7
 RANGES = {"nmse": (0.0, math.inf), "ssim": (-1.0, 1.0), "dice": (0.0, 1.0)}
@@ -70,6 +73,8 @@ class FrameJudge:
         The stream's truth.
     header
         Its protocol.
+    shading
+        Factor by which the images show the truth, shape (ny, nx), float32; None for the truth itself.
 
     Raises
     ------
@@ -77,8 +82,8 @@ class FrameJudge:
         If scikit-image is not installed.
     """
 
-    def __init__(self, truth: Truth, header: Header) -> None:
-        self._truth = truth
+    def __init__(self, truth: Truth, header: Header, shading: NDArray[np.float32] | None = None) -> None:
+        self._truth, self._shading = truth, shading
         self._finder = finder_of(truth, header) if truth.mask.any() else None
         self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
         self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
@@ -147,6 +152,8 @@ class FrameJudge:
             Shape (ny, nx), complex64.
         """
         magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
+        if self._shading is not None:
+            true = true * self._shading
         segment, dice = None, math.nan
         if self._finder is not None:
             segment = self._finder.find(magnitude)
@@ -265,6 +272,11 @@ class Quality(Summarised):
         Apparent lag with the delay and the gain of the ruler taken out; None if there is no ruler.
     trackrad
         TrackRAD2025's measures, each image against its own frame; None without a target.
+    nmse_full
+        Mean NMSE of fully sampled images of one instant with the scan's noise, combined in the same way; None
+        where the noise is not known.
+    combination
+        How the images show several coils, as the candidate says.
     """
 
     frames: NDArray[np.int64]
@@ -284,6 +296,8 @@ class Quality(Summarised):
     ruler: Ruler | None
     lag_without_ruler: Lag | None
     trackrad: TrackRad | None
+    nmse_full: float | None = None
+    combination: str = UNIFORM
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         def in_(unit: float, value: float | None, digits: int, name: str) -> str:
@@ -298,6 +312,7 @@ class Quality(Summarised):
                 for name, digits in (("NMSE", "2g"), ("SSIM", "3f"), ("Dice", "3f"))
                 if math.isfinite(mean := float(getattr(self, name.lower()).mean()))
             ),
+            *([] if self.nmse_full is None else [("fully sampled", f"NMSE {self.nmse_full:.2g}")]),
             ("lag", f"{lag_ms}, to the shown image {total_ms}"),
             ("centroid", f"p95 of the error {errors[0]} at the last line, {errors[1]} when shown"),
         ]
@@ -307,7 +322,11 @@ class Quality(Summarised):
 
 
 def assess(
-    stream: Stream, run: Run, timing: Timing, scores: Mapping[int, FrameScore] | None = None
+    stream: Stream,
+    run: Run,
+    timing: Timing,
+    scores: Mapping[int, FrameScore] | None = None,
+    combination: str = UNIFORM,
 ) -> Quality | None:
     """Judge the steady images of a run.
 
@@ -321,6 +340,8 @@ def assess(
         Its times.
     scores
         Measures of every image that came, by frame; None to make them here.
+    combination
+        How its images show several coils.
 
     Returns
     -------
@@ -338,11 +359,13 @@ def assess(
     if not len(frames):
         return None
     if scores is None:
-        scores = FrameJudge(stream.truth, stream.header).score_run(run)
+        shading = shown_as(stream, combination).shading
+        scores = FrameJudge(stream.truth, stream.header, shading).score_run(run)
     completed_ns = run.images.completed_ns[frames] - run.t0_ns
     service_ns = timing.service_ns[frames]
     runtime_ms = float(service_ns.mean()) * 1e-6 if (service_ns >= 0).all() else None
-    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames], runtime_ms)
+    chosen = [scores[int(f)] for f in frames]
+    return judge_frames(stream, frames, completed_ns, chosen, runtime_ms, combination)
 
 
 def judge_frames(
@@ -351,6 +374,7 @@ def judge_frames(
     shown_ns: NDArray[np.int64],
     scores: list[FrameScore],
     runtime_ms: float | None = None,
+    combination: str = UNIFORM,
 ) -> Quality:
     """Combine the measures of single images.
 
@@ -366,6 +390,8 @@ def judge_frames(
         Score of each frame.
     runtime_ms
         Mean time that an image took, milliseconds; None if it was not measured.
+    combination
+        How the images show several coils.
 
     Raises
     ------
@@ -403,6 +429,8 @@ def judge_frames(
         trackrad=None
         if ruler is None or np.isfinite(centroid[without_mask]).any()
         else track_rad(found, truth.mask[frames][:, *finder_of(truth, header).window], header, runtime_ms),
+        nmse_full=nmse_of_full(shown_as(stream, combination), frames),
+        combination=combination,
     )
 
 

@@ -19,7 +19,7 @@ from harness.realtime.run import Failure, Fate
 from harness.realtime.schedule import Policy
 from harness.realtime.service import PushTimer
 from mrsim.errors import MrsimError
-from mrsim.stream import Header, Readout
+from mrsim.stream import Readout
 from recon.protocol import Reconstructor
 
 # Time between the end of `open` and the scan's start, so that the bench does not make the first line late.
@@ -109,7 +109,7 @@ class Gate:
         try:
             if stage == "open":
                 # A copy, so that the candidate shares no object with the stream.
-                header = Header.from_dict(self._feed.stream.header.to_dict())
+                header = self._feed.stream.header.private()
                 self._candidate.open(header, self._collector.emit)
             else:
                 self._candidate.close()

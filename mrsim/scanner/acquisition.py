@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
 MAX_MEMORY_BYTES = 4 << 30
 _CHUNK_LINES = 2048
+PRESCAN_SIDE = 32
+"""Rows and columns of the prescan of several coils, where the matrix has so many."""
+_PRESCAN_LINE = 1 << 33  # its noise is keyed by numbers that no line of a scan has
 
 Progress = Callable[[int, int], None]
 
@@ -66,11 +71,11 @@ class Scanner:
     """
 
     def __init__(self, phantom: Body, protocol: ScanProtocol, seed: int, frames: int) -> None:
-        self.header = protocol.header()
-        self.frames = _check_frames(frames, self.header.frame_ns)
-        self.oracle = Oracle(phantom, self.header, check_seed(seed))
+        header = protocol.header()
+        self.frames = _check_frames(frames, header.frame_ns)
+        self.oracle = Oracle(phantom, header, check_seed(seed))
         scene = self.oracle.scene
-        scene.check(self.frames * self.header.frame_ns)
+        scene.check(self.frames * header.frame_ns)
         self._sampler: Sampler = protocol.sampling(seed)
         self.receiver = Receiver.around(phantom, protocol)
         self._source = scene.source(protocol, self.receiver.fitted)
@@ -92,10 +97,26 @@ class Scanner:
             protocol.target_snr,
         )
 
+    @cached_property
+    def header(self) -> Header:
+        """Return the protocol as a reconstructor gets it, with the prescan of several coils."""
+        plain = self.oracle.header
+        return plain if plain.coils == 1 else dataclasses.replace(plain, prescan=self._prescan(plain))
+
+    def _prescan(self, header: Header) -> NDArray[np.complex64]:
+        """Scan the middle of k-space, all of it as it is at the scan's first instant."""
+        rows, columns = (min(PRESCAN_SIDE, side) for side in header.matrix)
+        ky = np.arange(rows, dtype=np.int32) - rows // 2
+        noise = self.receiver.coloured(self._noise.lines(_PRESCAN_LINE, rows))
+        lines = self._source.lines(ky, np.zeros(rows, np.int64)) + noise
+        first = header.matrix[1] // 2 - columns // 2
+        middle = lines[:, :, first : first + columns].transpose(1, 0, 2)
+        return np.ascontiguousarray(middle, np.complex64)
+
     @property
     def lines(self) -> int:
         """Return the number of lines of the scan."""
-        return self.frames * self.header.lines_per_frame
+        return self.frames * self.oracle.header.lines_per_frame
 
     def chunk(self, first_frame: int, frames: int, truth: bool) -> Chunk:
         """Scan some frames; each line is the same bits in whatever chunk it comes.
@@ -107,7 +128,7 @@ class Scanner:
         truth
             Whether to compute what was true, too.
         """
-        header, per_frame = self.header, self.header.lines_per_frame
+        header, per_frame = self.oracle.header, self.oracle.header.lines_per_frame
         first, count = first_frame * per_frame, frames * per_frame
         line = np.arange(first, first + count, dtype=np.int64)
         t_ns = line * header.tr_ns + header.te_ns
@@ -126,7 +147,7 @@ class Scanner:
 
     def chunks(self, truth: bool, progress: Progress | None, chunk_frames: int | None) -> Iterator[Chunk]:
         """Scan everything, some frames at a time."""
-        size = chunk_frames or max(1, _CHUNK_LINES // self.header.lines_per_frame)
+        size = chunk_frames or max(1, _CHUNK_LINES // self.oracle.header.lines_per_frame)
         for first in range(0, self.frames, size):
             count = min(size, self.frames - first)
             yield self.chunk(first, count, truth)
