@@ -21,6 +21,7 @@ from mrsim.reception.noise import LineNoise, noise_std
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.quantised import Quantiser, Release
 from mrsim.scanner.receiver import Receiver
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
@@ -62,6 +63,8 @@ class Scanner:
         Reproduces everything: motion, sampling and noise.
     frames
         Length of the scan.
+    release
+        What was released of a quantised scan, so that it is the same here; None to make it anew.
 
     Raises
     ------
@@ -70,14 +73,23 @@ class Scanner:
         field, or a value is out of range.
     """
 
-    def __init__(self, phantom: Body, protocol: ScanProtocol, seed: int, frames: int) -> None:
+    def __init__(
+        self,
+        phantom: Body,
+        protocol: ScanProtocol,
+        seed: int,
+        frames: int,
+        release: Release | None = None,
+    ) -> None:
         header = protocol.header()
         self.frames = _check_frames(frames, header.frame_ns)
         self.oracle = Oracle(phantom, header, check_seed(seed))
         scene = self.oracle.scene
         scene.check(self.frames * header.frame_ns)
         self._sampler: Sampler = protocol.sampling(seed)
-        self.receiver = Receiver.around(phantom, protocol)
+        self.receiver = Receiver.around(phantom, protocol, None if release is None else release.filters)
+        self._quantiser = Quantiser(protocol.adc_step, release) if protocol.adc_step else None
+        self.oracle.quantiser = self._quantiser
         self._source = scene.source(protocol, self.receiver.fitted)
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(scene.target_signal, protocol.target_snr)
@@ -110,8 +122,24 @@ class Scanner:
         noise = self.receiver.coloured(self._noise.lines(_PRESCAN_LINE, rows))
         lines = self._source.lines(ky, np.zeros(rows, np.int64)) + noise
         first = header.matrix[1] // 2 - columns // 2
-        middle = lines[:, :, first : first + columns].transpose(1, 0, 2)
-        return np.ascontiguousarray(middle, np.complex64)
+        middle = np.ascontiguousarray(lines[:, :, first : first + columns].transpose(1, 0, 2))
+        return self._stored("prescan", 0, middle)
+
+    def _stored(self, name: str, first: int, exact: NDArray[np.complex128]) -> NDArray[np.complex64]:
+        """Return values as they are stored: quantised, or in single precision."""
+        return (
+            exact.astype(np.complex64)
+            if self._quantiser is None
+            else self._quantiser.values(name, first, exact)
+        )
+
+    @property
+    def release(self) -> Release | None:
+        """Return what makes the same scan elsewhere, of what was scanned so far; None if not quantised."""
+        fitted = self.receiver.fitted
+        if self._quantiser is None:
+            return None
+        return Release(self._quantiser.edges, None if fitted is None else fitted.coefficients)
 
     @property
     def lines(self) -> int:
@@ -141,7 +169,7 @@ class Scanner:
             ky,
             (line // per_frame).astype(np.int32),
             t_ns,
-            samples.astype(np.complex64),
+            self._stored("samples", first, samples),
             self.oracle.truth(first, count) if truth else None,
         )
 
@@ -237,8 +265,11 @@ def scan_to(
     progress: Progress | None = None,
     chunk_frames: int | None = None,
     overwrite: bool = False,
+    release: Release | None = None,
 ) -> Path:
     """Scan a phantom into a folder, in bounded memory; other parameters as for `scan`.
+
+    A quantised scan has what a release ships of it beside its columns: `edges.npy` and `filters.npy`.
 
     Parameters
     ----------
@@ -246,6 +277,8 @@ def scan_to(
         Folder to make.
     overwrite
         Whether an earlier stream that stands there is replaced.
+    release
+        What was released of a quantised scan, so that it is the same here.
 
     Returns
     -------
@@ -258,7 +291,7 @@ def scan_to(
         If something does not fit together, or the folder cannot be made.
     """
     check_new_stream(path, overwrite=overwrite)
-    scanner = _set_up(phantom, protocol, seed, seconds, frames)
+    scanner = _set_up(phantom, protocol, seed, seconds, frames, release)
     layout = (phantom.region_names, phantom.target) if truth else None
     with StreamWriter(
         path, scanner.header, scanner.lines, scanner.provenance, layout, overwrite=overwrite
@@ -268,6 +301,9 @@ def scan_to(
             if chunk.truth is not None:
                 writer.append_truth(*(getattr(chunk.truth, name) for name in Truth.ARRAYS))
             del chunk  # or it is held while the next one is made
+        if (made := scanner.release) is not None:
+            for name, array in made.to_arrays().items():
+                writer.attach(name, array)
     return Path(path)
 
 
@@ -277,9 +313,10 @@ def _set_up(
     seed: int,
     seconds: float | None,
     frames: int | None,
+    release: Release | None = None,
 ) -> Scanner:
     protocol = protocol or ScanProtocol()
-    return Scanner(phantom, protocol, seed, frames_of(protocol.header(), seconds, frames))
+    return Scanner(phantom, protocol, seed, frames_of(protocol.header(), seconds, frames), release)
 
 
 def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:

@@ -44,6 +44,7 @@ def combined(stream: Stream, phantom: Body, protocol: ScanProtocol, how: str) ->
     """
     header = stream.header
     check_combination(header, how)
+    header = dataclasses.replace(header, adc_step=0.0)  # what is combined is no whole multiple of a step
     reception = Receiver.around(phantom, protocol)
     assert reception.fitted is not None
     provenance = stream.provenance

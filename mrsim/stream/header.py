@@ -19,6 +19,7 @@ MAX_MATRIX = 4096
 MAX_COILS = 256
 MAX_PRESCAN = 128
 FOV_RANGE_M = (1e-4, 100.0)
+_MAY_LACK: dict[str, Any] = {"window": 0, "adc_step": 0.0}  # of streams that were made before
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Header:
     window
         Lines that an image is made of where that is more than one frame's: frames then end one after another
         within it. 0 for a frame's own lines.
+    adc_step
+        Step of the receiver: samples and prescan are whole multiples of it, at most 32,767 of them. 0 where
+        they are not quantised.
     prescan
         What every coil saw before the scan: the middle of its k-space, fully sampled and centred (k = 0 at
         n // 2 along both), on the scale of the samples, shape (coils, rows, columns), complex64. None where
@@ -71,6 +75,7 @@ class Header:
     sampler: str
     order: str
     window: int = 0
+    adc_step: float = 0.0
     prescan: NDArray[np.complex64] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +90,12 @@ class Header:
             (1 <= self.coils <= MAX_COILS, "coils", f"1 to {MAX_COILS}"),
             (1 <= self.lines_per_frame <= ny, "lines_per_frame", f"1 to {ny}, the rows of the matrix"),
             (math.isfinite(self.acceleration) and self.acceleration >= 1, "acceleration", "at least 1"),
+            (
+                self.adc_step == 0
+                or (2.0**-40 <= self.adc_step <= 2.0**40 and math.frexp(self.adc_step)[0] == 0.5),
+                "adc_step",
+                "0, or a power of two",
+            ),
             (
                 self.window == 0 or self.lines_per_frame <= self.window <= ny,
                 "window",
@@ -114,10 +125,9 @@ class Header:
         return line * self.tr_ns + self.te_ns
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values: a window only where there is one, and no prescan."""
-        left_out = {"prescan"} if self.window else {"prescan", "window"}
-        names = (f.name for f in dataclasses.fields(self) if f.name not in left_out)
-        return {name: getattr(self, name) for name in names}
+        """Return the fields as plain JSON values; window and step where there are some, and no prescan."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "prescan"}
+        return {name: value for name, value in values.items() if value or name not in _MAY_LACK}
 
     def private(self) -> Header:
         """Return a copy that shares no object with this one."""
@@ -133,7 +143,7 @@ class Header:
         StreamError
             If a key is missing, unknown, of the wrong type or out of range.
         """
-        return cls(**typed_fields(cls, {"window": 0} | values, "header", left_out=("prescan",)))
+        return cls(**typed_fields(cls, _MAY_LACK | values, "header", left_out=("prescan",)))
 
 
 def _check_prescan(prescan: NDArray[np.complex64], coils: int, matrix: tuple[int, int]) -> None:
