@@ -58,7 +58,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_the_release_of_one_gives_every_other_the_same_hash(spec: Path, tmp_path: Path, monkeypatch) -> None:
-    """Last bits and edges are both made 1e4 times wider, so that many codes would be others without a release."""
+    """Last bits and edges are made 1e4 times wider, so that codes would be others without a release."""
     monkeypatch.setattr(quantised, "EDGE", 1e-2)
     first = made(spec, tmp_path / "one")
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
