@@ -182,12 +182,12 @@ class _Tap:
     def __init__(
         self,
         inner: Reconstructor,
-        name: str,
         ground: Ground,
         stop: int,
         kept: Sequence[int],
         service: _Judging,
         report: Report | None,
+        name: str = "candidate",
     ) -> None:
         self._inner, self._name, self.combination = inner, name, UNIFORM
         self._ground, self._stop, self._kept, self._judge = ground, stop, kept, ground.judge
@@ -282,7 +282,7 @@ def play(
     stop = ground.stop if stop is None else stop
     part = ground.stream.first_frames(stop)
     judging = _Judging()
-    tap = _Tap(candidate, name, ground, stop, kept, judging, report)
+    tap = _Tap(candidate, ground, stop, kept, judging, report, name)
     service = judging if service_ms is None else ConstantService(round(service_ms * 1e6))
     run = replay(part, tap, VirtualClock(), service, keep_images=False)
     refuse_broken(run, name)

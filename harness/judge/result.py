@@ -11,18 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
+from harness.judge.columns import Band, band_of
 from harness.judge.misses import Misses
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
 from harness.judge.target import Beamed
-from harness.measure.columns import Band, band_of
 from harness.measure.displayed import Displayed
 from harness.measure.exact_statistics import CONFIDENCE, Summary
 from harness.measure.image_quality import Centroids, Quality
 from harness.measure.lag import Lag
 from harness.measure.margin import Margin
 from harness.measure.ruler import Ruler
-from harness.measure.shown import shown_as
 from harness.measure.timing import Latency, Timing
 from harness.realtime.host import HostLog
 from harness.realtime.raised import traceback_json
@@ -159,7 +158,9 @@ class RunResult(Summarised):
             "images": {
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
-            "band": None if self.run.images.band is None else _band(self._band()),
+            "band": None
+            if self.run.images.band is None
+            else _band(band_of(self.stream, self.run, timing, self.combination)),
             "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None
             if self.margin is None or self.displayed is None
@@ -175,10 +176,6 @@ class RunResult(Summarised):
             "candidate": self.candidate,
             "environment": self.environment,
         }
-
-    def _band(self) -> Band:
-        shading = None if self.stream.truth is None else shown_as(self.stream, self.combination).shading
-        return band_of(self.stream, self.run, self.timing, shading)
 
 
 def played(result: RunResult) -> str:

@@ -175,7 +175,6 @@ def display(
     timing: Timing,
     scores: Mapping[int, FrameScore],
     window: tuple[slice, slice],
-    pixels: bool = True,
     shading: NDArray[np.float32] | None = None,
 ) -> Displayed | None:
     """Find what was on display at every TR from the first steady image being due to the end of the scan.
@@ -190,8 +189,6 @@ def display(
         Measures of every image that came, by frame.
     window
         Rows and columns of the masks in `scores`.
-    pixels
-        Whether to compare whole images, too.
     shading
         Factor by which they show the truth, shape (ny, nx), float32; None for the truth itself.
 
@@ -216,11 +213,7 @@ def display(
         return None
     emissions = emissions_of(run, scores, window)
     (displayed,) = display_each(stream, [emissions], lines, window)
-    return (
-        dataclasses.replace(displayed, nmse=_errors(stream, run, emissions, timing.warmup, shading))
-        if pixels
-        else displayed
-    )
+    return dataclasses.replace(displayed, nmse=_errors(stream, run, emissions, timing.warmup, shading))
 
 
 def display_each(

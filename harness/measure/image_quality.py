@@ -1,9 +1,8 @@
 """Image quality: NMSE, SSIM, Dice, the target's centroid and its lag.
 
 All measures use unscaled magnitudes and the truth at the echo of each frame's last line, NMSE and SSIM as the
-candidate's combination of coils shows it (`harness.measure.shown`). The centroid is also
-compared with the truth at the instant when the image was shown. What the candidate claims (`last_line`,
-`shows_ns`) is not used.
+candidate's combination of coils shows it (`harness.measure.shown`). The centroid is also compared with the
+truth at the instant when the image was shown. What the candidate claims (`last_line`, `shows_ns`) is not used.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ class FrameJudge:
     """
 
     def __init__(self, truth: Truth, header: Header, shading: NDArray[np.float32] | None = None) -> None:
-        self._truth, self._shading = truth, shading
+        self._truth, self._shading = truth, np.float32(1) if shading is None else shading
         self._finder = finder_of(truth, header) if truth.mask.any() else None
         self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
         self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
@@ -151,9 +150,7 @@ class FrameJudge:
         pixels
             Shape (ny, nx), complex64.
         """
-        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
-        if self._shading is not None:
-            true = true * self._shading
+        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame]) * self._shading
         segment, dice = None, math.nan
         if self._finder is not None:
             segment = self._finder.find(magnitude)
@@ -273,8 +270,7 @@ class Quality(Summarised):
     trackrad
         TrackRAD2025's measures, each image against its own frame; None without a target.
     nmse_full
-        Mean NMSE of fully sampled images of one instant with the scan's noise, combined in the same way; None
-        where the noise is not known.
+        Mean NMSE of fully sampled images with the scan's noise, combined alike; None without known noise.
     combination
         How the images show several coils, as the candidate says.
     """

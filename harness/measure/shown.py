@@ -46,10 +46,12 @@ def combination_of(reconstructor: Any, name: str) -> str:
         If it says something else.
     """
     said = getattr(reconstructor, "combination", UNIFORM)
+    if not isinstance(said, str):  # it means something else by that name, or answers to every name
+        return UNIFORM
     if said not in COMBINATIONS:
         shown = repr(said)[:40]
         raise CandidateError(f"{name}: combination = {shown}: expected {' or '.join(COMBINATIONS)}")
-    return str(said)
+    return said
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _channels_of(header: Header, made: Provenance | None) -> Channels | None:
 
 
 def nmse_of_full(shown: Shown, frames: NDArray[np.int64]) -> float | None:
-    """Return the mean NMSE of fully sampled images of some frames; None where the noise is not known.
+    """Return the mean NMSE of fully sampled images of some frames; None without noise that is known.
 
     Parameters
     ----------
@@ -171,7 +173,8 @@ def nmse_of_full(shown: Shown, frames: NDArray[np.int64]) -> float | None:
     frames
         The judged frames, shape (n,), int64.
     """
-    if shown.stream.provenance is None or not len(frames):
+    made = shown.stream.provenance
+    if made is None or not made.noise_std or not len(frames):
         return None
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, FULL_FRAMES).round().astype(int))]
     found = []
