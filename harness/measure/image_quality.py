@@ -2,7 +2,7 @@
 
 All measures use unscaled magnitudes and the truth at the echo of each frame's last line, NMSE and SSIM as the
 candidate's combination of coils shows it (`harness.measure.shown`). The centroid is also compared with the
-truth at the instant when the image was shown. What the candidate claims (`last_line`, `shows_ns`) is not used.
+truth when the image was shown. What the candidate claims (`last_line`, `shows_ns`) is not used.
 """
 
 from __future__ import annotations
