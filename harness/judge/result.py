@@ -15,10 +15,11 @@ from harness.judge.columns import Band, band_of
 from harness.judge.misses import Misses
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
+from harness.judge.scale import FittedScale
 from harness.judge.target import Beamed
 from harness.measure.displayed import Displayed
 from harness.measure.exact_statistics import CONFIDENCE, Summary
-from harness.measure.image_quality import Centroids, Quality
+from harness.measure.image_quality import Quality
 from harness.measure.lag import Lag
 from harness.measure.margin import Margin
 from harness.measure.ruler import Ruler
@@ -62,6 +63,8 @@ class RunResult(Summarised):
         What was on display at each TR, and what is measured of it; None if it was not measured.
     symptom
         What simple mistake makes images differ from the truth, such as axes that are exchanged; None if none.
+    scale
+        By what all images were multiplied, where the candidate asks for it; None if by nothing.
     beams
         What each beam would have done, that of the profile first if it has one.
     transfer
@@ -86,6 +89,7 @@ class RunResult(Summarised):
     displayed: Displayed | None
     margin: Margin | None
     symptom: str | None
+    scale: FittedScale | None
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
@@ -109,6 +113,7 @@ class RunResult(Summarised):
         ]
         if self.margin is not None:
             facts.append(("margin", self.margin.sentence))
+        facts += [(f"beam {beam.delivery.beam.name}", beam.sentence) for beam in self.beams]
         if self.quality is not None:
             facts.append(("quality", quality_line(self.quality)))
         return f"Run of {self.candidate}", facts
@@ -166,6 +171,7 @@ class RunResult(Summarised):
             if self.margin is None or self.displayed is None
             else {**margin_json(self.margin), "masks": EXACT if self.displayed.exact else STORED},
             "symptom": self.symptom,
+            "scale": None if self.scale is None else dataclasses.asdict(self.scale),
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
             "combination": self.combination,
@@ -251,17 +257,6 @@ def _band(band: Band) -> dict[str, Any]:
     }
 
 
-def _centroids(centroids: Centroids) -> dict[str, Any]:
-    return {
-        "rms": _mm(centroids.rms),
-        "p95": _mm(centroids.p95),
-        "max": _mm(centroids.max),
-        "p95_interval": _scaled(centroids.p95_interval, 1e3),
-        "images": centroids.count,
-        "not_found": centroids.not_found,
-    }
-
-
 def quality_json(quality: Quality) -> dict[str, Any]:
     """Return the measures of images as JSON values.
 
@@ -279,8 +274,8 @@ def quality_json(quality: Quality) -> dict[str, Any]:
         "lag_ms": _ms(lag.claimed_ns),
         "gain": lag.gain,
         "residual_mm": _mm(lag.residual_m),
-        "centroid_mm": _centroids(quality.when_shown),
-        "centroid_last_line_mm": _centroids(quality.last_line),
+        "centroid_mm": quality.when_shown.to_json(),
+        "centroid_last_line_mm": quality.last_line.to_json(),
         "total_lag_ms": _ms(quality.total_lag_ns),
         "lag_reason": lag.reason,
         "images": len(quality.frames),
@@ -408,6 +403,7 @@ def margin_json(margin: Margin) -> dict[str, Any]:
         "availability": margin.availability,
         "held_share": margin.held_share,
         "gone_share": margin.gone_share,
+        "unseen_share": margin.unseen_share,
         "lost_share": margin.lost_share,
         "beyond_3mm_share": margin.beyond_share,
         "beyond_3mm_longest_ms": margin.beyond_longest_ns / 1e6,

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.breaths import breath_blocks, breath_starts
-from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.centroids import Centroids, centroid_errors
 from harness.measure.finding.plan import eval_library
-from harness.measure.intervals import Interval, mean_interval, quantile_interval
+from harness.measure.finding.segmentation import finder_of
+from harness.measure.intervals import Interval, mean_interval
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.ruler import Ruler, dice_to_full, measure_ruler
-from harness.measure.segmentation import finder_of
 from harness.measure.shown import nmse_of_full, shown_as
 from harness.measure.timing import Timing
 from harness.measure.trackrad import TrackRad, track_rad
@@ -150,18 +150,35 @@ class FrameJudge:
         pixels
             Shape (ny, nx), complex64.
         """
-        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame]) * self._shading
         segment, dice = None, math.nan
+        error, similarity = self.compare(frame, pixels)
         if self._finder is not None:
-            segment = self._finder.find(magnitude)
+            segment = self._finder.find(np.abs(pixels))
             dice = 0.0 if segment is None else overlap(self._truth.mask[frame], self._whole(segment.mask))
         return FrameScore(
-            nmse(magnitude, true),
-            self._similarity(magnitude, true),
+            error,
+            similarity,
             dice,
             None if segment is None else segment.centroid_m,
             None if segment is None else segment.mask,
         )
+
+    def compare(self, frame: int, pixels: NDArray[np.complex64]) -> tuple[float, float]:
+        """Return NMSE and SSIM of the image of one frame.
+
+        Parameters
+        ----------
+        frame
+            Number of the frame.
+        pixels
+            Shape (ny, nx), complex64.
+        """
+        magnitude, true = np.abs(pixels), self.true(frame)
+        return nmse(magnitude, true), self._similarity(magnitude, true)
+
+    def true(self, frame: int) -> NDArray[np.float32]:
+        """Return the magnitude of a frame's truth as the images show it, shape (ny, nx)."""
+        return np.asarray(np.abs(self._truth.image[frame]) * self._shading)
 
     def _similarity(self, magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
         most = float(true.max())
@@ -207,30 +224,6 @@ def nmse(magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) 
     if not energy:
         raise InputError("truth: an image of it is blank: there is nothing to compare with")
     return error / energy
-
-
-@dataclass(frozen=True, slots=True)
-class Centroids:
-    """Summarise centroid errors, metres.
-
-    Parameters
-    ----------
-    rms, max
-        Root mean square and maximum over the images in which the target was found; None if there are none.
-    p95
-        Nearest rank; an image without a target counts as an infinite error. None for too few images.
-    p95_interval
-        Interval of `p95`; its upper bound may be infinite. None for too few breaths.
-    count, not_found
-        Number of images that were judged, and of those in which no target was found.
-    """
-
-    rms: float | None
-    p95: float | None
-    max: float | None
-    p95_interval: Interval | None
-    count: int
-    not_found: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -413,8 +406,10 @@ def judge_frames(
         shown_ns,
         **values,
         centroid_m=centroid,
-        last_line=_centroids(centroid, truth.centroid[last], blocks),
-        when_shown=_centroids(centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within]),
+        last_line=centroid_errors(centroid, truth.centroid[last], blocks),
+        when_shown=centroid_errors(
+            centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within]
+        ),
         lag=lag,
         total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
         breaths=len(np.unique(blocks)),
@@ -427,24 +422,4 @@ def judge_frames(
         else track_rad(found, truth.mask[frames][:, *finder_of(truth, header).window], header, runtime_ms),
         nmse_full=nmse_of_full(shown_as(stream, combination), frames),
         combination=combination,
-    )
-
-
-def _centroids(
-    measured: NDArray[np.float64],
-    true: NDArray[np.float64],
-    blocks: NDArray[np.int64],
-) -> Centroids:
-    errors = np.hypot(*(measured - true).T)
-    found = errors[np.isfinite(errors)]
-    errors = np.where(np.isfinite(errors), errors, np.inf)
-    enough = len(errors) >= samples_needed(0.95)
-    value = float(nearest_rank(errors, 0.95)) if enough else math.inf
-    return Centroids(
-        rms=float(np.sqrt(np.mean(found**2))) if len(found) else None,
-        p95=value if math.isfinite(value) else None,
-        max=float(found.max()) if len(found) else None,
-        p95_interval=quantile_interval(errors, blocks, 0.95) if math.isfinite(value) else None,
-        count=len(errors),
-        not_found=len(errors) - len(found),
     )

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats.mrd_acquisition import Flag
-from mrsim.formats.mrd_file import MrdSource
+from mrsim.formats.mrd_file import ReadoutSource
 from mrsim.stream import Header
 from mrsim.stream.header import MAX_PRESCAN, ky_range
 
 
-def read_prescan(found: MrdSource, header: Header, notes: list[str]) -> NDArray[np.complex64] | None:
+def read_prescan(found: ReadoutSource, header: Header, notes: list[str]) -> NDArray[np.complex64] | None:
     """Read the prescan of a file that mrsim wrote; of others, calibration is no part of a stream.
 
     Parameters

@@ -135,3 +135,11 @@ def test_one_coil_is_judged_as_ever_and_nonsense_is_refused() -> None:
 
     with pytest.raises(InputError, match="combination = 'loud': expected uniform or root-sum-of-squares"):
         harness.replay(one, Odd, clock="virtual")
+
+
+def test_an_option_says_it_for_any_candidate(clean: Stream) -> None:
+    said = harness.replay(clean, "zero-filled?combine=uniform", clock="virtual").quality
+    itself = harness.replay(clean, "zero-filled", clock="virtual").quality
+    assert (said.combination, itself.combination) == (UNIFORM, ROOT_SUM)
+    with pytest.raises(InputError, match="combine='loud': expected one of uniform, root-sum-of-squares"):
+        harness.replay(clean, "zero-filled?combine=loud", clock="virtual")
