@@ -34,11 +34,15 @@ class Troubled:
 
     def __init__(self, inner: Reconstructor, faults: tuple[Fault, ...], seed: int) -> None:
         self._inner = inner
-        self.combination = getattr(inner, "combination", UNIFORM)
         self._faults = [(n, fault) for n, fault in enumerate(faults) if fault.kind in CANDIDATE_KINDS]
         self._seed = seed
         self._drawn: dict[int, tuple[int, set[int]]] = {}
         self._misshape = False
+
+    @property
+    def combination(self) -> str:
+        """Return how the reconstructor combines coils, as it says once it is open."""
+        return getattr(self._inner, "combination", UNIFORM)
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""

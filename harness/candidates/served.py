@@ -87,7 +87,8 @@ class _Server:
             self._take_prescan(call)
         elif what == "open":
             self._open(number, call["header"])
-            return {"combination": str(getattr(self._built[number], "combination", ""))[:64]}
+            said = getattr(self._built[number], "combination", "")
+            return {"combination": said[:64] if isinstance(said, str) else ""}
         elif what == "close":
             self._built[number].close()
         elif what == "weigh":

@@ -21,7 +21,7 @@ from mrsim.seeds import check_seed, child
 
 Array = NDArray[np.float64]
 
-_KEPT_INSTANTS = 8
+_KEPT_INSTANTS = 8  # of which what was asked for once is kept: an image is one instant
 
 
 class Anatomy:
@@ -112,7 +112,7 @@ class Anatomy:
         displacement
             (x, y) in the plane, shape (n, regions, 2), float64, metres.
         """
-        return np.ascontiguousarray(self._summed(t_ns, "direction")[:, :, :2])
+        return self._summed(t_ns, "direction")[:, :, :2].copy()
 
     def centers(self, t_ns: ArrayLike) -> Array:
         """Return the centroid (x, y) of each region, shape (n, regions, 2), float64, metres."""
