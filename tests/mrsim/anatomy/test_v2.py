@@ -18,6 +18,7 @@ from harness.hardness.score import hardness_of
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.acquisition import Scanner
+from mrsim.scanner.channels import channels_of
 from mrsim.scanner.protocol import ScanProtocol
 
 ROOT = Path(__file__).parents[3]
@@ -109,6 +110,18 @@ def test_the_snr_is_that_of_the_target_s_pixels(number: int) -> None:
     noise = scanner._noise.lines(0, 96)[:, 0]
     std = np.std([noise.real, noise.imag])  # the transform is unitary
     assert image[mask].mean() / std == pytest.approx(20, rel=0.02)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_snr_of_eight_coils_is_that_of_their_combination_in_the_target(number: int, scripts) -> None:
+    """The combination of least noise, by its weights and the covariance, over the target's pixels."""
+    field_t = scripts[1].FIELDS_T[number]
+    phantom = load_phantom(f"v2/patient{number}-day{1 + number % 2}")
+    scanner = Scanner(phantom, ScanProtocol(coils=8, field_t=field_t, matrix=(64, 64)), 3, 2)
+    image, mask = np.abs(scanner.oracle.image(0)), scanner.oracle.mask("tumour", 0)
+    channels = channels_of(scanner.oracle.header, scanner.provenance)
+    noise = scanner.provenance.noise_std / 2**0.5 * np.sqrt(np.mean(channels.least_noise[mask] ** 2))
+    assert image[mask].mean() / noise == pytest.approx(20, rel=0.02)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
