@@ -97,8 +97,8 @@ class Bench:
         differs = self.command.differs if self.command.same else ("",)
         return contents(folder / self.command.target, differs) if self.command.target else {}
 
-    def _hold(self, what: str, ran: Ran, *codes: int, lines: int = 1) -> None:
-        self.wrong += [f"{what}: {one}" for one in ran.wrong(*codes, lines=lines)]
+    def _hold(self, what: str, ran: Ran, *codes: int) -> None:
+        self.wrong += [f"{what}: {one}" for one in ran.wrong(*codes)]
 
     def _nothing_left(self, what: str, folder: Path, *, whole: bool) -> None:
         if left := left_over(folder):
@@ -186,8 +186,7 @@ def killed(bench: Bench) -> str:
     for moment in range(bench.moments):
         after = bench.reference.seconds * (moment + 0.5) / bench.moments
         ran = bench._run(folder, kill=(signal.SIGKILL, after))
-        # Python's tracker of semaphores outlives a killed process, and tells in two lines what it removed.
-        bench._hold("SIGKILL", ran, KILLED, *bench.command.codes, lines=2)
+        bench._hold("SIGKILL", ran, KILLED, *bench.command.codes)
         bench._none_or_whole("SIGKILL", folder)
     last = bench._run(folder)
     bench._hold("after SIGKILL", last, *bench.command.codes)
