@@ -26,7 +26,11 @@ FAILED = 1
 POLL_S = 0.1
 END_S = 10.0  # how long a child may take to end once it has told its code, or was told to end
 OWN_S = 0.5  # how long a child may take to end by a Ctrl-C that reached it, too
+# Ctrl-C reaches the child as well, and ends it without a word until there is what answers.
 _CHILD = """
+import _signal
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 import sys, json
 sys.path[:] = json.loads(sys.argv.pop(1))
 from harness.cli.main import in_child
@@ -53,6 +57,9 @@ def in_a_child(argv: list[str]) -> int:
             code = _listen(process, answers)
         except KeyboardInterrupt as ending:  # a signal that ends us is for the child to answer
             code = _ended(process, answers, ending.number if isinstance(ending, Ended) else signal.SIGINT)
+            if code is None:  # it was not there yet to answer
+                _end(process)
+                raise
         _end(process)
     finally:
         for number in (answers, lifeline, ours):
