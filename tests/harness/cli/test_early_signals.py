@@ -86,3 +86,47 @@ def test_the_parent_is_ended_while_its_child_starts(which: str, number: int, cod
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert (done.returncode, done.stderr, done.stdout) == (code, f"mrsim: {told}\n", "")
+
+
+IN_PLACES = """
+import ctypes, os, signal, sys, time
+number, where = int(sys.argv[1]), sys.argv[2]
+
+def here(*_):
+    os.kill(os.getpid(), number)
+    time.sleep(0.01)
+
+class Gone:
+    __del__ = here
+
+def command():
+    if where == "callback":
+        ctypes.CFUNCTYPE(None)(here)()
+    elif where == "finalizer":
+        Gone()
+    else:
+        exec("here()", {"here": here})
+    time.sleep(60)
+    return 0
+
+from harness.cli.process.streams import conclude
+code = conclude(command)
+assert sys.unraisablehook is sys.__unraisablehook__
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("where", ["callback", "finalizer", "exec"])
+@pytest.mark.parametrize(("number", "code", "told"), [(15, 143, "ended by SIGTERM"), (2, 130, "interrupted")])
+def test_a_signal_counts_wherever_it_comes(
+    tmp_path: Path, where: str, number: int, code: int, told: str
+) -> None:
+    """Nobody can raise through a callback or a finalizer; an `exec` marks Python itself as interrupted."""
+    (tmp_path / "places.py").write_text(IN_PLACES)
+    done = subprocess.run(
+        [sys.executable, "-m", "places", str(number), where],
+        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, f"mrsim: {told}\n")
