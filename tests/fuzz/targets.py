@@ -358,12 +358,12 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "toml": lambda: Target(
         TEXTS | st.sampled_from([PROFILE, BEAM]).flatmap(tables),
         lambda _, text: check_parsed(parse_toml(text, "fuzzed.toml")),
-        90,
+        105,
     ),
     "phantoms": lambda: Target(
         _phantoms(),
         read_phantom,
-        20,
+        5,
     ),
     "specifications": lambda: Target(tables(_shipped("sets/nsclc-v1.toml")), read_file_with(load_spec), 80),
     "profiles": lambda: Target(
