@@ -77,6 +77,8 @@ def _answering(quiet: bool, concluded: Callable[[], int]) -> int:
 def _run(argv: list[str]) -> int:
     # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
     from harness.cli.arguments import read
+    from harness.cli.process.environment import check_environment
 
+    check_environment()
     command, options = read(argv)
     return command(**options)

@@ -116,11 +116,22 @@ def complaint(error: BaseException) -> str | None:
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"
+        if isinstance(error, FileNotFoundError) and _is_lost():
+            message = "the folder that it is called from is gone; change to another one"
     elif isinstance(error, MemoryError):
         message = f"not enough memory: {error}; take fewer frames or a smaller matrix"
     else:
         return None
     return " ".join(visible(message).split())
+
+
+def _is_lost() -> bool:
+    """Return whether the folder that we stand in has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def open_closed() -> None:
