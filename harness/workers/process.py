@@ -20,9 +20,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 from mrsim.errors import HostError, InputError
+from mrsim.files.partials import discard_all
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -34,6 +35,7 @@ ONE_THREAD = {
 """Libraries read their number of threads on loading, so it is set before the process starts."""
 END_S = 10.0
 _LENGTH = 8
+_SIGNALLED = 128  # and the number of the signal, as a shell has it
 _CHILD = """
 import sys, json
 sys.path[:] = json.loads(sys.argv.pop(1))
@@ -152,6 +154,7 @@ def main(number: int) -> None:
     """
     os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _leave(signal.SIGTERM))
     end = socket.socket(fileno=number)
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     busy = threading.Event()
@@ -183,9 +186,15 @@ def _take(end: socket.socket, calls: queue.SimpleQueue[bytes], busy: threading.E
         except OSError:
             message = b""
         if not message and busy.is_set():
-            os._exit(1)
+            _leave(0)
         busy.set()
         calls.put(message)
+
+
+def _leave(number: int) -> NoReturn:
+    """End at once, and leave nothing half-written."""
+    discard_all()
+    os._exit(_SIGNALLED + number if number else 1)
 
 
 def _send(end: socket.socket, message: bytes) -> None:
