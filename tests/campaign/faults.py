@@ -106,6 +106,9 @@ class Bench:
         if whole and self._contents(folder) != self.whole:
             self.wrong.append(f"{what}: other bytes: {self._different(folder)}")
 
+    def _is_whole(self, folder: Path) -> bool:
+        return bool(self.command.target) and self._contents(folder) == self.whole
+
     def _different(self, folder: Path) -> list[str]:
         found = self._contents(folder)
         return sorted(k for k in {*found, *self.whole} if found.get(k) != self.whole.get(k))[:5]
@@ -172,7 +175,9 @@ def signalled(number: signal.Signals, code: int) -> Callable[[Bench], str]:
                     break
                 bench.codes.pop()  # a busy host starts late
                 after *= 2
-            bench._hold(number.name, ran, code, *bench.command.codes)
+            # Once all is said, a signal ends it by itself, as a shell has it in the same code.
+            late = ran.code == -number and bench._is_whole(folder)
+            bench._hold(number.name, ran, -number if late else code, *bench.command.codes)
             bench._nothing_left(number.name, folder, whole=False)
             bench._none_or_whole(number.name, folder)
         return ""

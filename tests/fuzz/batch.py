@@ -74,6 +74,9 @@ def run_batch(target: Any, number: int, count: int, pipe: int) -> list[dict[str,
             if told:
                 failures.append({"input": done, "drawn": repr(drawn)[:4000], "raised": told})
 
+        for whole in getattr(target, "whole", ()):
+            target.read(Path(folder), whole)
+
         for begun in range(0, count, ROUND):
             go = settings(
                 max_examples=min(ROUND, count - begun),

@@ -22,6 +22,8 @@ USAGE = 2
 INTERRUPTED = 130
 SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
+MOST_TOLD = 2000
+"""Characters of what is said of an error: a name on the command line may have a hundred thousand."""
 SPELLING = {
     "overrides": "--set",
     "changes": "--config",
@@ -122,7 +124,8 @@ def complaint(error: BaseException) -> str | None:
         message = f"not enough memory: {error}; take fewer frames or a smaller matrix"
     else:
         return None
-    return " ".join(visible(message).split())
+    said = " ".join(visible(message[:MOST_TOLD]).split())
+    return said if len(message) <= MOST_TOLD else f"{said}..."
 
 
 def _is_lost() -> bool:

@@ -220,3 +220,27 @@ def test_a_small_disk_says_what_a_dataset_takes(
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     assert main(["dataset", "s.toml", "-o", "set", "--workers", "1"]) == 2
     assert "KiB are to be written with 64 MiB to spare, and 64 KiB are free" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", "a.stream", "{}", "--clock", "virtual"],
+        ["simulate", "quasar", "-o", "{}", "--frames", "2"],
+        ["simulate", "quasar", "-o", "q.stream", "--frames", "2", "--set", "{}=1"],
+        ["simulate", "quasar", "-o", "q.stream", "--frames", "{}"],
+        ["simulate", "quasar", "--{}"],
+        ["{}"],
+    ],
+)
+def test_what_is_said_is_bounded_whatever_was_given(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(moving_stream(20), folder / "a.stream")
+    try:
+        code = main([word.format("x" * 100_000) for word in words])
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == (2, 1)
+    assert len(error) < 2100
