@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.hardness.score import hardness_of  # noqa: E402
-from harness.measure.segmentation import TargetFinder  # noqa: E402
+from harness.measure.finding.segmentation import TargetFinder  # noqa: E402
 from mrsim.anatomy.series.patient import Patient, patient_of  # noqa: E402
 from mrsim.anatomy.series.reading.cine import read_cine  # noqa: E402
 from mrsim.anatomy.series.series import Series  # noqa: E402

@@ -112,6 +112,7 @@ def show(comparison: Comparison) -> None:
     """Print the figures with their ranks, the pairs with their intervals, and the order in each measure."""
     from harness.comparison import on_display
     from harness.comparison.order import BY_NAME, HEADINGS, TIMED, shown
+    from mrsim.summary import counted
 
     plan, times = comparison.plan, comparison.times
     what = "in lockstep" if times is None else f"{len(times.blocks)} blocks of replays at TR, in turns"
@@ -150,6 +151,10 @@ def show(comparison: Comparison) -> None:
             if few or a == 0
         ],
     )
+    for name, passes in zip(plan.names, comparison.passes, strict=True):
+        came, due = sum(len(one.scores) for one in passes), sum(one.expected for one in passes)
+        if came < due:
+            print(f"{name}: {came} of {counted(due, 'image')} came; its figures are of those alone")
     print(on_display.LOCKSTEP if times is None else on_display.TIMED)
     for name, row in zip(plan.names, comparison.displays or (), strict=False):
         kept = [one.open for one in row if one is not None]

@@ -259,8 +259,12 @@ def _show(result: RunResult, which: str = "") -> None:
             f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
         )
     warmup, queue = report["warmup"], report["queue"]
+    waited_ms = 0.0 if report["transfer"] is None else report["transfer"]["waited_ms"]
+    waited = (
+        f" ({waited_ms:.0f} of them our own waiting for an mrsim server: ready_s=0)" if waited_ms >= 1 else ""
+    )
     print(
-        f"apart from these: open {warmup['open_ms']:.1f} ms, cold {figure(warmup['cold_ms'], 2)} ms, "
+        f"apart from these: open {warmup['open_ms']:.1f} ms{waited}, cold {figure(warmup['cold_ms'], 2)} ms, "
         f"the other of {warmup['images']} to warm up {figure(warmup['max_ms'], 2)} ms at most; "
         f"oldest image on show {figure(queue['age_max_ms'], 0)} ms, queue {queue['depth_max']} lines at most"
     )
@@ -272,6 +276,8 @@ def _show(result: RunResult, which: str = "") -> None:
         print(f"burst: {figure(report['lines']['per_second'], 0)} lines a second")
     if quality is not None:
         _show_accuracy(report)
+    if result.scale is not None:
+        print(result.scale)
     if result.symptom is not None:
         print(result.symptom)
     if report["beams"]:
@@ -308,7 +314,8 @@ def _show_accuracy(report: dict[str, Any]) -> None:
     rows = []
     if margin is not None:
         shown = [_length(margin["m95_mm"]), _length(margin["m99_mm"]), figure(margin["dice"], 3)]
-        rows.append(["on display", *shown, significant(margin["nmse"]), "-", "-", "-"])
+        total = figure(quality["total_lag_ms"], 0)
+        rows.append(["on display", *shown, significant(margin["nmse"]), "-", total, "-"])
     single = [figure(quality["dice"], 3), significant(quality["nmse"]), figure(quality["ssim"], 3)]
     offline = "-" if margin is None else _length(margin["offline_m95_mm"])
     lag = [figure(quality["lag_ms"], 0), figure(quality["gain"], 2)]
@@ -328,9 +335,16 @@ def _show_accuracy(report: dict[str, Any]) -> None:
         )
     if margin is not None:
         silent = margin["silent_failures"]
-        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in silent["kinds"].items() if share)
+        kinds = ", ".join(f"{kind} {share:.1%}" for kind, share in silent["kinds"].items() if share)
+        apart = {
+            "held": margin["held_share"],
+            "out of the slice": margin["gone_share"],
+            "not seen by the judge itself": margin["unseen_share"],
+            "lost": margin["lost_share"],
+        }
+        told = "".join(f", {name} {share:.1%}" for name, share in apart.items() if share)
         print(
-            f"target available for {margin['availability']:.1%} of the time, beyond 3 mm for "
+            f"target available for {margin['availability']:.1%} of the time{told}, beyond 3 mm for "
             f"{margin['beyond_3mm_share']:.1%} ({margin['beyond_3mm_longest_ms']:.0f} ms at the longest), "
             f"silent failures {silent['share']:.1%}{f' ({kinds})' if kinds else ''}"
         )

@@ -70,7 +70,7 @@ class OnDisplay:
         block = breath_blocks(shown[0].t_ns, breath_starts(stream.truth, stream.header))
         error = np.stack([one.error_m for one in shown])
         return cls(
-            error, np.stack([one.dice for one in shown]), np.stack([one.available for one in shown]), block
+            error, np.stack([one.dice for one in shown]), np.stack([one.judged for one in shown]), block
         )
 
     @property

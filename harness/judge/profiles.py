@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.judge.outcome import Outcome, Verdict
+from harness.measure.exact_statistics import LEAST_CLAIM
 from harness.measure.lag import Lag
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.toml import read_toml
@@ -90,7 +91,7 @@ class Profile:
         checks = [
             (bool(self.name) and len(self.name) <= 80, "name", "1 to 80 characters"),
             (self.measure in MEASURES, "measure", f"one of {', '.join(MEASURES)}"),
-            (0 < self.claim < 1, "claim", "a share between 0 and 1"),
+            (LEAST_CLAIM <= self.claim < 1, "claim", f"a share from {LEAST_CLAIM:g} to below 1"),
             (self.measure != "total" or self.limit_ms is not None, "limit_ms", "a limit, for a total"),
         ]
         for key in ("limit_ms", "downstream_ms", "window_mm"):
@@ -101,6 +102,7 @@ class Profile:
         checks += [
             (self.m95_mm > 0, "m95_mm", "millimetres above 0, or inf for no bar"),
             (self.beam is None or bool(self.beam), "beam", "the name of a beam, or a .toml file"),
+            (self.beam is None or self.window_mm is None, "window_mm", "either a window or a beam, not both"),
             (
                 not self.beam_bars or self.beam is not None or self.window_mm is not None,
                 next(iter(self.beam_bars), "beam"),

@@ -132,9 +132,6 @@ def judge_conduct(run: Run) -> Verdict | None:
         return Verdict(Outcome.FAIL, f"the candidate {run.failure}")
     if run.images.first_nonfinite is not None:
         frame, line = run.images.first_nonfinite
-        count = run.images.nonfinite
-        return Verdict(
-            Outcome.FAIL,
-            f"{count} images with pixels that are not finite, first of frame {frame} at {run.named(line)}",
-        )
+        what = f"{run.images.nonfinite} images or positions that are not finite numbers"
+        return Verdict(Outcome.FAIL, f"{what}, first of frame {frame} at {run.named(line)}")
     return None

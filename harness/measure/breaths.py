@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from mrsim.stream import Header, Truth
 
+REST_NS = 5_000_000_000
+"""Length of a breath of a target at rest, nanoseconds: about that of a person's."""
+
 
 def breath_starts(truth: Truth, header: Header) -> NDArray[np.int64]:
     """Return the times at which the target passes the middle of its path, once in each breath.
 
     A pass counts only if the target has been a quarter of its standard deviation to either side, so that
-    small movements about the middle make no breaths. A target at rest makes none.
+    small movements about the middle make no breaths. A target at rest is given one every `REST_NS`, so that
+    what differs from one stretch to the next can be told.
 
     Parameters
     ----------
@@ -31,7 +35,7 @@ def breath_starts(truth: Truth, header: Header) -> NDArray[np.int64]:
     along = centred @ directions[:, -1]
     band = along.std() / 4
     if not band > 1e-9:  # below a nanometre the target is at rest
-        return np.empty(0, np.int64)
+        return np.arange(REST_NS, len(along) * header.tr_ns, REST_NS, dtype=np.int64)
     far = np.flatnonzero(np.abs(along) > band)
     rising = far[1:][(along[far[1:]] > 0) & (along[far[:-1]] < 0)].astype(np.int64)
     starts: NDArray[np.int64] = rising * header.tr_ns + header.te_ns

@@ -10,29 +10,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.image_quality import FrameScore, nmse
+from harness.measure.ruler import loses_target
 from harness.measure.timing import Timing
+from harness.measure.true_masks import TrueMasks
 from harness.realtime.run import Run
-from mrsim.errors import InputError, StreamError
+from mrsim.errors import StreamError
 from mrsim.stream import Header, Stream, Truth
 
-if TYPE_CHECKING:
-    from mrsim.scanner.oracle import Oracle
-
 NOTHING = -1
-GONE_SHARE = 0.3
-"""Below this share of its median area the target counts as out of the slice."""
 INSTANTS = 4
 """Instants for each image at which what is on display is compared with the true image."""
 CHUNK = 4096
 """TRs whose masks are held at a time."""
-CHECKED, SAME_M = 64, 1e-6
-"""Instants at which a scan's own account of the target is set against the stored one, and to within what."""
 MAX_STEP_PX = 1.0
 """Motion from frame to frame up to which true images between them are interpolated."""
 
@@ -110,6 +104,8 @@ class Displayed:
         Whether what is on display says that it must not be followed, shape (n,), bool.
     gone
         Whether the target is out of the slice, shape (n,), bool.
+    misled
+        In which frames the judge loses the target in the noise-free truth, shape (frames,), bool.
     dice
         Overlap of the displayed and the true mask, shape (n,), float64; 0 without a target on display, NaN
         where a position has no mask.
@@ -128,6 +124,7 @@ class Displayed:
     true_m: NDArray[np.float64]
     held: NDArray[np.bool_]
     gone: NDArray[np.bool_]
+    misled: NDArray[np.bool_]
     dice: NDArray[np.float64]
     nmse: NDArray[np.float64]
     exact: bool
@@ -136,6 +133,23 @@ class Displayed:
     def available(self) -> NDArray[np.bool_]:
         """Return when the target can be followed: in the slice, and nobody says hold; shape (n,), bool."""
         return ~(self.held | self.gone)
+
+    @property
+    def unseen(self) -> NDArray[np.bool_]:
+        """Return when an image is on display in which the judge could not find the target, shape (n,), bool.
+
+        A position says itself where the target is.
+        """
+        frame = np.full(len(self.index), NOTHING)
+        shown = self.index != NOTHING
+        frame[shown] = self.emissions.frame[self.index[shown]]
+        unseen: NDArray[np.bool_] = (frame != NOTHING) & self.misled[frame]
+        return unseen
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Return when the target can be followed and the judge can see whether it is; shape (n,), bool."""
+        return self.available & ~self.unseen
 
     @property
     def error_m(self) -> NDArray[np.float64]:
@@ -246,9 +260,13 @@ def display_each(
     t_ns = np.asarray(stream.t_ns)[lines].astype(np.int64)
     found = [_shown(emissions, t_ns) for emissions in shown]
     indices = [index for _, _, index in found]
-    true_masks = _TrueMasks(stream, window, start_ns)
+    true_masks = TrueMasks(stream, window, start_ns)
     dice, area = _overlaps(true_masks, shown, indices, t_ns)
-    gone = area < GONE_SHARE * np.median(area)
+    gone = true_masks.gone(t_ns, area)
+    drawn = np.unique(np.concatenate([one.frame for one in shown]))
+    drawn = drawn[drawn != NOTHING]
+    misled = np.zeros(stream.frames, np.bool_)
+    misled[drawn] = loses_target(stream, drawn)
     return [
         Displayed(
             t_ns=t_ns,
@@ -259,6 +277,7 @@ def display_each(
             true_m=np.asarray(stream.truth.centroid)[lines],
             held=held,
             gone=gone,
+            misled=misled,
             dice=overlap,
             nmse=np.empty(0),
             exact=true_masks.exact,
@@ -323,7 +342,7 @@ def emissions_of(run: Run, scores: Mapping[int, FrameScore], window: tuple[slice
 
 
 def _overlaps(
-    true_masks: _TrueMasks,
+    true_masks: TrueMasks,
     shown: Sequence[Emissions],
     indices: Sequence[NDArray[np.int64]],
     t_ns: NDArray[np.int64],
@@ -353,61 +372,6 @@ def _overlap(
     if bare.any():
         dice[bare] = np.where(emissions.frame[index[bare]] == NOTHING, np.nan, 0.0)
     return dice
-
-
-class _TrueMasks:
-    """Give the target's true mask at any instant: exact where the scan says how it was made.
-
-    Elsewhere the stored mask of the nearest frame is moved by whole pixels with the true centroid.
-    """
-
-    def __init__(self, stream: Stream, window: tuple[slice, slice], start_ns: int) -> None:
-        assert stream.truth is not None
-        self._truth: Truth = stream.truth
-        self._header: Header = stream.header
-        self._window, self._start_ns = window, start_ns
-        lines = self._header.lines_per_frame
-        self._last_ns = np.asarray(stream.t_ns)[lines - 1 :: lines]
-        oracle = None if self._header.window else _oracle_of(stream)
-        self._oracle = oracle if oracle and self._agrees(oracle, np.asarray(stream.t_ns)) else None
-
-    @property
-    def exact(self) -> bool:
-        """Return whether the masks are exact."""
-        return self._oracle is not None
-
-    def _agrees(self, oracle: Oracle, t_ns: NDArray[np.int64]) -> bool:
-        """Return whether what is stored is what the oracle tells; of a part of a scan it need not be."""
-        lines = np.linspace(0, len(t_ns) - 1, CHECKED).astype(np.int64)
-        told = oracle.centroid(self._truth.target, t_ns[lines] + self._start_ns)
-        return bool(np.allclose(told, self._truth.centroid[lines], rtol=0.0, atol=SAME_M))
-
-    def at(self, t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return the masks in the window, shape (n, rows, columns), bool."""
-        truth, header = self._truth, self._header
-        if self._oracle is not None:
-            return self._oracle.masks(truth.target, t_ns + self._start_ns, self._window)
-        frame = np.abs(self._last_ns[:, None] - t_ns[None]).argmin(axis=0)
-        moved = truth.centroid_at(t_ns, header) - truth.centroid_at(self._last_ns[frame], header)
-        pixel = np.array([header.fov_m[1] / header.matrix[1], header.fov_m[0] / header.matrix[0]])
-        shift = np.rint(moved / pixel).astype(int)
-        return np.stack(
-            [
-                np.roll(truth.mask[f], (int(s[1]), int(s[0])), axis=(0, 1))[self._window]
-                for f, s in zip(frame, shift, strict=True)
-            ]
-        )
-
-
-def _oracle_of(stream: Stream) -> Oracle | None:
-    try:
-        from mrsim.scanner.oracle import truth_of
-    except ImportError:  # a stored scan is judged without numba, too
-        return None
-    try:
-        return truth_of(stream)
-    except InputError:  # what made it is not known here, or was changed by hand
-        return None
 
 
 def _errors(stream: Stream, run: Run, emissions: Emissions, warmup: int) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from mrsim.errors import InputError, Option, OptionError
 
 CONFIDENCE = 0.99
+LEAST_CLAIM = 0.5
+"""Share of images below which a claim claims nothing."""
 MAX_SAMPLES = 1 << 31
 
 
@@ -181,10 +183,11 @@ def check_claim(claim: float) -> None:
     Raises
     ------
     OptionError
-        If it is not between 0 and 1.
+        If it is less than half, of which nothing is claimed, or not below 1.
     """
-    if not 0 < claim < 1:  # true for NaN, too
-        raise OptionError("{}: expected a share between 0 and 1, such as 0.95", Option("claim", claim))
+    if not LEAST_CLAIM <= claim < 1:  # true for NaN, too
+        expected = f"{{}}: expected a share from {LEAST_CLAIM:g} to below 1, such as 0.95"
+        raise OptionError(expected, Option("claim", claim))
 
 
 def samples_needed(quantile: float, confidence: float = CONFIDENCE, allowed: int = 1) -> int:

@@ -97,10 +97,11 @@ def silent_failures(
     code[shown] = labels[displayed.index[shown]]
     stale = shown & (code == NOTHING) & (_age_ns(displayed, stream) > _oldest_ns(stream))
     code[stale] = KINDS.index("stale")
-    lost = shown & (code == NOTHING) & ~np.isfinite(displayed.centre_m).all(axis=1) & ~displayed.gone
+    nowhere = ~np.isfinite(displayed.centre_m).all(axis=1)
+    lost = shown & (code == NOTHING) & nowhere & ~displayed.gone & ~displayed.unseen
     code[lost] = KINDS.index("no target")
     code[shown & displayed.gone & np.isfinite(displayed.centre_m).all(axis=1)] = KINDS.index("target gone")
-    code[shown & (code == NOTHING) & _idle(displayed, stream)] = KINDS.index("frozen")
+    code[shown & (code == NOTHING) & ~displayed.unseen & _idle(displayed, stream)] = KINDS.index("frozen")
     failing = code != NOTHING
     silent = failing & ~displayed.held
     signs, unflagged = [], 0
@@ -203,7 +204,7 @@ def _is_other(image: NDArray[np.complex64], frame: int, stream: Stream) -> bool:
     assert stream.truth is not None
     header, true = stream.header, stream.truth.image[frame]
     own = slice(frame * header.lines_per_frame, (frame + 1) * header.lines_per_frame)
-    rows = np.unique(np.asarray(stream.ky[own]) + header.matrix[0] // 2)
+    rows, last = np.unique(np.asarray(stream.ky[own])[::-1] + header.matrix[0] // 2, return_index=True)
     lines = to_kspace(true)[rows]
     # Lines far from the middle hold edges alone, which a little lag moves.
     if _energy(lines) < MIDDLE_SHARE * _energy(true):
@@ -214,8 +215,12 @@ def _is_other(image: NDArray[np.complex64], frame: int, stream: Stream) -> bool:
         limit += 2 * stream.provenance.noise_std**2 * lines.size / _energy(lines)
     # A reconstructor may give another phase, or none.
     phase = true / np.maximum(np.abs(true), np.finfo(np.float32).tiny)
-    shown = (image, (np.abs(image) * phase).astype(np.complex64))
-    return all(_unlike_lines(to_kspace(one)[rows], lines) > limit for one in shown)
+    shown = [to_kspace(one)[rows] for one in (image, (np.abs(image) * phase).astype(np.complex64))]
+    references = [lines]
+    if header.coils == 1:
+        # What was acquired counts as well: a scan can be poorer than its truth, as a drawing in pixels is.
+        references.append(np.asarray(stream.samples[own, 0])[::-1][last])
+    return all(_unlike_lines(one, reference) > limit for one in shown for reference in references)
 
 
 def _unlike_lines(shown: NDArray[np.complex64], true: NDArray[np.complex64]) -> float:

@@ -20,7 +20,7 @@ from harness.measure.failures import SilentFailures
 from harness.measure.intervals import MARGIN_BREATHS, MarginBounds, margin_interval
 from harness.measure.waterfall import Waterfall
 from mrsim.stream import Stream
-from mrsim.summary import Summarised
+from mrsim.summary import Summarised, counted
 
 BEYOND_M = 3e-3
 """Distance of which it is told for how long it is passed: a usual margin for a target that is tracked."""
@@ -45,14 +45,17 @@ class Margin(Summarised):
         Share of the time that is available.
     held_share, gone_share
         Share of the time that was held, and for which the target was out of the slice.
+    unseen_share
+        Share of the time for which the judge loses the target in the noise-free truth of the image that is on
+        display; it is in none of the figures below.
     lost_share
-        Share of the available time without a target on display.
+        Share of the judged time without a target on display.
     beyond_share, beyond_longest_ns
-        Share of the available time, and the longest time, beyond 3 mm.
+        Share of the judged time, and the longest time, beyond 3 mm.
     dice, nmse
         Means over the time of what was on display; None where it cannot be told.
-    breaths
-        Number of breaths of the judged time.
+    breaths, judged_ns
+        Number of breaths of the judged time, and its length, nanoseconds.
     medians_m
         The distance that was passed for half of the available time of each breath, metres.
     silent
@@ -69,12 +72,14 @@ class Margin(Summarised):
     availability: float
     held_share: float
     gone_share: float
+    unseen_share: float
     lost_share: float
     beyond_share: float
     beyond_longest_ns: int
     dice: float | None
     nmse: float | None
     breaths: int
+    judged_ns: int
     medians_m: tuple[float, ...]
     silent: SilentFailures
     waterfall: Waterfall
@@ -84,7 +89,12 @@ class Margin(Summarised):
         """Return why there are no bounds; empty if there are."""
         if self.bounds is not None:
             return ""
-        return f"{self.breaths} breaths, its bound takes {MARGIN_BREATHS}"
+        said = f"{counted(self.breaths, 'breath')}, its bound takes {MARGIN_BREATHS}"
+        if self.breaths < 2:
+            return f"{said}: scan for longer (--seconds)"
+        # A fifth more, since breaths differ and the first images are not judged.
+        longer = 1.2 * MARGIN_BREATHS * self.judged_ns / self.breaths * 1e-9
+        return f"{said}: scan for some {math.ceil(longer / 5) * 5} s (--seconds)"
 
     @property
     def m95_mm(self) -> float | None:
@@ -114,7 +124,8 @@ class Margin(Summarised):
             return (
                 f"{who} has no margin that holds the target: it is lost for {self.lost_share:.0%} of the time"
             )
-        interval = "" if self.bounds is None else f" ({mm(self.bounds.low_m)} to {mm(self.bounds.high_m)})"
+        few = f" (seen for {counted(self.breaths, 'breath')}, too few for an interval)"
+        interval = few if self.bounds is None else f" ({mm(self.bounds.low_m)} to {mm(self.bounds.high_m)})"
         cost = f"{who} costs {mm(self.m95_m)} mm of margin{interval}"
         if self.waterfall.lag_m > self.m95_m:  # what an image shows may stray less than what it is late for
             return f"{cost}; a perfect image as late as this would cost {lag}"
@@ -158,7 +169,7 @@ def measure_margin(
         What was found of the same display.
     """
     assert stream.truth is not None
-    open_ = displayed.available
+    open_ = displayed.judged
     error = displayed.error_m
     blocks = breath_blocks(displayed.t_ns, breath_starts(stream.truth, stream.header))
     followed, found = error[open_], error[np.isfinite(error) & open_]
@@ -171,15 +182,17 @@ def measure_margin(
         bounds=margin_interval(followed, blocks[open_]) if len(followed) else None,
         offline_m95_m=offline,
         rms_m=float(np.sqrt(np.mean(found**2))) if len(found) else None,
-        availability=float(open_.mean()),
+        availability=float(displayed.available.mean()),
         held_share=float(displayed.held.mean()),
         gone_share=float(displayed.gone.mean()),
+        unseen_share=float((displayed.available & displayed.unseen).mean()),
         lost_share=float(np.isinf(followed).mean()) if len(followed) else 0.0,
         beyond_share=float(beyond.sum() / max(int(open_.sum()), 1)),
         beyond_longest_ns=max((n for _, n in clusters(beyond)), default=0) * displayed.tr_ns,
         dice=float(dice.mean()) if len(dice) and np.isfinite(dice).all() else None,
         nmse=float(displayed.nmse.mean()) if len(displayed.nmse) else None,
         breaths=len(np.unique(blocks)),
+        judged_ns=len(blocks) * displayed.tr_ns,
         medians_m=tuple(float(np.median(followed[blocks[open_] == n])) for n in np.unique(blocks[open_])),
         silent=silent,
         waterfall=waterfall,

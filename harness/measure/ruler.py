@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from harness.measure.exact_statistics import nearest_rank
 from harness.measure.finding.plan import Segment
+from harness.measure.finding.segmentation import TargetFinder, finder_of
 from harness.measure.lag import Lag, apparent_lag
-from harness.measure.segmentation import TargetFinder, finder_of
 from mrsim.errors import InputError
 from mrsim.seeds import child
-from mrsim.stream import Stream, Truth
+from mrsim.stream import Header, Stream, Truth
+
+LOST_M = 1.5e-3
+"""The judge has lost the target where it finds it so far off in the truth: half of the usual margin."""
 
 
 @dataclass(frozen=True)
@@ -135,21 +138,17 @@ def measure_ruler(stream: Stream, frames: NDArray[np.int64]) -> Ruler | None:
     if not len(frames) or not truth.mask.any():
         return None
     finder = finder_of(truth, header)
-    known = _known.setdefault(finder, _Known())
-    last = (frames + 1) * header.lines_per_frame - 1
-    centroid, dice, areas = np.full((len(frames), 2), math.nan), np.zeros(len(frames)), []
-    for i, frame in enumerate(map(int, frames)):
-        if frame not in known.own:
-            known.own[frame] = finder.find(np.abs(truth.image[frame]))
-        segment, true = known.own[frame], truth.mask[frame]
+    dice, areas = np.zeros(len(frames)), []
+    segments = _in_truth(finder, truth, frames)
+    for i, (frame, segment) in enumerate(zip(frames, segments, strict=True)):
         if segment is not None:
-            centroid[i] = segment.centroid_m
+            true = truth.mask[frame]
             both, size = int((true[finder.window] & segment.mask).sum()), int(true.sum())
             dice[i] = 2 * both / max(size + int(segment.mask.sum()), 1)
             if size:
                 areas.append(float(segment.mask.sum()) / size)
-    error = np.hypot(*(centroid - np.asarray(truth.centroid)[last]).T)
-    t_ns = np.asarray(stream.t_ns)[last]
+    centroid, error = _centres(segments, truth, header, frames)
+    t_ns = np.asarray(stream.t_ns)[(frames + 1) * header.lines_per_frame - 1]
     # All frames are one block: the ruler has no noise, and so no interval.
     lag = apparent_lag(t_ns, centroid, truth, header, np.zeros(len(t_ns), np.int64))
     return Ruler(
@@ -162,6 +161,54 @@ def measure_ruler(stream: Stream, frames: NDArray[np.int64]) -> Ruler | None:
         not_found=int(np.isnan(error).sum()),
         lag=lag,
     )
+
+
+def loses_target(stream: Stream, frames: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return in which frames the judge loses the target in the noise-free truth; what was found once is kept.
+
+    Parameters
+    ----------
+    stream
+        A scan with truth.
+    frames
+        Frames, ascending, shape (n,), int64.
+
+    Returns
+    -------
+    lost
+        Shape (n,), bool: the target is not found, or more than `LOST_M` from where it is. False where there
+        is none to find.
+
+    Raises
+    ------
+    InputError
+        If the stream has no truth.
+    """
+    truth = _truth(stream)
+    if not len(frames) or not truth.mask.any():
+        return np.zeros(len(frames), np.bool_)
+    segments = _in_truth(finder_of(truth, stream.header), truth, frames)
+    _, error = _centres(segments, truth, stream.header, frames)
+    return np.asarray(~(error <= LOST_M))
+
+
+def _in_truth(finder: TargetFinder, truth: Truth, frames: NDArray[np.int64]) -> list[Segment | None]:
+    """Return the target as it is found in the truth of some frames."""
+    known = _known.setdefault(finder, _Known()).own
+    for frame in map(int, frames):
+        if frame not in known:
+            known[frame] = finder.find(np.abs(truth.image[frame]))
+    return [known[int(frame)] for frame in frames]
+
+
+def _centres(
+    segments: Sequence[Segment | None], truth: Truth, header: Header, frames: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the centre that was found in each frame, NaN where none was, and how far it is off, metres."""
+    found = [(math.nan, math.nan) if segment is None else segment.centroid_m for segment in segments]
+    centroid = np.array(found, np.float64)
+    last = (frames + 1) * header.lines_per_frame - 1
+    return centroid, np.hypot(*(centroid - np.asarray(truth.centroid)[last]).T)
 
 
 def dice_to_full(

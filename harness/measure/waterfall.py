@@ -106,7 +106,7 @@ def waterfall_of(displayed: Displayed, stream: Stream, lag_ns: float | None) -> 
 
 
 def _m95(displayed: Displayed) -> float:
-    error = displayed.error_m[displayed.available]
+    error = displayed.error_m[displayed.judged]
     return float(nearest_rank(error, SHARE)) if len(error) else math.inf
 
 
@@ -149,7 +149,7 @@ def _margin(
     age_ns: int,
 ) -> float:
     """Return M95 of a display that shows the true centre of some time before each line, metres."""
-    open_ = displayed.available
+    open_ = displayed.judged
     if not open_.any() or not len(newest):
         return 0.0
     order = np.lexsort((newest, shown_ns))

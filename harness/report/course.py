@@ -64,7 +64,7 @@ def worst_stretch(displayed: Displayed) -> slice:
     count, second = (max(1, round(s * 1e9 / displayed.tr_ns)) for s in (STRETCH_S, 1.0))
     if count >= len(displayed.t_ns):
         return slice(0, len(displayed.t_ns))
-    wrong = np.where(displayed.available, np.minimum(displayed.error_m, LOST_M), 0.0)
+    wrong = np.where(displayed.judged, np.minimum(displayed.error_m, LOST_M), 0.0)
     # Whole micrometres, so that equal stretches have equal sums.
     sums = np.concatenate([[0], np.cumsum(np.rint(wrong * 1e6).astype(np.int64))])
     starts = np.append(np.arange(0, len(wrong) - count, second), len(wrong) - count)
@@ -80,7 +80,7 @@ def states(displayed: Displayed) -> dict[str, NDArray[np.bool_]]:
     displayed
         What was on display.
     """
-    lost = displayed.available & np.isinf(displayed.error_m)
+    lost = displayed.judged & np.isinf(displayed.error_m)
     return {"held": displayed.held & ~displayed.gone, "gone": displayed.gone, "lost": lost}
 
 

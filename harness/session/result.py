@@ -287,6 +287,7 @@ class Result(Summarised):
         facts += [("played", played(self.first)), ("latency", str(self.latency))]
         if self.margin is not None:
             facts.append(("margin", self.margin.sentence))
+        facts += [(f"beam {beam.delivery.beam.name}", beam.sentence) for beam in self.beams]
         if self.quality is not None:
             facts.append(("quality", quality_line(self.quality)))
         if self.images is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
+import mrsim
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome
 from harness.judge.result import RunResult
@@ -14,6 +16,7 @@ from harness.measure.failures import KINDS
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import ConstantService
 from mrsim.stream import Header, Readout, Stream
+from recon.classical.zero_filled import ZeroFilled
 from recon.protocol import Builder, Emit, Image
 from tests.harness.judge.mutants import Mutant, mutants, truth_itself
 from tests.harness.synthetic import disc_image, moving_stream
@@ -70,6 +73,45 @@ def test_the_truth_raises_no_alarm_at_any_scale_or_phase(scale: complex, stream:
     assert found.margin is not None
     assert found.margin.silent.share == 0
     assert set(found.margin.silent.kinds) == set(KINDS)
+
+
+def test_lines_as_they_were_acquired_are_of_the_same_anatomy() -> None:
+    """A scan drawn in pixels is some percent poorer than its truth, in lines as in images."""
+    drawn = mrsim.simulate(
+        "quasar",
+        seconds=3,
+        acceleration=1,
+        timing="retrospective",
+        rendering="raster",
+        target_snr=math.inf,
+    )
+    for name, other in (("zero-filled", 0.0), ("noise", 1.0)):
+        build = ZeroFilled if name == "zero-filled" else mutants(drawn, drawn.truth.image[:3])["noise"].build
+        found = result(drawn, build)
+        assert found.margin is not None
+        assert found.margin.silent.kinds["another anatomy"] == other
+
+
+def test_a_target_at_rest_has_a_margin_with_bounds(stream: Stream) -> None:
+    """It has no breaths; stretches of 5 s stand for them, and noise differs from one to the next."""
+    resting = moving_stream(1100)
+    assert resting.truth is not None
+    centroid = np.broadcast_to(resting.truth.centroid[:1], resting.truth.centroid.shape)
+    image = np.broadcast_to(resting.truth.image[:1], resting.truth.image.shape)
+    mask = np.broadcast_to(resting.truth.mask[:1], resting.truth.mask.shape)
+    truth = dataclasses.replace(resting.truth, centroid=centroid, image=image, mask=mask)
+    resting = dataclasses.replace(resting, truth=truth)
+    good = truth_itself(resting)
+    rng = np.random.default_rng(2)
+    noise = rng.standard_normal((2, *good.images.shape)).astype(np.float32) * 0.02
+    noisy = dataclasses.replace(good, images=good.images + (noise[0] + 1j * noise[1]).astype(np.complex64))
+    found = result(resting, noisy.build)
+    assert found.margin is not None
+    assert found.margin.breaths == round(1100 * resting.header.frame_ns / 5e9)
+    assert found.margin.bounds is not None
+    target = found.verdict.answer("target")
+    assert target is not None
+    assert target.outcome is Outcome.PASS
 
 
 def test_a_scan_of_tiny_numbers_is_judged_like_any_other(stream: Stream) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import mrsim
 from harness.measure.exact_statistics import nearest_rank
-from harness.measure.segmentation import TargetFinder
+from harness.measure.finding.segmentation import TargetFinder
 from mrsim.scanner.oracle import Oracle
 from mrsim.stream import Header, Truth
 

@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pytest
 
-import harness.measure.segmentation
+import harness.measure.finding.segmentation
 from harness.measure.finding.outline import Outline
+from harness.measure.finding.segmentation import TargetFinder, finder_of
 from harness.measure.image_quality import Quality, assess
 from harness.measure.lag import Lag
 from harness.measure.ruler import Ruler, dice_to_full, full_image, measure_ruler
-from harness.measure.segmentation import TargetFinder, finder_of
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
@@ -66,7 +66,7 @@ def larger_masks(stream: Stream) -> Stream:
 def test_an_outline_that_is_too_small_shows_in_its_area(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness.measure.segmentation, "Registration", Outline)
+    monkeypatch.setattr(harness.measure.finding.segmentation, "Registration", Outline)
     grown = larger_masks(stream)
     assert grown.truth is not None
     ruler = measure_ruler(grown, FRAMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import mrsim
-from harness.measure.segmentation import TargetFinder
+from harness.measure.finding.segmentation import TargetFinder
 from mrsim.anatomy.series.patient import patient_of
 from mrsim.anatomy.series.series import series_from_arrays
 from tests.mrsim.anatomy.series.cines import breathing, cine, moved, smooth_image

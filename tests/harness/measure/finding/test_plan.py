@@ -9,7 +9,7 @@ import pytest
 
 import harness.measure.finding.plan
 from harness.measure.finding.plan import make_plan, planning_frames
-from harness.measure.segmentation import TargetFinder
+from harness.measure.finding.segmentation import TargetFinder
 from mrsim.errors import InputError
 from mrsim.stream import Truth
 from tests.harness.measure.finding.scenes import AXIS, HEADER, breaths, magnitude, scene, truth_of

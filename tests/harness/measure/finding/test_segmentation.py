@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.measure.segmentation
-from harness.measure.segmentation import TargetFinder, finder_of
+import harness.measure.finding.segmentation
+from harness.measure.finding.segmentation import TargetFinder, finder_of
 from mrsim.errors import MissingExtraError, OptionError
 from tests.harness.measure.finding.scenes import (
     HEADER,
@@ -101,8 +101,8 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, module: str
 
 def test_a_finder_is_planned_once_for_as_long_as_the_truth_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[Any, Any] = {}
-    monkeypatch.setattr(harness.measure.segmentation, "_kept", kept)
-    monkeypatch.setattr(harness.measure.segmentation, "KEPT", 3)
+    monkeypatch.setattr(harness.measure.finding.segmentation, "_kept", kept)
+    monkeypatch.setattr(harness.measure.finding.segmentation, "KEPT", 3)
     truth = truth_of("lung", breaths(4))
     finder = finder_of(truth, HEADER)
     assert finder_of(truth, header_like(HEADER)) is finder
