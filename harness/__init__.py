@@ -13,8 +13,8 @@ Importing it is cheap: a name is loaded when it is first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # not of `typing`: a command is to import next to nothing before it answers Ctrl-C
 if TYPE_CHECKING:
     from harness.audits.finding import AuditReport
     from harness.comparison.compare import compare

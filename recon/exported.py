@@ -17,7 +17,7 @@ import torch
 
 from mrsim.errors import CandidateError, InputError
 from mrsim.files.arrays import open_archive
-from mrsim.files.reading import open_file
+from mrsim.files.reading import check_host, open_file
 
 MAX_BYTES = 2 << 30
 MAX_TEXT_BYTES = 256 << 20
@@ -84,6 +84,7 @@ def _check_archive(path: Path) -> None:
             for entry, name in zip(entries, names, strict=True):
                 _check_file(path, archive, entry, name)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        check_host(error, path)
         raise CandidateError(f"{path}: not a .pt2 of torch.export.save: {_first_line(error)}") from None
 
 

@@ -60,7 +60,7 @@ def main() -> int:
     command = argparse.ArgumentParser(description=__doc__)
     command.add_argument("--inputs", type=int, default=10_000)
     command.add_argument("--seed", type=int, default=1, help="of the first batches")
-    command.add_argument("--batch", type=int, default=2_000, help="inputs of a child, at most")
+    command.add_argument("--batch", type=int, default=10_000, help="inputs of a child, at most")
     command.add_argument("--only", action="append", default=[], choices=sorted(TARGETS))
     command.add_argument("--log", default="fuzz.jsonl", help="gets a line for each batch; goes on with it")
     asked = command.parse_args()

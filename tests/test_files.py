@@ -38,6 +38,7 @@ ALLOWED = {
         ".read_bytes",
     ): "the package's sources, and the cache that it wrote itself",
     ("mrsim/kernels/compilation.py", "pickle.loads"): "the cache that it wrote itself, as numba's own",
+    ("harness/workers/process.py", "pickle.loads"): "what this process and its worker tell each other",
     ("mrsim/stream/storage.py", ".open_memmap"): "maps the arrays of a folder that `WholeFolder` made",
     ("mrsim/formats/hdf5.py", "h5py.File"): "the library's, under the names and after the looks of the room",
     ("harness/report/picture.py", ".savefig"): "the library's, under the name that `whole_file` gave",

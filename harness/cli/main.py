@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` imports more, and Ctrl-C may come meanwhile
 import sys
-from collections.abc import Sequence
 
-from harness.cli.process.parent import COMMANDS, in_a_child, serve
-from harness.cli.process.streams import conclude
+TYPE_CHECKING = False  # not of `typing`, which imports more
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,19 +26,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     code
         Exit code.
     """
-    if argv is None and sys.platform != "win32" and sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        return conclude(lambda: in_a_child(sys.argv[1:]))
-    return conclude(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+    if argv is None:
+        return _program(sys.argv[1:])
+    from harness.cli.process.streams import conclude
+
+    given = list(argv)
+    return conclude(lambda: _run(given))
 
 
 def in_child() -> int:
     """Run the command of a child, as the arguments of its process say."""
-    return serve(main)
+    quiet = _keep_quiet()
+    from harness.cli.process.parent import serve
+
+    return serve(lambda argv: _answering(quiet, lambda: main(argv)))
+
+
+def _program(argv: list[str]) -> int:
+    quiet = _keep_quiet()
+    from harness.cli.process.parent import COMMANDS, in_a_child
+    from harness.cli.process.streams import conclude
+
+    if sys.platform != "win32" and argv[:1] and argv[0] in COMMANDS:
+        return _answering(quiet, lambda: conclude(lambda: in_a_child(argv)))
+    return _answering(quiet, lambda: conclude(lambda: _run(argv)))
+
+
+def _keep_quiet() -> bool:
+    """Let Ctrl-C end the process without a word while nothing is there that would answer it.
+
+    So it is before `conclude` is imported, and once it has said its last. A shell has 130 for it, as ever.
+    """
+    usual = _signal.getsignal(_signal.SIGINT) in (_signal.default_int_handler, _signal.SIG_DFL)
+    if usual:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    return usual
+
+
+def _answering(quiet: bool, concluded: Callable[[], int]) -> int:
+    """Run what answers Ctrl-C, and keep quiet again afterwards."""
+    if quiet:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    try:
+        return concluded()
+    finally:
+        if quiet:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def _run(argv: list[str]) -> int:
     # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
     from harness.cli.arguments import read
+    from harness.cli.process.environment import check_environment
 
+    check_environment()
     command, options = read(argv)
     return command(**options)

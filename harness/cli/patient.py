@@ -54,14 +54,18 @@ def run(
     """
     from harness.report.cine import draw_patient
     from harness.report.plotting import plotting
-    from mrsim.anatomy.series.patient import prepare_patient
+    from mrsim.anatomy.series.patient import check_new_patient, store_patient
     from mrsim.anatomy.series.reading.cine import read_cine
 
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
+    check_new_patient(Path(output), overwrite)
     cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis)
     print(cine)
-    patient = prepare_patient(cine, output, smooth_frames=smooth_frames, overwrite=overwrite)
+    drawn = Path(output) / "picture.png"
+    patient = store_patient(
+        cine, Path(output), smooth_frames, overwrite, lambda room, made: draw_patient(room / drawn.name, made)
+    )
     realism, likeness = patient.record["realism"], patient.record["realism"]["least_likeness"]
     rows = [
         ["energy that is white in time, taken away", f"{realism['energy_removed']:.1e}"],
@@ -73,7 +77,6 @@ def run(
         ["least correlation of the target that was followed", "-" if likeness is None else f"{likeness:.2f}"],
     ]
     print_table("in the body", ["", ""], rows)
-    drawn = draw_patient(Path(output) / "picture.png", patient)
     print(f"{output}: a patient of {patient.playback.stop_ns * 1e-9:.1f} s; look at {drawn}")
     print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds 30 --seed 1")
     return 0

@@ -42,6 +42,7 @@ from harness.workers.executors import Engine, TaskResult, run_all
 from harness.workers.remote import check_shared_file
 from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import read_text
+from mrsim.files.writing import amount
 from mrsim.physics.tissue import tissue
 
 SPARE_BYTES = 64 << 20
@@ -299,8 +300,8 @@ def _check_disk_space(folder: Path, planned: DatasetPlan, journal: Journal) -> N
     free = shutil.disk_usage(folder).free
     if needed + SPARE_BYTES > free:
         raise DatasetError(
-            f"{folder}: {needed / 1e9:.2f} GB are to be written, and {free / 1e9:.2f} GB are free; make "
-            "room, or take another disk"
+            f"{folder}: {amount(needed)} are to be written with {amount(SPARE_BYTES)} to spare, and "
+            f"{amount(free)} are free; make room, or take another disk"
         )
 
 

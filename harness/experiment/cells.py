@@ -26,7 +26,6 @@ from harness.experiment.measures import Measures, measure_cell
 from harness.experiment.plan import NEAREST, Cell, ExperimentPlan
 from harness.experiment.scans import Scan, Scans, fingerprint
 from harness.experiment.training_overlap import refuse_overlap
-from harness.workers.remote import one_thread
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import open_file, read_json
@@ -34,6 +33,7 @@ from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
 from mrsim.stream import Stream, save
 from recon.cascade import checkpoint
+from recon.cascade.threads import one_thread
 from recon.classical.zero_filled import NearestFrame
 from recon.protocol import Builder
 

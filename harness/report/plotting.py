@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 from mrsim.errors import MissingExtraError
@@ -16,9 +17,15 @@ def plotting() -> tuple[Any, Any]:
     MissingExtraError
         If matplotlib is not installed.
     """
+    # It speaks of folders that it may not write and of fonts that it looks for; none of that is an error.
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         figure = importlib.import_module("matplotlib.figure").Figure
         canvas = importlib.import_module("matplotlib.backends.backend_agg").FigureCanvasAgg
     except ImportError:
         raise MissingExtraError("matplotlib", "report", "drawing a picture") from None
+    finally:
+        log.setLevel(level)
     return figure, canvas

@@ -1,26 +1,22 @@
 """Executors: independent tasks run in processes of this machine, or on a Dask cluster.
 
-Callers accept any `concurrent.futures.Executor`. Every local worker is a process of its own with one thread,
-in a pool of its own. If one dies, only its task is lost, and another worker replaces it.
+Callers accept any `concurrent.futures.Executor`. Every local worker is a process of its own with one thread.
+If one dies, only its task is lost, and another worker replaces it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from harness.realtime.environment import usable_cores
+from harness.workers.process import Worker, WorkerDied
 from mrsim.errors import HostError, InputError, MissingExtraError
 
 T = TypeVar("T")
@@ -31,14 +27,6 @@ MAX_ATTEMPTS = 3
 """Number of workers that a task may lose before it fails."""
 CONNECT_S = 20.0
 WORKERS_S = 120.0
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-}
-_environment = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -187,8 +175,7 @@ def worker_died(error: BaseException) -> bool:
 class LocalProcesses(Executor):
     """Run tasks in processes of this machine, each with one thread.
 
-    `ProcessPoolExecutor` loses all running tasks when one of its processes dies. Here each worker is a pool
-    of one process, so its death affects no other task. It is replaced when the next task is due.
+    A process that dies costs its own task alone, and is replaced when the next one is due.
 
     Parameters
     ----------
@@ -197,15 +184,20 @@ class LocalProcesses(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        self._lock = threading.RLock()
-        self._slots = [_Slot() for _ in range(workers)]
+        self._changed = threading.Condition()
         self._queue: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._closed = False
+        self._running: dict[int, Worker] = {}
+        # Daemons: an interpreter that ends waits for no task, and each process ends with it.
+        self._threads = [
+            threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in range(workers)
+        ]
 
     @property
     def pids(self) -> list[int]:
         """Return the ids of the running processes."""
-        return [slot.pid for slot in self._slots if slot.pid]
+        with self._changed:
+            return [worker.pid for worker in self._running.values()]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue a call; see `concurrent.futures.Executor.submit`.
@@ -228,43 +220,48 @@ class LocalProcesses(Executor):
         """
         if kwargs:
             raise TypeError("LocalProcesses.submit takes positional arguments alone")
-        outer: Future[Any] = Future()
-        with self._lock:
+        future: Future[Any] = Future()
+        with self._changed:
             if self._closed:
                 raise RuntimeError("these workers have been shut down")
-            self._queue.append((outer, fn, args))
-        self._fill()
-        return outer
+            self._queue.append((future, fn, args))
+            for thread in self._threads:
+                if thread.ident is None:
+                    thread.start()
+            self._changed.notify()
+        return future
 
-    def _fill(self) -> None:
-        with self._lock:
-            for slot in self._slots:
-                while not slot.busy and self._queue and not self._closed:
-                    outer, fn, args = self._queue.popleft()
-                    if not outer.set_running_or_notify_cancel():
-                        continue
-                    slot.busy = True
-                    try:
-                        inner = slot.submit(fn, *args)
-                    except BaseException as error:
-                        slot.close(wait=False)
-                        slot.busy = False
-                        outer.set_exception(error)
-                        continue
-                    inner.add_done_callback(functools.partial(self._ended, slot, outer))
+    def _serve(self, slot: int) -> None:
+        """Do one task after the other in a process of this slot."""
+        while True:
+            with self._changed:
+                while not self._queue and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    break
+                future, fn, args = self._queue.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self._worker(slot).call(fn, *args))
+            except WorkerDied as died:
+                with self._changed:
+                    self._running.pop(slot, None)
+                future.set_exception(died)
+            except BaseException as error:
+                future.set_exception(error)
+        if slot in self._running:
+            self._running[slot].end()
+            with self._changed:
+                del self._running[slot]
 
-    def _ended(self, slot: _Slot, outer: Future[Any], inner: Future[Any]) -> None:
-        error = CancelledWork() if inner.cancelled() else inner.exception()
-        with self._lock:
-            # One that is being shut down is left to `shutdown`, which waits until its process is gone.
-            if isinstance(error, BrokenExecutor) and not self._closed:
-                slot.close(wait=False)
-            slot.busy = False
-        if error is not None:
-            outer.set_exception(error)
-        else:
-            outer.set_result(inner.result())
-        self._fill()
+    def _worker(self, slot: int) -> Worker:
+        with self._changed:
+            if self._closed:
+                raise CancelledWork("the workers were shut down")
+            if slot not in self._running:
+                self._running[slot] = Worker()
+            return self._running[slot]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the workers; see `concurrent.futures.Executor.shutdown`.
@@ -276,77 +273,27 @@ class LocalProcesses(Executor):
         cancel_futures
             Not used: queued tasks are always cancelled.
         """
-        with self._lock:
+        with self._changed:
             self._closed = True
             queue, self._queue = self._queue, deque()
-        for outer, _, _ in queue:
-            outer.cancel()
-        for slot in self._slots:
-            slot.close(wait=wait)
+            self._changed.notify_all()
+        for future, _, _ in queue:
+            future.cancel()
+        for thread in self._threads if wait else ():
+            if thread.ident is not None:
+                thread.join()
 
     def stop(self) -> None:
         """Terminate all processes at once."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            pids = self.pids
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+            for worker in self._running.values():
+                worker.terminate()
         self.shutdown(wait=True)
 
 
 class CancelledWork(BrokenExecutor):
     """Report that a worker was shut down before it ran its task."""
-
-
-class _Slot:
-    """Hold one worker: a pool of one process, started when it is needed."""
-
-    def __init__(self) -> None:
-        self.busy = False
-        self.pid = 0
-        self._pool: ProcessPoolExecutor | None = None
-
-    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
-            # Libraries read their number of threads on loading, so it is set before the process starts.
-            with _environment:
-                before = {name: os.environ.get(name) for name in ONE_THREAD}
-                os.environ.update(ONE_THREAD)
-                try:
-                    started = self._pool.submit(os.getpid)
-                finally:
-                    for name, value in before.items():
-                        if value is None:
-                            del os.environ[name]
-                        else:
-                            os.environ[name] = value
-            started.add_done_callback(self._started)
-        return self._pool.submit(fn, *args)
-
-    def _started(self, future: Future[int]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self.pid = future.result()
-
-    def close(self, *, wait: bool) -> None:
-        pool, self._pool, self.pid = self._pool, None, 0
-        if pool is not None:
-            pool.shutdown(wait=wait, cancel_futures=True)
-
-
-def _begin() -> None:
-    """Prepare a worker: it ignores Ctrl-C, and ends when its parent ends, even by SIGKILL."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextlib.contextmanager

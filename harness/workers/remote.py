@@ -80,6 +80,8 @@ class CallerContext:
                 "machines share"
             ) from None
         try:
+            from recon.cascade.threads import one_thread  # torch is loaded where there is work
+
             with one_thread():
                 yield
         finally:
@@ -95,19 +97,6 @@ class CallerContext:
                 continue
             if Path(file).is_relative_to(self.folder):
                 del sys.modules[name]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread for a while."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def send(engine: Engine, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:

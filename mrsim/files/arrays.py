@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import FileError, InputError
-from mrsim.files.reading import open_file
+from mrsim.files.reading import check_host, open_file
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _END = 22  # bytes of an archive's last record without its comment
@@ -46,6 +46,7 @@ def map_array(path: str | Path, *, missing: str = "no such file") -> NDArray[Any
                 file, dtype=dtype, mode="r", offset=file.tell(), shape=shape, order=order
             )
         except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError, RecursionError) as error:
+            check_host(error, path)
             reason = " ".join(str(error).split())[:200]
             raise FileError(f"{path}: truncated or not a .npy array: {reason}") from None
     return array
@@ -57,6 +58,7 @@ def map_bytes(path: str | Path) -> NDArray[np.uint8]:
         try:
             found: NDArray[np.uint8] = np.memmap(file, np.uint8, "r")
         except (ValueError, OSError) as error:
+            check_host(error, path)
             raise FileError(f"{path}: cannot be mapped: {error}") from None
     return found
 
@@ -145,6 +147,7 @@ def _told(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # zlib.error, and what else a damaged archive raises
+        check_host(error, path)
         reason = " ".join(f"{error or type(error).__name__}".split())[:200]
         raise FileError(f"{path}: damaged, or not {what}: {reason}{remedy}") from None
 

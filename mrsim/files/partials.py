@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
 
 MARK = ".partial-"
+_MARKED = re.compile(re.escape(MARK) + "[0-9a-f]{8}")
 _MAX_NAME_BYTES = 200  # of a name of 255 bytes; the rest is for the mark
 
 _open: dict[Path, int] = {}  # by path, the process that writes it: a fork leaves its parent's alone
@@ -29,6 +31,17 @@ def partial_path(path: Path, suffix: str = "") -> Path:
     if len(os.fsencode(stem)) > _MAX_NAME_BYTES:
         stem = stem[: _MAX_NAME_BYTES // 4]  # a character has at most four bytes
     return path.absolute().with_name(f"{stem}{MARK}{uuid.uuid4().hex[:8]}{suffix}")
+
+
+def whole_name(path: str | Path) -> str:
+    """Return under which name what is being written will stand, for errors: its own is gone with them.
+
+    Parameters
+    ----------
+    path
+        A half-written file or folder, or something in it; any other path is returned as it is.
+    """
+    return _MARKED.sub("", str(path))
 
 
 def register(path: Path) -> None:

@@ -6,6 +6,7 @@ opened and again once it is open; a link is followed, and what it leads to is lo
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -17,6 +18,7 @@ from mrsim.errors import FileError, InputError
 from mrsim.files.targets import kind
 
 MAX_DEPTH = 64  # of nested lists and tables
+_HOSTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN}
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -61,6 +63,18 @@ def open_file(
         file.close()
         raise
     return file
+
+
+def check_host(error: BaseException, path: str | Path) -> None:
+    """Raise what is the host's fault and not the file's, before the file is called damaged.
+
+    Raises
+    ------
+    FileError
+        If the system could not open, map or read it.
+    """
+    if isinstance(error, OSError) and error.errno in _HOSTS:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read_bytes(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import FileError, InputError
-from mrsim.files.partials import discard, forget, partial_path, register
+from mrsim.files.partials import discard, forget, partial_path, register, whole_name
 from mrsim.files.targets import check_file, check_folder, kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -258,7 +258,21 @@ def check_room(path: str | Path, size: int) -> None:
     """
     free = shutil.disk_usage(Path(path).absolute().parent).free
     if size > free:
-        raise FileError(f"{path}: it needs {size >> 20} MiB, and {free >> 20} MiB are free")
+        raise FileError(f"{path}: it needs {amount(size)}, and {amount(free)} are free")
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes as a user reads it.
+
+    Parameters
+    ----------
+    size
+        The number.
+    """
+    for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size >= 10 << 10 * power:
+            return f"{size >> 10 * power} {name}"
+    return f"{size} bytes"
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
@@ -267,7 +281,7 @@ def unwritable(path: Path, error: OSError) -> InputError:
     full = error.errno in _FULL or (error.errno is None and _no_room(path))
     if full:
         reason = f"{os.strerror(errno.ENOSPC)}; make room, or write it elsewhere"
-    return InputError(f"{path}: cannot be written: {reason}")
+    return InputError(f"{whole_name(path)}: cannot be written: {reason}")
 
 
 def _no_room(path: Path) -> bool:

@@ -43,10 +43,10 @@ class Provenance(Summarised):
         for holds, key, expected in (
             (0 <= self.noise_std <= MAX_SAMPLE, "noise_std", f"0 to {MAX_SAMPLE:g}"),
             (self.target_snr > 0, "target_snr", "a positive number"),
-            (abs(self.seed) < 1 << 63, "seed", "a number of 64 bits"),
+            (abs(self.seed) < 1 << 128, "seed", "a number of 128 bits"),
         ):
             if not holds:
-                raise StreamError(f"provenance: {key} = {str(getattr(self, key))[:20]}: expected {expected}")
+                raise StreamError(f"provenance: {key} = {str(getattr(self, key))[:60]}: expected {expected}")
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         facts = [

@@ -21,7 +21,7 @@ from mrsim.argument_types import checked
 from mrsim.errors import WeightsError, files_raise
 from mrsim.files.arrays import read_arrays
 from mrsim.files.reading import parse_json
-from mrsim.files.targets import check_target
+from mrsim.files.targets import check_target, kind_of
 from mrsim.files.writing import write_arrays
 from mrsim.summary import Summarised, counted, listed
 from recon.cascade.network import Cascade, CascadeConfig
@@ -157,6 +157,8 @@ def find(name: str | Path) -> Path:
         return path
     if str(name) in shipped():
         return Path(str(resources.files("recon.weights") / f"{name}.npz"))
+    if path.suffix == ".npz" and (found := kind_of(path)) not in ("", "a file"):
+        raise WeightsError(f"weights {str(name)!r}: it is {found}, not a file; name a regular file")
     known = ", ".join(shipped()) or "none"
     raise WeightsError(f"weights {str(name)!r}: neither a .npz file nor shipped; shipped: {known}")
 

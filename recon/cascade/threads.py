@@ -7,8 +7,9 @@ runs are compared, not the typical ones.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -42,6 +43,17 @@ def settle_threads(run: Callable[[], object], rounds: int = ROUNDS) -> int:
     best = most if slow[most] < GAIN * slow[1] else 1
     torch.set_num_threads(best)
     return best
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _timed(run: Callable[[], object]) -> int:

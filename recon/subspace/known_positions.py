@@ -170,14 +170,14 @@ def learn_kernel_root(
     kernel_root
         As for `KnownPositions`.
     """
-    values, vectors = np.linalg.eigh(data_precision)
-    scaled = positions @ (vectors * np.sqrt(np.maximum(values, 0)))
-    squares = np.square(scaled).sum(1)
-    distances = squares[:, None] + squares - 2 * scaled @ scaled.T
+    values, vectors = torch.linalg.eigh(torch.from_numpy(data_precision))
+    scaled = torch.mm(torch.from_numpy(positions), vectors * values.clamp(min=0).sqrt())
+    squares = scaled.square().sum(1)
+    distances = (squares[:, None] + squares - 2 * torch.mm(scaled, scaled.T)).numpy()
     same_breath = np.abs(times_s[:, None] - times_s) < breath_s
     distances[(scans[:, None] == scans) & same_breath] = np.inf
-    steps = positions - positions[distances.argmin(1)]
-    covariance = steps.T @ steps / len(steps)
-    floor = max(1e-5 * float(np.trace(covariance)) / len(covariance), 1e-12)
-    root: Doubles = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
-    return root
+    steps = torch.from_numpy(positions - positions[distances.argmin(1)])
+    covariance = torch.mm(steps.T, steps) / len(steps)
+    floor = max(1e-5 * float(covariance.trace()) / len(covariance), 1e-12)
+    root = torch.linalg.cholesky(covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype))
+    return np.asarray(root.numpy(), np.float64)

@@ -1,4 +1,8 @@
-"""Learning a subspace from a training time: components, prior, noise, prediction and known positions."""
+"""Learning a subspace from a training time: components, prior, noise, prediction and known positions.
+
+Torch computes every product and decomposition, on one thread: systems of a hundred unknowns are so small that
+two threads wait for each other, and their sums would depend on the threads. numpy keeps to no number of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mrsim.errors import TrainingError
+from recon.cascade.threads import one_thread
 from recon.data.examples import Examples
 from recon.subspace.known_positions import learn_kernel_root
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace, side_by_side
@@ -66,6 +71,19 @@ def learn_subspace(
     TrainingError
         If there are fewer frames than a subspace of so many dimensions needs.
     """
+    with one_thread():
+        return _learn(sets, components, knots, frame_s, scale, positions, waves)
+
+
+def _learn(
+    sets: list[Examples],
+    components: int,
+    knots: int,
+    frame_s: float,
+    scale: float,
+    positions: int,
+    waves: NDArray[np.complex64] | None,
+) -> Subspace:
     frames = sum(len(s) for s in sets)
     if not 3 <= knots <= MAX_KNOTS:
         raise TrainingError(f"subspace: knots = {knots}: expected 3 to {MAX_KNOTS}")
@@ -80,7 +98,8 @@ def learn_subspace(
     mean = images.mean(0)
     images -= mean
     # The components are real combinations of frames: tissue that moves keeps its phase.
-    values, vectors = np.linalg.eigh((images @ images.conj().T).real.astype(np.float64))
+    parts = torch.view_as_real(torch.from_numpy(images)).reshape(frames, -1)
+    values, vectors = (found.numpy() for found in torch.linalg.eigh(torch.mm(parts, parts.T).double()))
     left = values.sum() - np.cumsum(values[::-1])
     enough = (
         1 + int(np.argmax(left <= UNEXPLAINED * energy)) if (left <= UNEXPLAINED * energy).any() else frames
@@ -88,12 +107,12 @@ def learn_subspace(
     components = min(components, enough)
     order = np.argsort(values)[::-1][:components]
     mixed = (vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-12 * values[order[0]]))).T
-    basis = mixed.astype(np.float32) @ images
-    path = (images @ basis.conj().T).real.astype(np.float64)
+    basis = torch.mm(torch.from_numpy(mixed.astype(np.float32)), parts)
+    path = torch.mm(parts, basis.T).double().numpy()
     ends = np.cumsum([len(s) for s in sets])[:-1]
     step = max(1, round(KNOT_SPACING_S / frame_s))
     states = np.concatenate([_windows(p, knots, step) for p in np.split(path, ends)])
-    covariance = states.T @ states / len(states)
+    covariance = _gram(states) / len(states)
     deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-12 * np.diag(covariance).max()))
     # A part in a thousand leaves some variance to directions that the training time hardly took.
     correlation = covariance / np.outer(deviation, deviation) + 1e-3 * np.eye(len(deviation))
@@ -103,12 +122,12 @@ def learn_subspace(
         found.waves.copy_(torch.view_as_real(torch.from_numpy(waves)))
     found.knot_spacing_s.fill_(step * frame_s)
     # Rounded as they are stored, so that a checkpoint gives the same images as the training does.
-    found.mean.copy_(_parts(mean, matrix)[0].half())
-    parts = _parts(basis, matrix)
-    largest = parts.abs().amax(dim=(1, 2, 3), keepdim=True)
-    found.basis.copy_(parts.where(parts.abs() > NEGLIGIBLE * largest, 0.0).half())
-    root = deviation[:, None] * np.linalg.cholesky(correlation)
-    found.prior_root.copy_(torch.from_numpy(root).float())
+    found.mean.copy_(torch.view_as_real(torch.from_numpy(mean)).reshape(*matrix, 2).half())
+    basis = basis.reshape(-1, *matrix, 2)
+    largest = basis.abs().amax(dim=(1, 2, 3), keepdim=True)
+    found.basis.copy_(basis.where(basis.abs() > NEGLIGIBLE * largest, 0.0).half())
+    root = torch.from_numpy(deviation[:, None]) * torch.linalg.cholesky(torch.from_numpy(correlation))
+    found.prior_root.copy_(root.float())
     found.noise_variance.fill_(1e-4)
     for _ in range(NOISE_ROUNDS):
         found.noise_variance.fill_(_fitted(found, sets, frame_s, scale)[1])
@@ -119,11 +138,13 @@ def learn_subspace(
     unit = regressors.std(0) + (np.arange(regressors.shape[1]) == knots * components)
     scaled = regressors / unit
     ridge = 1e-4 * len(scaled) * np.eye(len(unit))
-    prediction = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T @ path).T / unit
+    normal, right_side = torch.from_numpy(_gram(scaled) + ridge), torch.from_numpy(scaled).T
+    prediction = torch.linalg.solve(normal, torch.mm(right_side, torch.from_numpy(path))).T.numpy() / unit
     found.prediction.copy_(torch.from_numpy(prediction).float())
     found.forget()
     if len(kept):
-        _keep_positions(found, kept, path, path - regressors @ prediction.T, sets, frame_s, scale)
+        shown = torch.mm(torch.from_numpy(regressors), torch.from_numpy(prediction).T).numpy()
+        _keep_positions(found, kept, path, path - shown, sets, frame_s, scale)
     return found
 
 
@@ -145,7 +166,7 @@ def _keep_positions(
         [found.fit(torch.from_numpy(p.ages) * frame_s, _lines(p) / scale)[1] for p in parts]
     )
     # The errors' covariance beyond the posterior covariance comes from the prediction.
-    excess = torch.from_numpy(errors.T @ errors / len(errors)) - covariance.mean(0)
+    excess = torch.from_numpy(_gram(errors) / len(errors)) - covariance.mean(0)
     values, vectors = torch.linalg.eigh(excess)
     found.prediction_covariance.copy_((vectors * values.clamp(min=0)) @ vectors.T)
     found.forget()
@@ -158,6 +179,12 @@ def _keep_positions(
     root = learn_kernel_root(path[kept], scans, times_s, data_precision, breath_s)
     found.kernel_root.copy_(torch.from_numpy(root))
     found.forget()
+
+
+def _gram(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inner products of all columns."""
+    given = torch.from_numpy(columns)
+    return np.asarray(torch.mm(given.T, given).numpy(), np.float64)
 
 
 def _windows(path: NDArray[np.float64], knots: int, step: int) -> NDArray[np.float64]:
@@ -197,7 +224,3 @@ def _lines(part: Examples) -> Tensor:
     if part.coils is None:
         return torch.from_numpy(part.shared)
     return side_by_side(torch.from_numpy(np.stack([part.coils.shared(f) for f in range(len(part))])))
-
-
-def _parts(values: NDArray[np.complex64], matrix: tuple[int, int]) -> Tensor:
-    return torch.view_as_real(torch.from_numpy(values.astype(np.complex64)).reshape(-1, *matrix).contiguous())

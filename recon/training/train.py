@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import mrsim
 from mrsim.errors import TrainingError
+from mrsim.seeds import child
 from mrsim.stream import Stream
 from mrsim.stream.fingerprint import frame_hashes
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
@@ -159,7 +160,10 @@ def train_cascade(
             learn, config.components, config.knots, frame_s, scale, config.positions, waves
         )
         config = dataclasses.replace(config, components=learnt.components, positions=learnt.position_count)
-    torch.manual_seed(plan.seed)
+    # Torch takes 64 bits, and a seed may have 128.
+    torch.manual_seed(
+        plan.seed if plan.seed < 1 << 63 else int(child(plan.seed, "torch").generate_state(1)[0])
+    )
     cascade = Cascade(config)
     if first is not None:
         cascade.load_state_dict(first.cascade.state_dict())

@@ -97,14 +97,17 @@ class Bench:
         differs = self.command.differs if self.command.same else ("",)
         return contents(folder / self.command.target, differs) if self.command.target else {}
 
-    def _hold(self, what: str, ran: Ran, *codes: int, lines: int = 1) -> None:
-        self.wrong += [f"{what}: {one}" for one in ran.wrong(*codes, lines=lines)]
+    def _hold(self, what: str, ran: Ran, *codes: int) -> None:
+        self.wrong += [f"{what}: {one}" for one in ran.wrong(*codes)]
 
     def _nothing_left(self, what: str, folder: Path, *, whole: bool) -> None:
         if left := left_over(folder):
             self.wrong.append(f"{what}: {left} is left")
         if whole and self._contents(folder) != self.whole:
             self.wrong.append(f"{what}: other bytes: {self._different(folder)}")
+
+    def _is_whole(self, folder: Path) -> bool:
+        return bool(self.command.target) and self._contents(folder) == self.whole
 
     def _different(self, folder: Path) -> list[str]:
         found = self._contents(folder)
@@ -168,11 +171,13 @@ def signalled(number: signal.Signals, code: int) -> Callable[[Bench], str]:
             for _ in range(ATTEMPTS):
                 folder = bench._fresh("signalled")
                 ran = bench._run(folder, kill=(number, after))
-                if ran.code != -number or ran.error:
+                if not ran.died_starting(number):
                     break
-                bench.codes.pop()  # Python itself died of it, before its first line: a busy host starts late
+                bench.codes.pop()  # a busy host starts late
                 after *= 2
-            bench._hold(number.name, ran, code, *bench.command.codes)
+            # Once all is said, a signal ends it by itself, as a shell has it in the same code.
+            late = ran.code == -number and bench._is_whole(folder)
+            bench._hold(number.name, ran, -number if late else code, *bench.command.codes)
             bench._nothing_left(number.name, folder, whole=False)
             bench._none_or_whole(number.name, folder)
         return ""
@@ -186,8 +191,7 @@ def killed(bench: Bench) -> str:
     for moment in range(bench.moments):
         after = bench.reference.seconds * (moment + 0.5) / bench.moments
         ran = bench._run(folder, kill=(signal.SIGKILL, after))
-        # Python's tracker of semaphores outlives a killed process, and tells in two lines what it removed.
-        bench._hold("SIGKILL", ran, KILLED, *bench.command.codes, lines=2)
+        bench._hold("SIGKILL", ran, KILLED, *bench.command.codes)
         bench._none_or_whole("SIGKILL", folder)
     last = bench._run(folder)
     bench._hold("after SIGKILL", last, *bench.command.codes)
@@ -243,7 +247,7 @@ def odd_names(bench: Bench) -> str:
     return ""
 
 
-NAMED = ("simulate", "dataset", "train", "patient")
+NAMED = ("simulate", "dataset", "train", "patient", "hardness")
 """Commands whose files hold the name of what they were made from."""
 
 

@@ -46,6 +46,17 @@ class Ran:
     seconds: float
     survivors: int
 
+    def died_starting(self, number: int) -> bool:
+        """Return whether Python itself died of a signal, before it came to a line of ours.
+
+        Parameters
+        ----------
+        number
+            The signal.
+        """
+        silent, told = self.code == -number and not self.error, self.error.endswith("\nKeyboardInterrupt\n")
+        return silent or (told and self.code in (1, -number) and str(ROOT) not in self.error)
+
     def wrong(self, *codes: int, lines: int = 1) -> list[str]:
         """Return what of it breaks a promise.
 

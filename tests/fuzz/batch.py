@@ -20,6 +20,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from mrsim.errors import MrsimError
 
 MOST_TOLD = 2000
+ROUND = 2000
+"""Inputs that hypothesis draws in one go, since it remembers them all; each further go has its own seed."""
+STRIDE = 1_000_003
 BEGUN, MAKING = b".", b"w"  # what is made for a kind of input may import and compile
 
 
@@ -54,15 +57,6 @@ def run_batch(target: Any, number: int, count: int, pipe: int) -> list[dict[str,
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
 
-        @seed(number)
-        @settings(
-            max_examples=count,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(target.strategy)
         def read(drawn: Any) -> None:
             nonlocal done
             done += 1
@@ -80,7 +74,18 @@ def run_batch(target: Any, number: int, count: int, pipe: int) -> list[dict[str,
             if told:
                 failures.append({"input": done, "drawn": repr(drawn)[:4000], "raised": told})
 
-        read()
+        for whole in getattr(target, "whole", ()):
+            target.read(Path(folder), whole)
+
+        for begun in range(0, count, ROUND):
+            go = settings(
+                max_examples=min(ROUND, count - begun),
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )(given(target.strategy)(read))
+            seed(number + begun // ROUND * STRIDE)(go)()
     return failures[:10]
 
 

@@ -61,11 +61,14 @@ class Target:
         Takes a folder of its own and the input; raises nothing but errors of ours.
     share
         How many of a thousand inputs are its.
+    whole
+        Inputs without damage, read before the others: what is needed is imported and compiled by then.
     """
 
     strategy: st.SearchStrategy[Any]
     read: Reader
     share: int
+    whole: tuple[Any, ...] = ()
 
 
 STREAM = make_stream(64)
@@ -353,25 +356,34 @@ TRACE = "t_s,y_mm\n" + "".join(f"{i / 10:.1f},{(i % 40) / 4}\n" for i in range(6
 FEW_EDITS = st.just([]) | EDITS
 
 TARGETS: dict[str, Callable[[], Target]] = {
-    "stream-bytes": lambda: Target(st.tuples(st.sampled_from(ARRAYS), EDITS), read_stream_bytes, 70),
-    "stream-header": lambda: Target(records(_stream_meta()), read_stream_header, 80),
+    "stream-bytes": lambda: Target(
+        st.tuples(st.sampled_from(ARRAYS), EDITS), read_stream_bytes, 90, (("ky.npy", []),)
+    ),
+    "stream-header": lambda: Target(records(_stream_meta()), read_stream_header, 90, (_stream_meta(),)),
     "toml": lambda: Target(
         TEXTS | st.sampled_from([PROFILE, BEAM]).flatmap(tables),
         lambda _, text: check_parsed(parse_toml(text, "fuzzed.toml")),
-        248,
+        105,
     ),
     "phantoms": lambda: Target(
         _phantoms(),
         read_phantom,
-        2,
+        5,
     ),
-    "specifications": lambda: Target(tables(_shipped("sets/nsclc-v1.toml")), read_file_with(load_spec), 60),
+    "specifications": lambda: Target(tables(_shipped("sets/nsclc-v1.toml")), read_file_with(load_spec), 80),
     "profiles": lambda: Target(
-        st.sampled_from([PROFILE, BEAM]).flatmap(tables), read_file_with(load_profile, load_beam), 120
+        st.sampled_from([PROFILE, BEAM]).flatmap(tables), read_file_with(load_profile, load_beam), 80
     ),
-    "weights": lambda: Target(st.tuples(records(_weights()[0]), st.booleans(), FEW_EDITS), read_weights, 60),
-    "samples": lambda: Target(st.tuples(st.booleans(), EDITS), read_samples, 60),
-    "faults": lambda: Target(st.tuples(FAULTS, st.integers(0, 2**63 - 1)), read_faults, 70),
+    "weights": lambda: Target(
+        st.tuples(records(_weights()[0]), st.booleans(), FEW_EDITS),
+        read_weights,
+        80,
+        ((_weights()[0], False, []),),
+    ),
+    "samples": lambda: Target(st.tuples(st.booleans(), EDITS), read_samples, 80, ((False, []),)),
+    "faults": lambda: Target(
+        st.tuples(FAULTS, st.integers(0, 2**63 - 1)), read_faults, 80, (("drop:p=0.1", 1),)
+    ),
     "words": lambda: Target(
         st.tuples(st.just("wire"), WIRE)
         | st.tuples(
@@ -384,11 +396,16 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "traces": lambda: Target(
         documents(TRACE, r"^([^,\n]*),", NUMBERS) | documents(TRACE, r",([^,\n]*)$", NUMBERS),
         lambda _, text: read_trace(text),
-        70,
+        80,
     ),
-    "mrd-headers": lambda: Target(documents(_xml(), r">([^<>\n]+)<", XML_WORDS), read_mrd_header, 60),
+    "mrd-headers": lambda: Target(
+        documents(_xml(), r">([^<>\n]+)<", XML_WORDS), read_mrd_header, 80, (_xml(),)
+    ),
     "hdf5": lambda: Target(
-        st.tuples(st.sampled_from(["mrd", "fastmri"]), BYTES, st.just([]) | EDITS), read_hdf5, 40
+        st.tuples(st.sampled_from(["mrd", "fastmri"]), BYTES, st.just([]) | EDITS),
+        read_hdf5,
+        90,
+        (("mrd", [], []), ("fastmri", [], [])),
     ),
 }
 """What is fuzzed, by name; each is made when it is asked for, since some need an extra."""

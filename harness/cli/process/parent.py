@@ -36,11 +36,14 @@ def in_a_child(argv: list[str]) -> int:
     argv
         Arguments of the command.
     """
-    with started(CHILD, argv) as child:
+    with started(CHILD, argv, quiet=True) as child:
         try:
             code = _code(child)
         except KeyboardInterrupt as ending:  # a signal that ends us is for the child to answer
             code = _ended(child, ending.number if isinstance(ending, Ended) else signal.SIGINT)
+            if code is None:  # it was not there yet to answer
+                _end(child.process)
+                raise
         _end(child.process)
     if code is None:
         print(f"FAIL: {how_it_ended(child.process.returncode)} before there was a verdict", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ ENDING = tuple(
 )
 
 
+AGAIN_S = 0.05
+"""After how long a signal comes again whose error was lost: until then whoever lost it has gone on."""
+
+
 class Ended(KeyboardInterrupt):
     """End a command because a signal says so.
 
@@ -30,6 +35,14 @@ class Ended(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+
+
+class Interrupted(KeyboardInterrupt):
+    """End a command because of Ctrl-C.
+
+    Python ends itself by SIGINT, whatever exit code it is told, once a `KeyboardInterrupt` of that very type
+    has passed through an `exec` of a library's.
+    """
 
 
 class Came:
@@ -58,9 +71,9 @@ def ended_by_signals() -> Iterator[Came]:
     """
     process, came = os.getpid(), Came()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        came.ending = KeyboardInterrupt()
-        signal.default_int_handler(number, frame)
+    def interrupt(number: int, _: FrameType | None) -> None:
+        came.ending = Interrupted()
+        raise came.ending
 
     def end(number: int, _: FrameType | None) -> None:
         if os.getpid() != process:  # a child that was forked: the signal is its own
@@ -73,6 +86,20 @@ def ended_by_signals() -> Iterator[Came]:
         discard_all()
         _die(number)
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        """Let a signal come again whose error nobody could raise, as in a callback of a compiler's."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt) or came.ending is None:
+            hook(unraisable)
+            return
+        number = came.ending.number if isinstance(came.ending, Ended) else signal.SIGINT
+        if number in numbers:
+            signal.signal(number, end)
+        # A true signal, to the thread that answers it: else what waits there would wait on.
+        again.append(threading.Timer(AGAIN_S, signal.pthread_kill, (threading.get_ident(), number)))
+        again[-1].start()
+
+    again: list[threading.Timer] = []
+    hook = sys.unraisablehook
     mine = threading.current_thread() is threading.main_thread()
     numbers = [number for number in ENDING if mine and signal.getsignal(number) is signal.SIG_DFL]
     usual = mine and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -80,9 +107,15 @@ def ended_by_signals() -> Iterator[Came]:
         signal.signal(signal.SIGINT, interrupt)
     for number in numbers:
         signal.signal(number, end)
+    if mine:
+        sys.unraisablehook = lost
     try:
         yield came
     finally:
+        if sys.unraisablehook is lost:
+            sys.unraisablehook = hook
+        for timer in again:
+            timer.cancel()
         discard_all()
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)

@@ -20,6 +20,12 @@ from collections.abc import Iterator, Sequence
 
 POLL_S = 0.1  # how often a child is looked at whose pipe somebody else keeps open
 MAX_LINE = 64 << 20
+# Ctrl-C reaches the child as well, and ends it without a word until there is what answers.
+_QUIET = """
+import _signal
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+"""
 _PROGRAM = """
 import sys, json
 sys.path[:] = json.loads(sys.argv.pop(1))
@@ -81,7 +87,9 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(main: str, arguments: Sequence[str], *, apart: bool = False) -> Iterator[Started]:
+def started(
+    main: str, arguments: Sequence[str], *, apart: bool = False, quiet: bool = False
+) -> Iterator[Started]:
     """Start a child with two pipes, whose numbers are its first arguments: for its answers, and its lifeline.
 
     Parameters
@@ -92,6 +100,8 @@ def started(main: str, arguments: Sequence[str], *, apart: bool = False) -> Iter
         Its other arguments.
     apart
         Whether it leads a group of its own.
+    quiet
+        Whether Ctrl-C ends it without a word until it answers for itself.
 
     Yields
     ------
@@ -99,7 +109,7 @@ def started(main: str, arguments: Sequence[str], *, apart: bool = False) -> Iter
         The child, which is for the caller to end.
     """
     module, _, name = main.partition(":")
-    program = _PROGRAM.format(module=module, main=name)
+    program = (_QUIET if quiet else "") + _PROGRAM.format(module=module, main=name)
     answers, theirs = os.pipe()
     lifeline, ours = os.pipe()
     numbers = {answers, theirs, lifeline, ours}

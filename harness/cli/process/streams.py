@@ -22,6 +22,8 @@ USAGE = 2
 INTERRUPTED = 130
 SIGNALLED = 128  # and the signal's number, as a shell has it
 BROKEN_PIPE = 141
+MOST_TOLD = 2000
+"""Characters of what is said of an error: a name on the command line may have a hundred thousand."""
 SPELLING = {
     "overrides": "--set",
     "changes": "--config",
@@ -118,11 +120,23 @@ def complaint(error: BaseException) -> str | None:
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"
+        if isinstance(error, FileNotFoundError) and _is_lost():
+            message = "the folder that it is called from is gone; change to another one"
     elif isinstance(error, MemoryError):
         message = f"not enough memory: {error}; take fewer frames or a smaller matrix"
     else:
         return None
-    return " ".join(visible(message).split())
+    said = " ".join(visible(message[:MOST_TOLD]).split())
+    return said if len(message) <= MOST_TOLD else f"{said}..."
+
+
+def _is_lost() -> bool:
+    """Return whether the folder that we stand in has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def open_closed() -> None:

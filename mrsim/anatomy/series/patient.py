@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,10 +194,39 @@ def prepare_patient(
         If the series is wrong, its target cannot be followed, or the folder cannot be made.
     """
     output = Path(output)
-    room = WholeFolder(output, replace=overwrite and (output / RECORD).is_file())
+    check_new_patient(output, overwrite)
     given = series
     if not isinstance(given, Series):
         given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
+    return store_patient(given, output, smooth_frames, overwrite)
+
+
+def check_new_patient(output: Path, overwrite: bool) -> None:
+    """Raise an error if no patient can be made in a folder: before the work."""
+    _room(output, overwrite)
+
+
+def _room(output: Path, overwrite: bool) -> WholeFolder:
+    return WholeFolder(output, replace=overwrite and (output / RECORD).is_file())
+
+
+def store_patient(
+    given: Series,
+    output: Path,
+    smooth_frames: float,
+    overwrite: bool,
+    beside: Callable[[Path, Patient], object] | None = None,
+) -> Patient:
+    """Make a patient of a series and store it whole.
+
+    Parameters
+    ----------
+    given, output, smooth_frames, overwrite
+        As for `prepare_patient`.
+    beside
+        Writes what else belongs to it, such as a picture, into the folder that it is given.
+    """
+    room = _room(output, overwrite)
     patient = patient_of(given, smooth_frames, output.name)
     with room as folder:
         for name in ARRAYS:
@@ -204,6 +234,8 @@ def prepare_patient(
         sides = [1e3 * side for side in patient.playback.pixel_m]
         known = {"schema": SCHEMA, "name": patient.name, "pixel_mm": sides, "sha256": patient.digest}
         write_json(folder / RECORD, {**known, **patient.record})
+        if beside is not None:
+            beside(folder, patient)
     return load_patient(output)
 
 

@@ -299,7 +299,7 @@ def test_a_disk_that_fills_up_loses_nothing_good(
 
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", filling)
-        with pytest.raises(InputError, match=r"5 of 8 items are missing.* 0 MiB are free.* 3 are kept"):
+        with pytest.raises(InputError, match=r"5 of 8 items are missing.* 0 bytes are free.* 3 are kept"):
             make(spec_file, tmp_path / "set")
     again = make(spec_file, tmp_path / "set")
     assert (again.kept, again.made) == (3, 5)
