@@ -54,8 +54,8 @@ def run(
     """
     from harness.report.cine import draw_patient
     from harness.report.plotting import plotting
-    from mrsim.anatomy.series.patient import prepare_patient
     from mrsim.anatomy.series.reading.cine import read_cine
+    from mrsim.anatomy.series.stored import prepare_patient
 
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])

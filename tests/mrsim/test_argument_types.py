@@ -106,7 +106,10 @@ def test_every_function_that_is_a_door_is_checked() -> None:
         (lambda scan: harness.replay(None, "null"), "scan = None: expected a Stream, a string or a path"),
         (lambda scan: harness.replay(scan, "null", frames="10"), "frames = '10'"),
         (lambda scan: harness.replay(scan, "null", claim="0.95"), "claim = '0.95'"),
-        (lambda scan: harness.replay(scan, "null", claim=95), "claim = 95: expected a share from 0.5 to below 1"),
+        (
+            lambda scan: harness.replay(scan, "null", claim=95),
+            "claim = 95: expected a share from 0.5 to below 1",
+        ),
         (lambda scan: harness.find_peak(scan, "null", claim=95), "claim = 95: expected a share"),
         (lambda scan: harness.find_stride(scan, "null", claim=0), "claim = 0: expected a share"),
         (lambda scan: harness.compare("null", scan), "candidates: expected a list of 2 to 16"),

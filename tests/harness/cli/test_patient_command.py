@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.report.cine import draw_patient
-from mrsim.anatomy.series.patient import load_patient
+from mrsim.anatomy.series.stored import load_patient
 from tests.mrsim.anatomy.series.cines import cine
 
 

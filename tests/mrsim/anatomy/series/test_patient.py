@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import mrsim
-from mrsim.anatomy.series.patient import load_patient, patient_of, prepare_patient
+from mrsim.anatomy.series.patient import patient_of
 from mrsim.anatomy.series.series import series_from_arrays
+from mrsim.anatomy.series.stored import load_patient, prepare_patient
 from mrsim.errors import InputError, PhantomError, ProtocolError, StreamError
 from tests.mrsim.anatomy.series.cines import cine
 
