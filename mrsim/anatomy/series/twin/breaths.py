@@ -40,3 +40,16 @@ def breaths_of(value: Array) -> NDArray[np.int64]:
             rising, top = True, n
     found = [turns[n : n + 3] for n in range(0, len(turns) - 2, 2)]
     return np.array(found, np.int64).reshape(-1, 3)
+
+
+def upright(value: Array) -> float:
+    """Return 1 if a course is low at rest, -1 if it is high there.
+
+    Rest is where breaths are most alike; of a course without two breaths, where it dwells.
+    """
+    found = breaths_of(value)
+    if len(found) > 1:
+        rests, peaks = value[np.append(found[:, 0], found[-1, 2])], value[found[:, 1]]
+        return 1.0 if rests.std() <= peaks.std() else -1.0
+    low, middle, high = np.percentile(value, (5, 50, 95))
+    return 1.0 if middle - low <= high - middle else -1.0

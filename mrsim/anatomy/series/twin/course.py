@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.anatomy.series.twin.breaths import breaths_of
+from mrsim.anatomy.series.twin.breaths import breaths_of, upright
 from mrsim.anatomy.series.twin.moving import State
 from mrsim.anatomy.series.twin.ride import BREATHING, BREATHS, RECORDED, Ride
 from mrsim.anatomy.series.twin.twin import Twin, stretch
@@ -126,16 +126,37 @@ class Course:
             )
 
     def _in_turn(self) -> None:
-        """Lay recorded breaths end to end, in a drawn order; none comes twice before all have come."""
+        """Lay recorded breaths end to end, in a drawn order."""
         length = np.rint((self._ends[:, 2] - self._ends[:, 0]) * self._ride.slow).astype(np.int64)
-        begins, chosen, at = [], [], -round(self._ride.shift_s * 1e9)
-        while at <= MAX_NS + 2 * MEET_NS:
-            for number in self._rng.permutation(len(length)).tolist():
-                begins.append(at)
-                chosen.append(number)
-                at += int(length[number])
-        self._begins, self._chosen = np.array(begins, np.int64), np.array(chosen, np.int64)
+        start = -round(self._ride.shift_s * 1e9)
+        most = (MAX_NS + 2 * MEET_NS - start) // int(length.min()) + 2
+        self._chosen = self._drawn(np.zeros((most, len(length))), slice(None))
+        self._begins = start + np.append(0, np.cumsum(length[self._chosen])[:-1])
         self._settle()
+
+    def _drawn(self, unlike: Array, modes: slice) -> NDArray[np.int64]:
+        """Draw a recorded breath for each of a course, among the few that go best.
+
+        A breath goes the better the more it is like the one that is asked for (`unlike`, shape (breaths,
+        recorded)), the less `modes` jump where it meets the one before, and the rarer it has come.
+        """
+        values = self._twin.values[self._breaths][:, :, modes]
+        jump = np.sqrt(((values[:, 2, None] - values[None, :, 0]) ** 2).sum(axis=-1))
+        often = float(np.median(jump)) / 2
+        came = np.zeros(len(jump))
+        chosen = np.empty(len(unlike), np.int64)
+        some = min(ALIKE, len(jump))
+        draw = self._rng.integers(0, some, len(unlike))
+        last: int | None = None
+        for n, cost in enumerate(unlike):
+            total = cost + often * (came - came.min())
+            if last is not None:
+                total = total + jump[last]
+                total[last] += often
+            last = int(np.argsort(total, kind="stable")[draw[n]])
+            chosen[n] = last
+            came[last] += 1
+        return chosen
 
     def _driven(self, seed: int) -> None:
         """Find the breaths of the drive, and draw a recorded one for each."""
@@ -151,8 +172,7 @@ class Course:
         else:
             self._drive = ride.trace().drive(child(seed, "twin", "trace"))
         value = self._drive.at(self._drive_ns(t_ns))
-        low, middle, high = np.percentile(value, (5, 50, 95))
-        self._turn = 1.0 if middle - low <= high - middle else -1.0
+        self._turn = upright(value)
         value = self._turn * value
         found = breaths_of(value)
         if len(found) < 2:
@@ -166,9 +186,7 @@ class Course:
         self._peaks = np.append(t_ns[found[:, 1]], MAX_NS * 2)
         levels = value[found]
         self._levels = np.concatenate([levels, levels[-1:]])
-        nearest = np.argsort(np.abs(self._depth - self._gain * depth[:, None]), axis=1, kind="stable")
-        drawn = self._rng.integers(0, min(ALIKE, len(self._depth)), len(depth))
-        chosen = nearest[np.arange(len(depth)), drawn]
+        chosen = self._drawn(np.abs(self._depth - self._gain * depth[:, None]), slice(1, None))
         self._chosen = np.append(chosen, chosen[-1:])
         self._ways = np.stack([self._way(breath) for breath in self._breaths])
         self._settle()

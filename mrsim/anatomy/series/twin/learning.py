@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.series.playback import Playback, body_of
+from mrsim.anatomy.series.twin.breaths import upright
 from mrsim.anatomy.series.twin.moving import State
 from mrsim.anatomy.series.twin.registration import Registration, sample_into
 from mrsim.anatomy.series.twin.twin import Twin, stretch
@@ -210,9 +211,7 @@ def _modes(
     most = np.sqrt((dense**2).sum(axis=1)).max(axis=(1, 2))
     most = np.where(most > 0, most, 1.0)
     values = left[:, :kept] * size[:kept] * most
-    # Each rests where it dwells: low.
-    low, middle, high = np.percentile(values, (5, 50, 95), axis=0)
-    sign = np.where(middle - low <= high - middle, 1.0, -1.0)
+    sign = np.array([upright(value) for value in values.T])
     energy = float((size**2).sum())
     share = float((size[kept:] ** 2).sum()) / energy if energy > 0 else 0.0
     return (dense * (sign / most)[:, None, None, None]).astype(np.float32), values * sign, share
