@@ -9,9 +9,15 @@ from typing import Any
 
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
-from mrsim.anatomy.series.patient import Patient
-from mrsim.anatomy.series.stored import changed_patient, is_patient_text, load_patient, patient_from_text
+from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
+from mrsim.anatomy.series.patient import KIND, Patient
+from mrsim.anatomy.series.stored import (
+    changed_patient,
+    is_patient_text,
+    load_patient,
+    patient_file,
+    patient_from_text,
+)
 from mrsim.errors import PhantomError
 from mrsim.scanner.region_scene import RegionScene
 from mrsim.scanner.scene import Scene
@@ -85,7 +91,7 @@ def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     Parameters
     ----------
     name_or_path
-        Name of a shipped phantom, path of a .toml file, or folder of a patient.
+        Name of a shipped phantom, path of a .toml file of a phantom or a patient, or folder of a patient.
     overrides
         Changes of a phantom by dotted key; of a patient its `name`, and what `changed_patient` takes.
 
@@ -94,10 +100,13 @@ def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     InputError
         If there is no such thing, or it is wrong.
     """
-    if not Path(name_or_path).is_dir():
+    path, changes = Path(name_or_path), dict(overrides or {})
+    if path.is_dir():
+        patient = load_patient(name_or_path)
+    elif path.suffix == ".toml" and (table := parse(*read_text(path))).get("kind") == KIND:
+        patient = patient_file(table, path)
+    else:
         return load_phantom(name_or_path, overrides)
-    changes = dict(overrides or {})
-    patient = load_patient(name_or_path)
     name = changes.pop("name", None)
     patient = changed_patient(patient, changes, str(name_or_path))
     if name is None:

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsim.anatomy.series.patient import Patient
 from mrsim.anatomy.series.twin.course import Course
+from mrsim.anatomy.series.twin.labels import label_at
 from mrsim.anatomy.series.twin.moving import Moving, State
 from mrsim.errors import ProtocolError
-from mrsim.kernels.compilation import kernel
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import FittedCoils
 from mrsim.scanner.protocol import ScanProtocol
@@ -29,8 +29,6 @@ Complex = NDArray[np.complex128]
 BLOCK = 16
 """Lines that one thread renders at a time."""
 OUTLINE_POINTS = 180
-TURNS, SETTLED_PX = 60, 1e-9
-"""Steps at most in which the point of the reference is found that is at a place, and when it is."""
 
 
 class TwinLines:
@@ -192,33 +190,3 @@ class TwinScene:
         place = place[np.argsort(np.arctan2(away[:, 0], away[:, 1]), kind="stable")]
         place = place[:: max(1, -(-len(place) // points))]
         return self._patient.metres(place)
-
-
-@kernel(nogil=True)
-def label_at(
-    label: NDArray[np.bool_], down: Array, right: Array, rows: Array, columns: Array, out: NDArray[np.bool_]
-) -> None:
-    """Write whether the point of the reference that has moved to a place lies in a labelled pixel.
-
-    The point r with r + u(r) = place is found by repeating r = place - u(r), with u linear between pixels.
-    """
-    ny, nx = label.shape
-    for i in range(len(rows)):
-        for j in range(len(columns)):
-            y, x = rows[i], columns[j]
-            for _ in range(TURNS):
-                cy, cx = min(max(y, 0.0), ny - 1.0), min(max(x, 0.0), nx - 1.0)
-                iy, ix = min(int(cy), ny - 2), min(int(cx), nx - 2)
-                p, q = cy - iy, cx - ix
-                u = (1 - p) * ((1 - q) * down[iy, ix] + q * down[iy, ix + 1]) + p * (
-                    (1 - q) * down[iy + 1, ix] + q * down[iy + 1, ix + 1]
-                )
-                v = (1 - p) * ((1 - q) * right[iy, ix] + q * right[iy, ix + 1]) + p * (
-                    (1 - q) * right[iy + 1, ix] + q * right[iy + 1, ix + 1]
-                )
-                step = max(abs(rows[i] - u - y), abs(columns[j] - v - x))
-                y, x = rows[i] - u, columns[j] - v
-                if step < SETTLED_PX:
-                    break
-            near_y, near_x = int(np.rint(y)), int(np.rint(x))
-            out[i, j] = 0 <= near_y < ny and 0 <= near_x < nx and label[near_y, near_x]

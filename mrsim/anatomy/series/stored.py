@@ -13,7 +13,7 @@ from mrsim.anatomy.series.patient import ARRAYS, KIND, TWIN, Patient, digest_of,
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback
 from mrsim.anatomy.series.reading.cine import read_cine
 from mrsim.anatomy.series.series import MAX_BYTES, Series
-from mrsim.anatomy.series.twin.ride import KEYS, ride_of
+from mrsim.anatomy.series.twin.ride import KEYS, RECORDED, ride_of
 from mrsim.anatomy.series.twin.stored import write_twin
 from mrsim.argument_types import checked
 from mrsim.errors import InputError, PhantomError, files_raise
@@ -21,6 +21,7 @@ from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.toml import parse_toml
 from mrsim.files.writing import WholeFolder, write_array, write_json
+from mrsim.toml_tables import is_name
 
 SCHEMA, RECORD = "mrsim-patient/1", "patient.json"
 PLAYBACK, BREATHING = "playback", "motion.breathing."
@@ -236,21 +237,52 @@ def changed_patient(patient: Patient, changes: Mapping[str, Any], where: str) ->
     return patient.ridden(ride_of({**earlier, **asked}, where))
 
 
-def day_of(text: str) -> str:
-    """Return what two scans of a patient have in common if they show the same breathing.
+def patient_file(table: Mapping[str, Any], where: Path) -> Patient:
+    """Return the patient that a .toml file describes: `kind = "patient"`, its folder, and keys to change.
 
-    The folder that it lay in and its name are left out; so is how bright or how deep its twin was. A twin
-    that goes as was recorded shows what the playback shows. Any other text is returned as it is.
+    Parameters
+    ----------
+    table
+        What the file says.
+    where
+        The file; the patient's folder is named relative to its own.
+
+    Raises
+    ------
+    PhantomError
+        If a key is wrong, or there is no such patient.
+    """
+    changes = {key: value for key, value in table.items() if key not in ("kind", "folder", "name")}
+    folder, name = table.get("folder"), table.get("name", where.stem)
+    if not isinstance(folder, str) or not folder:
+        raise PhantomError(f"{where}: folder: expected the name of a patient's folder")
+    if not is_name(name):
+        raise PhantomError(f"{where}: name: expected letters, digits, - and _")
+    patient = changed_patient(load_patient(where.parent / folder), changes, str(where))
+    return dataclasses.replace(patient, name=name)
+
+
+def day_of(text: str, seed: int | None) -> tuple[str, int | None]:
+    """Return what two scans have in common if they show the same breathing.
+
+    Of a patient the folder and the name are left out, and how bright or deep its twin was. A twin that goes
+    as was recorded shows what the playback shows, and what was recorded is the same in every seed.
+
+    Parameters
+    ----------
+    text, seed
+        As a scan says what it was made from.
     """
     if not is_patient_text(text):
-        return text
+        return text, seed
     try:
         table = parse_toml(text, "a patient's text")
     except InputError:
-        return text
-    drive = [str(table.get(key)) for key in ("drive", "slow", "shift_s", "t_s", "value_mm")]
-    ride = "" if table.get("form") != TWIN or drive[:3] == ["recorded", "1.0", "0.0"] else " ".join(drive)
-    return f"{KIND} {table.get('sha256')} {ride}".strip()
+        return text, seed
+    told = [str(table.get(key)) for key in ("drive", "slow", "shift_s", "t_s", "value_mm")]
+    ride = "" if table.get("form") != TWIN or told[:3] == [RECORDED, "1.0", "0.0"] else " ".join(told)
+    seeded = bool(ride) and told[0] != RECORDED
+    return f"{KIND} {table.get('sha256')} {ride}".strip(), seed if seeded else None
 
 
 def is_patient_text(text: str) -> bool:
