@@ -31,6 +31,7 @@ MEET_NS = 250_000_000
 ALIKE = 3
 """Recorded breaths, nearest in depth, that one is drawn from."""
 _STEP_NS = 50_000_000
+_SMOOTH = 2  # steps: width of the Gaussian along a breath's places
 _PARTS = 65  # places of a breath, by value, that are kept for each direction
 _LOOKED_AT = 4000  # instants of a scan in which the fields' folding is looked for
 
@@ -180,15 +181,14 @@ class Course:
         depth = value[found[:, 1]] - (value[found[:, 0]] + value[found[:, 2]]) / 2
         self._gain = float(np.median(self._depth) / np.median(depth))
         self._zero = float(np.median(value[found[:, [0, 2]]]))
-        # What comes before the first breath and after the last belongs to them.
-        self._begins = np.append(t_ns[found[:, 0]], t_ns[found[-1, 2]])
-        self._begins[0] = 0
-        self._peaks = np.append(t_ns[found[:, 1]], MAX_NS * 2)
-        levels = value[found]
-        self._levels = np.concatenate([levels, levels[-1:]])
         chosen = self._drawn(np.abs(self._depth - self._gain * depth[:, None]), slice(1, None))
-        self._chosen = np.append(chosen, chosen[-1:])
-        self._ways = np.stack([self._way(breath) for breath in self._breaths])
+        ways = np.stack([self._way(breath) for breath in self._breaths])
+        places = [_run(value[a : c + 1], b - a, ways[n]) for (a, b, c), n in zip(found, chosen, strict=True)]
+        # What comes before the first breath and after the last belongs to them.
+        self._begins, self._from = t_ns[found[:, 0]].copy(), t_ns[found[:, 0]]
+        self._begins[0] = 0
+        self._first = np.append(0, np.cumsum([len(p) for p in places]))
+        self._places = np.concatenate(places)
         self._settle()
 
     def _settle(self) -> None:
@@ -245,20 +245,51 @@ class Course:
 
     def _place(self, piece: NDArray[np.int64], t_ns: Times) -> Times:
         """Return the place of the recording at instants, each seen from a given breath."""
-        chosen = self._chosen[piece]
         if self._ride.drive == BREATHS:
+            chosen = self._chosen[piece]
             since = np.rint((t_ns - self._begins[piece]) / self._ride.slow).astype(np.int64)
             return np.asarray(self._ends[chosen, 0] + since, np.int64)
-        value = self._turn * self._drive.at(self._drive_ns(t_ns))
-        out = (t_ns >= self._peaks[piece]).astype(np.int64)
-        rest = self._levels[piece, 2 * out]
-        share = np.clip((value - rest) / np.maximum(self._levels[piece, 1] - rest, 1e-300), 0, 1)
-        at = share * (_PARTS - 1)
-        below = np.minimum(at.astype(np.int64), _PARTS - 2)
-        way = self._ways[chosen, out]
-        row = np.arange(len(t_ns))
-        place = way[row, below] + (at - below) * (way[row, below + 1] - way[row, below])
+        # Beyond its own breath it goes on in the recording at the recording's pace.
+        at = (t_ns - self._from[piece]) / _STEP_NS
+        most = (self._first[piece + 1] - self._first[piece] - 1).astype(np.float64)
+        within = np.clip(at, 0, most)
+        below = np.minimum(within.astype(np.int64), most.astype(np.int64) - 1)
+        first = self._first[piece] + below
+        low, high = self._places[first], self._places[first + 1]
+        place = low + (within - below) * (high - low) + (at - within) * _STEP_NS
         return np.asarray(np.rint(place), np.int64)
+
+
+def _run(value: Array, peak: int, way: Array) -> Array:
+    """Return places of a recorded breath, by value and direction, along a breath of a drive.
+
+    Parameters
+    ----------
+    value
+        The drive from rest to rest, shape (n,); `peak` is the number of its highest sample.
+    way
+        Places by value, in and out, shape (2, parts), nanoseconds.
+
+    Returns
+    -------
+    places
+        Shape (n,), nanoseconds; they never go back. Where the drive rests or turns, value says little of the
+        place, so that places are smoothed over a tenth of a second.
+    """
+    shares = np.linspace(0, 1, way.shape[1])
+    inwards = np.maximum.accumulate(value[: peak + 1])
+    outwards = np.maximum.accumulate(value[peak:][::-1])[::-1]
+    place = np.concatenate(
+        [
+            np.interp((part - rest) / max(value[peak] - rest, 1e-300), shares, known)
+            for part, rest, known in ((inwards, value[0], way[0]), (outwards[1:], value[-1], way[1]))
+        ]
+    )
+    reach = 3 * _SMOOTH
+    ends = _STEP_NS * np.arange(1, reach + 1)
+    wide = np.concatenate([place[0] - ends[::-1], place, place[-1] + ends])
+    weight = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * _SMOOTH**2))
+    return np.convolve(wide, weight / weight.sum(), mode="valid")
 
 
 def _spread(modes: int) -> Array:

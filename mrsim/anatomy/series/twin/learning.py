@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from mrsim.anatomy.series.playback import Playback, body_of
 from mrsim.anatomy.series.twin.breaths import upright
 from mrsim.anatomy.series.twin.moving import State
-from mrsim.anatomy.series.twin.registration import Registration, sample_into
+from mrsim.anatomy.series.twin.registration import Registration, gaussian, sample_into
 from mrsim.anatomy.series.twin.twin import Twin, stretch
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 MODES = 4
-STRENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
+STRENGTHS = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
 LEAST_STRETCH = 0.25
 """The least determinant of I + grad u that fields may have in a recorded frame."""
 ABOUT = 1.2
@@ -33,6 +33,7 @@ ABOUT = 1.2
 _BLOCKS, _BLOCK = 12, 5  # runs of frames that the strength is chosen by
 _SOME = 400  # frames at most that the reference is looked for in
 _REFINED = 2  # times that a state is mended by what its image leaves
+_SEEN_PX = 1.0
 _MEASURED = 100  # frames at most that errors are means of
 
 
@@ -146,6 +147,12 @@ def twin_of(
 def _chosen(images: NDArray[Any], body: NDArray[np.bool_]) -> tuple[TwinRealism, Array | None]:
     """Return the strength that meets left-out frames best, and a reference made with its fields."""
     reference = _most_frequent(images)
+    across = [gaussian(side, _SEEN_PX) for side in body.shape]
+
+    def seen(image: Array) -> Array:
+        return np.asarray(across[0] @ image @ across[1].T, np.float64)
+
+    still_seen = seen(reference)
     starts = (
         np.unique(np.linspace(0, len(images) - _BLOCK, _BLOCKS).astype(int))
         if len(images) > _BLOCK
@@ -155,9 +162,10 @@ def _chosen(images: NDArray[Any], body: NDArray[np.bool_]) -> tuple[TwinRealism,
     inner = [(run, n) for run in range(len(runs)) for n in range(1, len(runs[run]) - 1)]
 
     def error(run: int, n: int, field: Array) -> float:
+        # Through a Gaussian, or else the blur of values between pixels would pass for a gain.
         there = np.empty(body.shape)
-        sample_into(runs[run][n], field[0], field[1], there)
-        return _nmse(there, reference, body)
+        sample_into(seen(runs[run][n]), field[0], field[1], there)
+        return _nmse(there, still_seen, body)
 
     still = float(np.mean([error(run, n, np.zeros((2, *body.shape))) for run, n in inner]))
     tried: list[tuple[float, float, list[Array]]] = []
