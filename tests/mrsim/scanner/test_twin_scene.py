@@ -27,7 +27,12 @@ from tests.mrsim.anatomy.series.cines import SHAPE, smooth_image
 from tests.mrsim.anatomy.series.twin.twins import OWN_FOV, PIXEL_M, known_patient, known_twin
 
 EXACT = 2e-8  # of the largest sample; 1e-6 is asked
-RIDES = (Ride(), Ride(scale=1.2, slow=0.7, shift_s=1.0), Ride("breaths"), Ride("breathing", weight="intensity"))
+RIDES = (
+    Ride(),
+    Ride(scale=1.2, slow=0.7, shift_s=1.0),
+    Ride("breaths"),
+    Ride("breathing", weight="intensity"),
+)
 
 
 def header(matrix: tuple[int, int] = SHAPE, fov_m: tuple[float, float] = OWN_FOV) -> Header:
@@ -52,7 +57,7 @@ def direct(
     weight = weight * stretch(twin.field(state.weighed[0]))
     y = (np.arange(SHAPE[0])[:, None] - SHAPE[0] // 2 + field[0]) * PIXEL_M[0]
     x = (np.arange(SHAPE[1]) - SHAPE[1] // 2 + field[1]) * PIXEL_M[1]
-    kx, ky = Grid(header.matrix, header.fov_m).k()
+    kx = Grid(header.matrix, header.fov_m).k()[0]
     size = PIXEL_M[0] * PIXEL_M[1] * Grid(header.matrix, header.fov_m).scale
     turn = np.exp(-2j * np.pi * (row / header.fov_m[0] * y + kx[0][:, None, None] * x))
     total = (weight * (1 if seen is None else seen(x, y)) * turn).sum(axis=(-2, -1)) * size
@@ -87,7 +92,10 @@ def test_several_coils_see_the_moved_pixels_through_their_sensitivities() -> Non
     protocol = ScanProtocol(matrix=(32, 30), fov_m=(0.13, 0.1), coils=3, acceleration=4)
     fitted, patient = fit_coils(CoilArray.ring(3), protocol.fov_m), known_patient(Ride("breaths"))
     scene = TwinScene(patient, protocol.header(), 1)
-    ky, t_ns = np.array([-16, -3, 0, 11], np.int32), np.array([0, 3_000_000_000, 5_000_000_000, 7_100_000_000])
+    ky, t_ns = (
+        np.array([-16, -3, 0, 11], np.int32),
+        np.array([0, 3_000_000_000, 5_000_000_000, 7_100_000_000]),
+    )
     lines = scene.source(protocol, fitted).lines(ky, t_ns)
     for coil in range(3):
         for n in range(4):
@@ -120,12 +128,15 @@ def test_a_rigid_shift_is_a_phase_ramp() -> None:
     ky, kx = rows(SHAPE[0])[:, None] / SHAPE[0], rows(SHAPE[1]) / SHAPE[1]
     still = to_kspace(smooth_image().astype(np.complex128))
     assert abs(dy) > 1
-    assert np.abs(lines - still * np.exp(-2j * np.pi * (ky * dy + kx * dx))).max() < 1e-7 * np.abs(still).max()
+    assert (
+        np.abs(lines - still * np.exp(-2j * np.pi * (ky * dy + kx * dx))).max() < 1e-7 * np.abs(still).max()
+    )
 
 
 def test_a_line_alone_in_company_and_on_two_threads_has_the_same_bits() -> None:
-    patient, protocol = known_patient(Ride("breathing")), ScanProtocol(
-        matrix=(32, 32), fov_m=(0.12, 0.09), coils=4, acceleration=4
+    patient, protocol = (
+        known_patient(Ride("breathing")),
+        ScanProtocol(matrix=(32, 32), fov_m=(0.12, 0.09), coils=4, acceleration=4),
     )
     fitted = fit_coils(CoilArray.ring(4), protocol.fov_m)
     ky = np.random.default_rng(1).integers(-16, 16, 40).astype(np.int32)
@@ -175,7 +186,9 @@ def test_the_target_is_where_its_pixels_have_moved_to() -> None:
         assert abs(int(mask.sum()) - stretch(field)[twin.rest_label[0]].sum()) < 12
     window = (slice(8, 34), slice(8, 30))
     many = oracle.masks("target", t_ns, window)
-    assert all((one == oracle.mask("target", int(t))[window]).all() for one, t in zip(many, t_ns, strict=True))
+    assert all(
+        (one == oracle.mask("target", int(t))[window]).all() for one, t in zip(many, t_ns, strict=True)
+    )
     around = oracle.contour("target", int(t_ns[1])) - oracle.centroid("target", int(t_ns[1]))
     assert np.abs(around).max() < 6.5 * 3e-3
     moved = oracle.displacement(t_ns)[:, 0]

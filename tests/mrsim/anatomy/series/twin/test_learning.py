@@ -83,7 +83,9 @@ def test_noise_alone_gains_nothing_and_a_still_cine_has_fields_of_none() -> None
     assert "nothing is gained by motion" in made.record["twin"]["refused"]
     with pytest.raises(PhantomError, match="it has no twin"):
         made.driven()
-    still = patient_of(series_from_arrays(**cine(8, images=np.repeat(cine(8)["images"][:1], 8, 0))), 0, twin=True)
+    still = patient_of(
+        series_from_arrays(**cine(8, images=np.repeat(cine(8)["images"][:1], 8, 0))), 0, twin=True
+    )
     assert still.twin is not None
     assert np.abs(still.twin.values).max() < 1e-6
     image = still.twin.image(still.twin.frame_state(3))
