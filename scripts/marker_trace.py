@@ -42,7 +42,7 @@ def text(path: Path) -> str:
         "# A recorded breathing trace: a marker on the abdomen of a person lying still.",
         "# T. Krilavicius, I. Zliobaite, H. Simonavicius, L. Jarusevicius: Predicting respiratory motion for",
         "# controlling radiotherapy treatment: an algorithmic approach, 2013 (arXiv:1508.00749); CC BY 4.0.",
-        "# Published at github.com/pohl-michel/2D-MR-image-prediction, in Time_series_forecasting/Original data,",
+        "# Published at github.com/pohl-michel/2D-MR-image-prediction, in its folder of original data,",
         f"# as {path.name}; changed by scripts/marker_trace.py: its longest part without a",
         "# dropout, along the main axis, from the median, low at rest.",
         "t_s,value_mm",
