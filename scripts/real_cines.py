@@ -190,26 +190,29 @@ class Dome:
     def __init__(self, images: NDArray[np.floating]) -> None:
         mean = images.mean(axis=0, dtype=np.float64)
         rows, columns = mean.shape
-        rise = np.zeros_like(mean)
-        rise[4:-4] = sum(mean[4 + n : rows - 4 + n] - mean[4 - n : rows - 4 - n] for n in (1, 2, 3, 4))
+        self._reach = reach = max(4, rows // 10)
+        rise, dark = np.zeros_like(mean), np.percentile(mean, 45)
+        # Dark for long above and brighter for long below, as shares: no thin line, and no vessel.
+        for n in range(reach, rows - reach):
+            above, below = np.median(mean[n - reach : n], axis=0), np.median(mean[n : n + reach], axis=0)
+            rise[n] = np.where(above < dark, (below - above) / (below + above + dark), 0)
         rise[: rows // 6], rise[2 * rows // 3 :] = 0, 0
         rise[:, : columns // 4], rise[:, 3 * columns // 4 :] = 0, 0
         self._at, column = np.unravel_index(rise.argmax(), rise.shape)
-        self._columns = slice(column - 2, column + 3)
-        self._reach = max(8, rows // 10)
+        self._columns = slice(int(column) - 2, int(column) + 3)
+        profile = mean[:, self._columns].mean(axis=1)
+        above = np.median(profile[self._at - reach : self._at])
+        self._level = float(above + np.median(profile[self._at : self._at + reach])) / 2
 
     def row(self, image: NDArray[np.floating]) -> float:
         """Return the row at which the profile passes the middle of dark and bright; NaN where it does not."""
-        low, high = max(0, self._at - self._reach), min(len(image), self._at + self._reach)
+        low, high = max(0, self._at - self._reach), min(len(image), self._at + 2 * self._reach)
         profile = image[low:high, self._columns].mean(axis=1, dtype=np.float64)
-        # Half a level between what is darkest and what is brightest below it.
-        dark = int(profile[: len(profile) // 2 + 4].argmin())
-        level = (profile[dark] + np.percentile(profile[dark:], 75)) / 2
-        above = np.flatnonzero(profile[dark:] > level)
-        if not len(above) or above[0] == 0:
-            return float("nan")
-        n = dark + int(above[0])
-        return low + n - (profile[n] - level) / (profile[n] - profile[n - 1])
+        for n in range(1, len(profile) - 5):
+            # Where it rises past the middle, and stays there for some rows.
+            if profile[n - 1] <= self._level < profile[n : n + 6].min():
+                return float(low + n - (profile[n] - self._level) / (profile[n] - profile[n - 1]))
+        return float("nan")
 
 
 def _twin_summed(patient: Patient) -> float:
