@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -17,7 +20,7 @@ from mrsim.errors import ProtocolError
 from mrsim.kernels.grid import Grid
 from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
-from mrsim.scanner.acquisition import Scanner
+from mrsim.scanner.acquisition import Scanner, scan_to
 from mrsim.scanner.oracle import Oracle
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.twin_scene import TwinScene
@@ -44,7 +47,12 @@ def rows(ny: int) -> NDArray[np.int32]:
 
 
 def direct(
-    patient: Patient, header: Header, seed: int, row: int, t: int, seen: NDArray[np.complex128] | None = None
+    patient: Patient,
+    header: Header,
+    seed: int,
+    row: int,
+    t: int,
+    seen: Callable[..., NDArray[np.complex128]] | None = None,
 ) -> NDArray[np.complex128]:
     """Sum over the moved pixels of one instant; `seen` are their weights beyond the twin's own."""
     twin = patient.twin
@@ -219,3 +227,15 @@ def test_what_would_fold_or_last_too_long_is_one_line() -> None:
             scene.check(stop_ns)
         assert "\n" not in str(raised.value)
     TwinScene(known_patient(Ride("breaths")), header(), 1).check(60 * 10**9)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_scan(tmp_path: Path) -> None:
+    protocol = ScanProtocol(matrix=(32, 32), fov_m=(0.12, 0.09), acceleration=1, sampler="full")
+    scan_to(tmp_path / "first.stream", known_patient(), protocol, seed=1, frames=1)  # it compiles
+    most = []
+    for frames in (80, 240):
+        tracemalloc.start()
+        scan_to(tmp_path / f"{frames}.stream", known_patient(), protocol, seed=1, frames=frames)
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[1] < 1.1 * most[0]
