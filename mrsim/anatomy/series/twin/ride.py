@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.errors import InputError, PhantomError
-from mrsim.motion.trace import Trace, read_csv, read_csv_file
+from mrsim.motion.tables import read_shipped
+from mrsim.motion.trace import Trace, read_csv_file
 
 RECORDED, BREATHS, BREATHING = "recorded", "breaths", "breathing"
 WEIGHTS = ("tissue", "intensity")
@@ -149,5 +150,4 @@ def _trace(drive: str) -> tuple[list[float], list[float]]:
             f"drive = {drive[:80]!r}: expected {RECORDED}, {BREATHS}, {BREATHING}, the path of a .csv file, "
             f"or one of {', '.join(shipped_traces())}"
         )
-    file = importlib.resources.files("phantoms") / "traces" / f"{drive}.csv"
-    return read_csv(file.read_bytes(), f"phantoms/traces/{drive}.csv")
+    return read_shipped(f"traces/{drive}.csv")
