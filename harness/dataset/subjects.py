@@ -126,9 +126,13 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
     assert spec.folder is not None
     root, path = spec.folder.resolve(), spec.folder / phantom
     table = parse(*read_text(path))
-    motions, patient = table.get("motion", {}), table.get("folder", "") if table.get("kind") == KIND else ""
-    if isinstance(patient, str) and not (path.parent / patient).resolve().is_relative_to(root):
-        raise DatasetError(f"{path}: folder = {patient[:80]!r}: outside the folder of {spec.where}")
+    motions = table.get("motion", {})
+    for key in ("folder", "drive") if table.get("kind") == KIND else ():
+        named = table.get(key)
+        if isinstance(named, str) and not (path.parent / named).resolve().is_relative_to(root):
+            raise DatasetError(
+                f"{path}: {key} = {named[:80]!r}: outside the folder of {spec.where}; copy it beside it"
+            )
     for name, entry in motions.items() if isinstance(motions, dict) else ():
         file = entry.get("file") if isinstance(entry, dict) else None
         if isinstance(file, str) and not (path.parent / file).resolve().is_relative_to(root):

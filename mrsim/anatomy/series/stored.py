@@ -245,7 +245,7 @@ def patient_file(table: Mapping[str, Any], where: Path) -> Patient:
     table
         What the file says.
     where
-        The file; the patient's folder is named relative to its own.
+        The file; the patient's folder, and a trace of its own, are named relative to it.
 
     Raises
     ------
@@ -254,6 +254,9 @@ def patient_file(table: Mapping[str, Any], where: Path) -> Patient:
     """
     changes = {key: value for key, value in table.items() if key not in ("kind", "folder", "name")}
     folder, name = table.get("folder"), table.get("name", where.stem)
+    drive = changes.get("drive")
+    if isinstance(drive, str) and drive.endswith(".csv"):
+        changes["drive"] = str(where.parent / drive)
     if not isinstance(folder, str) or not folder:
         raise PhantomError(f"{where}: folder: expected the name of a patient's folder")
     if not is_name(name):

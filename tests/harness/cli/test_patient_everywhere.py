@@ -153,6 +153,13 @@ def test_what_a_recording_cannot_be_is_one_line(
         assert told in err
         assert err.count("\n") == 1
         assert not Path(f"bad{number}").exists()
+    for number, (text, told) in enumerate(
+        (('folder = "../mine"', "outside the folder"), ('folder = "mine"\ndrive = "../a.csv"', "outside"))
+    ):
+        Path("day.toml").write_text(f'kind = "patient"\n{text}\n')
+        Path("bad.toml").write_text(SPEC.replace('["mine"]', '["day.toml"]'))
+        assert main(["dataset", "bad.toml", "-o", f"worse{number}", "--workers", "1"]) == 2
+        assert told in capsys.readouterr().err
     for words, told in (
         (["simulate", "mine", "-o", "x", "--seconds", "1", "--set", "motion.a=1"], "takes no changes by key"),
         (["simulate", "mine", "-o", "x", "--seconds", "1", "--set", "name=a/b"], "name: expected letters"),

@@ -49,10 +49,13 @@ def test_a_twin_is_stored_beside_its_playback(mine: Path) -> None:
     assert not twin.states.flags.writeable
 
 
-def test_every_day_is_scanned_by_keys_and_made_again_from_its_scan(mine: Path, tmp_path: Path) -> None:
+def test_every_day_is_scanned_by_keys_and_made_again_from_its_scan(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "slow.csv").write_text(TRACE)
+    monkeypatch.chdir(tmp_path / "mine")  # a file names its patient and its trace relative to itself
     (tmp_path / "tuesday.toml").write_text(
-        'kind = "patient"\nfolder = "mine"\ndrive = "breathing"\nscale = 1.1\n'
+        'kind = "patient"\nfolder = "mine"\ndrive = "slow.csv"\nscale = 1.1\n'
     )
     days = {
         "playback": {},
