@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mrsim.anatomy.series.playback import Playback, body_of
 from mrsim.anatomy.series.twin.breaths import upright
 from mrsim.anatomy.series.twin.moving import State
-from mrsim.anatomy.series.twin.registration import Registration, gaussian, sample_into
+from mrsim.anatomy.series.twin.registration import Registration, gaussian, sample_into, through
 from mrsim.anatomy.series.twin.twin import Twin, stretch
 
 Array = NDArray[np.float64]
@@ -147,12 +147,8 @@ def twin_of(
 def _chosen(images: NDArray[Any], body: NDArray[np.bool_]) -> tuple[TwinRealism, Array | None]:
     """Return the strength that meets left-out frames best, and a reference made with its fields."""
     reference = _most_frequent(images)
-    across = [gaussian(side, _SEEN_PX) for side in body.shape]
-
-    def seen(image: Array) -> Array:
-        return np.asarray(across[0] @ image @ across[1].T, np.float64)
-
-    still_seen = seen(reference)
+    across = gaussian(body.shape[0], _SEEN_PX), gaussian(body.shape[1], _SEEN_PX)
+    still_seen = through(reference, across)
     starts = (
         np.unique(np.linspace(0, len(images) - _BLOCK, _BLOCKS).astype(int))
         if len(images) > _BLOCK
@@ -164,7 +160,7 @@ def _chosen(images: NDArray[Any], body: NDArray[np.bool_]) -> tuple[TwinRealism,
     def error(run: int, n: int, field: Array) -> float:
         # Through a Gaussian, or else the blur of values between pixels would pass for a gain.
         there = np.empty(body.shape)
-        sample_into(seen(runs[run][n]), field[0], field[1], there)
+        sample_into(through(runs[run][n], across), field[0], field[1], there)
         return _nmse(there, still_seen, body)
 
     still = float(np.mean([error(run, n, np.zeros((2, *body.shape))) for run, n in inner]))

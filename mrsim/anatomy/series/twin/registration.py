@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.kernels.compilation import kernel
+from mrsim.kernels.fma import fma
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,7 @@ KNOT_PX, MAX_KNOTS = 8.0, 32
 BLURS_PX = (3.0, 1.5, 0.8)
 """Width of the Gaussian that images are seen through, level by level."""
 STEPS, SETTLED_PX, MAX_STEP_PX = 8, 0.02, 2.0
+_REACH = 4.0  # widths of the Gaussian
 _STIFF = 1e-3  # of the mean curvature: what no edge holds stays where it is
 
 
@@ -56,6 +58,7 @@ class Registration:
     def __init__(self, reference: Array, strength: float, weight: Array) -> None:
         self._across = tuple(splines(side) for side in reference.shape)
         self._shape = tuple(basis.shape[1] for basis in self._across)
+        self._down, self._right = (np.ascontiguousarray(basis.T) for basis in self._across)
         self._levels = [self._level(reference, weight, blur, strength) for blur in BLURS_PX]
 
     def coefficients(self, frames: NDArray[Any]) -> Array:
@@ -86,11 +89,13 @@ class Registration:
     def dense(self, coefficients: Array) -> Array:
         """Return fields (row, column), shape (..., 2, ny, nx), of coefficients (..., 2, rows, columns)."""
         down, right = self._across
-        return np.asarray(down @ coefficients @ right.T, np.float64)
+        flat = coefficients.reshape(-1, *self._shape)
+        dense = np.stack([product(product(down, one), self._right) for one in flat])
+        return dense.reshape(*coefficients.shape[:-2], len(down), len(right))
 
     def _level(self, reference: Array, weight: Array, blur: float, strength: float) -> _Level:
         across = gaussian(reference.shape[0], blur), gaussian(reference.shape[1], blur)
-        seen = across[0] @ reference @ across[1].T
+        seen = through(reference, across)
         slopes = np.gradient(seen)
         b, a = self._across
         (rows, columns), size = self._shape, self._shape[0] * self._shape[1]
@@ -111,18 +116,22 @@ class Registration:
         return _Level(across, seen, (slopes[0] * weight, slopes[1] * weight), np.linalg.inv(flat), penalty)
 
     def _fitted(self, frame: Array, start: Array) -> Array:
-        b, a = self._across
         found = start.copy()
         for level in self._levels:
-            seen = level.blur[0] @ frame @ level.blur[1].T
+            seen = through(frame, level.blur)
             there = np.empty(seen.shape)
             for _ in range(STEPS):
                 field = self.dense(found)
                 sample_into(seen, field[0], field[1], there)
                 error = level.reference - there
-                pull = np.stack([(b.T @ (slope * error) @ a).ravel() for slope in level.gradient])
-                pull -= found.reshape(2, -1) @ level.penalty
-                step = (level.inverse @ pull.ravel()).reshape(found.shape)
+                pull = np.stack(
+                    [
+                        product(product(self._down, slope * error), self._across[1]).ravel()
+                        for slope in level.gradient
+                    ]
+                )
+                pull -= product(found.reshape(2, -1), level.penalty)
+                step = product(pull.reshape(1, -1), level.inverse).reshape(found.shape)
                 found = found + np.clip(step, -MAX_STEP_PX, MAX_STEP_PX)
                 if np.abs(step).max() < SETTLED_PX:
                     break
@@ -142,8 +151,34 @@ def splines(side: int) -> Array:
 def gaussian(side: int, width: float) -> Array:
     """Return the matrix of a Gaussian along an axis, shape (side, side); each row sums to 1."""
     away = np.arange(side)[:, None] - np.arange(side)
-    weight = np.exp(-(away**2) / (2 * width**2))
+    weight = np.where(abs(away) <= _REACH * width, np.exp(-(away**2) / (2 * width**2)), 0.0)
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float64)
+
+
+def through(image: Array, across: tuple[Array, Array]) -> Array:
+    """Return an image through two Gaussians, of rows and of columns, shape (ny, nx)."""
+    return product(product(across[0], image), np.ascontiguousarray(across[1].T))
+
+
+def product(a: Array, b: Array) -> Array:
+    """Return the product of two matrices, of which the first may be sparse.
+
+    On no other thread: for matrices as small as these, waiting for one takes longer than they do.
+    """
+    out = np.zeros((a.shape[0], b.shape[1]))
+    _add_product(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out
+
+
+@kernel(nogil=True)
+def _add_product(a: Array, b: Array, out: Array) -> None:
+    for i in range(a.shape[0]):
+        row = out[i]
+        for k in range(a.shape[1]):
+            factor, other = a[i, k], b[k]
+            if factor != 0.0:
+                for j in range(np.uint64(b.shape[1])):
+                    row[j] = fma(factor, other[j], row[j])
 
 
 def _roughness(rows: int, columns: int) -> Array:
