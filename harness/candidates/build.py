@@ -8,6 +8,7 @@ from harness.candidates.objects import Given, builder_of, name_of
 from harness.candidates.registry import builder
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from mrsim.errors import CandidateError, Option, OptionError
+from recon.convention import split_convention
 from recon.protocol import Builder
 
 
@@ -52,7 +53,8 @@ def candidate_builder(
                 "such as 'python:mynet.py:build'; give that"
             )
         text, limit = format_faults(faults) if troubles else "", limit_s or DEFAULT_LIMIT_S
-        return IsolatedBuilder(candidate, limit, text, seed)
+        plain, convention = split_convention(candidate)
+        return convention.built(IsolatedBuilder(plain, limit, text, seed))
     if any(fault.kind == "hang" for fault in troubles):
         raise OptionError(
             "fault hang: a candidate that hangs can only be ended in its own process: {}",

@@ -22,6 +22,7 @@ from harness.candidates.objects import Factory
 from harness.realtime.raised import one_line, with_note
 from mrsim.errors import CandidateError, MrsimError
 from mrsim.stream import Header, Readout
+from recon.convention import split_convention
 from recon.protocol import Builder, Emit, Image
 
 PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
@@ -50,7 +51,7 @@ def builder(candidate: str) -> Builder:
     Parameters
     ----------
     candidate
-        One of `known()`.
+        One of `known()`, perhaps with a convention of images (`recon.convention`) after a question mark.
 
     Raises
     ------
@@ -58,6 +59,11 @@ def builder(candidate: str) -> Builder:
         If the name is unknown, its file cannot be read, or a factory is not there, raises or returns
         something else.
     """
+    plain, convention = split_convention(candidate)
+    return convention.built(_plain_builder(plain))
+
+
+def _plain_builder(candidate: str) -> Builder:
     kind, colon, argument = candidate.partition(":")
     if kind not in _MAKERS:
         close = _python_form(candidate) or difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)

@@ -20,6 +20,7 @@ from mrsim.anatomy.series.stored import day_of
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Header, Stream, load
 from mrsim.stream.fingerprint import frame_hashes
+from recon.convention import split_convention
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def carried_by(candidate: Given, *, hashed: bool = True) -> tuple[Carried, ...]:
         return tuple(_of_record(record))
     if not isinstance(candidate, str):
         return ()
-    kind, _, argument = candidate.partition(":")
+    kind, _, argument = split_convention(candidate)[0].partition(":")
     try:
         if kind == "nearest-frame":
             return (_of_stream(load(argument), hashed),)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +13,21 @@ from harness.cli.arguments import add_overwrite
 from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.files.targets import check_outside, check_target
+from mrsim.files.writing import new_file, scratch_folder
 from mrsim.formats.fastmri import write_fastmri
 from mrsim.formats.foreign import file_to_stream
 from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import Given
+from mrsim.formats.mrd_messages import write_messages
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
 from mrsim.stream.storage import check_new_stream, check_stream
 from mrsim.stream.units import SPELLINGS
 
+PIPE = "-"
+SILENT_S = 60.0
+MAX_PIPED_BYTES = 64 << 30
 FILE_SUFFIXES = (".h5", ".hdf5", ".mrd")
 FOREIGN = (
     ".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm", ".ima", ".dat", ".mat", ".npy", ".npz", ".zip",
@@ -32,11 +40,18 @@ FOREIGN = (
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    command.add_argument("source", metavar="SRC", help="folder of a stream, or an HDF5 file")
-    command.add_argument("target", metavar="DST", help="a name that ends in .h5 or .mrd, or a folder")
     command.add_argument(
-        "--layout", choices=("mrd", "fastmri"), default="mrd", help="of a file to write (%(default)s)"
+        "source",
+        metavar="SRC",
+        help="folder of a stream, an HDF5 file, or MRD messages (file, or - for a pipe)",
     )
+    command.add_argument(
+        "target", metavar="DST", help="a name that ends in .h5 or .mrd, a folder, or - for messages"
+    )
+    command.add_argument(
+        "--layout", choices=("mrd", "fastmri", "messages"), default=None,
+        help="of a file to write: MRD in HDF5 (the default), the fastMRI sets', or MRD messages (of a pipe)",
+    )  # fmt: skip
     command.add_argument(
         "--oversampling", choices=("none", "reported", "unreported"), default="none",
         help="write 2x readout oversampling, with or without it in the encoded space (%(default)s)",
@@ -58,7 +73,7 @@ def run(
     *,
     source: str,
     target: str,
-    layout: str,
+    layout: str | None,
     oversampling: str,
     overwrite: bool,
     tr_ms: float | None,
@@ -81,7 +96,14 @@ def run(
         "lines_per_frame": lines_per_frame, "slice": slice_, "prewhiten": prewhiten,
     }  # fmt: skip
     path, goal = Path(source), Path(target)
-    writes = goal.suffix.lower() in FILE_SUFFIXES
+    writes = target == PIPE or goal.suffix.lower() in FILE_SUFFIXES
+    if target == PIPE and layout not in (None, "messages"):
+        raise InputError(f"--layout {layout}: into a pipe go messages alone")
+    if source == PIPE:
+        if writes:
+            raise InputError("- and -: a pipe is made a stream; name a folder")
+        with scratch_folder(goal) as scratch:
+            return _import(_spooled(scratch / "messages"), goal, reading, overwrite, "the pipe")
     if not path.exists():
         raise InputError(f"{path}: no such stream or file")
     _check_kinds(path, goal, writes)
@@ -95,7 +117,9 @@ def run(
         for name, value in {**reading, "overwrite": overwrite}.items():
             if value:
                 raise InputError(f"--{name.replace('_', '-')} goes with a file as the source")
-        return _export(path, goal, layout, oversampling)
+        if target == PIPE:
+            return _send(path, oversampling)
+        return _export(path, goal, layout or "mrd", oversampling)
     if oversampling != "none":
         raise InputError(
             "--oversampling goes with a stream as the source; from a file it is taken off by itself"
@@ -122,21 +146,60 @@ def _export(source: Path, target: Path, layout: str, how: str) -> int:
             if oversampling is not Oversampling.NONE:
                 raise InputError("--oversampling goes with --layout mrd")
             write_fastmri(stream, target, progress=report)
+        elif layout == "messages":
+            if target.exists():
+                raise InputError(f"{target}: exists; choose another name")
+            with new_file(target) as file:
+                write_messages(stream, file, oversampling=oversampling, noise=noise, progress=report)
         else:
             write_mrd(stream, target, oversampling=oversampling, noise=noise, progress=report)
     extra = "" if stream.truth is None else ", with the truth beside"
+    if layout == "messages" and stream.truth is not None:
+        extra = "; messages have no place for the truth"
     print(f"{target}: {len(stream)} lines of {stream.header.coils} coils ({layout}){extra}")
     if layout == "fastmri" and noise is not None:
         print("note: the layout has no place for the noise scans: they were left out")
     return 0
 
 
-def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool) -> int:
+def _send(source: Path, how: str) -> int:
+    """Write a stream to standard output as messages; what is said goes elsewhere."""
+    stream, noise = load(source), NoiseScans.of(source)
+    out = sys.stdout.buffer
+    write_messages(stream, out, oversampling=Oversampling(how), noise=noise)
+    out.flush()
+    print(f"{len(stream)} lines of {stream.header.coils} coils (messages)", file=sys.stderr)
+    return 0
+
+
+def _spooled(path: Path) -> Path:
+    """Write what comes from standard input into a file, and return it."""
+    taken = 0
+    with new_file(path) as file:
+        while True:
+            if not select.select([sys.stdin], [], [], SILENT_S)[0]:
+                raise InputError(f"standard input: nothing came for {SILENT_S:g} s, and no end")
+            piece = os.read(sys.stdin.fileno(), 1 << 20)
+            if not piece:
+                break
+            taken += len(piece)
+            if taken > MAX_PIPED_BYTES:
+                raise InputError(f"standard input: more than {MAX_PIPED_BYTES >> 30} GiB; convert a file")
+            file.write(piece)
+    if not taken:
+        raise InputError("standard input: it is empty; pipe MRD messages into it")
+    return path
+
+
+def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool, called: str = "") -> int:
     check_new_stream(target, overwrite=overwrite)
     check_outside(target)
     given = _given(reading)
-    with progress(f"reading {source.name}") as report:
-        imported = file_to_stream(source, target, given, report, overwrite=overwrite)
+    try:
+        with progress(f"reading {called or source.name}") as report:
+            imported = file_to_stream(source, target, given, report, overwrite=overwrite)
+    except InputError as error:
+        raise type(error)(str(error).replace(str(source), called or str(source))) from None
     stream = load(target)
     header = stream.header
     print(

@@ -259,8 +259,12 @@ def _show(result: RunResult, which: str = "") -> None:
             f"(99 % interval {low:.2%} to {high:.2%}), longest run {deadline['longest_run']}"
         )
     warmup, queue = report["warmup"], report["queue"]
+    waited_ms = 0.0 if report["transfer"] is None else report["transfer"]["waited_ms"]
+    waited = (
+        f" ({waited_ms:.0f} of them our own waiting for an mrsim server: ready_s=0)" if waited_ms >= 1 else ""
+    )
     print(
-        f"apart from these: open {warmup['open_ms']:.1f} ms, cold {figure(warmup['cold_ms'], 2)} ms, "
+        f"apart from these: open {warmup['open_ms']:.1f} ms{waited}, cold {figure(warmup['cold_ms'], 2)} ms, "
         f"the other of {warmup['images']} to warm up {figure(warmup['max_ms'], 2)} ms at most; "
         f"oldest image on show {figure(queue['age_max_ms'], 0)} ms, queue {queue['depth_max']} lines at most"
     )
@@ -272,6 +276,8 @@ def _show(result: RunResult, which: str = "") -> None:
         print(f"burst: {figure(report['lines']['per_second'], 0)} lines a second")
     if quality is not None:
         _show_accuracy(report)
+    if result.scale is not None:
+        print(result.scale)
     if result.symptom is not None:
         print(result.symptom)
     if report["beams"]:

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from harness.candidates.registry import builder, known
+from harness.wire.images import Pixels
 from harness.wire.limits import Limits, check_seconds
 from harness.wire.options import DEFAULT_PORT
 from mrsim.errors import InputError
@@ -48,6 +49,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--max-mib", type=int, default=256, metavar="N",
         help="largest k-space of one frame that is served, all coils (%(default)s)",
     )  # fmt: skip
+    command.add_argument(
+        "--images", choices=[one.value for one in Pixels], default=Pixels.AUTO.value,
+        help="what is sent of an image; auto: complex to an mrsim client, magnitudes to others",
+    )  # fmt: skip
     for option, what in (
         ("tr-ms", "repetition time"), ("te-ms", "echo time"),
         ("flip-deg", "flip angle"), ("field-t", "field"),
@@ -68,6 +73,7 @@ def run(
     idle_s: float,
     message_s: float,
     max_mib: int,
+    images: str,
     tr_ms: float | None,
     te_ms: float | None,
     flip_deg: float | None,
@@ -106,6 +112,7 @@ def run(
         limits=limits,
         at_once=at_once,
         assumed=_assumed(tr_ms=tr_ms, te_ms=te_ms, flip_deg=flip_deg, field_t=field_t),
+        pixels=Pixels(images),
         tell=lambda line: print(line, flush=True),
     )
     with server:

@@ -26,8 +26,9 @@ from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
 from harness.realtime.service import MEASURED, ConstantService, Unpaused
-from mrsim.errors import InputError
+from mrsim.errors import CandidateError, InputError
 from mrsim.stream import Header, Readout, Stream
+from recon.convention import Convention
 from recon.protocol import Emission, Emit, Image, Reconstructor
 
 FASTEST_WITHIN_S = 8.0
@@ -263,6 +264,12 @@ def play(
     InputError
         If the candidate refuses the scan, or what it emits is no image.
     """
+    convention = getattr(candidate, "convention", None)
+    if isinstance(convention, Convention) and convention.fit:
+        raise CandidateError(
+            f"{name}: scale=fit: here each image is judged as it comes, and the scale is fitted at the end "
+            "of a run; judge it by mrsim replay, or let the candidate scale its images"
+        )
     stop = ground.stop if stop is None else stop
     part = ground.stream.first_frames(stop)
     judging = _Judging()

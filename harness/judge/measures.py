@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.judge.outcome import Answer, Outcome
 from harness.judge.profiles import Criterion
+from harness.judge.scale import FittedScale, fit_scale
 from harness.judge.target import QUESTION, Beamed, judge_target
 from harness.measure.beam import Beam, load_beam
 from harness.measure.breaths import breath_blocks, breath_starts
@@ -19,12 +21,13 @@ from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
-from harness.measure.symptoms import symptom
+from harness.measure.symptoms import stacked, symptom
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Stream
+from mrsim.stream.fourier import to_image
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 LOOKED_AT = 16  # images
@@ -48,6 +51,8 @@ class Measures:
         Whether the target is where it is shown.
     symptom
         What simple mistake makes images differ from the truth; None if none is seen.
+    scale
+        By what all images were multiplied; None if by nothing.
     """
 
     quality: Quality | None = None
@@ -56,6 +61,7 @@ class Measures:
     beams: tuple[Beamed, ...] = ()
     target: Answer = NOT_MEASURED
     symptom: str | None = None
+    scale: FittedScale | None = None
 
 
 def measure_images(
@@ -65,6 +71,7 @@ def measure_images(
     criterion: Criterion,
     spoilt: str | None,
     beam_names: Sequence[str] = BEAMS,
+    fit: bool = False,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
@@ -80,9 +87,26 @@ def measure_images(
         What the host did to the run's times; None if they are valid.
     beam_names
         Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
+    fit
+        Whether the images are multiplied by one number first, fitted to the truth.
     """
     assert stream.truth is not None
     judge = FrameJudge(stream.truth, stream.header)
+    scale = fit_scale(stream.truth, judge, run, timing) if fit else None
+    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge)
+    return dataclasses.replace(found, scale=scale)
+
+
+def _measured(
+    stream: Stream,
+    run: Run,
+    timing: Timing,
+    criterion: Criterion,
+    spoilt: str | None,
+    beam_names: Sequence[str],
+    judge: FrameJudge,
+) -> Measures:
+    assert stream.truth is not None
     scores = judge.score_run(run)
     quality = assess(stream, run, timing, scores)
     if not judge.has_target:
@@ -107,7 +131,19 @@ def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
     if not len(drawn):
         return None
     chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, LOOKED_AT).round().astype(int))]
-    return symptom(run.images.pixels[chosen], stream.truth.image[chosen])
+    shown, true = run.images.pixels[chosen], stream.truth.image[chosen]
+    if stream.header.lines_per_frame == stream.header.matrix[0]:
+        arrived = np.stack([_as_arrived(stream, int(frame)) for frame in chosen])
+        if (found := stacked(shown, true, arrived)) is not None:
+            return found
+    return symptom(shown, true)
+
+
+def _as_arrived(stream: Stream, frame: int) -> NDArray[np.float64]:
+    """Return the magnitude of an image of a frame's lines as they came, one below the other, all coils."""
+    lines = stream.header.lines_per_frame
+    kspace = np.asarray(stream.samples[frame * lines : (frame + 1) * lines]).swapaxes(0, 1)
+    return np.asarray(np.sqrt((np.abs(to_image(kspace)) ** 2).sum(axis=0)), np.float64)
 
 
 def _despite_host(

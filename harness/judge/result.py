@@ -14,6 +14,7 @@ from harness.dataset.name import dataset_of
 from harness.judge.misses import Misses
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
+from harness.judge.scale import FittedScale
 from harness.judge.target import Beamed
 from harness.measure.columns import Band, band_of
 from harness.measure.displayed import Displayed
@@ -61,6 +62,8 @@ class RunResult(Summarised):
         What was on display at each TR, and what is measured of it; None if it was not measured.
     symptom
         What simple mistake makes images differ from the truth, such as axes that are exchanged; None if none.
+    scale
+        By what all images were multiplied, where the candidate asks for it; None if by nothing.
     beams
         What each beam would have done, that of the profile first if it has one.
     transfer
@@ -83,6 +86,7 @@ class RunResult(Summarised):
     displayed: Displayed | None
     margin: Margin | None
     symptom: str | None
+    scale: FittedScale | None
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
@@ -161,6 +165,7 @@ class RunResult(Summarised):
             if self.margin is None or self.displayed is None
             else {**margin_json(self.margin), "masks": EXACT if self.displayed.exact else STORED},
             "symptom": self.symptom,
+            "scale": None if self.scale is None else dataclasses.asdict(self.scale),
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
             "transfer": None if self.transfer is None else self.transfer.to_json(),

@@ -146,18 +146,31 @@ class FrameJudge:
         pixels
             Shape (ny, nx), complex64.
         """
-        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
         segment, dice = None, math.nan
+        error, similarity = self.compare(frame, pixels)
         if self._finder is not None:
-            segment = self._finder.find(magnitude)
+            segment = self._finder.find(np.abs(pixels))
             dice = 0.0 if segment is None else overlap(self._truth.mask[frame], self._whole(segment.mask))
         return FrameScore(
-            nmse(magnitude, true),
-            self._similarity(magnitude, true),
+            error,
+            similarity,
             dice,
             None if segment is None else segment.centroid_m,
             None if segment is None else segment.mask,
         )
+
+    def compare(self, frame: int, pixels: NDArray[np.complex64]) -> tuple[float, float]:
+        """Return NMSE and SSIM of the image of one frame.
+
+        Parameters
+        ----------
+        frame
+            Number of the frame.
+        pixels
+            Shape (ny, nx), complex64.
+        """
+        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
+        return nmse(magnitude, true), self._similarity(magnitude, true)
 
     def _similarity(self, magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
         most = float(true.max())

@@ -8,14 +8,17 @@ ones, and of a symmetric scan nothing is named that it does not show. Magnitudes
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from recon.convention import ORIENTATIONS, Convention
 
 MOST, MOST_NAMES = 16, 3
 """Images that are looked at, spread over those given, and names that are given."""
@@ -32,22 +35,33 @@ LIKENESS = 0.8
 """What is put right correlates with the truth by at least this, both smoothed."""
 SMOOTH = 1 / 40
 """Width of that smoothing, as a share of an image's length."""
+STACKED_SHARE = 0.05
+"""Images of lines that are stacked as they arrive differ by less than this share of energy from that."""
 UNSCALED, MUCH = 1.25, 3.0
 """A scale that is off by less than the first is not told, and by more than the second is none of noise."""
 KNOWN_SCALE, KNOWN_SHARE = 0.03, 0.5
 """How near a scale is to one with a name, as a share: at least the first, and this share of the NMSE left."""
 
 Magnitudes = NDArray[np.float64]
-Change = Callable[[Magnitudes], Magnitudes]
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """State a mistake of geometry: its name, what it makes of true images, and what undoes it."""
+    """State a mistake of geometry: its name, and what sets images right that have it."""
 
     name: str
-    make: Change
-    undo: Change
+    remedy: Convention
+
+    def undone(self, images: Magnitudes) -> Magnitudes:
+        """Return images without the mistake."""
+        return self.remedy.apply(images)
+
+    def made(self, images: Magnitudes) -> Magnitudes:
+        """Return true images with the mistake."""
+        back = np.roll(images, [-by for by in self.remedy.roll], (-2, -1))
+        exchanged, reversed_ = ORIENTATIONS[self.remedy.orient]
+        back = np.flip(back, reversed_) if reversed_ else back
+        return back.swapaxes(-2, -1) if exchanged else back
 
 
 def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -> str | None:
@@ -62,8 +76,8 @@ def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -
     Returns
     -------
     sentence
-        Such as "images are transposed (y and x exchanged): NMSE falls from 1.2 to 0.004 when that is undone";
-        None if no mistake is told, or there is none.
+        Such as "images are transposed (y and x exchanged): NMSE falls from 1.2 to 0.004 when that is undone
+        (CANDIDATE?orient=transpose)"; None if no mistake is told, or there is none.
 
     Raises
     ------
@@ -78,29 +92,119 @@ def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -
     energy, true_energy = float(np.vdot(shown, shown)), float(np.vdot(truth, truth))
     if not 0 < energy < math.inf or not 0 < true_energy < math.inf:
         return None
+    before = (energy - 2 * float(np.vdot(shown, truth))) / true_energy + 1
+    if before < WORTH_NMSE:
+        return None
     mistakes = _mistakes(*truth.shape[1:])
-    products = [float(np.vdot(shown, mistake.make(truth))) for mistake in mistakes]
-    before = (energy - 2 * products[0]) / true_energy + 1
+    found = _named(shown, truth, before, mistakes)
+    inverted = found is None
+    if inverted:
+        upright = Convention(negative=True).apply(shown)
+        found = _named(upright, truth, before, mistakes, worth_it=True)
+    if found is None:
+        return None
+    what, after, remedy = found
+    if inverted:
+        what = " and ".join(part for part in ("inverted (dark where it should be bright)", what) if part)
+        remedy = dataclasses.replace(remedy, negative=True)
+    return (
+        f"images are {what}: NMSE falls from {before:.2g} to {after:.2g} when that is undone "
+        f"(CANDIDATE?{remedy.options})"
+    )
+
+
+def stacked(
+    images: NDArray[np.complex64], true_images: NDArray[np.complex64], arrived: NDArray[np.floating[Any]]
+) -> str | None:
+    """Say whether images show the lines as they arrived, whatever row each is of.
+
+    Parameters
+    ----------
+    images, true_images
+        Some images and the truth of their frames, shape (n, ny, nx).
+    arrived
+        Magnitudes of the images that lines give if they are stacked as they arrive, shape (n, ny, nx).
+
+    Returns
+    -------
+    sentence
+        None if they do not, or if that is right.
+    """
+    shown = np.abs(images).astype(np.float64)
+    usable = np.isfinite(shown).all(axis=(1, 2)) & shown.any(axis=(1, 2))
+    if not usable.any():
+        return None
+    shown = shown[usable]
+    as_arrived, as_true = (
+        1 - _cosine(shown, np.abs(other[usable]).astype(np.float64)) ** 2 for other in (arrived, true_images)
+    )
+    if as_true < WORTH_NMSE or as_arrived > min(STACKED_SHARE, LEFT_SHARE * as_true):
+        return None
+    return (
+        "images show the lines of a frame in the order in which they arrive, whatever row each is of; scan "
+        f"with order='ascending' (NMSE {as_true:.2g} to the truth, {as_arrived:.2g} to that)"
+    )
+
+
+def _cosine(a: Magnitudes, b: Magnitudes) -> float:
+    size = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
+    return float(np.vdot(a, b)) / size if size > 0 else 0.0
+
+
+def _named(
+    shown: Magnitudes, truth: Magnitudes, before: float, mistakes: list[Mistake], worth_it: bool = False
+) -> tuple[str, float, Convention] | None:
+    """Return what is wrong in words, the NMSE without it, and what undoes it; None if nothing is told.
+
+    `worth_it` says that something else is wrong already, so that no more need be.
+    """
+    energy, true_energy = float(np.vdot(shown, shown)), float(np.vdot(truth, truth))
+    if not energy:
+        return None
+    products = _products(mistakes, shown, truth)
     best = max(range(len(mistakes)), key=products.__getitem__)
-    if before < WORTH_NMSE or products[best] <= 0:
+    if products[best] <= 0:
         return None
     alike = _not_told_apart(mistakes, products, best, truth, true_energy)
-    named = [] if 0 in alike else alike
-    chosen = best if named else 0
+    named = [] if 0 in alike else _simplest(mistakes, alike)
+    chosen = named[0] if named else 0
     # With the scale that fits best, the NMSE is 1 - c^2 of the cosine c between image and truth.
     after = max(0.0, 1 - products[chosen] ** 2 / (energy * true_energy))
     factor = energy / products[chosen] if products[chosen] > 0 else math.inf
     scale = _scale(factor, truth.shape[1] * truth.shape[2], after)
     much = not 1 / MUCH < factor < MUCH
-    helps = after < before if named or much else after <= LEFT_SHARE * before
-    if not (named or scale) or not helps or after >= LEFT_NMSE:
+    helps = after < before if named or much or worth_it else after <= LEFT_SHARE * before
+    if not (named or scale or worth_it) or not helps or after >= LEFT_NMSE:
         return None
-    if _likeness(_smooth(mistakes[chosen].undo(shown)), _smooth(truth)) < LIKENESS:
+    if _likeness(_smooth(mistakes[chosen].undone(shown)), _smooth(truth)) < LIKENESS:
         return None
     names = " or ".join(mistakes[number].name for number in named[:MOST_NAMES])
     unsure = " (this scan does not tell which)" if len(named) > 1 else ""
     what = " and ".join(part for part in (f"{names}{unsure}", scale) if part)
-    return f"images are {what}: NMSE falls from {before:.2g} to {after:.2g} when that is undone"
+    return what, after, dataclasses.replace(mistakes[chosen].remedy, fit=bool(scale))
+
+
+def _products(mistakes: list[Mistake], shown: Magnitudes, truth: Magnitudes) -> list[float]:
+    """Return the scalar product of images without each mistake and true ones: all rolls of a turn at once."""
+    true = np.fft.rfft2(truth)
+    rolled: dict[str, Magnitudes] = {}
+    found = []
+    for mistake in mistakes:
+        orient = mistake.remedy.orient
+        if orient not in rolled:
+            turned = np.fft.rfft2(Convention(orient=orient).apply(shown))
+            rolled[orient] = np.fft.irfft2((turned.conj() * true).sum(axis=0), truth.shape[1:])
+        dy, dx = mistake.remedy.roll
+        found.append(float(rolled[orient][dy % truth.shape[1], dx % truth.shape[2]]))
+    return found
+
+
+def _simplest(mistakes: list[Mistake], alike: list[int]) -> list[int]:
+    """Return mistakes without those that are but a roll away from one that is as good, in their order."""
+    kept: dict[str, int] = {}
+    for number in alike:
+        kept.setdefault(mistakes[number].remedy.orient, number)
+    return list(kept.values())
 
 
 def _usable(
@@ -118,12 +222,12 @@ def _not_told_apart(
     mistakes: list[Mistake], products: list[float], best: int, truth: Magnitudes, true_energy: float
 ) -> list[int]:
     """Return the mistakes that may be the one, the best among them; number 0 is none."""
-    like_best = mistakes[best].make(truth)
+    like_best = _products(mistakes, mistakes[best].made(truth), truth)
     alike = []
-    for number, mistake in enumerate(mistakes):
+    for number in range(len(mistakes)):
         # The share of the energy in which images with the one mistake and with the other differ, and how much
         # of it the images have as the best one says: 1 if that is right, 0 if the images hold nothing of it.
-        differ = 1 - float(np.vdot(like_best, mistake.make(truth))) / true_energy
+        differ = 1 - like_best[number] / true_energy
         found = 1 - products[number] / products[best]
         if number == best or 2 * differ < SAME_NMSE or found < TOLD * differ:
             alike.append(number)
@@ -131,49 +235,51 @@ def _not_told_apart(
 
 
 def _mistakes(ny: int, nx: int) -> list[Mistake]:
-    """Return the mistakes, none at all first, then the likeliest."""
-
-    def twice(name: str, change: Change) -> Mistake:
-        return Mistake(name, change, change)
-
-    def flipped(*axes: int) -> Change:
-        return lambda m: np.flip(m, axes)
-
-    def reflected(*axes: int) -> Change:
-        # Through the pixel n // 2 of k = 0: in an array of even length that is one pixel beside the middle.
-        by = [1 - (ny, nx)[axis - 1] % 2 for axis in axes]
-        return lambda m: np.roll(np.flip(m, axes), by, axes)
-
-    def shifted(name: str, *axes: int) -> Mistake:
-        return Mistake(name, lambda m: np.fft.ifftshift(m, axes), lambda m: np.fft.fftshift(m, axes))
-
-    def turned(name: str, by: int) -> Mistake:
-        return Mistake(name, lambda m: np.rot90(m, by, (1, 2)), lambda m: np.rot90(m, -by, (1, 2)))
-
+    """Return the mistakes, none at all first, then the likeliest, and last those that are rolled as well."""
+    half, odd = (ny // 2, nx // 2), (1 - ny % 2, 1 - nx % 2)
+    # A reflection through the pixel of k = 0, n // 2: in an array of even length one beside the middle.
     found = [
-        twice("as they should be", lambda m: m),
-        shifted("shifted by half the matrix in y and x (fftshift is missing, or there twice)", 1, 2),
-        shifted("shifted by half the matrix in y (fftshift is missing along y)", 1),
-        shifted("shifted by half the matrix in x (fftshift is missing along x)", 2),
-        twice(
-            "reflected through the centre (k-space is conjugated, or transformed the wrong way)",
-            reflected(1, 2),
+        Mistake("as they should be", Convention()),
+        Mistake(
+            "shifted by half the matrix in y and x (fftshift is missing, or there twice)",
+            Convention(roll=half),
         ),
-        twice("mirrored in y (ky has the wrong sign)", reflected(1)),
-        twice("mirrored in x (kx has the wrong sign)", reflected(2)),
+        Mistake(
+            "shifted by half the matrix in y (fftshift is missing along y)", Convention(roll=(half[0], 0))
+        ),
+        Mistake(
+            "shifted by half the matrix in x (fftshift is missing along x)", Convention(roll=(0, half[1]))
+        ),
+        Mistake(
+            "reflected through the centre (k-space is conjugated, or transformed the wrong way)",
+            Convention(orient="rot180", roll=odd),
+        ),
+        Mistake("mirrored in y (ky has the wrong sign)", Convention(orient="flipud", roll=(odd[0], 0))),
+        Mistake("mirrored in x (kx has the wrong sign)", Convention(orient="fliplr", roll=(0, odd[1]))),
     ]
-    if ny == nx:
-        found += [
-            twice("transposed (y and x exchanged)", lambda m: m.swapaxes(1, 2)),
-            turned("turned by 90 degrees", 1),
-            turned("turned by -90 degrees", -1),
-        ]
-    return [
-        *found,
-        twice("upside down (rows reversed)", flipped(1)),
-        twice("left to right (columns reversed)", flipped(2)),
-        twice("turned by 180 degrees (rows and columns reversed)", flipped(1, 2)),
+    turned = [
+        ("transpose", "transposed (y and x exchanged)"),
+        # What is turned one way is set right by the other.
+        ("rot270", "turned by 90 degrees"),
+        ("rot90", "turned by -90 degrees"),
+        ("antitranspose", "transposed about the other diagonal"),
     ]
+    names = {
+        **dict(turned if ny == nx else []),
+        "flipud": "upside down (rows reversed)",
+        "fliplr": "left to right (columns reversed)",
+        "rot180": "turned by 180 degrees (rows and columns reversed)",
+    }
+    found += [Mistake(name, Convention(orient=orient)) for orient, name in names.items()]
+    known = {mistake.remedy for mistake in found}
+    ways = {(0, 1): "x", (1, 0): "y", (1, 1): "y and x"}
+    for orient, name in {"as-is": "", **names}.items():
+        for by in itertools.product((0, 1, -1), repeat=2):
+            remedy = Convention(orient=orient, roll=(by[0], by[1]))
+            if remedy not in known:
+                rolled = f"rolled by one pixel in {ways[abs(by[0]), abs(by[1])]}"
+                found.append(Mistake(f"{name} and {rolled}" if name else rolled, remedy))
+    return found
 
 
 def _scale(factor: float, pixels: int, after: float) -> str:

@@ -300,8 +300,19 @@ class Collector:
         if pixels.shape != (ny, width):
             return self._broken(
                 f"image of frame {image.frame}: shape {pixels.shape}, expected {(ny, width)} (y, x)"
+                f"{self._why(pixels.shape)}"
             )
         return None
+
+    def _why(self, shape: tuple[int, ...]) -> str:
+        """Return what gives an image such a shape; empty where that is not known."""
+        (ny, nx), lines = self._header.matrix, self._header.lines_per_frame
+        if shape == (lines, nx) and lines != ny:
+            return (
+                "; it has as many rows as a frame has lines: lines may be stacked as they arrive, which "
+                "takes a scan of every row in order (acceleration=1, order='ascending')"
+            )
+        return "; y and x are exchanged" if shape == (nx, ny) else ""
 
     def _broken(self, message: str) -> Violation:
         return Violation("contract", self.newest, message)

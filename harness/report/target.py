@@ -45,6 +45,7 @@ def target(figures: Figures, charts: Sequence[Chart]) -> str:
         "target was at that TR. Image by image: each image against the target at the image's own last "
         "line, as if time did not count. M95 is the distance that holds the target for 95 % of the time.</p>"
         + _accuracy(figures)
+        + _convention(figures)
         + "".join(chart.html() for chart in charts if chart.name == "waterfall")
         + _faster(figures)
         + "".join(chart.html() for chart in charts if chart.name != "waterfall")
@@ -84,6 +85,7 @@ def _accuracy(figures: Figures) -> str:
         ["target available", f"{at('margin/availability', 1, 100)} %", ""],
         *([label, f"{at(place, 1, 100)} %", ""] for label, place in (
             ("held", "margin/held_share"), ("out of the slice", "margin/gone_share"),
+            ("not seen by the judge itself", "margin/unseen_share"),
         ) if figures.get(place)),
         ["no target, while available", f"{at('margin/lost_share', 1, 100)} %",
          f"{at('quality/centroid_last_line_mm/not_found')} of {at('quality/images', unit=' images')}"],
@@ -92,6 +94,20 @@ def _accuracy(figures: Figures) -> str:
         ["SSIM", "", at("quality/ssim", 3)],
     ]  # fmt: skip
     return table(["", "on display", "image by image"], rows, numbers=True)
+
+
+def _convention(figures: Figures) -> str:
+    """Return what is wrong with the images in a simple way, and by what they were multiplied."""
+    said = ""
+    if figures.get("symptom"):
+        said += f'<p class="note">What is seen: {figures.at("symptom")}.</p>'
+    if figures.get("scale") is not None:
+        said += (
+            f'<p class="note">All images were multiplied by {figures.at("scale/gain", 6)}, fitted once over '
+            f"the run. Without it the NMSE is {figures.at('scale/nmse', 6)} and the SSIM "
+            f"{figures.at('scale/ssim', 3)}.</p>"
+        )
+    return said
 
 
 def _interval(figures: Figures) -> str:

@@ -17,6 +17,7 @@ from harness.audits.conformance import CHECKS, Candidate, NotConforming
 from harness.candidates.isolation import IsolatedBuilder
 from harness.candidates.registry import builder
 from harness.comparison.guard import FACTOR, check_factor, guard, refuse_shared_helpers
+from harness.testing.plugin_benchmark import latency_of
 from mrsim.errors import InputError, MrsimError, OptionError
 from mrsim.seeds import MAX_SEED, check_seed, fresh_seed
 from mrsim.stream import load
@@ -135,6 +136,7 @@ class Conformance(pytest.Collector):
         super().__init__(**kwargs)
         self._checks, self._candidate, self._labels = checks, candidate, labels
         self._found: list[tuple[str, Candidate, Find]] = []
+        self._timed: Callable[[Any], None] | None = None
 
     def prepare(self) -> None:
         """Build the candidate, once.
@@ -163,9 +165,14 @@ class Conformance(pytest.Collector):
             raise pytest.UsageError("\n".join(filter(None, (str(error), error.note)))) from None
         pairs = zip(requested.labels, checks, strict=True)
         self._found = [(label, candidate, check) for label, check in pairs if label in self._labels]
+        if self.config.getoption("benchmark_only", False):
+            self._timed = latency_of(candidate, stream)
 
-    def collect(self) -> Iterator[CheckItem]:
-        """Return a test for each check."""
+    def collect(self) -> Iterator[pytest.Item]:
+        """Return a test for each check; with `--benchmark-only` the benchmark in their place."""
+        if self._timed is not None:
+            yield pytest.Function.from_parent(self, name="latency", callobj=self._timed)
+            return
         for label, candidate, check in self._found:
             yield CheckItem.from_parent(self, name=label, candidate=candidate, check=check)
 

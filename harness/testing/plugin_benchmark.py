@@ -1,24 +1,47 @@
-"""Support of pytest-benchmark: each image is a round, with percentiles, misses and lag in addition.
+"""Support of pytest-benchmark: each image of a real-time replay is a round.
 
-A row of the benchmark's table is the distribution of response times over the images of one real-time replay.
-Figures without a column are in `extra_info` of its JSON, and in a table below its own.
+Percentiles, misses and lag are in `extra_info` of its JSON as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from harness.console import figure, plain_table
+from harness.audits.conformance import Candidate, NotConforming
 from harness.judge.result import RunResult
-from harness.testing.kit import Given, figures, replay_in_real_time
+from harness.judge.verdict import judge_conduct
+from harness.measure.exact_statistics import summarise
+from harness.testing.benchmark_table import enter
+from harness.testing.kit import Given, figures, phantom_stream, replay_in_real_time
 from mrsim.stream import Stream
 
-COLUMNS = ("response_p50_ms", "response_p95_ms", "response_p99_ms", "response_max_ms", "misses", "lag_ms")
+FRAMES = 680
+"""Images of the scan that is made: as many as a p99 takes, and those to warm up."""
 
 
-def measure(
-    benchmark: Any, given: Given, scan: Stream, options: dict[str, Any]
-) -> tuple[RunResult, dict[str, Any]]:
+def latency_of(candidate: Candidate, stream: Stream | None) -> Callable[[Any], None]:
+    """Return the test that times a candidate at the scanner's pace.
+
+    Parameters
+    ----------
+    candidate
+        The candidate.
+    stream
+        The scan; None for one of the motion phantom, 128 x 128 at 4x.
+    """
+
+    def latency(benchmark: Any) -> None:
+        scan = phantom_stream(FRAMES, matrix=(128, 128)) if stream is None else stream
+        result = measure(benchmark, candidate, scan, {})
+        broken = judge_conduct(result.run)
+        if broken is not None:
+            raise NotConforming(f"{candidate.name}: {broken.reason}")
+
+    return latency
+
+
+def measure(benchmark: Any, given: Given, scan: Stream, options: dict[str, Any]) -> RunResult:
     """Play a scan to a candidate in a benchmark, and enter each image as a round in its statistics.
 
     Parameters
@@ -36,8 +59,6 @@ def measure(
     -------
     result
         Result of the replay.
-    record
-        Its percentiles, misses and lag, which are also in the benchmark's `extra_info`.
     """
     result: RunResult = benchmark.pedantic(
         replay_in_real_time, args=(given, scan), kwargs=options, rounds=1, iterations=1
@@ -46,7 +67,18 @@ def measure(
     benchmark.extra_info.update(record)
     if benchmark.stats is not None:  # it is None where benchmarks are disabled
         _one_round_an_image(benchmark.stats.stats, result)
-    return result, record
+    (ny, nx), coils, lag = scan.header.matrix, scan.header.coils, record["lag_ms"]
+    injector = result.timing.injector_ns
+    enter(
+        benchmark,
+        "reconstructors",
+        f"{result.candidate} at the scanner's pace{'' if lag is None else f', lag {lag:.0f} ms'}",
+        size=f"{ny} x {nx}, {coils}",
+        deadline_ns=result.timing.deadline_ns,
+        misses=(result.timing.misses, result.timing.images),
+        bench_ns=summarise(injector).p99 if len(injector) else None,
+    )
+    return result
 
 
 def _one_round_an_image(stats: Any, result: RunResult) -> None:
@@ -57,19 +89,3 @@ def _one_round_an_image(stats: Any, result: RunResult) -> None:
         stats.data.clear()
         for response_ns in shown.tolist():
             stats.update(response_ns / 1e9)
-
-
-def table(reports: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return a table of the figures that have no column in the benchmark's table.
-
-    Parameters
-    ----------
-    reports
-        Name and figures of each test.
-    """
-    rows = []
-    for name, record in reports:
-        cells = [figure(record[key], 2) for key in COLUMNS[:4]]
-        rows.append([name, *cells, f"{record['misses']}/{record['images']}", figure(record["lag_ms"], 0)])
-    heads = ["", "p50", "p95", "p99", "max", "missed", "lag"]
-    return plain_table("response and lag, ms (mrsim)", heads, rows)

@@ -91,13 +91,16 @@ class WireClient:
         sock, connect_ns = self._connect()
         ny, nx = header.matrix
         limits = Limits(image_bytes=2 * ny * nx * 16, message_s=options.limit_s)
-        self._channel = Channel(sock, limits, options.nodelay)
+        self._channel = Channel(sock, limits, options.nodelay, options.quickack)
         self.transfer = Transfer(self._channel.nodelay, connect_ns)
         self._thread = threading.Thread(target=self._listen, args=(self._channel,), daemon=True)
         self._thread.start()
         try:
             self._send(*introduction)
+            began_ns = time.perf_counter_ns()
             self._await(lambda: self._hello, options.ready_s, None)
+            if not self._hello:
+                self.transfer.waited_ns = time.perf_counter_ns() - began_ns
             if self._hello:
                 self._await(lambda: self._ready, options.limit_s, "did not get ready")
             if options.noise_std is not None:
@@ -161,7 +164,8 @@ class WireClient:
                     if left_ns <= 0:
                         raise WireError(
                             self._message(
-                                f"did not end the session in {self._options.limit_s:g} s after the scan"
+                                f"did not end the session in {self._options.limit_s:g} s after the scan",
+                                silent=True,
                             )
                         )
                     self._thread.join(left_ns / 1e9)
@@ -245,7 +249,8 @@ class WireClient:
         if awaited is not None and now_ns - awaited[1] > self._options.limit_s * 1e9:
             raise WireError(
                 self._message(
-                    f"gave no answer in {self._options.limit_s:g} s since {self._named(awaited[0])} was sent"
+                    f"gave no answer in {self._options.limit_s:g} s since {self._named(awaited[0])} was sent",
+                    silent=True,
                 )
             )
 
@@ -261,15 +266,32 @@ class WireClient:
         if not self._thread.is_alive() and failing is None:
             raise WireError(self._message("ended the session before the scan began"))
         if failing is not None:
-            raise WireError(self._message(f"{failing} in {limit_s:g} s"))
+            raise WireError(self._message(f"{failing} in {limit_s:g} s", silent=True))
 
     def _named(self, line: int) -> str:
+        if line < 0:
+            return "the start, before any line of k-space"
         return f"k-space line {line} (frame {line // self._header.lines_per_frame})"
 
-    def _message(self, what: str) -> str:
+    def _message(self, what: str, silent: bool = False) -> str:
         texts = f"; it said: {' | '.join(self._texts)}" if self._texts else ""
         server = f"the server at {self._options.host}:{self._options.port}"
-        return f"{server}{what}{texts}" if what.startswith(":") else f"{server} {what}{texts}"
+        told = f"{server}{what}" if what.startswith(":") else f"{server} {what}"
+        hint = self._hint(silent)
+        return f"{told}{f'; {hint}' if hint else ''}{texts}"
+
+    def _hint(self, silent: bool) -> str:
+        """Return what may be wrong with a server that has sent no image; empty where nothing is known."""
+        if self._matcher.count:
+            return ""
+        if self._options.noise_std is not None and self._newest < self._header.lines_per_frame:
+            return "it was sent a noise scan, which some servers take for a line: leave out noise="
+        if self._texts or self._hello or not silent:
+            return ""
+        return (
+            "it has sent nothing at all: some servers take one session at a time, so end the others; some "
+            "wait for a flag that is not sent (flags=slice,repetition, or lines=N)"
+        )
 
     def _listen(self, channel: Channel) -> None:
         """Receive messages until the session ends; this runs in a thread."""
@@ -308,19 +330,13 @@ class WireClient:
         self._emit(image)
         assert self.transfer is not None
         self.transfer.arrived(image.last_line, now_ns, stamps)
-        if self._matcher.count > 3 and len(self._matcher.frames) == 1:
-            self.transfer.hint = (
-                f"all {self._matcher.count} images say that they are of frame {image.frame}: tell how the "
-                "server counts them (match=image_index, image_index_1 or order)"
-            )
-        else:
-            self.transfer.hint = None
+        self.transfer.hint = self._matcher.hint
 
     def _hear(self, text: str) -> None:
         status = read_status(text)
         what = None if status is None else status["mrsim"]
         if status is None or what not in ("hello", "ready", "refused", "busy", "error"):
-            self._texts = [*self._texts[1 - _TEXTS :], printable(text)]
+            self._texts = [*self._texts[1 - _TEXTS :], printable(text, tail=True)]
         elif what == "hello":
             self._matcher.own = bool(status.get("clock")) and status.get("clock") == clock_name()
             self._hello = True
@@ -328,7 +344,7 @@ class WireClient:
             self._ready = True
         elif what == "error":
             self._lost = self._lost or WireError(
-                self._message(f": {printable(str(status.get('error')), 300)}")
+                self._message(f": {printable(str(status.get('error')), 300, tail=True)}")
             )
         else:
             busy = f"the server at {self._options.host}:{self._options.port} is busy"

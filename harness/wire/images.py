@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.wire.limits import PURPOSE, WireError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_acquisition import REPETITIONS
+from mrsim.formats.mrd_header import NOMINAL_SLICE_MM
 from mrsim.stream import Header
 from recon.protocol import Image
 
 _OWN = "mrsim_"
-_IMAGE_TYPE_COMPLEX = 5
-_NOMINAL_SLICE_MM = 5.0
+FIRST = 64  # images whose counters are looked at
 
 
 class Match(enum.Enum):
@@ -53,8 +54,27 @@ class Stamps:
     done_ns: int
 
 
-def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps) -> Any:
-    """Return an image as an `ismrmrd.Image` whose attributes hold the fields of `Image`.
+class Pixels(enum.Enum):
+    """Name what a server sends of an image."""
+
+    AUTO = "auto"
+    """Complex numbers to an mrsim client, magnitudes to any other."""
+    COMPLEX = "complex"
+    MAGNITUDE = "magnitude"
+
+
+def image_to_wire(
+    image: Image,
+    header: Header,
+    acquisition: Any,
+    stamps: Stamps | None,
+    pixels: Pixels = Pixels.AUTO,
+    slice_m: float = NOMINAL_SLICE_MM * 1e-3,
+) -> Any:
+    """Return an image as an `ismrmrd.Image`.
+
+    An mrsim client gets the fields of `Image` among its attributes. Any other gets what is usual in the field
+    and nothing of ours.
 
     Parameters
     ----------
@@ -65,40 +85,72 @@ def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps
     acquisition
         The newest readout, for the position in space and in the scan.
     stamps
-        When the lines of the image were received.
+        When the lines of the image were received, for an mrsim client; None for any other.
+    pixels
+        What is sent of it.
+    slice_m
+        Thickness of the slice, metres.
 
     Raises
     ------
     WireError
         If it is no image of this scan.
     """
-    pixels = image.pixels if isinstance(image, Image) else None
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "fiuc" or pixels.ndim != 2:
+    shown = image.pixels if isinstance(image, Image) else None
+    if not isinstance(shown, np.ndarray) or shown.dtype.kind not in "fiuc" or shown.ndim != 2:
         raise WireError(f"the candidate emitted {type(image).__name__}: expected an image [y, x] of numbers")
-    rows, columns = pixels.shape
+    rows, columns = shown.shape
     ny, nx = header.matrix
     if rows > ny or columns > nx:
         raise WireError(f"the candidate emitted {rows} x {columns} pixels, the scan has {ny} x {nx}")
     package = require_ismrmrd(PURPOSE)
-    frame = int(image.frame)
+    whole = pixels is Pixels.COMPLEX or (pixels is Pixels.AUTO and stamps is not None)
     # An mrsim client reads the frame from the attributes; another one uses `image_index`.
     head = package.image.ImageHeader.from_acquisition(
         acquisition,
         version=1,
-        data_type=package.image.get_data_type_from_dtype(np.dtype(np.complex64)),
+        data_type=package.image.get_data_type_from_dtype(np.dtype(np.complex64 if whole else np.float32)),
         channels=1,
         matrix_size=(columns, rows, 1),
         field_of_view=(
             header.fov_m[1] * 1e3 * columns / nx,
             header.fov_m[0] * 1e3 * rows / ny,
-            _NOMINAL_SLICE_MM,
+            slice_m * 1e3,
         ),
-        image_type=_IMAGE_TYPE_COMPLEX,
-        image_index=frame % REPETITIONS,
+        image_type=package.IMTYPE_COMPLEX if whole else package.IMTYPE_MAGNITUDE,
+        image_index=int(image.frame) % REPETITIONS,
         image_series_index=1,
     )
+    with np.errstate(all="ignore"):  # the client's bench finds what overflows complex64
+        sent = shown if whole else np.abs(shown).astype(np.float32)
+    meta = _usual(package, sent, acquisition)
+    if stamps is not None:
+        _add_own(meta, image, stamps)
+    # The constructor takes a ready header only if the attributes are text.
+    made = package.Image(head, meta.serialize())
+    with np.errstate(all="ignore"):
+        made.data[0, 0] = sent
+    return made
+
+
+def _usual(package: Any, pixels: NDArray[Any], acquisition: Any) -> Any:
+    """Return the attributes that writers of DICOM look for."""
     meta = package.Meta()
-    meta[_OWN + "frame"], meta[_OWN + "last_line"] = str(frame), str(int(image.last_line))
+    meta["DataRole"] = "Image"
+    meta["ImageProcessingHistory"] = ["mrsim"]
+    meta["Keep_image_geometry"] = "1"
+    for name, direction in (("ImageRowDir", acquisition.read_dir), ("ImageColumnDir", acquisition.phase_dir)):
+        meta[name] = [f"{component:.18f}" for component in direction]
+    if pixels.dtype.kind != "c":
+        most = float(pixels.max(initial=0))
+        if np.isfinite(most):
+            meta["WindowCenter"], meta["WindowWidth"] = f"{most / 2:.9g}", f"{most:.9g}"
+    return meta
+
+
+def _add_own(meta: Any, image: Image, stamps: Stamps) -> None:
+    """Add the fields of an image and the stamps of its lines, for an mrsim client."""
+    meta[_OWN + "frame"], meta[_OWN + "last_line"] = str(int(image.frame)), str(int(image.last_line))
     if image.shows_ns is not None:
         meta[_OWN + "shows_ns"] = str(int(image.shows_ns))
     if image.columns is not None:
@@ -106,11 +158,6 @@ def image_to_wire(image: Image, header: Header, acquisition: Any, stamps: Stamps
     if stamps.lines:  # the codec reads an empty attribute as the text None
         meta[_OWN + "lines"] = " ".join(str(v) for row in stamps.lines for v in row)
     meta[_OWN + "done_ns"] = str(stamps.done_ns)
-    # The constructor takes a ready header only if the attributes are text.
-    made = package.Image(head, meta.serialize())
-    with np.errstate(all="ignore"):  # the client's bench finds what overflows complex64
-        made.data[0, 0] = pixels
-    return made
 
 
 @dataclass
@@ -129,6 +176,8 @@ class Matcher:
         Number of images that were matched to each of the newest frames.
     count
         Number of images so far.
+    counters
+        Values of each counter in the first images.
     """
 
     header: Header
@@ -136,6 +185,7 @@ class Matcher:
     own: bool = False
     frames: dict[int, int] = field(default_factory=dict)
     count: int = 0
+    counters: dict[str, set[int]] = field(default_factory=lambda: {"repetition": set(), "image_index": set()})
 
     def take(self, wire: Any, newest_line: int) -> tuple[Image, Stamps | None]:
         """Convert an `ismrmrd.Image`, and return its stamps if it has any.
@@ -166,6 +216,9 @@ class Matcher:
             frame = self._frame(wire, newest_line // per_frame)
             image = Image(pixels, frame, min((frame + 1) * per_frame - 1, newest_line))
         self.count += 1
+        if self.count <= FIRST:
+            for name, values in self.counters.items():
+                values.add(int(getattr(wire, name)))
         self.frames[frame] = self.frames.get(frame, 0) + 1
         if len(self.frames) > 64:
             del self.frames[next(iter(self.frames))]
@@ -174,6 +227,23 @@ class Matcher:
         if image.columns is None and plane.shape[1] == 2 * nx:  # the server kept the oversampling
             plane = plane[:, nx - nx // 2 :][:, :nx]
         return Image(plane, image.frame, image.last_line, image.shows_ns, image.columns), stamps
+
+    @property
+    def hint(self) -> str | None:
+        """Return how the server seems to count its images, if that is not how they are matched."""
+        if self.own or self.count <= 3 or len(self.frames) > 1 or self.match is Match.ORDER:
+            return None
+        counting = {name for name, values in self.counters.items() if len(values) > 1}
+        ways = [Match.ORDER.value]
+        if "repetition" in counting:
+            ways = [Match.REPETITION.value]
+        elif "image_index" in counting:
+            least = min(self.counters["image_index"])
+            ways = [(Match.INDEX_FROM_1 if least else Match.INDEX).value]
+        return (
+            f"all {self.count} images say that they are of frame {next(iter(self.frames))} by "
+            f"{self.match.value}, which this server does not count: set match={ways[0]}"
+        )
 
     def _frame(self, wire: Any, newest: int) -> int:
         if self.match is Match.ORDER:

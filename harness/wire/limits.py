@@ -6,6 +6,7 @@ reads through a file object that checks every size before the bytes that it anno
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import select
 import socket
@@ -125,10 +126,14 @@ class BoundedReader:
         A connected, non-blocking socket.
     limits
         Limits of size and time.
+    quick
+        Whether what comes is acknowledged at once (TCP_QUICKACK, where the system has it). Else a peer with
+        Nagle's algorithm that sends a message in pieces waits up to 40 ms for each acknowledgement.
     """
 
-    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, limits: Limits, quick: bool = True) -> None:
         self._sock, self.limits = sock, limits
+        self._quick = getattr(socket, "TCP_QUICKACK", None) if quick else None
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._buffer, self._start, self._stop = bytearray(CHUNK), 0, 0
@@ -259,6 +264,7 @@ class BoundedReader:
                 broke = f"the connection broke: {error.strerror or error}"
                 raise (WireError if self._until_ns is not None else PeerGone)(broke) from None
             if count:
+                self._acknowledge()
                 if self._until_ns is not None and time.perf_counter_ns() > self._until_ns:
                     raise WireError(self._late())
                 return count
@@ -266,6 +272,11 @@ class BoundedReader:
                 raise PeerGone("the peer closed the connection")
             part = "a message's number" if self.kind is None else self.kind.name
             raise WireError(f"the peer closed the connection within {part}, after {self._taken} bytes of it")
+
+    def _acknowledge(self) -> None:
+        if self._quick is not None:  # the system goes back to delayed acknowledgements by itself
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, self._quick, 1)
 
     def _late(self) -> str:
         if self._until_ns is None:

@@ -51,6 +51,8 @@ class WireOptions:
         Folder of a stream whose true motion is sent as a waveform; None for none.
     nodelay
         Whether readouts are sent at once. If not, Nagle's algorithm delays them, to show its cost.
+    quickack
+        Whether what the server sends is acknowledged at once.
     wait
         Whether the push of a frame's last line waits for its image.
     limit_s
@@ -72,6 +74,7 @@ class WireOptions:
     noise_std: float | None
     motion: Path | None
     nodelay: bool
+    quickack: bool
     wait: bool
     limit_s: float
     ready_s: float
@@ -87,6 +90,7 @@ _KNOWN = {
     "noise": "STD",
     "motion": "STREAM",
     "nagle": "off",
+    "quickack": "on",
     "wait": "off",
     "limit_s": "10",
     "ready_s": "1",
@@ -182,6 +186,7 @@ def _options(candidate: str, host: str, port: int, config: str, values: dict[str
         noise_std=number("noise", None, 0),
         motion=Path(values["motion"]) if "motion" in values else None,
         nodelay=not one_of("nagle", "off", switch),
+        quickack=one_of("quickack", "on", switch),
         wait=one_of("wait", "off", switch),
         limit_s=check_seconds(limit_s, "limit_s"),
         ready_s=ready_s,

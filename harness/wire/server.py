@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from harness.wire.images import Pixels
 from harness.wire.limits import Limits, WireError
 from harness.wire.serving import ServiceLimits, Session
 from harness.wire.session import Channel, status_text
@@ -44,6 +45,8 @@ class Server:
         Greatest number of sessions at the same time; further clients get the status "busy".
     assumed
         Fields of `Header` to use if a client's header lacks them.
+    pixels
+        What is sent of an image.
     tell
         Function that takes a line for the log.
 
@@ -62,11 +65,13 @@ class Server:
         limits: ServiceLimits | None = None,
         at_once: int = MAX_SESSIONS,
         assumed: dict[str, Any] | None = None,
+        pixels: Pixels = Pixels.AUTO,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         require_ismrmrd("serving a reconstructor over MRD")
         self._build, self._limits = build, limits or ServiceLimits()
         self._at_once, self._assumed, self._tell = at_once, assumed or {}, tell
+        self._pixels = pixels
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._listener = socket.create_server((host, port), family=family, backlog=16)
@@ -147,7 +152,7 @@ class Server:
             sock.close()
             return
         try:
-            channel = Channel(sock, self._limits.wire)
+            channel = Channel(sock, self._limits.wire, quick=False)
         except OSError:
             sock.close()
             return
@@ -173,7 +178,7 @@ class Server:
         self._say(f"{peer}: refused, {self._at_once} sessions are held already")
 
     def _session(self, channel: Channel, peer: str) -> None:
-        session = Session(channel, self._build, self._limits, self._assumed)
+        session = Session(channel, self._build, self._limits, self._assumed, self._pixels)
         failure: str | None = "it ended in a defect of the server"
         try:
             failure = session.run()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.realtime.raised import Traceback, one_line, traceback_of
-from harness.wire.images import Stamps, image_to_wire
+from harness.wire.images import Pixels, Stamps, image_to_wire
 from harness.wire.limits import Kind, Limits, PeerGone, WireError
 from harness.wire.session import Channel, clock_name, printable, status_text
 from mrsim.errors import CandidateError, InputError, MrsimError
@@ -69,12 +69,21 @@ class Session:
         Limits of the session.
     assumed
         Fields of `Header` to use if the client's header lacks them.
+    pixels
+        What is sent of an image.
     """
 
     def __init__(
-        self, channel: Channel, build: Builder, limits: ServiceLimits, assumed: dict[str, Any]
+        self,
+        channel: Channel,
+        build: Builder,
+        limits: ServiceLimits,
+        assumed: dict[str, Any],
+        pixels: Pixels = Pixels.AUTO,
     ) -> None:
         self._channel, self._build, self._limits, self._assumed = channel, build, limits, assumed
+        self._pixels = pixels
+        self._own, self._slice_m = False, 0.0
         self._outbox = _Outbox(channel, limits)
         self._inner: Reconstructor | None = None
         self._header: Header | None = None
@@ -142,6 +151,7 @@ class Session:
         if message.kind is Kind.CLOSE:
             return
         encoding = xml_to_encoding(message.content, "the header that was sent")
+        self._own, self._slice_m = encoding.exact, encoding.slice_m
         if encoding.exact:
             self._channel.send(status_text("hello", clock=clock_name()))
         if self._known(encoding, None):
@@ -221,7 +231,10 @@ class Session:
             self._rows.clear()
         if last is None:
             raise WireError("the candidate emitted an image before the first line of k-space")
-        self._outbox.put(image_to_wire(image, self._header, last, Stamps(rows, done_ns)))
+        stamps = Stamps(rows, done_ns) if self._own else None
+        self._outbox.put(
+            image_to_wire(image, self._header, last, stamps, self._pixels, slice_m=self._slice_m)
+        )
         self.images += 1
 
 

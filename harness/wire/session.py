@@ -51,14 +51,16 @@ class Channel:
         Limits of size and time of messages.
     nodelay
         Whether small messages are sent at once (TCP_NODELAY).
+    quick
+        Whether what comes is acknowledged at once.
     """
 
-    def __init__(self, sock: socket.socket, limits: Limits, nodelay: bool = True) -> None:
+    def __init__(self, sock: socket.socket, limits: Limits, nodelay: bool = True, quick: bool = True) -> None:
         package = require_ismrmrd(PURPOSE)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(nodelay))
         self._sock = sock
-        self._reader = BoundedReader(sock, limits)
+        self._reader = BoundedReader(sock, limits, quick)
         self._writer = BoundedWriter(sock, limits.message_s)
         self._serializer = package.ProtocolSerializer(self._writer)
         self._deserializer = package.ProtocolDeserializer(self._reader)
@@ -194,7 +196,7 @@ def read_status(text: str) -> dict[str, Any] | None:
     return status if isinstance(status, dict) else None
 
 
-def printable(text: str, most: int = 200) -> str:
+def printable(text: str, most: int = 200, tail: bool = False) -> str:
     """Return a peer's text as one printable line.
 
     Parameters
@@ -203,9 +205,17 @@ def printable(text: str, most: int = 200) -> str:
         The text.
     most
         Greatest number of characters.
+    tail
+        Whether the end of a longer text is kept, where a traceback has its reason: its last line.
     """
-    line = " ".join(text[: 4 * most].rstrip("\0").split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:most]
+    text = text.rstrip("\0")
+    if tail and len(text) > most and (lines := text.strip().splitlines()):
+        text = "... " + lines[-1] if len(lines) > 1 else text
+    line = " ".join((text[-4 * most :] if tail else text[: 4 * most]).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    if not tail:
+        return line[:most]
+    return line if len(line) <= most and len(text) <= 4 * most else f"... {line[4 - most :]}"
 
 
 def clock_name() -> str:

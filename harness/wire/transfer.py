@@ -45,6 +45,8 @@ class Transfer:
     """Times from an image being emitted to its complete receipt."""
     total: array[int] = field(default_factory=lambda: array("q"))
     """Times from the start of the push of an image's last line to the complete receipt of the image."""
+    waited_ns: int = 0
+    """Time for which `open` waited in vain for an mrsim server to identify itself: not the server's."""
     hint: str | None = None
     """What is wrong according to the images; None if nothing is."""
     _rows: array[int] = field(default_factory=lambda: array("q"))
@@ -134,6 +136,7 @@ class Transfer:
         return {
             **{f"{key}_ms": _figures(getattr(self, key)) for key in ("readout", "compute", "image", "total")},
             "connect_ms": self.connect_ns / 1e6,
+            "waited_ms": self.waited_ns / 1e6,
             "nodelay": self.nodelay,
             "diagnosis": self.diagnosis(),
         }

@@ -93,13 +93,20 @@ def _bound_memory(most: int) -> None:
 
 
 def _do(task: dict[str, Any], told: _Told) -> dict[str, Any]:
+    from mrsim.files.reading import open_file
     from mrsim.formats.fastmri import fastmri_to_stream, is_fastmri
     from mrsim.formats.hdf5 import is_own
-    from mrsim.formats.mrd_import import Given, mrd_to_stream
+    from mrsim.formats.mrd_import import Given, messages_to_stream, mrd_to_stream
+    from mrsim.formats.mrd_messages import is_messages
 
     path = Path(task["path"])
     if task["do"] == "own":
         return {"own": is_own(path)}
-    convert = fastmri_to_stream if is_fastmri(path) else mrd_to_stream
+    with open_file(path) as file:
+        messages = is_messages(file.read(2))
+    if messages:
+        convert = messages_to_stream
+    else:
+        convert = fastmri_to_stream if is_fastmri(path) else mrd_to_stream
     made = convert(path, Path(task["target"]), Given(**task["given"]), told)
     return {"lines": made.lines, "notes": list(made.notes)}

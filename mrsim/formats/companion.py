@@ -1,6 +1,7 @@
 """What the field's formats have no place for: provenance, truth, and exact columns.
 
-mrsim keeps them in a group of its own at the root of the file, where other readers do not look.
+mrsim keeps them in a group of its own, within that of the readouts, where other readers do not look: a client
+that finds two groups at the root of a file asks which one is meant.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ def companion_bytes(stream: Stream) -> int:
     return sum(array.nbytes for array in arrays)
 
 
-def write_companion(file: Any, stream: Stream) -> Any:
-    """Write provenance and truth into a group of their own, and return it."""
-    group = file.create_group(OWN_GROUP)
+def write_companion(where: Any, stream: Stream) -> Any:
+    """Write provenance and truth into a group of their own, within a file or a group, and return it."""
+    group = where.create_group(OWN_GROUP)
     truth, made = stream.truth, stream.provenance
     meta = {
         "format": OWN_GROUP,
@@ -82,8 +83,8 @@ def write_companion(file: Any, stream: Stream) -> Any:
     return group
 
 
-def read_companion(file: Any, path: Path) -> Companion | None:
-    """Read what stands beside the readouts, None where mrsim did not write the file.
+def read_companion(where: Any, path: Path) -> Companion | None:
+    """Read what stands beside the readouts in a file or a group, None where mrsim did not write it.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def read_companion(file: Any, path: Path) -> Companion | None:
         If the group is there and is not whole.
     """
     with guarded(path):
-        group = member(file, OWN_GROUP, path)
+        group = member(where, OWN_GROUP, path)
         if group is None:
             return None
         raw = dataset(group, "meta", path, (None,))

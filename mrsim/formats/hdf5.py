@@ -55,6 +55,12 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
+        with open_file(path) as plain:
+            first = plain.read(64)
+        if first.startswith(b"yardl"):
+            raise FormatError(
+                f"{path}: a stream of MRD version 2, which is not read: write version 1, HDF5 or messages"
+            ) from None
         reason = " ".join(str(error).split())[:120]
         raise FormatError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
     try:
@@ -96,7 +102,10 @@ def is_own(path: Path) -> bool:
     """Return whether mrsim wrote a file; not for files that are not trusted, but in a child."""
     try:
         with opened(path) as file, guarded(path):
-            return OWN_GROUP in file
+            # Version 0.1 kept its group at the root of every file.
+            return OWN_GROUP in file or any(
+                OWN_GROUP in group for name in list(file)[:64] if hasattr(group := file[name], "keys")
+            )
     except InputError:
         return False
 

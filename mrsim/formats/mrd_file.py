@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def write_mrd(
             table[scans + start : scans + stop] = _records(dtype, heads, samples)
             if progress is not None:
                 progress(stop, len(stream))
-        write_companion(file, stream)
+        write_companion(group, stream)
     return target
 
 
@@ -116,6 +116,25 @@ def _records(dtype: Any, heads: NDArray[Any], samples: NDArray[np.complex64]) ->
     for line in range(len(heads)):  # a row of objects each, which no single assignment makes
         records["data"][line], records["traj"][line] = flat[line], trajectory
     return records
+
+
+class ReadoutSource(Protocol):
+    """Give the readouts of a scan: what its header says, their heads, and their samples piece by piece."""
+
+    @property
+    def path(self) -> Path:
+        """Return the file."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Return what its header says."""
+
+    @property
+    def heads(self) -> NDArray[Any]:
+        """Return the heads of all readouts, structured."""
+
+    def samples(self, readouts: NDArray[np.int64]) -> NDArray[np.complex64]:
+        """Read the samples of readouts of one shape, shape (readouts, coils, n), complex64."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,8 @@ class MrdSource:
         Where the samples of each readout lie, and how many numbers (two a sample), shape (readouts,).
     heap
         Reads them.
+    group
+        The file's group that holds them.
     """
 
     path: Path
@@ -141,6 +162,7 @@ class MrdSource:
     heads: NDArray[Any]
     places: NDArray[Any]
     heap: Heap
+    group: Any
 
     def samples(self, readouts: NDArray[np.int64]) -> NDArray[np.complex64]:
         """Read the samples of readouts of one shape, in the order that is asked for.
@@ -189,7 +211,7 @@ def open_mrd(file: Any, path: Path) -> MrdSource:
             read_text(dataset(group, "xml", path, (1,)), path, MAX_XML_BYTES), str(path)
         )
         table = dataset(group, "data", path, (None,))
-        return MrdSource(path, encoding, *_heads(table, path), Heap(path))
+        return MrdSource(path, encoding, *_heads(table, path), Heap(path), group)
 
 
 def mrd_group(file: Any, path: Path) -> str | None:
@@ -249,12 +271,29 @@ def _copy_fields(into: NDArray[Any], found: NDArray[Any]) -> None:
             into[name] = found[name]
 
 
-def read_noise(source: MrdSource, readouts: NDArray[np.int64]) -> NoiseScans:
+def kept_heads(found: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return heads without the fields that nothing here looks at.
+
+    Parameters
+    ----------
+    found
+        Whole heads, shape (readouts,), structured.
+    where
+        How errors name them.
+    """
+    wanted = np.dtype([(name, found.dtype[name]) for name in _KEPT])
+    _check_fields(found.dtype, wanted, where)
+    heads = np.empty(len(found), wanted)
+    _copy_fields(heads, found)
+    return heads
+
+
+def read_noise(source: ReadoutSource, readouts: NDArray[np.int64]) -> NoiseScans:
     """Read the noise scans of a file; all of one shape."""
     parts = [source.samples(readouts[a:b]) for a, b in _noise_blocks(source, readouts)]
     return NoiseScans(np.concatenate(parts), source.heads["sample_time_us"][readouts].astype(np.float32))
 
 
-def _noise_blocks(source: MrdSource, readouts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _noise_blocks(source: ReadoutSource, readouts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     first = source.heads[readouts[0]]
     return blocks(len(readouts), int(first["active_channels"]) * int(first["number_of_samples"]) * 8)

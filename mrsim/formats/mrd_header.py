@@ -61,6 +61,8 @@ class Encoding:
         Relative noise bandwidth of the receiver.
     exact
         Whether mrsim wrote it: then the readouts carry their exact times and frames.
+    slice_m
+        Thickness of the slice, metres.
     """
 
     matrix: tuple[int, int]
@@ -78,6 +80,7 @@ class Encoding:
     order: str
     noise_bandwidth: float | None
     exact: bool
+    slice_m: float = NOMINAL_SLICE_MM * 1e-3
 
     @property
     def likely_lines_per_frame(self) -> int:
@@ -271,6 +274,7 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
             ("encodedSpace", encoded, "x"),
             ("encodedSpace", encoded, "y"),
             ("reconSpace", recon, "x"),
+            ("reconSpace", recon, "z"),
         )
     ]
     encoded_nx, ny, nz, _ = sizes
@@ -294,6 +298,7 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
         sampler=_text(own, "sampler", "unknown", where),
         order=_text(own, "order", "unknown", where),
         exact="lines_per_frame" in own and "tr_ns" in own,
+        slice_m=lengths[3] * 1e-3,
         **_sequence(parsed.sequenceParameters, own, where),
         **_system(parsed, where),
     )

@@ -21,9 +21,10 @@ from mrsim.formats.bounded import Progress
 from mrsim.formats.companion import Companion, copy_truth, read_companion
 from mrsim.formats.hdf5 import blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
-from mrsim.formats.mrd_file import MrdSource, open_mrd, read_noise
+from mrsim.formats.mrd_file import ReadoutSource, open_mrd, read_noise
 from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
+from mrsim.formats.mrd_messages import open_messages
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.stream import Header
@@ -130,13 +131,42 @@ def mrd_to_stream(
     path, given = Path(source), given or Given()
     with opened(path) as file:
         found = open_mrd(file, path)
-        companion = read_companion(file, path)
+        # Version 0.1 kept it at the root of the file.
+        companion = read_companion(found.group, path) or read_companion(file, path)
         plan = _plan(found, given)
         companion = _fitting(companion, plan, found)
         return _write(found, plan, companion, Path(target), given, progress, overwrite)
 
 
-def _plan(found: MrdSource, given: Given) -> _Plan:
+def messages_to_stream(
+    source: str | Path,
+    target: str | Path,
+    given: Given | None = None,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
+) -> Imported:
+    """Write the lines of a stream of MRD messages as a stream; as `mrd_to_stream` of a file.
+
+    Parameters
+    ----------
+    source, target, given, progress, overwrite
+        As for `mrd_to_stream`.
+
+    Raises
+    ------
+    FormatError
+        As for `mrd_to_stream`.
+    MissingExtraError
+        If `ismrmrd` is not installed.
+    """
+    check_new_stream(target, overwrite=overwrite)
+    given = given or Given()
+    found = open_messages(Path(source))
+    return _write(found, _plan(found, given), None, Path(target), given, progress, overwrite)
+
+
+def _plan(found: ReadoutSource, given: Given) -> _Plan:
     heads, encoding, notes = found.heads, found.encoding, list[str]()
     imaging = imaging_readouts(found, given.slice, notes)
     order = acquired_order(heads[imaging])
@@ -154,7 +184,7 @@ def _plan(found: MrdSource, given: Given) -> _Plan:
     return _Plan(header, readouts, lines, _noise(found, header, notes), notes)
 
 
-def _lines(found: MrdSource, heads: NDArray[Any], given: Given, notes: list[str]) -> tuple[Header, Lines]:
+def _lines(found: ReadoutSource, heads: NDArray[Any], given: Given, notes: list[str]) -> tuple[Header, Lines]:
     encoding, coils = found.encoding, int(heads["active_channels"][0])
     per_frame = given.lines_per_frame
     if encoding.exact:
@@ -225,7 +255,7 @@ def complete_header(
     )
 
 
-def _noise(found: MrdSource, header: Header, notes: list[str]) -> NoiseScans | None:
+def _noise(found: ReadoutSource, header: Header, notes: list[str]) -> NoiseScans | None:
     heads = found.heads
     scans = np.flatnonzero((heads["flags"] & np.uint64(Flag.NOISE)) != 0)
     if scans.size == 0:
@@ -245,7 +275,7 @@ def _noise(found: MrdSource, header: Header, notes: list[str]) -> NoiseScans | N
     return read_noise(found, scans)
 
 
-def _fitting(companion: Companion | None, plan: _Plan, found: MrdSource) -> Companion | None:
+def _fitting(companion: Companion | None, plan: _Plan, found: ReadoutSource) -> Companion | None:
     """Drop what stands beside the readouts where it is not of these lines."""
     if companion is not None and (not found.encoding.exact or companion.lines != len(plan.readouts)):
         plan.notes.append(
@@ -256,7 +286,7 @@ def _fitting(companion: Companion | None, plan: _Plan, found: MrdSource) -> Comp
 
 
 def _write(
-    found: MrdSource,
+    found: ReadoutSource,
     plan: _Plan,
     companion: Companion | None,
     target: Path,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import FormatError
 from mrsim.formats.mrd_acquisition import TICK_NS, Flag, imaging, unwrap
-from mrsim.formats.mrd_file import MrdSource
+from mrsim.formats.mrd_file import ReadoutSource
 from mrsim.formats.mrd_header import Encoding
 
 _WRAP = 1 << 32  # of both counters
@@ -18,7 +18,7 @@ _DAY_TICKS = 24 * 3600 * 1_000_000_000 // TICK_NS
 _COUNTERS = ("average", "contrast", "phase", "set")
 
 
-def imaging_readouts(found: MrdSource, chosen: int | None, notes: list[str]) -> NDArray[np.int64]:
+def imaging_readouts(found: ReadoutSource, chosen: int | None, notes: list[str]) -> NDArray[np.int64]:
     """Return which readouts of a file are lines of an image.
 
     Parameters

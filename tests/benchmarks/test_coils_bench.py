@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.measure.exact_statistics import samples_needed, summarise
+from harness.testing.benchmark_table import enter
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.reception.coil_fit import fit_coils
 from mrsim.reception.coils import CoilArray
@@ -15,7 +16,7 @@ SHAPES = [Ellipse((0.01 * i - 0.07, 0.02), (0.02 + 0.005 * i, 0.03), 0.1 * i) fo
 MATRIX = (128, 128)
 
 
-@pytest.mark.benchmark(group="coils")
+@pytest.mark.benchmark(group="scanner")
 @pytest.mark.parametrize("count", [1, 8, 32])
 def test_line_of_deforming_ellipses(count: int, benchmark) -> None:
     fitted = fit_coils(CoilArray.ring(count), (0.4, 0.4))
@@ -31,6 +32,9 @@ def test_line_of_deforming_ellipses(count: int, benchmark) -> None:
         fitted.filter_line(renderer.render(rows, centers, axes), out)
 
     benchmark.pedantic(line, rounds=max(2000, samples_needed(0.99)), iterations=1, warmup_rounds=20)
+    enter(
+        benchmark, "scanner", "a line of 15 deforming ellipses", size=f"128 x 128, {count}", deadline_ns=2.2e6
+    )
     summary = summarise((np.array(benchmark.stats.stats.data) * 1e9).astype(np.int64))
     benchmark.extra_info |= {
         "p50_ms": summary.p50 and summary.p50 / 1e6,

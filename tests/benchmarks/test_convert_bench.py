@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.testing.benchmark_table import enter
 from mrsim.formats.mrd_file import write_mrd
 from mrsim.formats.mrd_import import mrd_to_stream
 from mrsim.stream import Header, load
@@ -29,6 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.benchmark(group="datasets")
 def test_650_dynamics_of_eight_coils_there_and_back(benchmark, folder, tmp_path):
     before, peak = private_bytes(), [0]
 
@@ -40,6 +43,7 @@ def test_650_dynamics_of_eight_coils_there_and_back(benchmark, folder, tmp_path)
         mrd_to_stream(tmp_path / "a.h5", tmp_path / "b.stream", progress=watch)
 
     benchmark.pedantic(convert, rounds=1, iterations=1)
+    enter(benchmark, "datasets", "650 dynamics to MRD and back", size="128 x 128, 8")
     assert peak[0] < MEMORY_BYTES
     back, whole = load(tmp_path / "b.stream"), load(folder)
     for frame in (0, DYNAMICS // 2, DYNAMICS - 1):

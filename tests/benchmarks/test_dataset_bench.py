@@ -6,7 +6,6 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ import pytest
 from harness.dataset.make import build, plan
 from harness.dataset.spec import read_spec
 from harness.realtime.environment import usable_cores
+from harness.testing.benchmark_table import enter
 from harness.workers.executors import engine, run_all
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
+
+pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="datasets")]
 
 SPEC = """
 name = "bench"
@@ -30,14 +32,6 @@ seconds = 4
 """
 SHORT_FRAMES, LONG_FRAMES = 60, 480
 WRITTEN_BYTES = 256 << 20
-
-
-@pytest.fixture(autouse=True)
-def told(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Print what was measured beside the time: the table of a benchmark does not show it."""
-    yield
-    with capsys.disabled():
-        print("".join(f"\n  {key} = {value:.4g}" for key, value in benchmark.extra_info.items()))
 
 
 def memory(task: tuple[str, int]) -> tuple[float, float]:
@@ -76,6 +70,7 @@ def made_in(workers: int, folder: Path) -> float:
 def test_items_a_second(benchmark: Any, tmp_path: Path) -> None:
     seconds = benchmark.pedantic(made_in, args=(1, tmp_path / "one"), rounds=1)
     benchmark.extra_info["items_per_s"] = 8 / seconds
+    enter(benchmark, "datasets", "a scan of 4 s in a dataset, on one core", size="128 x 128, 1", per=8)
     size = sum(f.stat().st_size for f in (tmp_path / "one").rglob("*.npy"))
     data = os.urandom(WRITTEN_BYTES)
     started = time.perf_counter()
@@ -94,6 +89,8 @@ def test_scaling_from_one_core_to_two(benchmark: Any, tmp_path: Path) -> None:
     one = made_in(1, tmp_path / "one")
     two = benchmark.pedantic(made_in, args=(2, tmp_path / "two"), rounds=1)
     benchmark.extra_info["speed_up"] = one / two
+    what = f"the same on two cores, {one / two:.2f} times as fast"
+    enter(benchmark, "datasets", what, size="128 x 128, 1", per=8)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc")
@@ -105,6 +102,8 @@ def test_memory_of_a_worker_does_not_grow_with_the_scan(benchmark: Any, tmp_path
         )
     benchmark.extra_info["short_MiB"], benchmark.extra_info["long_MiB"] = short[1], long[1]
     benchmark.extra_info["cpu_s_per_frame"] = (long[0] - short[0]) / (LONG_FRAMES - SHORT_FRAMES)
+    what = f"540 frames of a patient, {long[1]:.0f} MiB at most"
+    enter(benchmark, "datasets", what, size="128 x 128, 8")
     benchmark.extra_info["parent_MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Eight times the frames: what stays in memory is the piece that is being written.
     assert long[1] < 1.25 * short[1]

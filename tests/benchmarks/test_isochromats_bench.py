@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.measure.exact_statistics import samples_needed, summarise
+from harness.testing.benchmark_table import enter
 from mrsim.kernels.grid import Grid
 from mrsim.spins.isochromats import BlochSequence, Isochromats, Spins
 
@@ -26,7 +27,8 @@ def square() -> Spins:
     return Spins(x, y, region, ones / len(x), 0.9 * ones, 0.05 * ones, rng.normal(0, 20, len(x)), centers)
 
 
-@pytest.mark.benchmark(group="isochromats")
+@pytest.mark.slow
+@pytest.mark.benchmark(group="scanner")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("path", "field", "lines"), [("y", False, 1), ("y", False, 32), ("xy", True, 1), ("xy", True, 32)]
@@ -46,6 +48,9 @@ def test_line_of_65536_spins(threads: int, path: str, field: bool, lines: int, b
         benchmark.pedantic(engine.lines, args=(rows, shift, None, place), rounds=rounds, warmup_rounds=3)
     finally:
         numba.set_num_threads(before)
+    what = f"a line of 65,536 spins, {'field and ' if field else ''}motion along {path}, {threads} threads"
+    what += f", {lines} at once" if lines > 1 else ""
+    enter(benchmark, "scanner", what, size="128 x 128, 1", deadline_ns=TR_NS, per=lines)
     per_line = np.array(benchmark.stats.stats.data) / lines
     summary = summarise((per_line * 1e9).astype(np.int64))
     benchmark.extra_info |= {

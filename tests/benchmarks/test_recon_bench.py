@@ -11,6 +11,7 @@ import torch
 
 from harness.measure.exact_statistics import samples_needed, summarise
 from harness.realtime.sliding import slide
+from harness.testing.benchmark_table import enter
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
@@ -24,12 +25,15 @@ from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
 from recon.fourier import to_kspace
 
+pytestmark = pytest.mark.benchmark(group="reconstructors")
+
 HEADER = Header((128, 128), (0.4, 0.4), 2_200_000, 1_100_000, 0.35, 3.0, 1, 32, 4.0, "bench", "random")
 ENOUGH = samples_needed(0.99)
 
 
-def record(benchmark, deadline_ns: int) -> None:
+def record(benchmark, what: str, deadline_ns: int, size: str = "128 x 128, 1") -> None:
     """Add p50, p99 (null where the rounds do not carry it) and the share over the deadline."""
+    enter(benchmark, "reconstructors", what, size=size, deadline_ns=deadline_ns)
     nanoseconds = (np.array(benchmark.stats.stats.data) * 1e9).astype(np.int64)
     summary = summarise(nanoseconds)
     benchmark.extra_info |= {
@@ -54,7 +58,7 @@ def lines(frame: int) -> list[Readout]:
     ]
 
 
-def push_to_image(benchmark, reconstructor, rounds: int) -> None:
+def push_to_image(benchmark, what: str, reconstructor, rounds: int) -> None:
     """Time the push of a frame's last line, from call to image, with everything before it done."""
     images: list = []
     reconstructor.open(HEADER, images.append)
@@ -70,23 +74,24 @@ def push_to_image(benchmark, reconstructor, rounds: int) -> None:
     benchmark.pedantic(reconstructor.push, setup=before, rounds=rounds, warmup_rounds=8)
     assert len(images) == 1
     assert np.isfinite(images[0].pixels).all()
-    record(benchmark, HEADER.frame_ns)
+    record(benchmark, what, HEADER.frame_ns)
     reconstructor.close()  # gives torch back its threads, which those that come after count on
 
 
 def test_push_to_image_view_sharing(benchmark):
-    push_to_image(benchmark, ViewSharing(), ENOUGH)
+    push_to_image(benchmark, "view sharing", ViewSharing(), ENOUGH)
 
 
 @pytest.mark.parametrize("weights", ["quasar-4x", "patient1-5x"])
 def test_push_to_image_of_lines_that_blocks_must_mend(benchmark, weights):
     """What differs in every pixel and line is no patient's anatomy: no subspace explains it."""
-    push_to_image(benchmark, OnlineCascade(weights), ENOUGH)
+    push_to_image(benchmark, f"cascade {weights}, blocks in every frame", OnlineCascade(weights), ENOUGH)
 
 
 def test_push_to_image_seed_cascade(benchmark):
     """The seed's 5 x 10 x 64; half a second each on a CPU, so its rounds do not carry a p99."""
-    push_to_image(benchmark, OnlineCascade(Checkpoint(seeds_network(), 1.0, {"matrix": [128, 128]})), 12)
+    network = OnlineCascade(Checkpoint(seeds_network(), 1.0, {"matrix": [128, 128]}))
+    push_to_image(benchmark, "the 2019 network, 5 x 10 x 64, eager", network, 12)
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +109,21 @@ def scan_of_patient(coils: int) -> Stream:
 def test_last_line_to_image_of_a_patient(benchmark, patient: Stream, what: str) -> None:
     """From the push of the last line to the first pixels: of the whole image, of 24 columns, at stride 1."""
     candidate = OnlineCascade("patient1-5x", columns=(20, 44) if what == "band" else None)
+    shown = {"whole": "", "band": ", 24 columns first", "every line": ", an image for every line"}[what]
+    told = f"cascade patient1-5x on its own patient{shown}"
     if what == "every line":
-        last_line_to_image(benchmark, candidate, slide(patient, 1), 30 * ENOUGH // 20)
+        last_line_to_image(benchmark, told, candidate, slide(patient, 1), 30 * ENOUGH // 20)
     else:
-        last_line_to_image(benchmark, candidate, patient, len(patient.ky))
+        last_line_to_image(benchmark, told, candidate, patient, len(patient.ky))
 
 
 def test_last_line_to_image_of_a_patient_in_eight_coils(benchmark) -> None:
     stream = scan_of_patient(8)
-    last_line_to_image(benchmark, OnlineCascade("patient1-5x-8coils"), stream, len(stream.ky))
+    told = "cascade patient1-5x-8coils on its own patient"
+    last_line_to_image(benchmark, told, OnlineCascade("patient1-5x-8coils"), stream, len(stream.ky))
 
 
-def last_line_to_image(benchmark, candidate: OnlineCascade, stream: Stream, lines: int) -> None:
+def last_line_to_image(benchmark, told: str, candidate: OnlineCascade, stream: Stream, lines: int) -> None:
     came: list[int] = []
     candidate.open(stream.header, lambda image: came.append(time.perf_counter_ns()))
     per_frame, taken = stream.header.lines_per_frame, []
@@ -132,7 +140,7 @@ def last_line_to_image(benchmark, candidate: OnlineCascade, stream: Stream, line
     benchmark.stats.stats.data[:] = []
     for span in spans:
         benchmark.stats.stats.update(float(span))
-    record(benchmark, HEADER.tr_ns)
+    record(benchmark, told, HEADER.tr_ns, f"128 x 128, {stream.header.coils}")
 
 
 def seeds_network() -> Cascade:
@@ -184,7 +192,8 @@ def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> No
         "nmse": max(apart),
         "torch_threads": torch.get_num_threads(),
     }
-    record(benchmark, 26 * HEADER.tr_ns)  # the cadence of 5x
+    size = f"128 x {columns}, 1"
+    record(benchmark, "the 2019 network in 8 bits", 26 * HEADER.tr_ns, size)  # the cadence of 5x
     assert ratio < 0.5
     assert max(apart) < 1e-4
 
@@ -215,7 +224,7 @@ def test_the_seeds_network_on_a_gpu(benchmark) -> None:
         "floor_ms": floor_s * 1e3,
         "over_floor": float(np.median(benchmark.stats.stats.data)) / floor_s,
     }
-    record(benchmark, HEADER.tr_ns)
+    record(benchmark, f"the 2019 network on {torch.cuda.get_device_name()}", HEADER.tr_ns)
     assert benchmark.extra_info["ratio"] < 0.2
 
 
@@ -256,4 +265,4 @@ def test_data_consistency_layer(benchmark, weight):
         benchmark.pedantic(
             enforce_image, args=(image, acquired, mask, weight), rounds=ENOUGH, iterations=1, warmup_rounds=20
         )
-    record(benchmark, HEADER.tr_ns)
+    record(benchmark, f"data consistency, weight {weight:g}", HEADER.tr_ns)

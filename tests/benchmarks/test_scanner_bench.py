@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.measure.exact_statistics import samples_needed, summarise
+from harness.testing.benchmark_table import enter
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.kernels.grid import Grid
@@ -13,14 +14,17 @@ from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.scanner.render import render_lines
 
+pytestmark = pytest.mark.benchmark(group="scanner")
+
 GRID = Grid((128, 128), (0.4, 0.4))
 ELLIPSES = 15
 ROUNDS = max(2000, samples_needed(0.99))
 DEADLINE_NS = ScanProtocol().tr_ns  # a scanner makes one line a TR
 
 
-def record(benchmark, budget_us: float) -> None:
+def record(benchmark, what: str, budget_us: float) -> None:
     """Add p50, p99 (null where the rounds do not carry it), and the shares over the budget and over a TR."""
+    enter(benchmark, "scanner", what, size="128 x 128, 1", deadline_ns=DEADLINE_NS)
     nanoseconds = (np.array(benchmark.stats.stats.data) * 1e9).astype(np.int64)
     summary = summarise(nanoseconds)
     benchmark.extra_info |= {
@@ -70,7 +74,7 @@ def test_a_line_of_fifteen_ellipses(benchmark, kind: str, budget_us: float) -> N
     last = (ROUNDS + 49) % 128  # what was timed is the sum of the transforms
     expected = np.array(sum(s.transform(kx, ky) for s in shapes))[last]
     assert np.abs(out[0] - expected).max() < 1e-12 * np.abs(expected).max()
-    record(benchmark, budget_us)
+    record(benchmark, f"a line of {ELLIPSES} ellipses, {kind}", budget_us)
 
 
 def test_a_line_within_a_scan_with_noise_and_truth(benchmark) -> None:
@@ -79,6 +83,8 @@ def test_a_line_within_a_scan_with_noise_and_truth(benchmark) -> None:
         lambda: scan(phantom, protocol, seed=1, frames=frames), rounds=20, warmup_rounds=2, iterations=1
     )
     lines = frames * protocol.header().lines_per_frame
+    what = "a line of the motion phantom within a scan, with noise and truth"
+    enter(benchmark, "scanner", what, size="128 x 128, 1", deadline_ns=DEADLINE_NS, per=lines)
     seconds = np.array(benchmark.stats.stats.data) / lines
     benchmark.extra_info |= {
         "us_per_line": float(np.median(seconds) * 1e6),

@@ -7,11 +7,14 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import mrsim
+from harness.testing.benchmark_table import enter
 from mrsim.anatomy.series.patient import Patient, patient_of
 from mrsim.anatomy.series.series import series_from_arrays
 from mrsim.scanner.acquisition import Scanner
 from mrsim.scanner.protocol import ScanProtocol
 from tests.mrsim.anatomy.series.cines import moved, smooth_image
+
+pytestmark = pytest.mark.benchmark(group="scanner")
 
 ROWS, COLUMNS, FRAMES = 176, 140, 380
 PART = 4  # frames of a scan that are timed at once
@@ -36,11 +39,15 @@ def test_a_line_of_256_columns(
     )
     line_ms = benchmark.stats.stats.median / (PART * protocol.header().lines_per_frame) * 1e3
     benchmark.extra_info["line_ms"] = line_ms
+    per = PART * protocol.header().lines_per_frame
+    enter(benchmark, "scanner", "a line of a cine", size=f"256 x 256, {coils}", deadline_ns=2.2e6, per=per)
     assert line_ms < most_ms
 
 
+@pytest.mark.slow
 def test_a_minute_of_128_by_128(benchmark: BenchmarkFixture, patient: Patient) -> None:
     scan = benchmark.pedantic(
         mrsim.simulate, args=(patient,), kwargs={"seconds": 60, "seed": 1, "fov_m": (0.34, 0.34)}, rounds=1
     )
+    enter(benchmark, "scanner", "a minute of a cine", size="128 x 128, 1", deadline_ns=60e9)
     assert benchmark.stats.stats.max < len(scan) * scan.header.tr_ns * 1e-9

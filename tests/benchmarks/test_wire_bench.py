@@ -18,9 +18,12 @@ pytest.importorskip("ismrmrd")
 from harness.candidates.registry import builder
 from harness.realtime.clock import RealClock
 from harness.realtime.replay import replay
+from harness.testing.benchmark_table import enter
 from harness.wire.client import WireClient
 from mrsim.stream import Header, Stream
 from tests.harness.synthetic import make_stream
+
+pytestmark = pytest.mark.benchmark(group="wire")
 
 ROOT = Path(__file__).parents[2]
 LINES_PER_FRAME = 32
@@ -69,6 +72,15 @@ def test_a_readout_on_its_way(benchmark: Any, port: int, stream: Stream, options
     transfer = clients[-1].transfer
     assert transfer is not None
     told = transfer.to_json()
+    how = "with Nagle's algorithm" if options else "sent at once"
+    enter(
+        benchmark,
+        "wire",
+        f"a readout to a server in another process, {how}",
+        size="128, 8",
+        deadline_ns=4e6,
+        times_ns=transfer.readout,
+    )
     benchmark.extra_info.update(
         {key: told[key] for key in ("readout_ms", "image_ms", "total_ms", "diagnosis")}
     )
@@ -87,3 +99,4 @@ def test_one_push(benchmark: Any, port: int, stream: Stream) -> None:
     lines = iter(list(stream) * 20)
     benchmark.pedantic(lambda: client.push(next(lines)), rounds=2000, warmup_rounds=200)
     client.close()
+    enter(benchmark, "wire", "what sending a readout costs the gate", size="128, 8", deadline_ns=2.2e6)

@@ -23,7 +23,7 @@ from harness.measure.intervals import (
     quantile_interval,
     statistic_interval,
 )
-from scripts.simulate_intervals import KINDS, Kind, Scan, breathe, scans
+from scripts.simulated_scans import KINDS, Kind, Scan, breathe, scans
 
 
 def error_by_hand(deviations: list[float]) -> tuple[float, int]:

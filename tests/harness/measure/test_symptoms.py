@@ -19,6 +19,7 @@ from harness.realtime.service import ConstantService
 from harness.testing.kit import phantom_stream
 from mrsim.errors import InputError
 from mrsim.stream import Stream
+from recon.convention import ORIENTATIONS, Convention, split_convention
 
 Images = NDArray[np.complex64]
 SIDE = 64
@@ -98,6 +99,64 @@ def test_a_mistake_is_named(mistake: str, candidate: str, truth: Images) -> None
     assert "does not tell which" not in said
     before, after = (float(n) for n in re.findall(r"from (\S+) to (\S+) when", said)[0])
     assert after < 0.05 < before
+
+
+def remedy(said: str | None) -> Convention:
+    """Return what a sentence says is to be done, as the bench reads it."""
+    assert said is not None
+    (options,) = re.findall(r"\(CANDIDATE\?(\S+)\)$", said)
+    return split_convention(f"mine?{options}")[1]
+
+
+@pytest.mark.parametrize("orient", ORIENTATIONS)
+@pytest.mark.parametrize("habit", ["", "rolled", "conjugated"])
+def test_what_is_only_a_convention_is_named_with_what_sets_it_right(
+    orient: str, habit: str, truth: Images
+) -> None:
+    """Eight orientations, rolled by a pixel or conjugated, inverted and scaled or not."""
+    changed = {
+        "": lambda m: m,
+        "rolled": lambda m: np.roll(m, (1, -1), YX),
+        "conjugated": transformed(np.conj),
+    }[habit](truth)
+    turned = Convention(orient=orient).apply(changed)
+    wrong = {
+        (False, False): turned,
+        (False, True): 37 * turned,
+        (True, False): np.abs(turned).max() - np.abs(turned),
+        (True, True): np.rint(4095 * (1 - np.abs(turned) / np.abs(turned).max())),
+    }
+    for (negative, scaled), images in wrong.items():
+        said = symptom(images.astype(np.complex64), truth)
+        if not (negative or scaled or habit or orient != "as-is"):
+            assert said is None
+            continue
+        found = remedy(said)
+        assert (found.negative, found.fit) == (negative, scaled), said
+        right, true = np.abs(found.apply(images)), np.abs(truth)
+        gain = np.vdot(right, true) / np.vdot(right, right) if scaled else 1.0
+        assert np.square(gain * right - true).sum() < 1e-3 * np.square(true).sum(), said
+
+
+def test_nothing_is_named_in_200_poor_reconstructions_that_stand_upright() -> None:
+    """Late, undersampled, blurred and noisy images, at random."""
+    scans = [phantom_stream(24, name, (SIDE, SIDE), 4.0) for name in ("quasar", "nsclc/patient1")]
+    truths = [scan.truth.image for scan in scans if scan.truth is not None]
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        true = truths[seed % 2]
+        late = int(rng.integers(0, 8))
+        kspace = to_kspace(true[: len(true) - late])
+        kept = rng.random(SIDE) < rng.uniform(0.1, 1)
+        kept[SIDE // 2 - 2 : SIDE // 2 + 3] = True
+        blur = np.exp(-((np.arange(SIDE) - SIDE // 2) ** 2) / rng.uniform(5, 60) ** 2)
+        kspace = kspace * kept[:, None] * (blur[:, None] if rng.random() < 0.5 else 1)
+        kspace = kspace + rng.uniform(0, 0.3) * np.abs(true).max() * (
+            rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape)
+        )
+        images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, YX), norm="ortho"), YX)
+        said = symptom(images.astype(np.complex64), true[late:])
+        assert said is None, (seed, said)
 
 
 @pytest.mark.parametrize("candidate", ["zero-filled", "view-sharing", "keyhole", "sliding-window:2", "null"])

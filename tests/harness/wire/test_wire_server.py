@@ -27,6 +27,7 @@ from harness.realtime.clock import VirtualClock  # noqa: E402
 from harness.realtime.replay import replay  # noqa: E402
 from harness.realtime.service import ConstantService  # noqa: E402
 from harness.wire.client import WireClient  # noqa: E402
+from harness.wire.images import Pixels  # noqa: E402
 from harness.wire.limits import Limits  # noqa: E402
 from harness.wire.options import parse_wire  # noqa: E402
 from harness.wire.server import Server  # noqa: E402
@@ -179,8 +180,12 @@ def test_a_client_that_reads_only_at_its_end_is_served() -> None:
     assert [image.data.tobytes() for image in frames] == [pixels.tobytes() for pixels in ours]
 
 
-def test_a_strangers_scan_is_served_by_its_flags() -> None:
-    """A header with the bare minimum, frames of fewer lines than it lets expect, no counter of ours."""
+@pytest.mark.parametrize("sent", ["auto", "complex"])
+def test_a_strangers_scan_is_served_by_its_flags(sent: str) -> None:
+    """A header with the bare minimum, frames of fewer lines than it lets expect, no counter of ours.
+
+    It gets what is usual in the field, with which writers of DICOM can do, and nothing of ours.
+    """
     document = ismrmrd.xsd.CreateFromDocument(header_to_xml(STREAM.header))
     document.userParameters = document.acquisitionSystemInformation = document.sequenceParameters = None
     document.encoding[0].parallelImaging = None
@@ -191,16 +196,27 @@ def test_a_strangers_scan_is_served_by_its_flags() -> None:
         if readout.index % 4 == 3:
             line.set_flag(ismrmrd.ACQ_LAST_IN_SLICE)
         lines.append(line)
+    document.encoding[0].reconSpace.fieldOfView_mm.z = 7.0
     data = encoded(ismrmrd.serialization.ConfigText("<a/>"), document, *lines) + struct.pack("<H", 4)
     assumed = {"tr_ns": 4_000_000, "te_ns": 2_000_000, "flip_rad": 0.3}
-    with serving(assumed=assumed) as (server, _), socket.create_connection(server.address) as sock:
+    given = {"assumed": assumed, "pixels": Pixels(sent)}
+    with serving(**given) as (server, _), socket.create_connection(server.address) as sock:
         sock.sendall(data)
         said = list(ismrmrd.ProtocolDeserializer(sock.makefile("rb")).deserialize())
     assert all(isinstance(message, ismrmrd.Image) for message in said)
     assert [image.repetition for image in said] == [7, 8, 9, 10]
     ours = replay(STREAM, builder("zero-filled")(), VirtualClock(), ConstantService(0)).images.pixels
     assert ours is not None
-    assert [image.data.tobytes() for image in said] == [pixels.tobytes() for pixels in ours]
+    shown = ours if sent == "complex" else np.abs(ours)
+    assert [image.data.tobytes() for image in said] == [pixels.tobytes() for pixels in shown]
+    kind = ismrmrd.IMTYPE_COMPLEX if sent == "complex" else ismrmrd.IMTYPE_MAGNITUDE
+    for image, pixels in zip(said, shown, strict=True):
+        assert image.image_type == kind
+        assert image.field_of_view[2] == pytest.approx(7.0)
+        assert image.meta["DataRole"] == "Image"
+        assert not [name for name in image.meta if name.startswith("mrsim_")]
+        if sent == "auto":
+            assert float(image.meta["WindowWidth"]) == pytest.approx(float(pixels.max()))
 
 
 @pytest.mark.parametrize("pace_s", [0.0, 0.3])

@@ -128,7 +128,7 @@ def test_a_server_that_does_not_count_is_told_of(tmp_path: Path) -> None:
     trick: Trick = all_of_frame_0
     with Peer(trick) as peer:
         report = replayed(tmp_path, peer.port, "ready_s=0")
-    assert "tell how the server counts them (match=image_index" in report["reason"]
+    assert "by repetition, which this server does not count: set match=order" in report["reason"]
     assert report["images"]["extra"] == 39
     assert report["transfer"]["compute_ms"] is None
     assert report["transfer"]["total_ms"]["count"] == 40

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ismrmrd
@@ -88,18 +88,22 @@ def honest(peer: Peer) -> None:
 
 
 def reconstruct(header: Any, lines: list[Any], count: int) -> ismrmrd.Image:
-    encoding = header.encoding[0]
-    wide, narrow = encoding.encodedSpace.matrixSize, encoding.reconSpace.matrixSize
-    samples = lines[0].number_of_samples
-    kspace = np.zeros((lines[0].active_channels, wide.y, samples), np.complex64)
-    for line in lines:
-        kspace[:, line.idx.kspace_encode_step_1] = line.data
-    image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=(1, 2)), norm="ortho"), axes=(1, 2))
-    start = samples // 2 - narrow.x // 2
-    magnitude = np.sqrt((np.abs(image[:, :, start : start + narrow.x]) ** 2).sum(0)).astype(np.float32)
+    rows = [line.idx.kspace_encode_step_1 for line in lines]
+    magnitude = combined(header, lines, rows, header.encoding[0].encodedSpace.matrixSize.y)
     made = ismrmrd.Image.from_array(magnitude, acquisition=lines[-1])
     made.image_index, made.repetition = count, 0
     return made
+
+
+def combined(header: Any, lines: list[Any], rows: Iterable[int], height: int) -> Any:
+    """Return the root of the sum of squares of lines that are put into some rows of k-space, float32."""
+    narrow, samples = header.encoding[0].reconSpace.matrixSize, lines[0].number_of_samples
+    kspace = np.zeros((lines[0].active_channels, height, samples), np.complex64)
+    for row, line in zip(rows, lines, strict=True):
+        kspace[:, row] = line.data
+    image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=(1, 2)), norm="ortho"), axes=(1, 2))
+    start = samples // 2 - narrow.x // 2
+    return np.sqrt((np.abs(image[:, :, start : start + narrow.x]) ** 2).sum(0)).astype(np.float32)
 
 
 def blank_image(attributes: int = 0) -> bytes:

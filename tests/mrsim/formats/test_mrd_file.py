@@ -24,6 +24,7 @@ from mrsim.formats.mrd_import import Given, mrd_to_stream
 from mrsim.formats.mrd_lines import acquired_order
 from mrsim.formats.noise_scan import NoiseScans
 from mrsim.formats.oversampling import Oversampling
+from mrsim.simulation import simulate
 from mrsim.stream import Header, Stream, load, save
 from mrsim.stream.storage import StreamWriter
 from recon.fourier import to_image
@@ -31,6 +32,7 @@ from tests.mrsim.formats.scans import assert_identical, complex_noise, leftovers
 
 HEADER = Header((12, 16), (0.3, 0.4), 3_000_000, 1_500_000, 0.35, 1.5, 3, 4, 3.0, "uniform", "random")
 GENERATOR = shutil.which("ismrmrd_generate_cartesian_shepp_logan")
+RECONSTRUCTOR = shutil.which("ismrmrd_recon_cartesian_2d")
 FOREIGN = Given(tr_ns=4_000_000, field_t=3.0)
 
 
@@ -101,8 +103,11 @@ def test_noise_scans_come_back_and_go_out_again_bit_for_bit(tmp_path):
 def test_the_packages_own_reader_finds_every_line_and_nothing_of_the_truth(tmp_path):
     stream = dataclasses.replace(sampled(HEADER, 2))
     write_mrd(stream, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as plain:
+        assert list(plain) == ["dataset"]  # of two groups a client asks which one is meant
     with ismrmrd.Dataset(str(tmp_path / "a.h5"), mode="r") as file:
-        assert sorted(file.list()) == ["data", "xml"]
+        assert sorted(file.list()) == ["data", "mrsim", "xml"]
+        assert not [name for name in file.list() if name.startswith("image")]
         assert file.number_of_acquisitions() == len(stream)
         ismrmrd.xsd.CreateFromDocument(file.read_xml_header())
         for readout in stream:
@@ -110,6 +115,41 @@ def test_the_packages_own_reader_finds_every_line_and_nothing_of_the_truth(tmp_p
             assert acquisition.data.tobytes() == readout.samples.tobytes()
             assert acquisition.idx.kspace_encode_step_1 == readout.ky + 6
             assert acquisition.idx.repetition == readout.frame
+
+
+@pytest.mark.skipif(
+    RECONSTRUCTOR is None, reason="the example reconstructor of ismrmrd-tools is not installed"
+)
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_example_reconstructor_makes_our_image_of_our_file(tmp_path, coils):
+    scan = simulate(
+        "quasar", frames=1, acceleration=1, sampler="full", coils=coils, matrix=(64, 64), seed=coils
+    )
+    path = write_mrd(scan, tmp_path / "a.h5", oversampling=Oversampling.REPORTED)
+    subprocess.run([str(RECONSTRUCTOR), str(path)], check=True, capture_output=True, timeout=120)
+    kspace = np.zeros((coils, 64, 64), np.complex64)
+    for readout in scan:
+        kspace[:, readout.ky + 32] = readout.samples
+    ours = np.sqrt((np.abs(to_image(kspace)) ** 2).sum(axis=0)).ravel()
+    with h5py.File(path) as file:
+        theirs = np.asarray(file["dataset/cpp/data"][...], np.float64).ravel()
+    gain = ours @ theirs / (theirs @ theirs)
+    assert np.linalg.norm(gain * theirs - ours) < 1e-3 * np.linalg.norm(ours)
+
+
+def test_a_file_of_version_0_1_has_its_truth_at_the_root(tmp_path):
+    from tests.harness.synthetic import make_header, make_stream
+
+    stream = make_stream(8, header=make_header())
+    path = write_mrd(stream, tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file.move("dataset/mrsim", "mrsim")
+    found = load(mrd_to_stream(path, tmp_path / "a.stream").path)
+    assert found.truth is not None
+    np.testing.assert_array_equal(found.truth.image, stream.truth.image)
+    write_mrd(stream, path)  # it is one of ours, and is replaced
+    with h5py.File(path) as file:
+        assert list(file) == ["dataset"]
 
 
 def test_nothing_half_written_is_left_and_no_other_file_is_replaced(tmp_path):
@@ -353,8 +393,8 @@ def lying(field: str, value: int) -> object:
         (lying("number_of_samples", 65_535), "number of samples"),
         (lying("active_channels", 65_535), "number of channels"),
         (lying("center_sample", 3), "partial echo"),
-        (replaced("mrsim/meta", data=np.zeros(4, np.uint8)), "not of version"),
-        (replaced("mrsim/meta"), "missing"),
+        (replaced("dataset/mrsim/meta", data=np.zeros(4, np.uint8)), "not of version"),
+        (replaced("dataset/mrsim/meta"), "missing"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(whole, tmp_path, edit, told):
@@ -377,11 +417,11 @@ def test_truth_of_another_shape_is_refused(tmp_path):
 
     path = write_mrd(make_stream(8, header=make_header()), tmp_path / "whole.h5")
     refuse(
-        change(path, tmp_path / "a.h5", replaced("mrsim/mask", data=np.zeros((2, 8, 9), bool))),
+        change(path, tmp_path / "a.h5", replaced("dataset/mrsim/mask", data=np.zeros((2, 8, 9), bool))),
         "its shape is",
     )
     refuse(
-        change(path, tmp_path / "a.h5", replaced("mrsim/image", data=np.zeros((2, 8, 8)))),
+        change(path, tmp_path / "a.h5", replaced("dataset/mrsim/image", data=np.zeros((2, 8, 8)))),
         "expected complex64",
     )
 
