@@ -203,6 +203,34 @@ def test_the_target_is_where_its_pixels_have_moved_to() -> None:
     assert moved == pytest.approx(oracle.centroid("target", t_ns) - patient.target_center_m)
 
 
+def test_a_pixel_is_the_targets_where_the_point_that_moved_there_is_labelled() -> None:
+    patient = known_patient(Ride(scale=2.0))
+    twin = patient.twin
+    assert twin is not None
+    t = 22 * 150_000_000 + 1_350_000_000
+    field = twin.field(Course(twin, patient.ride or Ride(), 1, "x").at(np.array([t])).values[0])
+    assert np.abs(field).max() > 4
+    # Points of the reference, eight a pixel each way, and where they have moved to.
+    y, x = np.mgrid[9:29:0.125, 8:27:0.125]
+    moved = np.stack([y, x])
+    for axis in (0, 1):
+        i, j = y.astype(int), x.astype(int)
+        p, q, u = y - i, x - j, field[axis]
+        moved[axis] += (1 - p) * ((1 - q) * u[i, j] + q * u[i, j + 1]) + p * (
+            (1 - q) * u[i + 1, j] + q * u[i + 1, j + 1]
+        )
+    mask = Oracle(patient, header(), 1).mask("target", t)
+    wrong = 0
+    for i in range(14, 30):
+        for j in range(10, 26):
+            near = np.hypot(moved[0] - i, moved[1] - j).argmin()
+            place = np.array([y.ravel()[near], x.ravel()[near]])
+            if np.abs(np.abs(place - np.rint(place)) - 0.5).min() > 0.13:  # not at the rim of a pixel
+                wrong += bool(mask[i, j]) != bool(twin.rest_label[0][tuple(np.rint(place).astype(int))])
+    assert wrong == 0
+    assert mask.any()
+
+
 def test_compression_makes_brighter_or_keeps_brightness_as_chosen() -> None:
     """Of tissue the amount is kept, so that the image's sum does not change with how deep it is breathed."""
     sums = {}
