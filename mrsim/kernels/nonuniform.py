@@ -2,7 +2,7 @@
 
 A point of weight v at x gives v exp(-2 pi i n x / L) at the frequencies n. It is spread by a narrow kernel on
 a grid that is four times (two, in two dimensions) as fine as the frequencies need. After the FFT the kernel's
-own transform is divided out. What is left out is below 1e-8 of the sum of the weights.
+own transform is divided out. What is left out is below 1e-8 of the sum of the weights' magnitudes.
 
 Barnett et al. 2019, 10.1137/18M120885X (the kernel exp(b (sqrt(1 - z^2) - 1))).
 """
