@@ -15,7 +15,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,23 +155,33 @@ def _twin(patient: Patient, short: bool, playback: Hardness) -> Iterator[Line]:
         yield Line("memory score of the twin", hard.memory_score)
         score = playback.memory_score / hard.memory_score
         yield Line("memory score, the playback's over the twin's", score, 1 / 0.7)
-    dome = Dome(np.abs(played.images))
-    alone = dataclasses.replace(twin, states=np.abs(twin.reference)[None, None].astype(np.float32))
-    here = [dome.row(np.abs(played.images[n])) for n in frames]
-    bare = [dome.row(np.abs(alone.image(_first_state(twin, n)))) for n in frames]
-    for who, moved, asked in (
-        ("twin", [dome.row(np.abs(images[n])) for n in frames], (1.0, 2.0)),
-        ("moved reference alone", bare, (None, None)),
-    ):  # fmt: skip
-        away = np.abs(np.array(moved) - np.array(here))
-        yield Line(f"edge of the dome, {who}, median (pixels)", float(np.nanmedian(away)), asked[0])
-        yield Line(f"edge of the dome, {who}, p95 (pixels)", float(np.nanpercentile(away, 95)), asked[1])
-    yield Line("the dome's edge goes up and down by (pixels)", float(np.nanmax(here) - np.nanmin(here)))
-    yield Line("share of frames in which no edge is told", float(np.isnan(here).mean()), LOST)
+    yield from _dome(patient, twin, images)
     if (errors := label_errors(played, twin)) is not None:
         yield Line("1 - Dice of the moved label and the given ones", 1 - errors.dice)
         yield Line("moved label's centre to what was followed, median (pixels)", errors.median_px)
         yield Line("moved label's centre to what was followed, p95 (pixels)", errors.p95_px)
+
+
+def _dome(patient: Patient, twin: Twin, images: dict[int, NDArray[Any]]) -> Iterator[Line]:
+    """Yield where the edge of the liver's dome is in the twin's images, beside the stored frames'."""
+    played = patient.playback
+    dome = Dome(np.abs(played.images))
+    here = np.array([dome.row(np.abs(played.images[n])) for n in images])
+    lost = float(np.isnan(here).mean())
+    yield Line("share of frames in which no edge of a dome is told", lost)
+    if lost > LOST:  # it shows none
+        return
+    alone = dataclasses.replace(twin, states=np.abs(twin.reference)[None, None].astype(np.float32))
+    bare = [dome.row(np.abs(alone.image(_first_state(twin, n)))) for n in images]
+    for who, moved, asked in (
+        ("twin", [dome.row(np.abs(image)) for image in images.values()], (1.0, 2.0)),
+        ("moved reference alone", bare, (None, None)),
+    ):
+        away = np.abs(np.array(moved) - here)
+        yield Line(f"edge of the dome, {who}, median (pixels)", float(np.nanmedian(away)), asked[0])
+        yield Line(f"edge of the dome, {who}, p95 (pixels)", float(np.nanpercentile(away, 95)), asked[1])
+        yield Line(f"share of frames in which the {who} shows none", float(np.isnan(away).mean()), LOST)
+    yield Line("the dome's edge goes up and down by (pixels)", float(np.nanmax(here) - np.nanmin(here)))
 
 
 def _first_state(twin: Twin, frame: int) -> State:
