@@ -174,13 +174,13 @@ def _dome(patient: Patient, twin: Twin, images: dict[int, NDArray[Any]]) -> Iter
     alone = dataclasses.replace(twin, states=np.abs(twin.reference)[None, None].astype(np.float32))
     bare = [dome.row(np.abs(alone.image(_first_state(twin, n)))) for n in images]
     for who, moved, asked in (
-        ("twin", [dome.row(np.abs(image)) for image in images.values()], (1.0, 2.0)),
-        ("moved reference alone", bare, (None, None)),
+        ("twin", [dome.row(np.abs(image)) for image in images.values()], (1.0, 2.0, LOST)),
+        ("moved reference alone", bare, (None, None, None)),
     ):
         away = np.abs(np.array(moved) - here)
         yield Line(f"edge of the dome, {who}, median (pixels)", float(np.nanmedian(away)), asked[0])
         yield Line(f"edge of the dome, {who}, p95 (pixels)", float(np.nanpercentile(away, 95)), asked[1])
-        yield Line(f"share of frames in which the {who} shows none", float(np.isnan(away).mean()), LOST)
+        yield Line(f"share of frames in which the {who} shows none", float(np.isnan(away).mean()), asked[2])
     yield Line("the dome's edge goes up and down by (pixels)", float(np.nanmax(here) - np.nanmin(here)))
 
 
