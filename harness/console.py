@@ -145,9 +145,13 @@ def _plain_progress(what: str) -> Report:
     if not sys.stderr.isatty():
         return lambda done, total, now=what: None
 
+    width = 0
+
     def report(done: int, total: int, now: str = what) -> None:
-        end = "\n" if done >= total else ""
-        print(f"\r{now}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+        nonlocal width
+        end, text = "\n" if done >= total else "", f"{now}: {done} of {total}"
+        width = max(width, len(text))  # what is longer must not show through
+        print(f"\r{text:{width}}", end=end, file=sys.stderr, flush=True)
 
     return report
 

@@ -114,6 +114,23 @@ class Convention:
             found["scale"] = "fit"
         return urlencode(found, safe=",")
 
+    def after(self, first: Convention) -> Convention:
+        """Return what is done by this one after another one.
+
+        Parameters
+        ----------
+        first
+            What is done before.
+        """
+        (swap_1, flips_1), (swap_2, flips_2) = (ORIENTATIONS[one.orient] for one in (first, self))
+        moved = {-3 - axis if swap_2 else axis for axis in flips_1}
+        turned = swap_1 != swap_2, tuple(axis for axis in (-2, -1) if (axis in moved) != (axis in flips_2))
+        orient = next(name for name, kind in ORIENTATIONS.items() if kind == turned)
+        dy, dx = first.roll[::-1] if swap_2 else first.roll
+        dy, dx = (-by if axis in flips_2 else by for axis, by in ((-2, dy), (-1, dx)))
+        rolled = dy + self.roll[0], dx + self.roll[1]
+        return Convention(first.negative != self.negative, orient, rolled, first.fit or self.fit)
+
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
         """Set images right; their scale is left to the judge.
 
@@ -144,6 +161,10 @@ class Convention:
         return build if self == Convention() else lambda: Conforming(build(), self)
 
 
+AS_IT_IS = Convention()
+"""Nothing is done to an image."""
+
+
 class Conforming:
     """Set the images of a reconstructor right as they come.
 
@@ -164,18 +185,7 @@ class Conforming:
         return getattr(self._inner, name)
 
     def open(self, header: Header, emit: Emit) -> None:
-        """Prepare for a scan.
-
-        Raises
-        ------
-        CandidateError
-            If y and x are to be exchanged in images that are not square.
-        """
-        ny, nx = header.matrix
-        if ORIENTATIONS[self.convention.orient][0] and ny != nx:
-            raise CandidateError(
-                f"orient={self.convention.orient}: it exchanges y and x, and the scan has {ny} x {nx} pixels"
-            )
+        """Prepare for a scan."""
         self._emit = emit
         self._inner.open(header, self._conform)
 

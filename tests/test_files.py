@@ -27,7 +27,7 @@ ALLOWED = {
     ("harness/report/page.py", ".read_text"): OWN,
     ("harness/candidates/held/landlock.py", "os.open"): SYSTEM,
     ("harness/realtime/process_memory.py", ".read_text"): SYSTEM,
-    ("harness/realtime/processor_time.py", "open to read"): SYSTEM,
+    ("harness/realtime/own_processes.py", "open to read"): SYSTEM,
     ("harness/realtime/environment.py", "open to read"): SYSTEM,
     ("harness/realtime/host.py", ".read_text"): SYSTEM,
     ("harness/realtime/processor_time.py", "os.open"): SYSTEM,

@@ -13,13 +13,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.audits import memory
 from harness.audits.bench import FRAMES, SHORT, Bench, differing
+from harness.audits.course import Course
 from harness.audits.dependence import audit_dependence
 from harness.audits.finding import AuditReport, Finding, Seen, State
 from harness.audits.invariants import Evidence, check_invariants, recovered
 from harness.audits.memory import audit_memory
 from harness.audits.probes import TimingProbe, WriteProbe
 from harness.audits.reach import audit_causality, audit_consumption
+from harness.console import Report
 from harness.realtime.clock import Clock, RealClock
 from harness.realtime.faults import apply_faults, parse_faults
 from harness.realtime.feed import Feed
@@ -37,7 +40,9 @@ CACHE_SHARE, CACHE_FLOOR_NS, CACHE_TRIES = 1 / 3, 50_000, 4
 RECOVERED = 4
 
 
-def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 0) -> AuditReport:
+def audit_candidate(
+    stream: Stream, build: Builder, candidate: str, seed: int = 0, progress: Report | None = None
+) -> AuditReport:
     """Audit a candidate.
 
     Parameters
@@ -50,6 +55,8 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
         Its name for the report.
     seed
         Seed of all alterations.
+    progress
+        Told how far it is, and which audit runs.
 
     Raises
     ------
@@ -60,9 +67,13 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
         raise InputError(f"{stream.path or 'stream'}: {stream.frames} frames, an audit takes {SHORT} or more")
     stream = stream.first_frames(min(stream.frames, FRAMES))
     stream.check_finite()
-    bench = Bench(stream, build, seed)
+    course = Course(
+        progress, stream.frames, stream.header.lines_per_frame, SHORT, memory.FRAMES, memory.LIMIT_S
+    )
+    bench = Bench(stream, build, seed, played=course.note)
     findings = []
     for audit, check in AUDITS.items():
+        course.begin(audit)
         before = len(bench.raised)
         seen = check(bench)
         if seen.state is State.KEPT:
@@ -72,6 +83,7 @@ def audit_candidate(stream: Stream, build: Builder, candidate: str, seed: int = 
             raised = bench.raised[before:] or bench.raised
             found = seen.fault or seen.told
             findings.append(Finding(audit, seen.state, found, seen, raised[0] if raised else None))
+    course.end()
     return AuditReport(candidate, seed, tuple(findings), bench.isolation)
 
 

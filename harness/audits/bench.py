@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -74,6 +75,8 @@ class Bench:
         Seed of all alterations.
     raised
         List to append to `raised` in place of a new one.
+    played
+        Told after every run how many frames it played.
 
     Attributes
     ----------
@@ -82,8 +85,14 @@ class Bench:
     """
 
     def __init__(
-        self, stream: Stream, build: Builder, seed: int, raised: list[Traceback] | None = None
+        self,
+        stream: Stream,
+        build: Builder,
+        seed: int,
+        raised: list[Traceback] | None = None,
+        played: Callable[[int], None] | None = None,
     ) -> None:
+        self.played: Callable[[int], None] = (lambda frames: None) if played is None else played
         self.stream, self.build, self.seed = stream, build, seed
         self.raised = [] if raised is None else raised
         first = build()
@@ -203,6 +212,7 @@ class Bench:
         )
         if run.failure is not None and run.failure.traceback is not None:
             self.raised.append(run.failure.traceback)
+        self.played(stream.frames)
         return run
 
     def rng(self, *path: str | int) -> np.random.Generator:

@@ -18,6 +18,7 @@ from harness.audits.audits import AUDITS
 from harness.audits.bench import FRAMES, SHORT, STRUCK, Bench, default_stream
 from harness.audits.finding import Seen, State
 from harness.audits.invariants import Evidence, check_invariants, recovered
+from harness.realtime.copies import OneProcess
 from harness.realtime.faults import STREAM_KINDS, apply_faults, parse_faults
 from harness.realtime.feed import Feed
 from harness.realtime.raised import Traceback, is_strangers_own, is_the_users, one_line, traceback_of
@@ -106,6 +107,7 @@ class Check:
     name: str
     find: Callable[[Candidate], Seen]
 
+    @OneProcess()
     def __call__(self, candidate: Candidate) -> None:
         """Run the check.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 import tracemalloc
 
@@ -21,6 +20,7 @@ from harness.audits.bench import Bench
 from harness.audits.finding import Seen
 from harness.candidates.isolation import Isolated
 from harness.measure.failures import is_blank
+from harness.realtime.copies import OneProcess
 from harness.realtime.process_memory import counts, malloced, resident_bytes
 from harness.realtime.raised import is_the_users, traceback_of
 from mrsim.errors import MrsimError
@@ -87,7 +87,7 @@ class _Weighed:
         stream, per_frame = self._bench.stream, self._bench.stream.header.lines_per_frame
         samples, ky = np.asarray(stream.samples), np.asarray(stream.ky).tolist()
         header, lines, tr_ns = stream.header, len(stream), stream.header.tr_ns
-        began, frame, step, process = time.monotonic(), 0, FIRST_STEP, os.getpid()
+        began, frame, step, ours = time.monotonic(), 0, FIRST_STEP, OneProcess()
         try:
             self._candidate.open(Header.from_dict(header.to_dict()), self._take)
             while frame < FRAMES:
@@ -97,9 +97,9 @@ class _Weighed:
                     # Each time a little stronger: a memory of what was seen grows as in a scan that goes on.
                     line = samples[at] * np.float32(1 + 1e-3 * (index // lines))
                     self._candidate.push(Readout(index, frame, ky[at], t_ns, line))
-                if os.getpid() != process:  # a copy of us (os.fork) that would play on
-                    os._exit(1)
+                ours.check()
                 frame += 1
+                self._bench.played(1)
                 if frame % step == 0:
                     self._weigh(frame * per_frame)
                     if len(self._weights) == 2 * STEPS:  # half as often from now on

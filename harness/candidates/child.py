@@ -1,57 +1,30 @@
 """A candidate's own process, from outside: started once, asked within a limit, and ended.
 
-What is asked goes over a socket and is bounded both ways: a process that does not read, does not answer, or
-sends what is no message is lost by the same limit. Lines and images lie in shared memory that nobody can cut
-short. The process gets nothing else: no arguments, no environment but numbers of threads, no descriptor of
-ours, and a folder of its own to write into.
+A process that does not read, does not answer, or sends what is no message is lost by the same limit.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
-import mmap
 import os
 import select
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.candidates.held.sandbox import NOBODY
-from harness.candidates.held.start import accelerators, is_networked, start_process
-from harness.candidates.held.visible import DEVICES, visible_to
-from harness.candidates.served import DONE, MAX_MESSAGE, TOKEN
-from harness.realtime.processor_time import OtherProcess
+from harness.candidates.running import DUMP_S, Running, is_ready
+from harness.candidates.served import SLOTS, TOKEN
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
-from mrsim.errors import CandidateError, HostError
+from mrsim.errors import CandidateError
 
-START_LIMIT_S = 120.0
-"""Time to start Python, and as much again to import and open the first: torch on a cold disk takes long."""
-DUMP_S = 0.5  # how long the fault handler of a process that hangs may take to say where
 MOST_LOST = 3
 """Processes that a candidate may lose; after that its last loss is told again, at once."""
 MOST_SAID = 1 << 20
-_CHILD = """
-import sys, json
-task = json.load(sys.stdin)
-sys.path[:] = task["search"]
-from harness.candidates.served import main
-main(task)
-"""
-
-
-Take = Callable[[dict[str, Any], np.ndarray[Any, Any]], None]
 
 
 class CandidateLost(RaisedElsewhere):
@@ -84,14 +57,14 @@ class Child:
     def __init__(self, candidate: str, faults: str, seed: int) -> None:
         self._candidate, self._faults, self._seed = candidate, faults, seed
         self._lost: list[CandidateLost] = []
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._turn = threading.RLock()
-        self._take: weakref.WeakMethod[Take] | None = None
+        self._take: weakref.WeakMethod[Any] | None = None
         self._numbers = 0
         self.last_held: tuple[str, ...] | None = None
         """What held the process when it was started last; None before that."""
         self.warm = False
-        """Whether the process has opened a reconstructor."""
+        """Whether the process has imported the candidate and built a reconstructor."""
         self.gone: list[int] = []
         """Numbers of reconstructors that nobody holds any more."""
 
@@ -115,17 +88,17 @@ class Child:
         self._numbers += 1
         return self._numbers
 
-    def reserve(self, lines: int, pixels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return shared memory for a line and for an image.
+    def reserve(self, lines: int, pixels: int) -> NDArray[np.uint8]:
+        """Return shared memory for a line, and make some for images.
 
         Parameters
         ----------
         lines, pixels
-            Their sizes, bytes.
+            The sizes of a line and of an image, bytes.
         """
         return self._started().reserve(lines, pixels)
 
-    def ask(self, call: bytes, doing: str, limit_s: float, take: Take) -> dict[str, Any]:
+    def ask(self, call: bytes, doing: str, limit_s: float, take: weakref.WeakMethod[Any]) -> dict[str, Any]:
         """Send a call and take images until it is answered.
 
         Parameters
@@ -137,7 +110,8 @@ class Child:
         limit_s
             Time for all of it, seconds.
         take
-            Method that takes an image's message and the memory in which it lies, now and until the next call.
+            Method that takes an image's message and the memory in which it lies, now and until the next call;
+            held weakly, as who asks holds us.
 
         Returns
         -------
@@ -149,9 +123,10 @@ class Child:
         CandidateLost
             If it died, did not take the call or gave no answer within the limit, or sent no message.
         """
-        running, stop = self._started(), time.monotonic() + limit_s
+        running, stop, silent = self._started(), time.monotonic() + limit_s, False
         with self._turn:
-            self._take = weakref.WeakMethod(take)  # who is asked holds us
+            self._take = take
+            running.attend(True)
             try:
                 # An answer repeats what it answers to, so that none can be given in advance.
                 asked = os.urandom(TOKEN)
@@ -162,27 +137,37 @@ class Child:
                     if running.images in ready:
                         self._show(running, stop)
                     elif running.calls in ready:
-                        return running.receive(running.calls, asked)
+                        answer, shown = running.answer(asked)
+                        while running.taken < shown:  # sent before the answer, and come since we looked
+                            ready = running.wait(stop)
+                            if running.images not in ready:
+                                raise EOFError if ready else TimeoutError
+                            self._show(running, stop)
+                        return answer
                     elif not ready:
                         raise TimeoutError
                     else:
                         raise EOFError
             except TimeoutError:
-                dump = running.dump(ask=True)
+                dump, silent = running.dump(ask=True), True
                 message = f"it gave no answer to {doing} in {limit_s:g} s and was ended"
             except ValueError:
                 dump, message = "", "its process sent what is no message, or no answer to what it was asked"
             except (EOFError, OSError):
                 dump, message = running.dump(), f"its process died in {doing}: {running.ending()}"
-            lost = CandidateLost(message, dump)
-            self._end(lost)
-            raise lost
+            finally:
+                running.attend(False)
+            # Who was silent once would take the same time again.
+            self._lost += [CandidateLost(message, dump)] * (MOST_LOST if silent else 1)
+            self.end()
+            raise self._lost[-1]
 
-    def _show(self, running: _Running, stop: float) -> None:
-        message = running.receive(running.images)
+    def _show(self, running: Running, stop: float) -> None:
+        message = running.image()
         take = None if self._take is None else self._take()
+        slot, running.taken = running.taken % SLOTS, running.taken + 1
         if take is not None:
-            take(message, running.pixels)
+            take(message, running.slots[slot])
         running.send(running.images, b"taken", stop)
 
     def end(self) -> None:
@@ -192,16 +177,12 @@ class Child:
                 self._running.end()
                 self._running = None
 
-    def _end(self, lost: CandidateLost) -> None:
-        self._lost += [lost] * (MOST_LOST if "gave no answer" in str(lost) else 1)
-        self.end()
-
-    def _started(self) -> _Running:
+    def _started(self) -> Running:
         if self._running is None:
             if len(self._lost) >= MOST_LOST:
                 raise self._lost[-1]
             self.warm = False
-            self._running = _Running(self._candidate, self._faults, self._seed)
+            self._running = Running(self._candidate, self._faults, self._seed)
             self.last_held = self._running.held
             weakref.finalize(self, self._running.end)
             watch = threading.Thread(target=_watch, args=(weakref.ref(self), self._running), daemon=True)
@@ -209,17 +190,15 @@ class Child:
         return self._running
 
 
-def _watch(owner: weakref.ref[Child], running: _Running) -> None:
+def _watch(owner: weakref.ref[Child], running: Running) -> None:
     """Take images that come while nothing is asked, and pass on what the process prints."""
-    poll, left = select.poll(), MOST_SAID
-    for number in (running.images.fileno(), running.said):
-        poll.register(number, select.POLLIN)
+    poll, left = running.watching, MOST_SAID
     with contextlib.suppress(OSError, ValueError, EOFError, TimeoutError):
         while not running.ended:
             ready = dict(poll.poll())
             if running.said in ready:
                 left -= _pass_on(running.said, left)
-                if ready[running.said] & select.POLLHUP:
+                if ready[running.said] & select.EPOLLHUP:
                     poll.unregister(running.said)
                 continue
             child = owner()
@@ -227,10 +206,10 @@ def _watch(owner: weakref.ref[Child], running: _Running) -> None:
                 break
             with child._turn:
                 # Whoever asked meanwhile has taken what was there.
-                if not running.ended and select.select([running.images], [], [], 0)[0]:
+                if not running.ended and is_ready(running.images.fileno()):
                     child._show(running, time.monotonic() + DUMP_S)
             del child
-    while select.select([running.said], [], [], 0)[0] and (length := _pass_on(running.said, left)):
+    while is_ready(running.said) and (length := _pass_on(running.said, left)):
         left -= length
     os.close(running.said)
 
@@ -241,167 +220,6 @@ def _pass_on(said: int, left: int) -> int:
         with contextlib.suppress(OSError, ValueError):  # a closed stream
             sys.stderr.write(text.decode("utf-8", "replace"))
     return len(text)
-
-
-class _Running:
-    """Hold a process that runs, and what leads to it."""
-
-    def __init__(self, candidate: str, faults: str, seed: int) -> None:
-        if not hasattr(os, "memfd_create"):
-            raise HostError("a candidate in a process of its own takes Linux")
-        self.ended = False
-        self.calls, their_calls = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.calls.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._dumps, their_dumps = os.pipe()
-        self.said, their_said = os.pipe()
-        self._number = os.memfd_create("lines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        # Who shortens what we have mapped ends us.
-        fcntl.fcntl(self._number, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        self._memory: mmap.mmap | None = None
-        self.pixels = np.empty(0, np.uint8)
-        self._scratch = tempfile.mkdtemp(prefix="mrsim-candidate-")
-        theirs = (their_calls.fileno(), their_images.fileno(), their_dumps, self._number)
-        search = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
-        try:
-            visible = visible_to(candidate, search)
-            self._process, wrapped = start_process(
-                _CHILD, candidate, visible, self._scratch, theirs, their_said
-            )
-        except BaseException:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            for number in (self._dumps, self.said, self._number):
-                os.close(number)
-            raise
-        finally:
-            their_calls.close()
-            their_images.close()
-            os.close(their_dumps)
-            os.close(their_said)
-        read, listed = visible.parts()
-        root = os.geteuid() == 0 and not wrapped
-        if root:
-            os.chown(self._scratch, NOBODY, NOBODY)
-        rules = {
-            "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
-            "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
-        }  # fmt: skip
-        numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
-        task = {
-            **numbers, "folder": os.getcwd(), "search": search, "rules": rules, "candidate": candidate,
-            "faults": faults, "seed": seed,
-        }  # fmt: skip
-        self._sentinel = os.pidfd_open(self._process.pid)
-        self._introduce(task, wrapped)
-        self.other = OtherProcess(self.pid)
-
-    def _introduce(self, task: dict[str, Any], wrapped: str) -> None:
-        """Tell the process what it is, and take its number and what holds it; no stranger's code ran yet."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(task).encode())
-            self._process.stdin.close()
-        self.calls.settimeout(START_LIMIT_S)
-        try:
-            said, ancillary, _, _ = self.calls.recvmsg(MAX_MESSAGE, socket.CMSG_SPACE(12))
-            held = json.loads(said)["held"]
-        except (OSError, ValueError, TypeError, LookupError):
-            self._process.kill()
-            told = os.read(self.said, 1 << 12) if select.select([self.said], [], [], DUMP_S)[0] else b""
-            self.end()
-            os.close(self.said)
-            why = printable_lines(told.decode("utf-8", "replace")).strip().rpartition("\n")[2]
-            raise HostError(f"the candidate's own process could not be started: {why}") from None
-        self.held = tuple(filter(None, (wrapped, *map(str, held))))
-        self.pid = self._process.pid
-        for _, kind, data in ancillary:
-            if kind == socket.SCM_CREDENTIALS:  # the system's word, in our own numbers
-                self.pid = int.from_bytes(data[:4], sys.byteorder)
-        self._poll = select.poll()
-        for number in (self.images.fileno(), self.calls.fileno(), self._sentinel):
-            self._poll.register(number, select.POLLIN)
-        self._ends = {self.images.fileno(): self.images, self.calls.fileno(): self.calls}
-
-    def reserve(self, lines: int, pixels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return memory for a line and for an image; what there was before is no longer used."""
-        size = lines + pixels
-        if os.fstat(self._number).st_size < size:
-            os.ftruncate(self._number, size)
-        self._memory = mmap.mmap(self._number, size)
-        self.pixels = np.ndarray(pixels, np.uint8, self._memory, lines)
-        return np.ndarray(lines, np.uint8, self._memory), self.pixels
-
-    def send(self, end: socket.socket, message: bytes, stop: float) -> None:
-        """Send a message by a time."""
-        end.settimeout(max(stop - time.monotonic(), 1e-3))
-        end.send(message)
-
-    def receive(self, end: socket.socket, asked: bytes = b"") -> dict[str, Any]:
-        """Return a message that has come, which may be any but must begin with what was asked."""
-        end.settimeout(0)
-        said = end.recv(MAX_MESSAGE + TOKEN + 1)
-        if not said:
-            raise EOFError
-        if not said.startswith(asked):
-            raise ValueError("an answer to what was not asked")
-        said = said[len(asked) :]
-        if said == DONE:
-            return {"is": "done"}
-        try:
-            message = json.loads(said)
-        except RecursionError:
-            raise ValueError from None
-        if not isinstance(message, dict):
-            raise ValueError(message)
-        return message
-
-    def wait(self, stop: float) -> list[Any]:
-        """Return what has something to be taken: images first; the process itself once it has ended."""
-        ready = self._poll.poll(max(0.0, stop - time.monotonic()) * 1e3)
-        return [self._ends.get(number, self._sentinel) for number, _ in ready]
-
-    def dump(self, ask: bool = False) -> str:
-        """Return what the fault handler wrote of the process's thread; ask it, if the process still runs."""
-        if ask:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, signal.SIGUSR1)
-        found = b""
-        while len(found) < MAX_MESSAGE and select.select([self._dumps], [], [], DUMP_S)[0]:
-            piece = os.read(self._dumps, MAX_MESSAGE)
-            if not piece:
-                break
-            found += piece
-        return found.decode("utf-8", "replace")
-
-    def ending(self) -> str:
-        """Return how the process ended; it is killed if it has only closed its sockets."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(DUMP_S)
-        code = self._process.poll()
-        if code is None:
-            return "it closed its connection"
-        if code < 0 or code > 128:  # 128 and the signal's number, from what stands between
-            with contextlib.suppress(ValueError):
-                return f"signal {signal.Signals(-code if code < 0 else code - 128).name}"
-        return f"exit code {code}"
-
-    def end(self) -> None:
-        """Kill the process and let go of everything."""
-        if self.ended:
-            return
-        self.ended = True
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        for end in (self.calls, self.images):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        for number in (self._sentinel, self._dumps, self._number):
-            os.close(number)
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def refused(answer: dict[str, Any]) -> CandidateError:

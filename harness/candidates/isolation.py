@@ -8,6 +8,8 @@ of the scan. Stamps are taken here, when an image has come through.
 from __future__ import annotations
 
 import json
+import math
+import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates.child import START_LIMIT_S, CandidateLost, Child, refused
-from harness.candidates.served import PUSH
+from harness.candidates.child import CandidateLost, Child, refused
+from harness.candidates.served import PUSH, SLOTS
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Header, Readout
@@ -26,6 +28,9 @@ __all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "Isola
 
 DEFAULT_LIMIT_S = 30.0
 MAX_LIMIT_S = 86_400.0
+IMPORT_LIMIT_S = 120.0
+"""Time to import a candidate and build the first of it, which no limit counts: torch on a cold disk
+takes long."""
 HOLDERS = {"bubblewrap", "Landlock"}
 """What keeps files from a process; without either the isolation is "none"."""
 
@@ -38,7 +43,7 @@ class Isolated:
     candidate
         Its name, as on the command line.
     limit_s
-        How long it may take over one line, seconds; then its process is ended.
+        How long it may take over one line, or over `open` or `close`, seconds; then its process is ended.
     faults
         Faults of which those of a candidate happen inside the child.
     seed
@@ -69,6 +74,7 @@ class Isolated:
         self._number = self._child.number()
         self._built: int | None = None  # in which of the processes, if some were lost
         self._line: NDArray[np.complex64] = np.empty((0, 0), np.complex64)
+        self._kept, self._taking = _Kept(), weakref.WeakMethod(self._take)
         weakref.finalize(self, self._child.gone.append, self._number)
 
     @property
@@ -91,22 +97,21 @@ class Isolated:
         self._emit = emit
         ny, nx = header.matrix
         # An image may come in double precision.
-        line, _ = self._child.reserve(header.coils * nx * 8, max(ny * nx * 16, 16))
+        line = self._child.reserve(header.coils * nx * 8, max(ny * nx * 16, 16))
         self._line = line.view(np.complex64).reshape(header.coils, nx)
-        # Libraries are imported, and kernels compiled, when a process builds and opens for the first time.
-        limit_s = self._limit_s + (0 if self._child.warm else START_LIMIT_S)
         if self._built != self._child.generation:
             gone, self._child.gone = self._child.gone, []
-            self._ask({"do": "build", "gone": gone}, limit_s)
-            self._built = self._child.generation
-        self._ask({"do": "open", "header": header.to_dict()}, limit_s)
-        self._child.warm = True
+            # Libraries are imported, and our own kernels compiled, when a process builds for the first time.
+            limit_s = self._limit_s if self._child.warm else max(self._limit_s, IMPORT_LIMIT_S)
+            self._ask({"do": "build", "gone": gone, "matrix": header.matrix}, limit_s)
+            self._built, self._child.warm = self._child.generation, True
+        self._ask({"do": "open", "header": header.to_dict()}, self._limit_s)
 
     def push(self, readout: Readout) -> None:
         """Pass on one line and wait until it has been taken."""
         self._line[...] = readout.samples
         call = PUSH.pack(self._number, readout.index, readout.frame, readout.ky, readout.t_ns)
-        answer = self._child.ask(call, "push", self._limit_s, self._take)
+        answer = self._child.ask(call, "push", self._limit_s, self._taking)
         if answer.get("is") != "done":
             self._raise("push", answer)
 
@@ -128,7 +133,7 @@ class Isolated:
 
     def _ask(self, call: dict[str, Any], limit_s: float) -> dict[str, Any]:
         message = json.dumps({**call, "number": self._number}).encode()
-        answer = self._child.ask(message, call["do"], limit_s, self._take)
+        answer = self._child.ask(message, call["do"], limit_s, self._taking)
         if answer.get("is") != "done":
             self._raise(call["do"], answer)
         return answer
@@ -143,11 +148,11 @@ class Isolated:
         """Make the image again from shared memory, or something that is as wrong as what was emitted."""
         try:
             shape, dtype = tuple(map(int, reply["shape"])), np.dtype(str(reply["dtype"]))
-            count = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+            count = math.prod(shape) * dtype.itemsize
             if dtype.kind not in "fiuc" or min(shape, default=1) < 0 or count > memory.size:
                 raise ValueError(dtype)
             # A copy: what comes next is put in the same place.
-            pixels = np.array(np.ndarray(shape, dtype, memory.data))
+            pixels = self._kept.copy(np.ndarray(shape, dtype, memory.data))
             image: Any = (
                 _position(pixels, reply) if reply.get("type") == "Position" else _image(pixels, reply)
             )
@@ -155,6 +160,29 @@ class Isolated:
             kind = str(reply.get("type", "something"))[:60]
             image = type(kind if kind.isidentifier() else "something", (), {})()
         self._emit(image)
+
+
+class _Kept:
+    """Copy images into memory that nobody holds any more: fresh memory costs a fault for every page."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.uint8]] = []
+
+    def copy(self, image: NDArray[Any]) -> NDArray[Any]:
+        for number in range(len(self._blocks)):
+            block = self._blocks[number]
+            # The list, the name and the call hold it; an image would be one more.
+            if sys.getrefcount(block) <= 3:
+                if block.nbytes < image.nbytes:
+                    block = self._blocks[number] = np.empty(image.nbytes, np.uint8)
+                break
+        else:
+            block = np.empty(image.nbytes, np.uint8)
+            if len(self._blocks) < SLOTS:
+                self._blocks.append(block)
+        out: NDArray[Any] = np.ndarray(image.shape, image.dtype, block.data)
+        out[...] = image
+        return out
 
 
 def probe() -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from harness.candidates.objects import Factory
 from harness.realtime.raised import one_line, with_note
 from mrsim.errors import CandidateError, MrsimError
 from mrsim.stream import Header, Readout
-from recon.convention import split_convention
+from recon.convention import KEYS, split_convention
 from recon.protocol import Builder, Emit, Image
 
 PYTHON_FORM = "python:package.module:factory or python:path/to/file.py:factory"
@@ -66,6 +66,11 @@ def builder(candidate: str) -> Builder:
 def _plain_builder(candidate: str) -> Builder:
     kind, colon, argument = candidate.partition(":")
     if kind not in _MAKERS:
+        head, mark, options = candidate.partition("?")
+        if mark and head.partition(":")[0] in _MAKERS:
+            raise CandidateError(
+                f"candidate {candidate!r}: unknown option {options[:40]!r}; known: {', '.join(KEYS)}"
+            )
         close = _python_form(candidate) or difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise CandidateError(f"candidate {candidate!r}: unknown; {hint}known: {', '.join(known())}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.cli.arguments import add_allow_seen, add_candidate, add_isolate, add_json, add_seed, tell_seen
-from harness.console import print_apart, print_table
+from harness.console import print_apart, print_table, progress
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -44,7 +44,11 @@ def run(
     from mrsim.files.writing import write_json
 
     check_target(json_file, ".json")
-    report = audit(candidate, stream, seed=seed, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen)
+    with progress("audit") as report_to:
+        report = audit(
+            candidate, stream, seed=seed, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen,
+            progress=report_to,
+        )  # fmt: skip
     if json_file is not None:
         write_json(json_file, report.to_json())
     tell_seen(report.overlaps)

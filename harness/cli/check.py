@@ -10,16 +10,14 @@ import argparse
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cli.arguments import add_allow_seen, add_bar, add_candidate, add_json, add_seed
+from harness.cli.process.started import MAX_LINE, Started, TooLong, how_it_ended, started
 from harness.console import print_apart
 from harness.judge.outcome import QUESTIONS, WORST_FIRST, Outcome, Verdict
 from harness.realtime.raised import Traceback, printable_lines
@@ -32,16 +30,9 @@ from mrsim.summary import counted
 SCHEMA = "mrsim-check/1"
 PASSED, NOT_PASSED = 0, 1
 PARTS = ("replay", "audit")
-POLL_S = 0.5  # how often a child is looked at whose pipe somebody else keeps open
 END_S = 30.0  # how long a child may take to end once it has answered
-MAX_TEXT = 64 << 20
 MAX_MESSAGE = 2000
-_CHILD = """
-import sys, json
-sys.path[:] = json.loads(sys.argv.pop(1))
-from harness.cli.process.check_child import main
-sys.exit(main())
-"""
+CHILD = "harness.cli.process.check_child:main"
 
 
 @dataclass
@@ -135,8 +126,7 @@ def run(
         },
     }  # fmt: skip
     found = _Judgement()
-    with _child(task) as (process, answers):
-        found.lost = _listen(process, answers, limit_s, streams, found)
+    found.lost = _judged(task, limit_s, streams, found)
     verdict = found.verdict(streams)
     if json_file is not None:
         parts = [
@@ -151,40 +141,13 @@ def run(
     return PASSED if verdict.outcome is Outcome.PASS else NOT_PASSED
 
 
-@contextlib.contextmanager
-def _child(task: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start the judging process in a group of its own, and end all of that group in every case."""
-    answers, theirs = os.pipe()
-    lifeline, ours = os.pipe()
-    try:
-        # -P: no module of the folder that we stand in is to be taken for one of ours.
-        words = [
-            sys.executable,
-            "-P",
-            "-c",
-            _CHILD,
-            json.dumps(sys.path),
-            str(theirs),
-            str(lifeline),
-            json.dumps(task),
-        ]
-        process = subprocess.Popen(words, pass_fds=(theirs, lifeline), start_new_session=True)
-        os.close(theirs)
-        try:
-            yield process, answers
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    finally:
-        for number in (answers, lifeline, ours):
-            os.close(number)
+def _judged(task: dict[str, Any], limit_s: float, streams: list[str], found: _Judgement) -> str | None:
+    """Let a child judge, in a group of its own, and end all of that group in every case.
 
-
-def _listen(
-    process: subprocess.Popen[bytes], pipe: int, limit_s: float, streams: list[str], found: _Judgement
-) -> str | None:
-    """Take answers until the child has ended; return how it was lost, if it was.
+    Returns
+    -------
+    lost
+        How the child was lost, if it was.
 
     Raises
     ------
@@ -192,27 +155,33 @@ def _listen(
         If the child says that what it was given is wrong.
     """
     deadline = time.monotonic() + limit_s
-    text, open_still = b"", True
-    while open_still:
-        left = deadline - time.monotonic()
-        if left <= 0:
+    with started(CHILD, [json.dumps(task)], apart=True) as child:
+        try:
+            while (answer := _next(child, deadline, len(streams))) is not None:
+                _take(answer, streams, found)
+            return found.lost or _ending(child.process, max(0.0, min(END_S, deadline - time.monotonic())))
+        except TimeoutError:
             return f"it did not end within {limit_s:g} s (--limit-s) and was killed"
-        ended = process.poll() is not None
-        if not select.select([pipe], [], [], 0 if ended else min(left, POLL_S))[0]:
-            open_still = not ended
-            continue
-        chunk = os.read(pipe, 1 << 16)
-        open_still = bool(chunk)
-        *lines, text = (text + chunk).split(b"\n")
-        if len(text) > MAX_TEXT:
-            return f"an answer of its process is longer than {MAX_TEXT} bytes"
-        for line in lines:
-            try:
-                answer = _read(line, len(streams))
-            except (ValueError, LookupError, TypeError, RecursionError):
-                return "an answer of its process cannot be read"
-            _take(answer, streams, found)
-    return found.lost or _ending(process, max(0.0, min(END_S, deadline - time.monotonic())))
+        except TooLong:
+            return f"an answer of its process is longer than {MAX_LINE} bytes"
+        except _Unread:
+            return "an answer of its process cannot be read"
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
+
+class _Unread(Exception):
+    """Say that what a child handed over is no answer."""
+
+
+def _next(child: Started, deadline: float, streams: int) -> dict[str, Any] | None:
+    line = child.line(deadline)
+    try:
+        return None if line is None else _read(line, streams)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise _Unread from None
 
 
 def _read(line: bytes, streams: int) -> dict[str, Any]:
@@ -270,9 +239,4 @@ def _ending(process: subprocess.Popen[bytes], limit_s: float) -> str | None:
         code = process.wait(limit_s)
     except subprocess.TimeoutExpired:
         return f"its process did not end within {limit_s:.0f} s of its last answer and was killed"
-    if code < 0:
-        name = next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
-        return f"the candidate's process was killed by {name}"
-    if code > 0:
-        return f"the candidate's process ended with exit code {code}"
-    return None
+    return how_it_ended(code) if code else None

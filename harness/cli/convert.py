@@ -165,7 +165,7 @@ def _export(source: Path, target: Path, layout: str, how: str) -> int:
 def _send(source: Path, how: str) -> int:
     """Write a stream to standard output as messages; what is said goes elsewhere."""
     stream, noise = load(source), NoiseScans.of(source)
-    out = sys.stdout.buffer
+    out = getattr(sys.stdout, "binary", None) or sys.stdout.buffer
     write_messages(stream, out, oversampling=Oversampling(how), noise=noise)
     out.flush()
     print(f"{len(stream)} lines of {stream.header.coils} coils (messages)", file=sys.stderr)

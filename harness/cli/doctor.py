@@ -16,7 +16,7 @@ from harness.candidates.registry import Null
 from harness.cli.arguments import add_json
 from harness.judge.validity import MAX_INJECTOR_SHARE
 from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
-from harness.realtime import environment
+from harness.realtime import environment, own_processes
 from harness.realtime.clock import SPIN_NS, RealClock, VirtualClock
 from harness.realtime.host import HostLog, changes_since, probe, take_snapshot
 from harness.realtime.replay import replay
@@ -68,6 +68,8 @@ class Diagnosis:
         Which extras are installed.
     isolation
         What holds a candidate's own process here, in words.
+    sees_processes
+        Whether the system tells of processes that a candidate in process starts, while they live.
     """
 
     sleep_ns: NDArray[np.int64]
@@ -77,6 +79,7 @@ class Diagnosis:
     environment: dict[str, Any]
     extras: dict[str, bool]
     isolation: tuple[str, ...]
+    sees_processes: bool
 
     def lines(self) -> list[str]:
         """Return the findings in plain words, a line each."""
@@ -101,6 +104,10 @@ class Diagnosis:
             fit = "can" if late_ns <= MAX_INJECTOR_SHARE * deadline_ns else "cannot"
             text.append(f"In real time it {fit} judge a deadline of {deadline_ns / 1e6:g} ms ({name}).")
         text.append(f"With --isolate a candidate is {isolation.told(self.isolation)}.")
+        if not self.sees_processes:
+            text.append(
+                "This system does not tell of living processes: those of a candidate cost it nothing."
+            )
         for extra, present in self.extras.items():
             state = "installed" if present else f"missing: pip install 'mrsim[{extra}]'"
             text.append(f"mrsim[{extra}]: {state}")
@@ -116,6 +123,7 @@ class Diagnosis:
             "environment": self.environment,
             "extras": self.extras,
             "isolation": list(self.isolation),
+            "sees_processes": self.sees_processes,
         }
 
 
@@ -136,6 +144,7 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
         environment.describe(),
         {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
         _isolation(),
+        own_processes.are_seen(),
     )
 
 

@@ -17,7 +17,7 @@ from harness.cli.arguments import (
     count,
     tell_seen,
 )
-from harness.console import figure, print_apart, print_table, significant
+from harness.console import figure, print_apart, print_table, progress, significant
 from mrsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -169,9 +169,11 @@ def run(
         for number, found in enumerate(result.faults.broken, 1):
             print(f"broken promise {number}: {found}")
     if audit:
-        audited = look(
-            candidate, scan, seed=seed or None, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen
-        )
+        with progress("audit") as report_to:
+            audited = look(
+                candidate, scan, seed=seed or None, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen,
+                progress=report_to,
+            )  # fmt: skip
         result = result.with_audit(audited)
     command = None if report is None else shlex.join(["mrsim", *argv])
     if report is not None:

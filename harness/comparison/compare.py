@@ -37,6 +37,7 @@ from harness.comparison.timing import Times, interleave
 from harness.console import Report
 from harness.measure.image_quality import Quality, judge_frames
 from harness.measure.timing import default_warmup
+from harness.realtime.copies import OneProcess
 from harness.workers import executors
 from harness.workers.remote import UNTIMED, check_shared_file, send
 from mrsim.argument_types import checked
@@ -48,6 +49,7 @@ Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 """Candidate, stream, and the frames whose pixels are handed back."""
 
 
+@OneProcess()
 @checked
 def compare(
     candidates: Sequence[Given],

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from harness.console import Report
 from harness.judge.outcome import Outcome, Verdict
 from harness.measure.exact_statistics import t_quantile
 from harness.measure.failures import is_blank
+from harness.realtime.copies import OneProcess
 from harness.realtime.raised import Traceback, is_the_users, one_line, traceback_json, traceback_of
 from mrsim.errors import InputError, MrsimError, Option, OptionError
 from mrsim.seeds import child
@@ -355,9 +355,9 @@ class _Timed:
             self._came.set()
 
     def _attempt(self, where: str, call: Callable[[], Any]) -> Any:
-        process = os.getpid()
         try:
-            return call()
+            with OneProcess():
+                return call()
         except BaseException as error:  # a stranger may raise anything
             if is_the_users(error):
                 raise
@@ -366,9 +366,6 @@ class _Timed:
             found = traceback_of(error)
             at = "" if found is None else f" ({found.at})"
             raise _Failed(self._which, f"raised {one_line(error)}{at} in {where}", found) from None
-        finally:
-            if os.getpid() != process:  # a copy of us (os.fork) that would play on
-                os._exit(1)
 
 
 def refuse_shared_helpers(base: str, new: str) -> None:

@@ -16,6 +16,7 @@ from harness.experiment.scans import Scan, TimeLine, fingerprint
 from harness.experiment.variants import CHANGES
 from mrsim.errors import Option, OptionError
 from mrsim.scanner.protocol import ScanProtocol
+from recon.convention import split_convention
 
 REFERENCES = {
     "truth": "the noise-free truth at the last line: what the judge itself errs by",
@@ -61,7 +62,7 @@ class Entry:
         if labelled is None and text not in ("cascade", NEAREST) and ":" in text:
             label = text
         kinds = {form.partition(":")[0] for form in known()} | set(REFERENCES)
-        if candidate.partition(":")[0] not in kinds:
+        if split_convention(candidate)[0].partition(":")[0] not in kinds:
             every = ", ".join([*known(), *REFERENCES])
             raise OptionError("{}: unknown; known: {}", Option("entries", text), every)
         return cls(label, CASCADE if candidate == "cascade" else candidate)

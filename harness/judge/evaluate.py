@@ -30,7 +30,7 @@ from harness.realtime.service import MeasuredService, ServiceModel
 from harness.wire.transfer import Transfer
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Stream
-from recon.convention import Convention
+from recon.convention import AS_IT_IS, Convention
 from recon.protocol import Builder
 
 # Length of the scan that the null reconstructor is played, nanoseconds.
@@ -150,9 +150,10 @@ def evaluate(
             assess(stream, run, timing), target=Answer(TARGET, None, "a burst has no time of its own")
         )
     else:
-        convention = getattr(reconstructor, "convention", None)
-        fit = isinstance(convention, Convention) and convention.fit
-        found = measure_images(stream, run, timing, criterion, why_invalid(run, timing), beams, fit)
+        convention = getattr(reconstructor, "convention", AS_IT_IS)
+        convention = convention if isinstance(convention, Convention) else AS_IT_IS
+        spoilt = why_invalid(run, timing)
+        found = measure_images(stream, run, timing, criterion, spoilt, beams, convention)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario, why_not)
     image = judge_image(criterion.profile, found.quality, why_not or "no image came")
     alarm = None if played.truth is None else impossible_quality(played, found.quality)

@@ -28,6 +28,7 @@ from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from mrsim.stream.fourier import to_image
+from recon.convention import AS_IT_IS, Convention
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 LOOKED_AT = 16  # images
@@ -71,7 +72,7 @@ def measure_images(
     criterion: Criterion,
     spoilt: str | None,
     beam_names: Sequence[str] = BEAMS,
-    fit: bool = False,
+    convention: Convention = AS_IT_IS,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
@@ -87,13 +88,14 @@ def measure_images(
         What the host did to the run's times; None if they are valid.
     beam_names
         Beams that are simulated beside that of the profile: names of shipped ones, or .toml files.
-    fit
-        Whether the images are multiplied by one number first, fitted to the truth.
+    convention
+        What has been done to the images already; those that ask for it are multiplied by one number first,
+        fitted to the truth.
     """
     assert stream.truth is not None
     judge = FrameJudge(stream.truth, stream.header)
-    scale = fit_scale(stream.truth, judge, run, timing) if fit else None
-    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge)
+    scale = fit_scale(stream.truth, judge, run, timing) if convention.fit else None
+    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge, convention)
     return dataclasses.replace(found, scale=scale)
 
 
@@ -105,6 +107,7 @@ def _measured(
     spoilt: str | None,
     beam_names: Sequence[str],
     judge: FrameJudge,
+    convention: Convention,
 ) -> Measures:
     assert stream.truth is not None
     scores = judge.score_run(run)
@@ -120,10 +123,10 @@ def _measured(
     answer = judge_target(criterion.profile, margin, judged)
     if spoilt is not None and answer.outcome is not Outcome.PASS:
         answer = _despite_host(answer, spoilt, displayed, stream, run, quality, criterion)
-    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality))
+    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality, convention))
 
 
-def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
+def _symptom(stream: Stream, run: Run, quality: Quality | None, convention: Convention) -> str | None:
     assert stream.truth is not None
     if quality is None or run.images.pixels is None:
         return None
@@ -136,7 +139,7 @@ def _symptom(stream: Stream, run: Run, quality: Quality | None) -> str | None:
         arrived = np.stack([_as_arrived(stream, int(frame)) for frame in chosen])
         if (found := stacked(shown, true, arrived)) is not None:
             return found
-    return symptom(shown, true)
+    return symptom(shown, true, convention)
 
 
 def _as_arrived(stream: Stream, frame: int) -> NDArray[np.float64]:

@@ -263,6 +263,8 @@ def _idle(displayed: Displayed, stream: Stream) -> NDArray[np.bool_]:
     for breath in _runs(breath_blocks(displayed.t_ns, breath_starts(stream.truth, stream.header))):
         own = breath[np.isfinite(displayed.centre_m[breath]).all(axis=1)]
         path = true[line[breath]]
+        if len(breath) * displayed.tr_ns <= _oldest_ns(stream):
+            continue  # one image may be on display for all of it
         if 2 * len(own) < len(breath) or float(np.ptp(path, axis=0).max()) < MOVED_M:
             continue
         shown = displayed.centre_m[own] - displayed.centre_m[own].mean(axis=0)

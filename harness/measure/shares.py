@@ -32,10 +32,10 @@ def share_interval(
     Returns
     -------
     interval
-        None for fewer than `MIN_BREATHS` breaths, or if the whole is nothing.
+        None for fewer than `MIN_BREATHS` breaths, or if the whole is of fewer: those show no difference.
     """
     breaths, total = len(whole), float(np.sum(whole))
-    if breaths < MIN_BREATHS or not total > 0:
+    if breaths < MIN_BREATHS or int((np.asarray(whole) > 0).sum()) < MIN_BREATHS:
         return None
     share = float(np.sum(part)) / total
     low, high = around(share, (part - share * whole) * breaths / total, confidence)

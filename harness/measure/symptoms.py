@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
-from recon.convention import ORIENTATIONS, Convention
+from recon.convention import AS_IT_IS, ORIENTATIONS, Convention
 
 MOST, MOST_NAMES = 16, 3
 """Images that are looked at, spread over those given, and names that are given."""
@@ -64,7 +64,9 @@ class Mistake:
         return back.swapaxes(-2, -1) if exchanged else back
 
 
-def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -> str | None:
+def symptom(
+    images: NDArray[np.complex64], true_images: NDArray[np.complex64], stated: Convention = AS_IT_IS
+) -> str | None:
     """Say what simple mistake makes images differ from the truth, if one does.
 
     Parameters
@@ -72,6 +74,8 @@ def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -
     images, true_images
         Some images, spread over the scan, and the truth of their frames, shape (n, ny, nx), complex64 or
         real; images that are blank or not finite are left out.
+    stated
+        What has been done to the images already, so that the sentence has all that is to be stated.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def symptom(images: NDArray[np.complex64], true_images: NDArray[np.complex64]) -
         remedy = dataclasses.replace(remedy, negative=True)
     return (
         f"images are {what}: NMSE falls from {before:.2g} to {after:.2g} when that is undone "
-        f"(CANDIDATE?{remedy.options})"
+        f"(CANDIDATE?{remedy.after(stated).options})"
     )
 
 
@@ -161,13 +165,14 @@ def _named(
     energy, true_energy = float(np.vdot(shown, shown)), float(np.vdot(truth, truth))
     if not energy:
         return None
+    mistakes = [*mistakes, *_other_rolls(mistakes, shown, truth)]
     products = _products(mistakes, shown, truth)
     best = max(range(len(mistakes)), key=products.__getitem__)
     if products[best] <= 0:
         return None
     alike = _not_told_apart(mistakes, products, best, truth, true_energy)
     named = [] if 0 in alike else _simplest(mistakes, alike)
-    chosen = named[0] if named else 0
+    chosen = max(named, key=products.__getitem__, default=0)
     # With the scale that fits best, the NMSE is 1 - c^2 of the cosine c between image and truth.
     after = max(0.0, 1 - products[chosen] ** 2 / (energy * true_energy))
     factor = energy / products[chosen] if products[chosen] > 0 else math.inf
@@ -185,18 +190,43 @@ def _named(
 
 
 def _products(mistakes: list[Mistake], shown: Magnitudes, truth: Magnitudes) -> list[float]:
-    """Return the scalar product of images without each mistake and true ones: all rolls of a turn at once."""
+    """Return the scalar product of images without each mistake and true ones."""
+    rolled = _of_all_rolls({mistake.remedy.orient for mistake in mistakes}, shown, truth)
+    ny, nx = truth.shape[1:]
+    places = ((mistake.remedy.orient, *mistake.remedy.roll) for mistake in mistakes)
+    return [float(rolled[orient][dy % ny, dx % nx]) for orient, dy, dx in places]
+
+
+def _of_all_rolls(orients: set[str], shown: Magnitudes, truth: Magnitudes) -> dict[str, Magnitudes]:
+    """Return the same for all rolls of a turn at once, by turn, shape (ny, nx)."""
     true = np.fft.rfft2(truth)
-    rolled: dict[str, Magnitudes] = {}
-    found = []
-    for mistake in mistakes:
-        orient = mistake.remedy.orient
-        if orient not in rolled:
-            turned = np.fft.rfft2(Convention(orient=orient).apply(shown))
-            rolled[orient] = np.fft.irfft2((turned.conj() * true).sum(axis=0), truth.shape[1:])
-        dy, dx = mistake.remedy.roll
-        found.append(float(rolled[orient][dy % truth.shape[1], dx % truth.shape[2]]))
+    found = {}
+    for orient in orients:
+        turned = np.fft.rfft2(Convention(orient=orient).apply(shown))
+        found[orient] = np.fft.irfft2((turned.conj() * true).sum(axis=0), truth.shape[1:])
     return found
+
+
+def _other_rolls(mistakes: list[Mistake], shown: Magnitudes, truth: Magnitudes) -> list[Mistake]:
+    """Return the best roll of each turn, where it is none of the mistakes yet."""
+    names = {
+        mistake.remedy.orient: "" if mistake.remedy == AS_IT_IS else mistake.name
+        for mistake in mistakes
+        if mistake.remedy.roll == (0, 0)
+    }
+    known = {mistake.remedy for mistake in mistakes}
+    sides = truth.shape[1:]
+    more = []
+    for orient, products in _of_all_rolls(set(names), shown, truth).items():
+        at = np.unravel_index(int(np.argmax(products)), sides)
+        dy, dx = (int(by) if 2 * by <= side else int(by) - side for by, side in zip(at, sides, strict=True))
+        remedy = Convention(orient=orient, roll=(dy, dx))
+        if remedy not in known:
+            steps = [(abs(by), way) for by, way in ((dy, "y"), (dx, "x")) if by]
+            ways = [f"{by} pixel{'s' * (by > 1)} in {way}" for by, way in steps]
+            rolled = f"rolled by {' and '.join(ways)}"
+            more.append(Mistake(f"{names[orient]} and {rolled}" if names[orient] else rolled, remedy))
+    return sorted(more, key=lambda mistake: list(names).index(mistake.remedy.orient))
 
 
 def _simplest(mistakes: list[Mistake], alike: list[int]) -> list[int]:
@@ -237,11 +267,12 @@ def _not_told_apart(
 def _mistakes(ny: int, nx: int) -> list[Mistake]:
     """Return the mistakes, none at all first, then the likeliest, and last those that are rolled as well."""
     half, odd = (ny // 2, nx // 2), (1 - ny % 2, 1 - nx % 2)
+    or_twice = "" if ny % 2 or nx % 2 else ", or there twice"
     # A reflection through the pixel of k = 0, n // 2: in an array of even length one beside the middle.
     found = [
         Mistake("as they should be", Convention()),
         Mistake(
-            "shifted by half the matrix in y and x (fftshift is missing, or there twice)",
+            f"shifted by half the matrix in y and x (fftshift is missing{or_twice})",
             Convention(roll=half),
         ),
         Mistake(
@@ -257,6 +288,9 @@ def _mistakes(ny: int, nx: int) -> list[Mistake]:
         Mistake("mirrored in y (ky has the wrong sign)", Convention(orient="flipud", roll=(odd[0], 0))),
         Mistake("mirrored in x (kx has the wrong sign)", Convention(orient="fliplr", roll=(0, odd[1]))),
     ]
+    if ny % 2 or nx % 2:  # of an odd length, once too often is not the same as once too few
+        twice = "shifted by half the matrix in y and x (fftshift is there twice)"
+        found.append(Mistake(twice, Convention(roll=(ny - half[0], nx - half[1]))))
     turned = [
         ("transpose", "transposed (y and x exchanged)"),
         # What is turned one way is set right by the other.

@@ -5,7 +5,6 @@ The loop has a module of its own because every microsecond in it is an error of 
 
 from __future__ import annotations
 
-import os
 import time
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.realtime.clock import Clock
 from harness.realtime.collector import Collector
+from harness.realtime.copies import OneProcess
 from harness.realtime.feed import Feed, Intake
 from harness.realtime.raised import is_strangers, is_the_users, one_line, traceback_of
 from harness.realtime.run import Failure, Fate
@@ -106,13 +106,14 @@ class Gate:
         self._guarded("close")
 
     def _guarded(self, stage: str) -> bool:
+        # Our own, so that the candidate shares no object with the stream.
+        header = Header.from_dict(self._feed.stream.header.to_dict())
         try:
-            if stage == "open":
-                # A copy, so that the candidate shares no object with the stream.
-                header = Header.from_dict(self._feed.stream.header.to_dict())
-                self._candidate.open(header, self._collector.emit)
-            else:
-                self._candidate.close()
+            with OneProcess():
+                if stage == "open":
+                    self._candidate.open(header, self._collector.emit)
+                else:
+                    self._candidate.close()
         except BaseException as error:  # a candidate may raise anything
             if is_the_users(error):
                 raise
@@ -136,7 +137,7 @@ class Gate:
         deliver, begin, end = timer.deliver, timer.begin, timer.end
         delivered_ns, started_ns, finished_ns = self.delivered_ns, self.started_ns, self.finished_ns
         fate, order, intake, patches = self.fate, self.order, self._intake, feed.patches
-        count, newest, process = 0, -1, os.getpid()
+        count, newest, ours = 0, -1, OneProcess()
         overload = None if self._policy.waiting is None else _Overload(feed, self._policy.waiting)
         t0_ns = self.t0_ns = now_ns() + (LEAD_NS if clock.name == "real" else 0)
         timer.start(t0_ns)
@@ -175,8 +176,7 @@ class Gate:
                 except BaseException as error:
                     raised = error
                 finally:
-                    if os.getpid() != process:  # a copy of us (os.fork) that comes back to play on
-                        os._exit(1)
+                    ours.check()
                     del readout, samples_copy  # what was to be done when they go is of the push
                     finished_ns[line] = end()
                 if raised is not None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.realtime.clock import RealClock
 from harness.realtime.environment import torch_threads, usable_cores
-from harness.realtime.processor_time import descendants_ns
+from harness.realtime.own_processes import descendants_ns
 
 # Number and spacing of wake-ups before a run: enough to recognise a busy host in 30 ms.
 PROBES = 30

@@ -7,8 +7,8 @@ standing in line behind a busy neighbour does not. The charge is never less than
 processes, up to the real time: a thread may stand in line behind another one that works for it. Where the
 system does not count, all of the real time is charged.
 
-Between two pushes the thread does the bench's work. What other threads do then, and processes, is the
-candidate's: it is `between`, and the push before it is taken to have lasted as much longer.
+Between two pushes the thread does the bench's work. What other threads do then, and processes that this one
+has started, is the candidate's: it is `between`, and the push before is taken to have lasted as much longer.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import threading
 import time
 import weakref
 
-try:
-    import resource
-except ImportError:  # not a Unix
-    resource = None  # type: ignore[assignment]
+from harness.realtime.own_processes import descendants_ns
 
 Mark = tuple[int, int, int]
 """Real time, processor time of the process, and time in line for a core, nanoseconds."""
+
+
+READINGS, TOGETHER_NS = 4, 50_000
+"""How often two figures are read until both are read within so long, nanoseconds."""
 
 
 class LineCounter:
@@ -129,8 +130,8 @@ class RunningTime:
         self._thread: int | None = None
         self._line = LineCounter()
         self._account = _accounts.mine
-        self._read = (0, 0)  # real and processor time when they were read last
-        self._paused: tuple[int, int, int] | None = None  # real time, of the others, of ended processes
+        self._read = (0, 0)  # real time, and processor time of the others, when they were read last
+        self._paused: tuple[int, int, int] | None = None  # real time, of the others, of its own processes
         self._between_ns = 0
 
     def mark(self) -> Mark:
@@ -140,12 +141,20 @@ class RunningTime:
             self._thread, self._line, self._account = thread, LineCounter(), _accounts.mine
         for other in list(self._account.others):
             other.note(self._account)
-        # Reading a file lets other threads run, so what they do is read after it: nothing falls between.
-        # The real time is read last here and first in `since`: reading the others is not charged.
-        waited_ns = self._line.read_ns() + self._account.waited_ns
-        self._between_ns, self._paused = self._since_pause_ns(), None
-        processor_ns = time.process_time_ns() + self._account.ran_ns
-        return time.perf_counter_ns(), processor_ns, waited_ns
+        paused, started_ns = self._paused, self._started_ns()
+        # Whatever is called lets other threads run, and reading a file most of all. So what they do is read
+        # last, and one reading ends the time between two pushes and begins the push: nothing falls between.
+        for _ in range(READINGS):
+            began_ns = time.perf_counter_ns()
+            waited_ns = self._line.read_ns() + self._account.waited_ns
+            ran_ns = time.process_time_ns() + self._account.ran_ns
+            others_ns = ran_ns - self._own_ns()
+            now_ns = time.perf_counter_ns()
+            if now_ns - began_ns < TOGETHER_NS:  # else this thread stood in line just now, or another one ran
+                break
+        self._between_ns = 0 if paused is None else _between(paused, now_ns, others_ns, started_ns)
+        self._paused = None
+        return now_ns, ran_ns, waited_ns
 
     def since(self, mark: Mark) -> int:
         """Return the time since a mark, nanoseconds; any thread may ask.
@@ -157,34 +166,35 @@ class RunningTime:
         """
         now_ns = time.perf_counter_ns()
         ran_ns = time.process_time_ns() + self._account.ran_ns
-        self._read = now_ns, ran_ns
+        others_ns = ran_ns - self._own_ns()
+        if (then_ns := time.perf_counter_ns()) - now_ns >= TOGETHER_NS:  # what another one did is of the push
+            now_ns = then_ns
+        self._read = now_ns, others_ns
         real_ns, processor_ns = now_ns - mark[0], ran_ns - mark[1]
         waited_ns = max(0, self._line.read_ns() + self._account.waited_ns - mark[2])
         return max(real_ns - waited_ns, min(real_ns, processor_ns))
 
     def pause(self) -> None:
         """Say that the thread turns to what is not timed, since it was last asked for the time."""
-        self._paused = (self._read[0], self._read[1] - self._own_ns(), _ended_ns())
+        self._paused = (*self._read, self._started_ns())
 
     def between(self) -> int:
         """Return the processor time from the pause to the mark, or to now, that is not this thread's own.
 
         It is of other threads and of processes for which this thread waits, at most the real time; and that
-        of its own processes which have ended since; nanoseconds. Any thread may ask.
+        of the processes that this one has started; nanoseconds. Any thread may ask.
         """
         if self._paused is None:
             return self._between_ns
         for other in list(self._account.others):
             other.note(self._account)
-        return self._since_pause_ns()
+        started_ns = self._started_ns()
+        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns()
+        return _between(self._paused, time.perf_counter_ns(), others_ns, started_ns)
 
-    def _since_pause_ns(self) -> int:
-        paused = self._paused
-        if paused is None:
-            return 0
-        others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns() - paused[1]
-        real_ns = time.perf_counter_ns() - paused[0]
-        return max(0, min(real_ns, others_ns)) + max(0, _ended_ns() - paused[2])
+    def _started_ns(self) -> int:
+        # One that a thread waits for is among the others. It can start none, and nothing is looked for.
+        return 0 if self._account.others else descendants_ns()
 
     def _own_ns(self) -> int:
         if self._thread is None or not hasattr(time, "pthread_getcpuclockid"):
@@ -192,32 +202,8 @@ class RunningTime:
         return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread))
 
 
-def _ended_ns() -> int:
-    """Return the processor time of this process's own processes that have ended, nanoseconds."""
-    if resource is None:
-        return 0
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return round((used.ru_utime + used.ru_stime) * 1e9)
-
-
-def descendants_ns() -> int:
-    """Return the processor time of all processes that this one has started, alive or not, nanoseconds.
-
-    Those that live are read in ticks of 10 ms, and where the system tells of them.
-    """
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
-                    fields = file.read().rpartition(")")[2].split()
-                parents[int(name)], ticks[int(name)] = int(fields[1]), sum(map(int, fields[11:15]))
-            except (OSError, LookupError, ValueError):
-                continue
-    mine, found = {os.getpid()}, 0
-    while mine:
-        mine = {number for number, parent in parents.items() if parent in mine}
-        found += sum(ticks[number] for number in mine)
-    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if found else 0
-    return _ended_ns() + found * tick_ns
+def _between(paused: tuple[int, int, int], now_ns: int, others_ns: int, started_ns: int) -> int:
+    others_ns -= paused[1]
+    real_ns, started_ns = now_ns - paused[0], started_ns - paused[2]
+    charged_ns = others_ns if others_ns < real_ns else real_ns
+    return (charged_ns if charged_ns > 0 else 0) + (started_ns if started_ns > 0 else 0)

@@ -11,6 +11,8 @@ from harness.audits.finding import AuditReport
 from harness.candidates.build import candidate_builder
 from harness.candidates.objects import Given, name_of
 from harness.candidates.seen import check_seen
+from harness.console import Report
+from harness.realtime.copies import OneProcess
 from harness.session.given import check_limit, opened
 from mrsim.argument_types import checked
 from mrsim.errors import InputError
@@ -18,6 +20,7 @@ from mrsim.seeds import check_seed, fresh_seed
 from mrsim.stream import Stream
 
 
+@OneProcess()
 @checked
 def audit(
     candidate: Given,
@@ -28,6 +31,7 @@ def audit(
     limit_s: float | None = None,
     allow_seen: bool = False,
     name: str | None = None,
+    progress: Report | None = None,
 ) -> AuditReport:
     """Look for a reconstructor that looks ahead, leaves lines out, remembers the answer, or does not repeat.
 
@@ -48,6 +52,8 @@ def audit(
         Whether a candidate may be judged on lines that it was made from.
     name
         The candidate's name in the report; None for its own.
+    progress
+        Told how far the audit is, and what runs.
 
     Returns
     -------
@@ -67,7 +73,8 @@ def audit(
     overlaps = () if scan is None else (check_seen(candidate, stream, allow=allow_seen, name=called),)
     build = candidate_builder(candidate, isolate, limit_s, (), seed)
     try:
-        return dataclasses.replace(audit_candidate(stream, build, called, seed=seed), overlaps=overlaps)
+        report = audit_candidate(stream, build, called, seed, progress)
+        return dataclasses.replace(report, overlaps=overlaps)
     except InputError as error:
         if scan is not None:
             raise

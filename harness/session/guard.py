@@ -12,6 +12,7 @@ from harness.candidates.seen import check_seen
 from harness.comparison import guard as guarding
 from harness.comparison.guard import FACTOR, IMAGES, LIMIT_S, SITTING, WARMUP, Guarded
 from harness.console import Report
+from harness.realtime.copies import OneProcess
 from harness.session.given import opened
 from mrsim.argument_types import checked
 from mrsim.errors import InputError
@@ -20,6 +21,7 @@ from mrsim.stream import Stream
 from recon.protocol import Reconstructor
 
 
+@OneProcess()
 @checked
 def guard(
     base: Given,

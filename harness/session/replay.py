@@ -14,6 +14,7 @@ from harness.judge.profiles import Profile
 from harness.judge.repetitions import Repetitions
 from harness.judge.result import RunResult
 from harness.realtime.clock import VirtualClock
+from harness.realtime.copies import OneProcess
 from harness.realtime.faults import CANDIDATE_KINDS, apply_faults
 from harness.realtime.feed import Feed
 from harness.realtime.replay import replay as play
@@ -31,6 +32,7 @@ from mrsim.stream import Stream
 MAX_REPEAT = 100
 
 
+@OneProcess()
 @checked
 def replay(
     scan: Stream | str | Path,

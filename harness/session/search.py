@@ -9,6 +9,7 @@ from harness.judge import search
 from harness.judge.profiles import Profile
 from harness.judge.search import Peak, ShortestStride
 from harness.measure.exact_statistics import check_claim
+from harness.realtime.copies import OneProcess
 from harness.realtime.scenarios import Pace
 from harness.session.given import Prepared, prepare
 from mrsim.argument_types import checked
@@ -16,6 +17,7 @@ from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 
+@OneProcess()
 @checked
 def find_peak(
     scan: Stream | str | Path,
@@ -68,6 +70,7 @@ def find_peak(
     )
 
 
+@OneProcess()
 @checked
 def find_stride(
     scan: Stream | str | Path,

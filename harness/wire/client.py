@@ -283,11 +283,13 @@ class WireClient:
     def _hint(self, silent: bool) -> str:
         """Return what may be wrong with a server that has sent no image; empty where nothing is known."""
         if self._matcher.count:
-            return ""
+            return self._matcher.hint or ""
         if self._options.noise_std is not None and self._newest < self._header.lines_per_frame:
             return "it was sent a noise scan, which some servers take for a line: leave out noise="
         if self._texts or self._hello or not silent:
             return ""
+        if self._channel is not None and self._channel.within:
+            return f"the beginning of a message came, {self._channel.within} bytes, and no more"
         return (
             "it has sent nothing at all: some servers take one session at a time, so end the others; some "
             "wait for a flag that is not sent (flags=slice,repetition, or lines=N)"

@@ -29,6 +29,8 @@ class Match(enum.Enum):
 
     REPETITION = "repetition"
     """`repetition` is copied from the readouts."""
+    REPETITION_FROM_1 = "repetition_1"
+    """The same by a server that counts them from 1."""
     INDEX = "image_index"
     """`image_index` counts the frames, from 0."""
     INDEX_FROM_1 = "image_index_1"
@@ -176,6 +178,8 @@ class Matcher:
         Number of images that were matched to each of the newest frames.
     count
         Number of images so far.
+    ahead
+        Frame of an image that came before the frame had begun; None if none did.
     counters
         Values of each counter in the first images.
     """
@@ -185,6 +189,7 @@ class Matcher:
     own: bool = False
     frames: dict[int, int] = field(default_factory=dict)
     count: int = 0
+    ahead: int | None = None
     counters: dict[str, set[int]] = field(default_factory=lambda: {"repetition": set(), "image_index": set()})
 
     def take(self, wire: Any, newest_line: int) -> tuple[Image, Stamps | None]:
@@ -214,6 +219,8 @@ class Matcher:
         else:
             per_frame, stamps = self.header.lines_per_frame, None
             frame = self._frame(wire, newest_line // per_frame)
+            if frame > newest_line // per_frame:
+                self.ahead = frame
             image = Image(pixels, frame, min((frame + 1) * per_frame - 1, newest_line))
         self.count += 1
         if self.count <= FIRST:
@@ -231,7 +238,15 @@ class Matcher:
     @property
     def hint(self) -> str | None:
         """Return how the server seems to count its images, if that is not how they are matched."""
-        if self.own or self.count <= 3 or len(self.frames) > 1 or self.match is Match.ORDER:
+        if self.own or self.match is Match.ORDER or not self.count:
+            return None
+        if self.ahead is not None:
+            way = Match.REPETITION_FROM_1 if self.match is Match.REPETITION else Match.INDEX_FROM_1
+            return (
+                f"an image says that it is of frame {self.ahead} by {self.match.value}, which has not begun: "
+                f"a server that counts from 1 takes match={way.value}"
+            )
+        if self.count < 2 or len(self.frames) > 1:
             return None
         counting = {name for name, values in self.counters.items() if len(values) > 1}
         ways = [Match.ORDER.value]
@@ -248,8 +263,9 @@ class Matcher:
     def _frame(self, wire: Any, newest: int) -> int:
         if self.match is Match.ORDER:
             return self.count
-        counter = int(wire.repetition if self.match is Match.REPETITION else wire.image_index)
-        counter -= self.match is Match.INDEX_FROM_1
+        by_repetition = self.match in (Match.REPETITION, Match.REPETITION_FROM_1)
+        counter = int(wire.repetition if by_repetition else wire.image_index)
+        counter -= self.match in (Match.INDEX_FROM_1, Match.REPETITION_FROM_1)
         frame = newest - (newest - counter) % REPETITIONS
         # A negative frame means that the server is ahead of the scan; the gate rejects such a frame.
         return frame if frame >= 0 else frame + REPETITIONS

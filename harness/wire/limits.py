@@ -143,6 +143,11 @@ class BoundedReader:
         self._left = self._taken = self._reads = 0
         self.kind: Kind | None = None
 
+    @property
+    def taken(self) -> int:
+        """Return how many bytes of the present message have been read."""
+        return self._taken
+
     def begin(self, allowed: frozenset[Kind], wait_s: float) -> None:
         """Prepare for the next message.
 

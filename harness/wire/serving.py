@@ -22,6 +22,7 @@ from harness.wire.session import Channel, clock_name, printable, status_text
 from mrsim.errors import CandidateError, InputError, MrsimError
 from mrsim.formats.mrd_acquisition import Counter, Flag, from_acquisition, imaging
 from mrsim.formats.mrd_header import Encoding, xml_to_encoding
+from mrsim.formats.mrd_import import ASSUMED_FLIP_RAD
 from mrsim.stream import Header, Readout
 from recon.protocol import Builder, Emission, Position, Reconstructor
 
@@ -192,6 +193,11 @@ class Session:
         assumed = {k: v for k, v in self._assumed.items() if getattr(encoding, k, None) is None}
         if encoding.coils is None and "coils" not in assumed:
             assumed["coils"] = coils
+        tr_ns = assumed.get("tr_ns", encoding.tr_ns)
+        if encoding.te_ns is None and tr_ns is not None:  # as `mrsim convert` assumes
+            assumed.setdefault("te_ns", tr_ns // 2)
+        if encoding.flip_rad is None:
+            assumed.setdefault("flip_rad", ASSUMED_FLIP_RAD)
         header = encoding.header(**assumed)
         size = header.matrix[0] * header.matrix[1] * header.coils * 8
         if size > self._limits.scan_bytes:

@@ -71,6 +71,11 @@ class Channel:
         """Return whether the system sends small messages at once."""
         return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
+    @property
+    def within(self) -> int:
+        """Return how many bytes of a message have come that is not whole yet."""
+        return self._reader.taken
+
     def send(self, *messages: Any) -> None:
         """Send messages in one flush.
 

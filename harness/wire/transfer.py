@@ -52,6 +52,8 @@ class Transfer:
     _rows: array[int] = field(default_factory=lambda: array("q"))
     _sent: dict[int, int] = field(default_factory=dict)
     _order: deque[int] = field(default_factory=deque)
+    _newest: int = -1
+    _before: int = -1
 
     def sent(self, line: int, at_ns: int) -> None:
         """Record that the push of a line began.
@@ -93,6 +95,11 @@ class Transfer:
         if stamps is not None and received_ns is not None and received_ns <= stamps.done_ns <= at_ns:
             _note(self.compute, stamps.done_ns - received_ns)
             _note(self.image, at_ns - stamps.done_ns)
+        # An image may come in parts, or after the one that follows it: what is older is no longer asked for.
+        while self._order and self._order[0] < self._before:
+            self._sent.pop(self._order.popleft(), None)
+        self._before = max(self._before, self._newest)
+        self._newest = max(self._newest, last_line)
 
     @property
     def readout(self) -> NDArray[np.int64]:

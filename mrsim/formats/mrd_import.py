@@ -163,7 +163,9 @@ def messages_to_stream(
     check_new_stream(target, overwrite=overwrite)
     given = given or Given()
     found = open_messages(Path(source))
-    return _write(found, _plan(found, given), None, Path(target), given, progress, overwrite)
+    plan = _plan(found, given)
+    plan.notes[:0] = found.notes
+    return _write(found, plan, None, Path(target), given, progress, overwrite)
 
 
 def _plan(found: ReadoutSource, given: Given) -> _Plan:
@@ -308,6 +310,9 @@ def _write(
     provenance = None if companion is None else companion.provenance
     truth = None if companion is None else companion.truth
     _check_narrow(plan.lines, found.path)
+    if over := count % header.lines_per_frame:
+        plan.notes.append(f"the last frame is not whole: it has {over} of {header.lines_per_frame} lines")
+    _check_frames(plan.lines.frame, header.lines_per_frame, found.path)
     with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         item = header.coils * int(found.heads["number_of_samples"][plan.readouts[0]]) * 8
         for start, stop in blocks(count, item):
@@ -324,6 +329,18 @@ def _write(
         if noise is not None:
             noise.attach(writer)
     return Imported(target, count, tuple(plan.notes))
+
+
+def _check_frames(frame: NDArray[np.int64], lines_per_frame: int, path: Path) -> None:
+    """Refuse frames of unequal length, by the line at which one is told."""
+    wrong = np.flatnonzero(frame != np.arange(len(frame)) // lines_per_frame)
+    if len(wrong):
+        line = int(wrong[0])
+        raise FormatError(
+            f"{path}: line {line} says that it is of frame {int(frame[line])}, and {lines_per_frame} lines a "
+            f"frame make that {line // lines_per_frame}: lines are missing or double; --lines-per-frame N "
+            "cuts frames anew"
+        )
 
 
 def _check_narrow(lines: Lines, path: Path) -> None:

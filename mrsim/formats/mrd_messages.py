@@ -50,12 +50,15 @@ class MessageSource:
         Heads of all readouts, as they stand in the file, without the fields that nothing here looks at.
     begins
         Where the samples of each begin, shape (readouts,), int64, bytes.
+    notes
+        What is odd about it, a line each.
     """
 
     path: Path
     encoding: Encoding
     heads: NDArray[Any]
     begins: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     def samples(self, readouts: NDArray[np.int64]) -> NDArray[np.complex64]:
         """Read the samples of readouts of one shape, in the order that is asked for.
@@ -86,7 +89,8 @@ def is_messages(first: bytes) -> bool:
     first
         Its first two bytes.
     """
-    return len(first) >= 2 and struct.unpack("<H", first[:2])[0] in (CONFIG_FILE, CONFIG_TEXT, HEADER)
+    kinds = (CONFIG_FILE, CONFIG_TEXT, HEADER, CLOSE, TEXT, ACQUISITION, IMAGE, WAVEFORM)
+    return len(first) >= 2 and struct.unpack("<H", first[:2])[0] in kinds
 
 
 def open_messages(path: Path) -> MessageSource:
@@ -123,12 +127,15 @@ def open_messages(path: Path) -> MessageSource:
                     _exactly(file, 1, path)
             else:
                 _skip(file, number, path)
+        notes = [] if number == CLOSE else ["no message says that the scan is over: it may be cut off"]
+        if rest := _rest(file):
+            notes.append(f"{rest} bytes after the end of the scan were left out")
     if encoding is None:
         raise FormatError(f"{path}: a stream of MRD messages without a header")
     if not begins:
         raise FormatError(f"{path}: a stream of MRD messages without a readout")
     found = kept_heads(np.frombuffer(bytes(heads), dtype), str(path))
-    return MessageSource(path, encoding, found, np.array(begins, np.int64))
+    return MessageSource(path, encoding, found, np.array(begins, np.int64), tuple(notes))
 
 
 def write_messages(
@@ -195,6 +202,12 @@ def _number(file: IO[bytes], path: Path) -> int | None:
         raise FormatError(f"{path}: cut off within the number of a message")
     (number,) = struct.unpack("<H", raw)
     return int(number)
+
+
+def _rest(file: IO[bytes]) -> int:
+    """Return the number of bytes from here to the end."""
+    here = file.tell()
+    return file.seek(0, 2) - here
 
 
 def _exactly(file: IO[bytes], count: int, path: Path) -> bytes:

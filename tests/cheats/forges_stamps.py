@@ -24,7 +24,7 @@ class Cheat(ViewSharing):
         frame = sys._getframe(1)
         while frame is not None and "timer" not in frame.f_locals:
             frame = frame.f_back  # type: ignore[assignment]
-        if frame is not None:
+        if frame is not None and frame.f_locals["timer"]._model is not None:
             line, started_ns, _ = frame.f_locals["timer"]._pushing
             frame.f_locals["timer"]._pushing = (line, started_ns, frame.f_locals["timer"]._model.mark())
             collector = frame.f_locals["collector"]

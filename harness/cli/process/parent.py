@@ -8,9 +8,7 @@ process believes nothing else. It loads next to nothing, so that it takes some h
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,19 +17,15 @@ from collections.abc import Callable
 
 from harness.cli.process.lifeline import end_with_parent
 from harness.cli.process.signals import Ended
+from harness.cli.process.started import Started, how_it_ended, started
+from harness.realtime.copies import OneProcess
 
 COMMANDS = ("replay", "report", "audit", "guard", "compare")
 """Commands that play candidates in their own process; `check` has a child of its own."""
 FAILED = 1
-POLL_S = 0.1
 END_S = 10.0  # how long a child may take to end once it has told its code, or was told to end
 OWN_S = 0.5  # how long a child may take to end by a Ctrl-C that reached it, too
-_CHILD = """
-import sys, json
-sys.path[:] = json.loads(sys.argv.pop(1))
-from harness.cli.main import in_child
-sys.exit(in_child())
-"""
+CHILD = "harness.cli.main:in_child"
 
 
 def in_a_child(argv: list[str]) -> int:
@@ -42,23 +36,14 @@ def in_a_child(argv: list[str]) -> int:
     argv
         Arguments of the command.
     """
-    answers, theirs = os.pipe()
-    lifeline, ours = os.pipe()
-    # -P: no module of the folder that we stand in is to be taken for one of ours.
-    words = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), str(theirs), str(lifeline), *argv]
-    try:
-        process = subprocess.Popen(words, pass_fds=(theirs, lifeline))
-        os.close(theirs)
+    with started(CHILD, argv) as child:
         try:
-            code = _listen(process, answers)
+            code = _code(child)
         except KeyboardInterrupt as ending:  # a signal that ends us is for the child to answer
-            code = _ended(process, answers, ending.number if isinstance(ending, Ended) else signal.SIGINT)
-        _end(process)
-    finally:
-        for number in (answers, lifeline, ours):
-            os.close(number)
+            code = _ended(child, ending.number if isinstance(ending, Ended) else signal.SIGINT)
+        _end(child.process)
     if code is None:
-        print(f"FAIL: {_how(process.returncode)} before there was a verdict", flush=True)
+        print(f"FAIL: {how_it_ended(child.process.returncode)} before there was a verdict", flush=True)
         return FAILED
     return code
 
@@ -77,7 +62,8 @@ def serve(command: Callable[[list[str]], int]) -> int:
     os.set_inheritable(answers, False)
     end_with_parent(lifeline, END_S)
     try:
-        code = command(argv)
+        with OneProcess():
+            code = command(argv)
     except SystemExit as leaving:  # argparse has answered --help
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     with contextlib.suppress(OSError):
@@ -85,29 +71,21 @@ def serve(command: Callable[[list[str]], int]) -> int:
     return code
 
 
-def _listen(process: subprocess.Popen[bytes], pipe: int, limit_s: float | None = None) -> int | None:
-    """Return the code that the child hands over; None once it has ended, or the time is over, without one."""
-    stop = None if limit_s is None else time.monotonic() + limit_s
-    while stop is None or time.monotonic() < stop:
-        ended = process.poll() is not None
-        if select.select([pipe], [], [], 0 if ended else POLL_S)[0]:
-            said = os.read(pipe, 64)
-            with contextlib.suppress(ValueError):
-                return int(said)
-            process.wait()
-            return None
-        if ended:
-            return None
+def _code(child: Started, limit_s: float | None = None) -> int | None:
+    """Return the code that a child hands over; None once it has ended, or the time is over, without one."""
+    with contextlib.suppress(ValueError, TimeoutError):
+        line = child.line(None if limit_s is None else time.monotonic() + limit_s)
+        return None if line is None else int(line)
     return None
 
 
-def _ended(process: subprocess.Popen[bytes], pipe: int, number: int) -> int | None:
+def _ended(child: Started, number: int) -> int | None:
     # Ctrl-C on a terminal reaches the child as well, and a second one would interrupt how it ends.
-    if number == signal.SIGINT and (code := _listen(process, pipe, OWN_S)) is not None:
+    if number == signal.SIGINT and (code := _code(child, OWN_S)) is not None:
         return code
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
-    return _listen(process, pipe, END_S)
+        child.process.send_signal(number)
+    return _code(child, END_S)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -117,10 +95,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _how(code: int) -> str:
-    if code < 0:
-        name = next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
-        return f"the candidate's process was killed by {name}"
-    return f"the candidate's process ended with exit code {code}"

@@ -12,7 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 from harness.cli.process.signals import Came, Ended, ended_by_signals
 from mrsim.errors import InputError, MrsimError
@@ -36,6 +36,8 @@ SPELLING = {
     "judged_s": "--seconds",
 }
 """Keywords whose option on the command line has another name."""
+_closed: set[int] = set()
+"""Standard streams that were closed as the process began."""
 
 
 def conclude(command: Callable[[], int]) -> int:
@@ -133,6 +135,7 @@ def open_closed() -> None:
         try:
             os.fstat(number)
         except OSError:
+            _closed.add(number)
             opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
             if opened != number:
                 os.dup2(opened, number)
@@ -145,6 +148,23 @@ def open_closed() -> None:
             )
             setattr(sys, name, made)
             setattr(sys, f"__{name}__", made)
+
+
+class _Binary:
+    """Write bytes to the stream beneath, and keep the first error of it."""
+
+    def __init__(self, outer: _Output) -> None:
+        self._outer = outer
+
+    def write(self, data: bytes) -> int:
+        try:
+            return int(self._outer.inner.buffer.write(data))
+        except OSError as error:
+            self._outer.failed = self._outer.failed or error
+            raise
+
+    def flush(self) -> None:
+        self._outer.flush()
 
 
 class _Output:
@@ -175,6 +195,19 @@ class _Output:
         except OSError as error:
             self.failed = self.failed or error
             raise
+
+    @property
+    def binary(self) -> IO[bytes]:
+        """Return the same stream for bytes.
+
+        Raises
+        ------
+        InputError
+            If it was closed as we began: what is written would go nowhere.
+        """
+        if 1 in _closed:
+            raise InputError("standard output is closed; write into a file")
+        return cast("IO[bytes]", _Binary(self))
 
     @property
     def raw(self) -> TextIO:

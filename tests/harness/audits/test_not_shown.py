@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harness.audits import course, memory
 from harness.audits.audits import AUDITS, audit_candidate
 from harness.audits.bench import Bench, default_stream
 from harness.audits.conformance import CHECKS, Candidate, NotConforming, NotShown
@@ -148,3 +149,24 @@ def test_ctrl_c_is_the_users(scan: Stream) -> None:
                 check(Candidate("it", Interrupted, scan))
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_audit_tells_how_far_it_is_and_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "FRAMES", 64)
+    monkeypatch.setattr(course, "EVERY_S", 0.0)
+    told: list[tuple[int, int, str]] = []
+
+    def take(done: int, total: int, now: str = "") -> None:
+        told.append((done, total, now))
+
+    audit_candidate(default_stream(4, 24, (16, 16)), ViewSharing, "it", progress=take)
+    shares = [done / total for done, total, _ in told]
+    assert all(0 <= share <= 1 for share in shares)
+    assert (shares[0], shares[-1]) == (pytest.approx(0, abs=0.05), 1.0)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    names = list(dict.fromkeys(now.removeprefix("audit: ") for _, _, now in told))
+    assert names == [course.FIRST, *AUDITS]
+    # What is expected is about what is played: the bar stands still in none of them.
+    for name in AUDITS:
+        done = [one for one, _, now in told if now == f"audit: {name}"]
+        assert len(set(done)) >= 0.6 * (len(done) - 1) > 0, name

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.candidates.isolation import Isolated
+from harness.candidates import isolation
+from harness.candidates.isolation import CandidateLost, Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import Run, replay
@@ -65,11 +68,17 @@ class Shape(Base):
 class Huge(Base):
     def act(self, readout): self.emit(Image(np.zeros((900, 900)), 2, 9))
 class Threaded(Base):
+    def open(self, header, emit): super().open(header, emit); self.threads = []
     def push(self, readout):
         if readout.index % 4 == 3:
             image = Image(np.ones(self.header.matrix, np.complex64), readout.frame, readout.index)
-            self.thread = threading.Thread(target=self.emit, args=(image,)); self.thread.start()
-    def close(self): self.thread.join()
+            self.threads.append(threading.Thread(target=self.emit, args=(image,))); self.threads[-1].start()
+    def close(self):
+        for thread in self.threads: thread.join()
+class Waits(Base):
+    def open(self, header, emit): time.sleep(1000)
+class Waits_in_close(Base):
+    def close(self): time.sleep(1000)
 class Peeks(Base):
     def push(self, readout):
         frame = sys._getframe(0)
@@ -124,6 +133,42 @@ def test_it_shows_the_same_images() -> None:
     assert children() == []
 
 
+def test_one_that_is_killed_between_two_lines_has_died_however_many_files_we_hold() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("this system lets a process hold too few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    with contextlib.ExitStack() as held:  # `select` takes the first 1024 descriptors alone
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            held.enter_context(open(os.devnull))
+        images: list[object] = []
+        candidate = Isolated("view-sharing", 20.0)
+        candidate.open(STREAM.header, images.append)
+        for line in range(8):
+            candidate.push(STREAM.readout(line))
+        assert len(images) == 2
+        os.kill(candidate.pid, signal.SIGKILL)
+        time.sleep(0.1)  # until who watches between two lines has seen it
+        with pytest.raises(CandidateLost, match="its process died in push: signal SIGKILL"):
+            candidate.push(STREAM.readout(8))
+
+
+def test_images_that_somebody_keeps_are_not_written_over() -> None:
+    """Memory of images is used again, but only what nobody holds, not even by a part of it."""
+    kept: dict[bool, list[np.ndarray]] = {}
+    for isolated in (True, False):
+        candidate, images = Isolated("view-sharing") if isolated else ViewSharing(), []
+        candidate.open(STREAM.header, lambda image, images=images: images.append(image.pixels[1:]))
+        for line in range(len(STREAM)):
+            candidate.push(STREAM.readout(line))
+        candidate.close()
+        kept[isolated] = images
+    assert len(kept[True]) == len(kept[False]) == 10
+    assert all(np.array_equal(*two) for two in zip(kept[True], kept[False], strict=True))
+    assert len({image.tobytes() for image in kept[True]}) == 10
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -153,6 +198,33 @@ def test_its_end_is_a_verdict_with_the_line_of_its_code(name: str, told: str, mi
     assert at.code == MINE.splitlines()[at.line - 1].strip()
     assert [place.function.rpartition(".")[2] for place in run.traceback.places] == ["push", "act"]
     assert run.traceback.text.endswith(run.failure.error)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Waits", "it gave no answer to open in 1 s and was ended"),
+        ("Waits_in_close", "it gave no answer to close in 1 s and was ended"),
+        ("build", "it gave no answer to build in 3 s and was ended"),
+        ("slow", None),
+    ],
+)
+def test_the_limit_is_that_of_every_call_and_imports_have_their_own(
+    name: str, told: str | None, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "IMPORT_LIMIT_S", 3.0 if name == "build" else 60.0)
+    (mine / "imports.py").write_text(
+        f"{MINE}\ntime.sleep({1.5 if name == 'slow' else 1000})\nslow = build = Base\n"
+    )
+    run = run_of(f"python:{'imports' if name in ('build', 'slow') else 'mine'}.py:{name}", 1.0)
+    assert children() == []
+    if told is None:
+        assert run.failure is None
+        return
+    assert run.failure is not None
+    assert told in run.failure.error
+    assert run.traceback is not None
+    assert run.traceback.at.code.startswith("time.sleep(") or "def " in run.traceback.at.code
 
 
 @pytest.mark.parametrize(

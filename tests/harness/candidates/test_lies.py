@@ -49,6 +49,8 @@ class Nested(Base):
     def act(self): self.calls().send(b"[" * 60000)
 class Early(Base):
     def act(self): self.calls().send(b"done"); self.calls().send(b"12345678done")
+class Claims(Base):
+    def act(self): self.server().sent += 5
 class Deaf(Base):
     def act(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -107,9 +109,9 @@ NO_ANSWER = "gave no answer to push in 1 s"
 DENIED = "Operation not permitted"
 TOLD = {
     "Floods": NO_ANSWER, "Garbage": "no answer to what it was asked", "Nested": "no message",
-    "Early": "no answer to what it was asked", "Deaf": NO_ANSWER, "Closes": "closed its connection",
-    "Shouts": NO_ANSWER, "Cuts": DENIED, "Forks": DENIED, "Starts": DENIED, "Becomes": DENIED,
-    "Kills": DENIED, "Connects": DENIED,
+    "Early": "no answer to what it was asked", "Claims": NO_ANSWER, "Deaf": NO_ANSWER,
+    "Closes": "closed its connection", "Shouts": NO_ANSWER, "Cuts": DENIED, "Forks": DENIED,
+    "Starts": DENIED, "Becomes": DENIED, "Kills": DENIED, "Connects": DENIED,
 }  # fmt: skip
 
 

@@ -92,6 +92,14 @@ def test_lines_as_they_were_acquired_are_of_the_same_anatomy() -> None:
         assert found.margin.silent.kinds["another anatomy"] == other
 
 
+@pytest.mark.parametrize("seed", [1, 3, 8])
+def test_the_end_of_a_breath_that_has_but_one_image_is_not_frozen(seed: int) -> None:
+    scan = mrsim.simulate("quasar", seconds=4, matrix=(64, 64), seed=seed, acceleration=1)
+    found = result(scan, ZeroFilled)
+    assert found.margin is not None
+    assert found.margin.silent.kinds["frozen"] == 0
+
+
 def test_a_target_at_rest_has_a_margin_with_bounds(stream: Stream) -> None:
     """It has no breaths; stretches of 5 s stand for them, and noise differs from one to the next."""
     resting = moving_stream(1100)

@@ -126,6 +126,8 @@ def test_what_is_only_a_convention_is_named_with_what_sets_it_right(
         (True, False): np.abs(turned).max() - np.abs(turned),
         (True, True): np.rint(4095 * (1 - np.abs(turned) / np.abs(turned).max())),
     }
+    if habit == "rolled":
+        wrong |= {(False, False): np.roll(turned, (-5, 2), YX)}
     for (negative, scaled), images in wrong.items():
         said = symptom(images.astype(np.complex64), truth)
         if not (negative or scaled or habit or orient != "as-is"):
@@ -136,6 +138,24 @@ def test_what_is_only_a_convention_is_named_with_what_sets_it_right(
         right, true = np.abs(found.apply(images)), np.abs(truth)
         gain = np.vdot(right, true) / np.vdot(right, right) if scaled else 1.0
         assert np.square(gain * right - true).sum() < 1e-3 * np.square(true).sum(), said
+
+
+def test_the_sentence_has_all_that_is_to_be_stated(truth: Images) -> None:
+    """What was stated before is in it: to state what it says sets the images right, whatever was stated."""
+    shown = Convention(orient="rot90", roll=(1, 0)).apply(truth)
+    for stated in (Convention(), Convention(orient="rot90"), Convention(orient="transpose", roll=(0, 3))):
+        found = remedy(symptom(stated.apply(shown), truth, stated))
+        np.testing.assert_array_equal(np.abs(found.apply(shown)), np.abs(truth))
+
+
+@pytest.mark.parametrize("size", [(45, 63), (45, 64), (64, 45)])
+def test_a_shift_once_too_often_is_undone_in_odd_sizes(size: tuple[int, int]) -> None:
+    scan = phantom_stream(8, "nsclc/patient1", size, 4.0)
+    assert scan.truth is not None
+    true = scan.truth.image
+    for shift in (np.fft.fftshift, np.fft.ifftshift):
+        shown = shift(true, YX)
+        np.testing.assert_array_equal(remedy(symptom(shown, true)).apply(shown), true)
 
 
 def test_nothing_is_named_in_200_poor_reconstructions_that_stand_upright() -> None:

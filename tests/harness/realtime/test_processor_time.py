@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from harness.candidates.isolation import Isolated
 from harness.judge.outcome import Outcome
 from harness.judge.verdict import judge
 from harness.measure.timing import measure
-from harness.realtime import processor_time
+from harness.realtime import own_processes, processor_time
 from harness.realtime.clock import VirtualClock
 from harness.realtime.processor_time import LineCounter, RunningTime, note_elsewhere
 from harness.realtime.replay import replay
@@ -129,17 +130,22 @@ def compute(readout: Readout | int) -> None:
 def neighbours() -> Iterator[Callable[[], None]]:
     """Let other processes want every core, four times over."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    started: list[subprocess.Popen[bytes]] = []
     burn = "import time\nend = time.time() + 120\nwhile time.time() < end: pass"
+    words = (
+        f"[{sys.executable!r}, '-S', '-c', {burn!r}], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL"
+    )
+    # Of a parent that ends at once: what this process has started itself is the candidate's.
+    program = f"import subprocess\nfor _ in range({4 * cores}): print(subprocess.Popen({words}).pid)"
+    started: list[int] = []
 
     def start() -> None:
-        started.extend(subprocess.Popen([sys.executable, "-c", burn]) for _ in range(4 * cores))
+        told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+        started.extend(map(int, told.stdout.split()))
         time.sleep(1.0)
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
+        os.kill(process, signal.SIGKILL)
 
 
 def run_of(candidate: Reconstructor) -> tuple[Run, int]:
@@ -204,7 +210,8 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     fake = Fake(monkeypatch)
     own = [0]
     monkeypatch.setattr(processor_time.time, "clock_gettime_ns", lambda _: own[0])
-    monkeypatch.setattr(processor_time, "_ended_ns", lambda: own[0] // 10)
+    monkeypatch.setattr(processor_time, "descendants_ns", lambda: own[0] // 10)
+    monkeypatch.setattr(processor_time, "_accounts", processor_time._Accounts())
     running = RunningTime()
     running.since(running.mark())
     running.pause()
@@ -216,7 +223,7 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     fake.passes(10)
     note_elsewhere(0, 5)
     assert running.between() == 20
-    own[0] += 100  # a process of ours ended
+    own[0] += 100  # of which a process of ours did 10
     fake.passes(0, processor=100)
     running.mark()
     assert running.between() == 20 + 10
@@ -224,6 +231,40 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     assert running.between() == 20 + 10
     running.mark()
     assert running.between() == 0
+
+
+BURNS = "import os\nprint(flush=True)\nwhile True: pass"
+STARTS = f"import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', {BURNS!r}])"
+
+
+@pytest.mark.skipif(not own_processes.are_seen(), reason="the system does not tell of processes that live")
+@pytest.mark.parametrize("program", [BURNS, STARTS])
+def test_what_a_living_process_of_its_own_does_between_two_pushes_is_charged(program: str) -> None:
+    """The time is what the process itself was given, no more and no less, also of one that it started."""
+    running = RunningTime()
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", program], stdout=subprocess.PIPE, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            below = own_processes._children_of(child.pid) or [child.pid]
+            clock = (~below[0] << 3) | 2
+            running.since(running.mark())
+            outer = time.clock_gettime_ns(clock)
+            running.pause()
+            inner = time.clock_gettime_ns(clock)
+            while time.clock_gettime_ns(clock) < inner + 20 * MS:
+                time.sleep(0.002)
+            inner = time.clock_gettime_ns(clock) - inner
+            running.mark()
+            outer = time.clock_gettime_ns(clock) - outer
+            assert inner <= running.between() <= outer + MS  # and what the other one of the two did
+            before = own_processes.descendants_ns()
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+    if program == BURNS:  # the other one has left its own process to nobody
+        assert own_processes.descendants_ns() >= before
 
 
 class Finalised:
@@ -273,4 +314,3 @@ def test_work_after_the_push_is_charged(how: str) -> None:
     assert total_ns >= (FRAMES * WORK_NS if how == "a finalizer" else 0.8 * candidate.worked_ns)
     if how == "a thread":
         assert candidate.worked_ns > 4 * MS
-        assert total_ns - run.service_ns.sum() > 0.1 * candidate.worked_ns

@@ -117,6 +117,40 @@ def test_the_counter_that_counts_is_named(index: int | None, match: str, helps: 
     assert f"set match={helps}" in json.loads(out.read_text())["reason"]
 
 
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_a_server_that_counts_from_1_is_named_and_judged_once_it_is_stated(clock: str, scans: Path) -> None:
+    class FromOne(Habit):
+        def image(self, header: Any, lines: list[Any], count: int) -> Any:
+            made = super().image(header, lines, count)
+            made.repetition = lines[-1].idx.repetition + 1
+            return made
+
+    found = {}
+    for match in ("repetition", "repetition_1"):
+        out = scans / "one.json"
+        with Peer(FromOne()) as peer:
+            name = f"mrd://127.0.0.1:{peer.port}/x?ready_s=0&match={match}&limit_s=3"
+            name += "&wait=on" if clock == "virtual" else ""
+            main(["replay", str(scans / "ascending.stream"), name, "--json", str(out), "--clock", clock])
+        found[match] = json.loads(out.read_text())
+    assert "takes match=repetition_1" in found["repetition"]["reason"]
+    assert found["repetition_1"]["quality"]["dice"] > 0.85
+
+
+def test_a_server_that_does_not_count_is_named_where_the_bench_waits_for_each_image(scans: Path) -> None:
+    class Uncounted(Habit):
+        def image(self, header: Any, lines: list[Any], count: int) -> Any:
+            made = super().image(header, lines, count)
+            made.repetition = 0
+            return made
+
+    out = scans / "waits.json"
+    with Peer(Uncounted()) as peer:
+        name = f"mrd://127.0.0.1:{peer.port}/x?ready_s=0&wait=on&limit_s=2"
+        main(["replay", str(scans / "ascending.stream"), name, "--json", str(out), "--clock", "virtual"])
+    assert "set match=image_index_1" in json.loads(out.read_text())["reason"]
+
+
 def test_the_end_of_a_long_text_is_told_and_so_is_the_noise_scan(scans: Path) -> None:
     out = scans / "noise.json"
     with Peer(Habit(dies_of_noise=True)) as peer:

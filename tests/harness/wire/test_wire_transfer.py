@@ -133,3 +133,15 @@ def test_a_server_that_does_not_count_is_told_of(tmp_path: Path) -> None:
     assert report["transfer"]["compute_ms"] is None
     assert report["transfer"]["total_ms"]["count"] == 40
     assert np.isfinite(report["transfer"]["total_ms"]["p50"])
+
+
+def test_lines_whose_image_has_come_are_forgotten() -> None:
+    """What a session holds must not grow by each line: the audit of flat memory sees it of any server."""
+    transfer = Transfer(True, 1000)
+    for line in range(4000):
+        transfer.sent(line, line)
+        if line % 8 == 7:
+            transfer.arrived(line, line + 3, None)
+            transfer.arrived(line, line + 5, None)  # the whole image after a part of it
+    assert transfer.total.tolist() == [3, 5] * 500
+    assert len(transfer._sent) <= 3 * 8

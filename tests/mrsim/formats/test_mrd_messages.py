@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import struct
 import subprocess
 import sys
@@ -106,6 +107,29 @@ def test_every_cut_is_one_line_or_the_lines_that_came_whole(tmp_path: Path) -> N
         assert "\n" not in str(caught.value)
 
 
+def test_what_is_cut_off_between_messages_or_goes_on_is_noted(tmp_path: Path) -> None:
+    whole, path = written(), tmp_path / "a.mrd"
+    size = 2 + 340 + 3 * 16 * 8
+    for data, told in (
+        (whole[:-2], ["no message says that the scan is over"]),
+        (whole[: -2 - 2 * size], ["no message says", "the last frame is not whole: it has 2 of 4 lines"]),
+        (whole + whole, [f"{len(whole)} bytes after the end"]),
+        (whole, []),
+    ):
+        path.write_bytes(data)
+        notes = messages_to_stream(path, tmp_path / "a.stream", overwrite=True).notes
+        assert len(notes) == len(told)
+        assert all(part in note for part, note in zip(told, notes, strict=True)), notes
+
+
+def test_a_line_that_is_missing_is_told_of_the_file_with_the_option_that_helps(tmp_path: Path) -> None:
+    whole, size = written(), 2 + 340 + 3 * 16 * 8
+    start = len(whole) - 2 - len(STREAM) * size
+    (tmp_path / "a.mrd").write_bytes(whole[: start + 6 * size] + whole[start + 7 * size :])
+    with pytest.raises(FormatError, match=r"a\.mrd: line 7 says .* --lines-per-frame N"):
+        messages_to_stream(tmp_path / "a.mrd", tmp_path / "a.stream")
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -158,6 +182,12 @@ def test_the_command_goes_round_through_files_and_pipes(
     )
     assert taken.returncode == 0, taken.stderr
     same(load(tmp_path / "c.stream"))
+    gone = f"{shlex.join(command)} {tmp_path / 'a.stream'} - | true; echo ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", gone], capture_output=True, timeout=120).stdout in (b"141\n", b"0\n")
+    closed = f"{shlex.join(command)} {tmp_path / 'a.stream'} - >&-"
+    shut = subprocess.run(["bash", "-c", closed], capture_output=True, timeout=120)
+    assert shut.returncode == 2
+    assert b"standard output is closed" in shut.stderr
     cut = subprocess.run(
         [*command, "-", str(tmp_path / "d.stream")],
         input=sent.stdout[:2000],
