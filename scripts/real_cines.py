@@ -39,6 +39,7 @@ from mrsim.scanner.twin_scene import TwinScene  # noqa: E402
 from mrsim.simulation import simulate  # noqa: E402
 
 SHORT_FRAMES, MATRIX = 60, (128, 128)
+NO_DOME = 0.2  # share of frames without its edge from which on a cine is taken to show none
 LOST = 0.05  # as for the methods of the finder itself: what loses more has no error that could be told
 
 
@@ -169,7 +170,7 @@ def _dome(patient: Patient, twin: Twin, images: dict[int, NDArray[Any]]) -> Iter
     here = np.array([dome.row(np.abs(played.images[n])) for n in images])
     lost = float(np.isnan(here).mean())
     yield Line("share of frames in which no edge of a dome is told", lost)
-    if lost > LOST:  # it shows none
+    if lost > NO_DOME:
         return
     alone = dataclasses.replace(twin, states=np.abs(twin.reference)[None, None].astype(np.float32))
     bare = [dome.row(np.abs(alone.image(_first_state(twin, n)))) for n in images]
