@@ -181,7 +181,11 @@ def _dome(patient: Patient, twin: Twin, images: dict[int, NDArray[Any]]) -> Iter
         away = np.abs(np.array(moved) - here)
         yield Line(f"edge of the dome, {who}, median (pixels)", float(np.nanmedian(away)), asked[0])
         yield Line(f"edge of the dome, {who}, p95 (pixels)", float(np.nanpercentile(away, 95)), asked[1])
-        yield Line(f"share of frames in which the {who} shows none", float(np.isnan(away).mean()), asked[2])
+        yield Line(
+            f"share of frames in which the {who} shows none",
+            float(np.isnan(away[~np.isnan(here)]).mean()),
+            asked[2],
+        )
     yield Line("the dome's edge goes up and down by (pixels)", float(np.nanmax(here) - np.nanmin(here)))
 
 
