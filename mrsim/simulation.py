@@ -44,6 +44,7 @@ def simulate(
     timing: str = ScanProtocol.timing,
     rendering: str = ScanProtocol.rendering,
     supersampling: int = ScanProtocol.supersampling,
+    adc_step: float = ScanProtocol.adc_step,
     overrides: Mapping[str, Any] | None = None,
     combine: str = COMBINATIONS[0],
     engine: str = ENGINES[0],
@@ -68,7 +69,7 @@ def simulate(
         Reproduces everything: motion, sampling and noise.
     acceleration, coils, target_snr, matrix, fov_m, tr_ns, te_ns, flip_rad, field_t
         What the operator sets; see `mrsim.ScanProtocol` for units and bounds.
-    sampler, order, timing, rendering, supersampling
+    sampler, order, timing, rendering, supersampling, adc_step
         How lines are chosen and made; see `mrsim.ScanProtocol`.
     overrides
         Changes of the phantom by dotted key, such as `{"motion.breathing.amplitude_mm": 20}`.
@@ -119,7 +120,7 @@ def simulate(
     protocol = ScanProtocol(
         matrix=matrix, fov_m=fov_m, tr_ns=tr_ns, te_ns=te_ns, flip_rad=flip_rad, field_t=field_t,
         acceleration=acceleration, sampler=sampler, order=order, target_snr=target_snr, coils=coils,
-        timing=timing, rendering=rendering, supersampling=supersampling,
+        timing=timing, rendering=rendering, supersampling=supersampling, adc_step=adc_step,
     )  # fmt: skip
     if combine != "none":
         check_combination(protocol.header(), combine)  # before the scan, which may be long

@@ -27,7 +27,7 @@ from mrsim.errors import CandidateError, MissingExtraError, MrsimError
 from mrsim.stream import Header
 from recon.exported import load_program
 from recon.fourier import to_image
-from recon.protocol import Emit, FrameAdapter
+from recon.protocol import UNIFORM, Emit, FrameAdapter
 
 MAX_ONNX_BYTES = 2 << 30
 FORMS = {1: "image", 2: "kspace"}
@@ -62,7 +62,9 @@ class NetworkAdapter(FrameAdapter):
 
     def fresh(self) -> NetworkAdapter:
         """Return another reconstructor of the same network."""
-        return NetworkAdapter(self._network, self._form, self._name)
+        other = NetworkAdapter(self._network, self._form, self._name)
+        other.combination = self.combination
+        return other
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan, and run the network once to warm it up.
@@ -119,7 +121,7 @@ def from_module(module: torch.nn.Module, form: str | None = None, name: str | No
     Parameters
     ----------
     module
-        The network, on any device.
+        The network, on any device; its attribute `combination`, if it has one, says how it combines coils.
     form
         "image" or "kspace"; None to go by how many arguments its `forward` needs.
     name
@@ -145,7 +147,9 @@ def from_module(module: torch.nn.Module, form: str | None = None, name: str | No
             out = module(*(torch.from_numpy(values).to(device) for values in inputs))
             return np.asarray(out.cpu().numpy())
 
-    return NetworkAdapter(network, form, name)
+    adapter = NetworkAdapter(network, form, name)
+    adapter.combination = str(getattr(module, "combination", UNIFORM))
+    return adapter
 
 
 @checked

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
-from recon.protocol import Builder, Emission, Emit, Image, Reconstructor
+from recon.protocol import COMBINATIONS, Builder, Emission, Emit, Image, Reconstructor
 
 # What is done to an image: whether y and x are exchanged first, and which axes are reversed then.
 ORIENTATIONS: dict[str, tuple[bool, tuple[int, ...]]] = {
@@ -29,7 +29,7 @@ ORIENTATIONS: dict[str, tuple[bool, tuple[int, ...]]] = {
     "antitranspose": (True, (-2, -1)),
 }
 """The eight orientations; rot90 is a quarter turn against the clock, with rows from top to bottom."""
-KEYS = ("orient", "roll", "negative", "scale")
+KEYS = ("orient", "roll", "negative", "scale", "combine")
 MAX_ROLL = 1 << 16
 
 
@@ -47,6 +47,8 @@ class Convention:
         By how many pixels they are rolled then, along y and x.
     fit
         Whether the judge multiplies all images of a run by one number, which it fits to the truth.
+    combine
+        How they show several coils, one of `recon.protocol.COMBINATIONS`; empty for what it says itself.
 
     Raises
     ------
@@ -58,10 +60,13 @@ class Convention:
     orient: str = "as-is"
     roll: tuple[int, int] = (0, 0)
     fit: bool = False
+    combine: str = ""
 
     def __post_init__(self) -> None:
         if self.orient not in ORIENTATIONS:
             raise CandidateError(f"orient={self.orient!r}: expected one of {', '.join(ORIENTATIONS)}")
+        if self.combine and self.combine not in COMBINATIONS:
+            raise CandidateError(f"combine={self.combine!r}: expected one of {', '.join(COMBINATIONS)}")
         if len(self.roll) != 2 or not all(abs(by) <= MAX_ROLL for by in self.roll):
             raise CandidateError(f"roll={self.roll!r}: expected two whole numbers of pixels, along y and x")
 
@@ -91,14 +96,15 @@ class Convention:
                 values.get("orient", "as-is"),
                 (rolled[0], rolled[1]),
                 values.get("scale") == "fit",
+                values.get("combine", ""),
             )
-        except (ValueError, KeyError):
-            raise CandidateError(
-                f"{where}: expected roll=DY,DX in pixels, negative=on or off, scale=fit or as-is, and orient="
-                f"{', '.join(ORIENTATIONS)}"
-            ) from None
         except CandidateError as error:
             raise CandidateError(f"{where}: {error}") from None
+        except (ValueError, KeyError):
+            raise CandidateError(
+                f"{where}: expected roll=DY,DX in pixels, negative=on or off, scale=fit or as-is, combine="
+                f"{' or '.join(COMBINATIONS)}, and orient={', '.join(ORIENTATIONS)}"
+            ) from None
 
     @property
     def options(self) -> str:
@@ -112,6 +118,8 @@ class Convention:
             found["negative"] = "on"
         if self.fit:
             found["scale"] = "fit"
+        if self.combine:
+            found["combine"] = self.combine
         return urlencode(found, safe=",")
 
     def after(self, first: Convention) -> Convention:
@@ -179,6 +187,8 @@ class Conforming:
     def __init__(self, inner: Reconstructor, convention: Convention) -> None:
         self._inner = inner
         self.convention = convention
+        if convention.combine:
+            self.combination = convention.combine
 
     def __getattr__(self, name: str) -> Any:
         # What else the bench asks of a reconstructor, such as its notes, is the inner one's.

@@ -72,6 +72,10 @@ class Position:
     hold: bool = False
 
 
+UNIFORM, ROOT_SUM = "uniform", "root-sum-of-squares"
+COMBINATIONS = (UNIFORM, ROOT_SUM)
+"""What images of several coils show: a uniform coil's image, or the root of the sum of squares of theirs."""
+
 Emission = Image | Position
 Emit = Callable[[Emission], None]
 
@@ -84,6 +88,10 @@ class Reconstructor(Protocol):
     may call `emit` any number of times, from any thread; `emit` takes the time stamp. A reconstructor
     must not keep state across `open` calls that changes its images. Whatever it raises ends the run as its
     failure, but for an InputError from `open`.
+
+    It may have an attribute `combination`, one of `COMBINATIONS`: how its images show several coils. NMSE and
+    SSIM are then taken against the truth as that combination shows it. Without one it is "uniform".
+    Sensitivities can be had of `Header.prescan` before the first line (`recon.coils.sensitivities`).
     """
 
     def open(self, header: Header, emit: Emit) -> None:
@@ -120,11 +128,13 @@ class FrameAdapter:
     ----------
     function
         Takes `kspace`, shape (coils, ny, nx), complex64, zero where nothing was sampled, and `mask`,
-        shape (ny,), bool, true where a row was sampled; returns the image, shape (ny, nx).
+        shape (ny,), bool, true where a row was sampled; returns the image, shape (ny, nx). Its attribute
+        `combination`, if it has one, becomes that of the reconstructor.
     """
 
     def __init__(self, function: ReconstructFrame) -> None:
         self._function = function
+        self.combination = getattr(function, "combination", UNIFORM)
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""

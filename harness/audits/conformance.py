@@ -291,7 +291,7 @@ def _told(candidate: Candidate, error: BaseException) -> str:
 
 
 def _header(candidate: Candidate) -> Header:
-    return Header.from_dict(candidate.stream.header.to_dict())
+    return candidate.stream.header.private()
 
 
 def private_copy(readout: Readout) -> Readout:

@@ -24,7 +24,7 @@ from harness.realtime.copies import OneProcess
 from harness.realtime.process_memory import counts, malloced, resident_bytes
 from harness.realtime.raised import is_the_users, traceback_of
 from mrsim.errors import MrsimError
-from mrsim.stream import Header, Readout
+from mrsim.stream import Readout
 from recon.protocol import Emission, Image, Reconstructor
 
 FRAMES, LEAST_FRAMES, LIMIT_S = 2_000, 64, 8.0
@@ -89,7 +89,7 @@ class _Weighed:
         header, lines, tr_ns = stream.header, len(stream), stream.header.tr_ns
         began, frame, step, ours = time.monotonic(), 0, FIRST_STEP, OneProcess()
         try:
-            self._candidate.open(Header.from_dict(header.to_dict()), self._take)
+            self._candidate.open(header.private(), self._take)
             while frame < FRAMES:
                 for index in range(frame * per_frame, (frame + 1) * per_frame):
                     at = index % lines

@@ -22,7 +22,7 @@ from harness.candidates.served import PUSH, SLOTS
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
 from mrsim.errors import Option, OptionError
 from mrsim.stream import Header, Readout
-from recon.protocol import Emit, Image, Position
+from recon.protocol import UNIFORM, Emit, Image, Position
 
 __all__ = ["DEFAULT_LIMIT_S", "MAX_LIMIT_S", "CandidateLost", "Isolated", "IsolatedBuilder", "probe", "told"]
 
@@ -69,7 +69,7 @@ class Isolated:
             raise OptionError(
                 "{}: expected seconds, above 0 to {:g}", Option("limit_s", limit_s), MAX_LIMIT_S
             )
-        self._limit_s = limit_s
+        self._limit_s, self.combination = limit_s, UNIFORM
         self._child = Child(candidate, faults, seed) if child is None else child
         self._number = self._child.number()
         self._built: int | None = None  # in which of the processes, if some were lost
@@ -105,7 +105,18 @@ class Isolated:
             limit_s = self._limit_s if self._child.warm else max(self._limit_s, IMPORT_LIMIT_S)
             self._ask({"do": "build", "gone": gone, "matrix": header.matrix}, limit_s)
             self._built, self._child.warm = self._child.generation, True
-        self._ask({"do": "open", "header": header.to_dict()}, self._limit_s)
+        if header.prescan is not None:
+            self._hand_over(header.prescan, header.to_dict(), self._limit_s)
+        answer = self._ask({"do": "open", "header": header.to_dict()}, self._limit_s)
+        self.combination = answer.get("combination") or UNIFORM
+
+    def _hand_over(self, prescan: NDArray[np.complex64], header: dict[str, Any], limit_s: float) -> None:
+        """Pass the prescan on row by row, where lines go: a message is too short for it."""
+        _, rows, columns = prescan.shape
+        for row in range(rows):
+            self._line[:, :columns] = prescan[:, row]
+            call = {"do": "prescan", "header": header, "row": row, "size": [rows, columns]}
+            self._ask(call, limit_s)
 
     def push(self, readout: Readout) -> None:
         """Pass on one line and wait until it has been taken."""

@@ -13,7 +13,7 @@ import numpy as np
 from harness.realtime.faults import CANDIDATE_KINDS, Fault
 from mrsim.seeds import child
 from mrsim.stream import Header, Readout
-from recon.protocol import Emission, Emit, Image, Reconstructor
+from recon.protocol import UNIFORM, Emission, Emit, Image, Reconstructor
 
 # Lines whose troubles are drawn at once.
 BLOCK = 4096
@@ -38,6 +38,11 @@ class Troubled:
         self._seed = seed
         self._drawn: dict[int, tuple[int, set[int]]] = {}
         self._misshape = False
+
+    @property
+    def combination(self) -> str:
+        """Return how the reconstructor combines coils, as it says once it is open."""
+        return getattr(self._inner, "combination", UNIFORM)
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""

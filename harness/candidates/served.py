@@ -66,6 +66,7 @@ class _Server:
         self._built: dict[int, Any] = {}
         self._build: Any = None
         self._memory: mmap.mmap | None = None
+        self._prescan: Any = None
 
     def answer(self, call: bytes) -> bytes:
         """Do one call and return the answer."""
@@ -90,8 +91,12 @@ class _Server:
                 self._build = self._builder()
                 _compile_transforms(call["matrix"])
             self._built[number] = self._build()
+        elif what == "prescan":
+            self._take_prescan(call)
         elif what == "open":
             self._open(number, call["header"])
+            said = getattr(self._built[number], "combination", "")
+            return {"combination": said[:64] if isinstance(said, str) else ""}
         elif what == "close":
             self._built[number].close()
         elif what == "weigh":
@@ -106,12 +111,33 @@ class _Server:
         build, faults = builder(self._task["candidate"]), parse_faults(self._task["faults"])
         return (lambda: Troubled(build(), faults, self._task["seed"])) if faults else build
 
-    def _open(self, number: int, values: dict[str, Any]) -> None:
+    def _take_prescan(self, call: dict[str, Any]) -> None:
         import numpy as np
 
-        from mrsim.stream import Header, Readout
+        from mrsim.stream import Header
+
+        header, (rows, columns), row = Header.from_dict(call["header"]), call["size"], call["row"]
+        if row == 0:
+            self._map(header)
+            self._prescan = np.empty((header.coils, rows, columns), np.complex64)
+        self._prescan[:, row] = self._line[:, :columns]
+
+    def _open(self, number: int, values: dict[str, Any]) -> None:
+        import dataclasses
+
+        from mrsim.stream import Header
 
         header = Header.from_dict(values)
+        self._map(header)
+        if self._prescan is not None:
+            header, self._prescan = dataclasses.replace(header, prescan=self._prescan), None
+        self._built[number].open(header, self._emit)
+
+    def _map(self, header: Any) -> None:
+        import numpy as np
+
+        from mrsim.stream import Readout
+
         coils, (ny, nx) = header.coils, header.matrix
         self._readout, lines = Readout, coils * nx * 8
         pixels = max(ny * nx * 8 * FACTOR, 16)
@@ -119,7 +145,6 @@ class _Server:
         self._line = np.ndarray((coils, nx), np.complex64, self._memory)
         at = range(lines, len(self._memory), pixels)
         self._slots = [np.ndarray(pixels, np.uint8, self._memory, offset) for offset in at]
-        self._built[number].open(header, self._emit)
 
     def _emit(self, image: Any) -> None:
         import numpy as np

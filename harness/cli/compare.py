@@ -127,6 +127,10 @@ def show(comparison: Comparison) -> None:
     count = len(rows)
     if ruler := comparison.ruler:
         rows.append([RULER, *(shown(m, ruler[m]) if m in ruler else "-" for m in measures)])
+    full = comparison.nmse_full
+    for how, value in full.items():
+        name = f"fully sampled in an instant{f', {how}' if len(full) > 1 else ''}"
+        rows.append([name, *(shown(m, value) if m == "nmse" else "-" for m in measures)])
     print_table(
         f"{count} candidates on {streams}, {what}{again} (seed {plan.seed}); in brackets the rank",
         ["candidate", *(HEADINGS[name] for name in measures)],

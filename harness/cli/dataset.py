@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.console import progress
 from mrsim.errors import InputError
+from mrsim.files.targets import check_target
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -23,6 +24,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="make nothing: compare all streams of a whole dataset with its manifest, and make N again",
     )
+    command.add_argument(
+        "--release",
+        metavar="FILE",
+        help="write what a release ships of a quantised set (.npz), once it is whole",
+    )
     command.add_argument("--plan", action="store_true", help="say what would be made, and how large it is")
 
 
@@ -33,6 +39,7 @@ def run(
     workers: int | None,
     cluster: str | None,
     verify: int | None,
+    release: str | None,
     plan: bool,
 ) -> int:
     """Make a dataset, go on with one, or verify one.
@@ -50,7 +57,10 @@ def run(
         raise InputError("dataset: -o DIR: name the folder to make, or give --plan")
     if verify is not None and output is not None:
         return _verify(spec, Path(output), verify)
+    check_target(release, ".npz")
     planned = make.plan(load_spec(spec))
+    if release is not None and not planned.spec.adc_step:
+        raise InputError(f"--release: {planned.spec.name} is not quantised: give its specification adc_step")
     print(planned, flush=True)
     if plan or output is None:
         return 0
@@ -62,6 +72,11 @@ def run(
     digest = summary.manifest["hash"]
     print(f"{folder}: {summary.made} made, {summary.kept} kept: {planned.spec.name}@{digest[:16]}")
     print(f"manifest SHA-256 {digest}")
+    if release is not None:
+        from harness.dataset.release import write_release
+
+        edges = write_release(folder, Path(release))
+        print(f"{release}: {edges} codes near an edge, and the coils' filters")
     return 0
 
 

@@ -322,6 +322,9 @@ def _show_accuracy(report: dict[str, Any]) -> None:
     offline = "-" if margin is None else _length(margin["offline_m95_mm"])
     lag = [figure(quality["lag_ms"], 0), figure(quality["gain"], 2)]
     rows.append(["image by image", offline, "-", *single, *lag])
+    if quality["nmse_full"] is not None:
+        full = significant(quality["nmse_full"])
+        rows.append(["fully sampled in an instant", "-", "-", "-", full, "-", "-", "-"])
     if (ruler := quality["ruler"]) is not None:
         own = [_length(ruler["centroid_p95_mm"]), "-", figure(ruler["dice"], 3), "-", "-"]
         own += [figure(ruler["lag_ms"], 0), figure(ruler["gain"], 2)]

@@ -42,6 +42,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ("coils", int, "loops around the body, 1 to 32"),
         ("timing", str, "or retrospective"),
         ("rendering", str, "or raster, the inverse crime"),
+        ("adc_step", float, "step of the receiver's 16 bits, a power of two; 0 for none"),
     ):
         name = "--" + option.replace("_", "-")
         command.add_argument(name, type=kind, default=default[option], help=f"{what} (%(default)s)")
@@ -101,6 +102,7 @@ def run(
     coils: int,
     timing: str,
     rendering: str,
+    adc_step: float,
     engine: str,
     spins: int | None,
     catalysation: str | None,
@@ -132,6 +134,7 @@ def run(
             "matrix": tuple(matrix), "fov_mm": tuple(fov_mm), "tr_ms": tr_ms, "te_ms": te_ms,
             "flip_deg": flip_deg, "field_t": field_t, "acceleration": acceleration, "sampler": sampler,
             "order": order, "snr": snr, "coils": coils, "timing": timing, "rendering": rendering,
+            "adc_step": adc_step,
         }
     )  # fmt: skip
     body = load_body(phantom, settings(changes))
@@ -197,4 +200,7 @@ def _write_sequence(path: Path, how: str | int, body: Body, stream: Stream) -> N
 
 def _slice(body: Body) -> dict[str, float]:
     slice_ = getattr(body, "slice_", None)
-    return {} if slice_ is None else {"slice_m": slice_.thickness_m}
+    if slice_ is None:
+        return {}
+    shape = {"slice_m": slice_.thickness_m, "slice_z_m": slice_.z_m}
+    return shape | {"time_bandwidth": slice_.time_bandwidth}

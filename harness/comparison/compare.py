@@ -212,7 +212,7 @@ def _quality(stream: Stream, one: Pass) -> Quality | None:
     if not len(one.series):
         return None
     due_ns = (one.series.frame + 1) * stream.header.frame_ns
-    return judge_frames(stream, one.series.frame, due_ns, list(one.scores))
+    return judge_frames(stream, one.series.frame, due_ns, list(one.scores), combination=one.combination)
 
 
 def _difference(name: str, two: tuple[int, int], found: Measured) -> Difference:

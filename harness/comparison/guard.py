@@ -305,7 +305,7 @@ class _Timed:
     def open(self, build: Builder, header: Header) -> None:
         candidate = self._candidate = build()
         # A copy, so that neither of the two holds what the other one does.
-        private = Header.from_dict(header.to_dict())
+        private = header.private()
         self._attempt("open", lambda: candidate.open(private, self._emit))
 
     def image(self, stream: Stream, frame: int) -> int:

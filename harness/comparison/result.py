@@ -210,6 +210,16 @@ class Comparison(Summarised):
             "centroid_mm": p95_mm if np.isfinite(p95_mm) else None,
         }
 
+    @property
+    def nmse_full(self) -> dict[str, float]:
+        """Return the mean NMSE of fully sampled images, by how they combine coils; nothing without noise."""
+        found: dict[str, list[float]] = {}
+        for row in self.quality:
+            for one in row:
+                if one is not None and one.nmse_full is not None:
+                    found.setdefault(one.combination, []).append(one.nmse_full)
+        return {combination: float(np.mean(values)) for combination, values in found.items()}
+
     def _values(self, candidate: int, measure: str) -> NDArray[np.float64]:
         judged = self.measured.with_target if measure in OF_TARGET else range(len(self.streams))
         chosen = [self.passes[candidate][s].series.values(measure) for s in judged]
@@ -243,6 +253,7 @@ class Comparison(Summarised):
             "order": {name: self.order(name) for name in plan.measures},
             "computing": LOCKSTEP if plan.lockstep else TIMED,
             "ruler": self.ruler,
+            "nmse_full": self.nmse_full,
             "measures": {
                 name: {"about": BY_NAME[name].about, "level_within": list(BY_NAME[name].bounds)}
                 for name in plan.measures

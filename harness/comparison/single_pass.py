@@ -22,6 +22,7 @@ from harness.measure.failures import is_blank
 from harness.measure.floor import floor_image
 from harness.measure.image_quality import FrameJudge, FrameScore
 from harness.measure.ruler import full_image
+from harness.measure.shown import combination_of, shown_as
 from harness.measure.timing import measure
 from harness.realtime.clock import VirtualClock
 from harness.realtime.replay import replay
@@ -29,7 +30,7 @@ from harness.realtime.service import MEASURED, ConstantService, Unpaused
 from mrsim.errors import CandidateError, InputError
 from mrsim.stream import Header, Readout, Stream
 from recon.convention import Convention
-from recon.protocol import Emission, Emit, Image, Reconstructor
+from recon.protocol import UNIFORM, Emission, Emit, Image, Reconstructor
 
 FASTEST_WITHIN_S = 8.0
 """The fastest instant is looked for in so many first seconds of what is judged."""
@@ -64,8 +65,16 @@ class Ground:
             raise InputError(f"{stream.path or 'stream'}: images are judged by scans with truth")
         self.stream, self.first, self.stop, self.truth = stream, first, stop, stream.truth
         self.seed, self.start_ns = 0 if seed is None else seed, start_ns
-        self.judge = FrameJudge(self.truth, stream.header)
+        self._judges: dict[str, FrameJudge] = {}
+        self.judge = self.judge_of(UNIFORM)
         self._full: dict[int, FrameScore] | None = None if seed is None else {}
+
+    def judge_of(self, combination: str) -> FrameJudge:
+        """Return what measures images that show several coils so."""
+        if combination not in self._judges:
+            shading = shown_as(self.stream, combination).shading
+            self._judges[combination] = FrameJudge(self.truth, self.stream.header, shading)
+        return self._judges[combination]
 
     def full(self, frame: int) -> FrameScore | None:
         """Return the score of a fully sampled image, made once; None where none are made."""
@@ -110,6 +119,8 @@ class Pass:
         What the candidate did that no candidate may; empty where it did nothing of the kind.
     ended
         Whether that ended the pass; images that are no numbers do not.
+    combination
+        How the images show several coils, as the candidate says.
     """
 
     series: Series
@@ -120,6 +131,7 @@ class Pass:
     telling: int
     broken: str = ""
     ended: bool = False
+    combination: str = UNIFORM
 
 
 class _Judging(Unpaused):
@@ -176,8 +188,10 @@ class _Tap:
         kept: Sequence[int],
         service: _Judging,
         report: Report | None,
+        name: str = "candidate",
     ) -> None:
-        self._inner, self._ground, self._stop, self._kept = inner, ground, stop, kept
+        self._inner, self._name, self.combination = inner, name, UNIFORM
+        self._ground, self._stop, self._kept, self._judge = ground, stop, kept, ground.judge
         self._service, self._report = service, report
         self.scores: dict[int, FrameScore] = {}
         self.pixels: dict[int, NDArray[np.complex64]] = {}
@@ -187,6 +201,8 @@ class _Tap:
         """Prepare for a scan."""
         self._lines, self._box = header.lines_per_frame, _Box(emit, header.matrix)
         self._inner.open(header, self._box.take)
+        self.combination = combination_of(self._inner, self._name)
+        self._judge = self._ground.judge_of(self.combination)
 
     def push(self, readout: Readout) -> None:
         """Take one line."""
@@ -215,7 +231,7 @@ class _Tap:
                 self.pixels.setdefault(frame, pixels)
             if not 0 <= frame < self._stop:
                 continue
-            self.scores[frame] = ground.judge.score(frame, pixels)
+            self.scores[frame] = self._judge.score(frame, pixels)
             if frame < ground.first:
                 continue
             content = pixels.tobytes()
@@ -273,7 +289,7 @@ def play(
     stop = ground.stop if stop is None else stop
     part = ground.stream.first_frames(stop)
     judging = _Judging()
-    tap = _Tap(candidate, ground, stop, kept, judging, report)
+    tap = _Tap(candidate, ground, stop, kept, judging, report, name)
     service = judging if service_ms is None else ConstantService(round(service_ms * 1e6))
     run = replay(part, tap, VirtualClock(), service, keep_images=False)
     refuse_broken(run, name)
@@ -296,6 +312,7 @@ def play(
         tap.telling,
         "" if conduct is None else conduct.reason,
         run.violation is not None or run.failure is not None,
+        tap.combination,
     )
 
 

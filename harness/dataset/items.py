@@ -6,8 +6,7 @@ so the order and the machine on which items are made do not matter.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
 import math
 import os
 import re
@@ -21,22 +20,21 @@ from typing import Any
 
 import numpy as np
 
+from harness.dataset.content import content_sha256
 from harness.dataset.draws import Draw, Each, Plain, draw_all, seed_of
-from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
+from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, label_of, protocol_of
 from harness.dataset.subjects import MAX_ATTEMPTS, Subject
 from harness.realtime.environment import cpu_name, version_of
 from mrsim.anatomy.body import Body
 from mrsim.errors import DatasetError, InputError
-from mrsim.files.reading import open_file, read_json
 from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.quantised import Release
 from mrsim.scanner.scenes import body_of, scene_of
-from mrsim.stream import Stream, Truth, load
+from mrsim.stream import load
 from mrsim.stream.layout import expected_arrays, expected_truth
-from mrsim.stream.storage import MAX_HEADER_BYTES
 
 MAX_ITEMS = 1_000_000
-ARRAYS = (*Stream.COLUMNS, *Truth.ARRAYS)
 Record = dict[str, Any]
 
 
@@ -91,6 +89,12 @@ class ItemTask:
         Record of the item if it was made before; else None.
     versions
         Versions of the packages; a worker with others refuses.
+    adc_step
+        Step of the receiver; 0 for none.
+    release
+        What was released of the item, if it is quantised and there is a release.
+    field_t
+        Field that the specification states for its phantom alone, tesla; None for that of [scan].
     """
 
     folder: str
@@ -101,6 +105,9 @@ class ItemTask:
     breathing: Mapping[str, Draw]
     known: Record | None
     versions: Mapping[str, str | None]
+    adc_step: float = 0.0
+    release: Release | None = None
+    field_t: float | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,9 @@ def _label(key: str, value: Plain) -> str:
     return re.sub("[^A-Za-z0-9.+-]", "-", f"{key}{text}")
 
 
-def task_of(spec: DatasetSpec, folder: Path, item: Item, known: Record | None) -> ItemTask:
+def task_of(
+    spec: DatasetSpec, folder: Path, item: Item, known: Record | None, release: Release | None = None
+) -> ItemTask:
     """Return what a worker needs to make an item.
 
     Parameters
@@ -182,10 +191,22 @@ def task_of(spec: DatasetSpec, folder: Path, item: Item, known: Record | None) -
         The item.
     known
         Record of the item if it was made before; else None.
+    release
+        What was released of it, if anything.
     """
     scan = {key: value for key, value in spec.scan.items() if not isinstance(value, Each)}
     return ItemTask(
-        str(folder), item, spec.seed, spec.seconds, scan, spec.breathing[item.breathing], known, versions()
+        str(folder),
+        item,
+        spec.seed,
+        spec.seconds,
+        scan,
+        spec.breathing[item.breathing],
+        known,
+        versions(),
+        spec.adc_step,
+        release,
+        spec.field_t_of.get(label_of(item.subject.phantom)),
     )
 
 
@@ -244,15 +265,17 @@ def make_item(task: ItemTask) -> ItemResult:
         shutil.rmtree(target)  # it has no record, or differs from it
     record = _drawn(task)
     try:
-        scan_item(record, item.subject.text, target)
+        scan_item(record, item.subject.text, target, task.release)
     except (InputError, OSError) as error:
         raise DatasetError(f"{item.name}: {error}") from None
     record["sha256"] = content_sha256(target)
-    record["bytes"] = sum(file.stat().st_size for file in target.iterdir())
+    # What is kept near edges may differ from processor to processor, and is no part of the item.
+    beside = {f"{name}.npy" for name in Release.NAMES}
+    record["bytes"] = sum(file.stat().st_size for file in target.iterdir() if file.name not in beside)
     return ItemResult(record, False, repaired, cpu_name())
 
 
-def scan_item(record: Record, text: str, target: Path) -> None:
+def scan_item(record: Record, text: str, target: Path, release: Release | None = None) -> None:
     """Scan an item according to its record.
 
     Parameters
@@ -263,36 +286,19 @@ def scan_item(record: Record, text: str, target: Path) -> None:
         The subject's definition.
     target
         Folder to write.
+    release
+        What was released of it, if anything.
     """
     parameters = record["parameters"]
+    protocol = protocol_of({key: _from_json(value) for key, value in parameters["scan"].items()})
     scan_to(
         target,
         _phantom(text, parameters["breathing"], record["subject"]),
-        protocol_of({key: _from_json(value) for key, value in parameters["scan"].items()}),
+        dataclasses.replace(protocol, adc_step=parameters.get("adc_step", 0.0)),
         seed=record["seed"],
         seconds=parameters["seconds"],
+        release=release,
     )
-
-
-def content_sha256(folder: Path) -> str:
-    """Return the SHA-256 of the content of a stored stream: its arrays, its header and its provenance.
-
-    The version of the software is left out, so that a new version that makes the same bytes keeps the hash.
-    Files are read in pieces.
-
-    Parameters
-    ----------
-    folder
-        Folder of the stream.
-    """
-    whole = hashlib.sha256()
-    for name in sorted(ARRAYS):
-        with open_file(folder / f"{name}.npy") as file:
-            whole.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    meta = read_json(folder / "header.json", MAX_HEADER_BYTES, "a stream's header")
-    meta["provenance"].pop("version")
-    whole.update(json.dumps(meta, sort_keys=True).encode())
-    return whole.hexdigest()
 
 
 def damage_of(target: Path, record: Record) -> str:
@@ -326,6 +332,7 @@ def _drawn(task: ItemTask) -> Record:
     for attempt in range(MAX_ATTEMPTS):
         path = ("item", item.key, attempt)
         scan = {**SCAN_DEFAULTS, **draw_all(dict(task.scan), task.seed, *path, "scan"), **item.axes}
+        scan |= {} if task.field_t is None else {"field_t": task.field_t}
         breathing = draw_all(dict(task.breathing), task.seed, *path, "breathing")
         seed = int(seed_of(task.seed, *path).generate_state(1, np.uint64)[0] >> 1)
         try:
@@ -348,6 +355,7 @@ def _drawn(task: ItemTask) -> Record:
                 "subject": dict(item.subject.values),
                 "way_to_breathe": item.breathing,
                 "breathing": breathing,
+                **({"adc_step": task.adc_step} if task.adc_step else {}),
             },
             "scan": item.scan,
             "seed": seed,

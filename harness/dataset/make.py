@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.console import Report
+from harness.dataset.content import content_sha256
 from harness.dataset.draws import seed_of
 from harness.dataset.folder import Journal, head_of, opened, read_manifest, write_manifest
 from harness.dataset.items import (
@@ -24,7 +25,6 @@ from harness.dataset.items import (
     ItemResult,
     ItemTask,
     Record,
-    content_sha256,
     damage_of,
     items_of,
     make_item,
@@ -33,8 +33,9 @@ from harness.dataset.items import (
     task_of,
     versions,
 )
+from harness.dataset.release import load_release, released_item
 from harness.dataset.sheet import write_sheet
-from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, protocol_of
+from harness.dataset.spec import SCAN_DEFAULTS, DatasetSpec, label_of, protocol_of
 from harness.dataset.subjects import Subject, make_subjects
 from harness.realtime.environment import cpu_name
 from harness.workers.executors import Engine, TaskResult, run_all
@@ -169,7 +170,11 @@ def build(planned: DatasetPlan, folder: Path, engine: Engine, report: Report | N
         failed: dict[str, str] = {}
         repaired: dict[str, str] = {}
         kept = 0
-        tasks = (task_of(spec, folder.absolute(), i, journal.records.get(i.name)) for i in items)
+        releases = load_release(spec, head["spec_sha256"])
+        tasks = (
+            task_of(spec, folder.absolute(), i, journal.records.get(i.name), releases.get(i.name))
+            for i in items
+        )
         started = time.monotonic()
         made = 0
         for ended in run_all(engine, make_item, tasks, lambda: _full(folder, failed)):
@@ -247,7 +252,8 @@ def _made_again(folder: Path, record: Record) -> str:
         raise DatasetError(f"{subject}: missing; the dataset is incomplete, make it again")
     with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as temporary:
         target = Path(temporary) / "again.stream"
-        scan_item(record, read_text(subject, MAX_SUBJECT_BYTES, "a phantom"), target)
+        text = read_text(subject, MAX_SUBJECT_BYTES, "a phantom")
+        scan_item(record, text, target, released_item(folder / record["path"]))
         return content_sha256(target)
 
 
@@ -272,8 +278,9 @@ def _check_tissues(spec: DatasetSpec, subjects: Sequence[Subject]) -> None:
     """Raise an error if a tissue has no values at one of the fields."""
     fields = spec.scan["field_t"].ends() if "field_t" in spec.scan else (SCAN_DEFAULTS["field_t"],)
     for subject in subjects:
+        own = spec.field_t_of.get(label_of(subject.phantom))
         for name in sorted(subject.tissues):
-            for field in fields:
+            for field in fields if own is None else (own,):
                 assert isinstance(field, int | float)
                 try:
                     tissue(name, field)

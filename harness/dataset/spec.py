@@ -63,6 +63,10 @@ class DatasetSpec:
         For each name of a breathing, values of the phantom's [motion.breathing], by key.
     split
         Share of the subjects, or names of phantoms and subjects, for each part.
+    adc_step
+        Step of the receiver, a power of two, for a set that is one set on every processor; 0 for none.
+    field_t_of
+        Field of single phantoms, tesla, by the name that their subjects begin with; of others that of [scan].
     folder
         Folder that paths are relative to; None for a shipped specification.
     text, where
@@ -81,6 +85,8 @@ class DatasetSpec:
     subject: Mapping[str, Draw]
     breathing: Mapping[str, Mapping[str, Draw]]
     split: Mapping[str, float | tuple[str, ...]]
+    adc_step: float
+    field_t_of: Mapping[str, float]
     folder: Path | None
     text: str
     where: str
@@ -147,11 +153,13 @@ def read_spec(text: str, folder: Path | None, where: str) -> DatasetSpec:
     subject = _subject(keys.take("subject", {}), f"{where}: [subject]")
     breathing = _breathing(keys.take("breathing", {}), f"{where}: [breathing")
     split = _split(keys.take("split", {"train": 1.0}), f"{where}: [split]")
+    adc_step = _adc_step(keys.take("adc_step", 0.0), where)
+    field_t_of = _field_t_of(keys.take("field_t_of", {}), phantoms, f"{where}: field_t_of")
     keys.done()
     seconds, scan = _scan(scan_table, f"{where}: [scan]")
     return DatasetSpec(
         name, title, seed, phantoms, subjects, scans, paired, seconds, scan, subject, breathing, split,
-        folder, text, where,
+        adc_step, field_t_of, folder, text, where,
     )  # fmt: skip
 
 
@@ -197,6 +205,29 @@ def _whole(value: Any, where: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise DatasetError(f"{where} = {short(value)}: expected a whole number from {low} to {high}")
     return value
+
+
+def _adc_step(value: Any, where: str) -> float:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DatasetError("expected a number")
+        return ScanProtocol(adc_step=float(value)).adc_step
+    except (InputError, OverflowError):
+        raise DatasetError(f"{where}: adc_step = {short(value)}: expected 0, or a power of two") from None
+
+
+def _field_t_of(value: Any, phantoms: tuple[str, ...], where: str) -> dict[str, float]:
+    known = [label_of(phantom) for phantom in phantoms]
+    if not isinstance(value, dict):
+        raise DatasetError(f"{where} = {short(value)}: expected a table, such as {{ {known[0]} = 1.5 }}")
+    for label, field_t in value.items():
+        if label not in known:
+            raise DatasetError(f"{where}: unknown phantom {short(label)}; known: {', '.join(known)}")
+        try:
+            protocol_of({"field_t": field_t})
+        except InputError as error:
+            raise DatasetError(f"{where}: {label}: {error}") from None
+    return {label: float(field_t) for label, field_t in value.items()}
 
 
 def _phantoms(value: Any, folder: Path | None, where: str) -> tuple[str, ...]:

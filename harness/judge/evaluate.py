@@ -18,6 +18,7 @@ from harness.measure.exact_statistics import samples_needed
 from harness.measure.finding.plan import eval_library
 from harness.measure.floor import impossible_quality
 from harness.measure.image_quality import assess
+from harness.measure.shown import combination_of
 from harness.measure.timing import Timing, measure
 from harness.realtime import environment
 from harness.realtime.clock import Clock, VirtualClock
@@ -141,19 +142,20 @@ def evaluate(
     )  # fmt: skip
     if scenario == "burst":
         run = after_burst(run)
-    timing = measure(run, warmup)
+    timing, combination = measure(run, warmup), combination_of(reconstructor, candidate)
     if why_not:
         found = Measures(target=Answer(TARGET, None, why_not))
     elif scenario == "burst":
         # In a closed loop lines are not due when they were scanned, so nothing is on display at an instant.
         found = Measures(
-            assess(stream, run, timing), target=Answer(TARGET, None, "a burst has no time of its own")
+            assess(stream, run, timing, None, combination),
+            target=Answer(TARGET, None, "a burst has no time of its own"),
         )
     else:
         convention = getattr(reconstructor, "convention", AS_IT_IS)
         convention = convention if isinstance(convention, Convention) else AS_IT_IS
         spoilt = why_invalid(run, timing)
-        found = measure_images(stream, run, timing, criterion, spoilt, beams, convention)
+        found = measure_images(stream, run, timing, criterion, spoilt, beams, convention, combination)
     timing, time = answer_time(run, timing, found.quality, criterion, claim, played.header, scenario, why_not)
     image = judge_image(criterion.profile, found.quality, why_not or "no image came")
     alarm = None if played.truth is None else impossible_quality(played, found.quality)
@@ -188,6 +190,7 @@ def evaluate(
         beams=found.beams,
         transfer=transfer,
         notes=str(getattr(reconstructor, "notes", "")),
+        combination=combination,
     )
 
 

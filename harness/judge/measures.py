@@ -21,6 +21,7 @@ from harness.measure.dose import relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
+from harness.measure.shown import shown_as
 from harness.measure.symptoms import stacked, symptom
 from harness.measure.timing import Timing
 from harness.measure.waterfall import waterfall_of
@@ -29,6 +30,7 @@ from mrsim.errors import InputError
 from mrsim.stream import Stream
 from mrsim.stream.fourier import to_image
 from recon.convention import AS_IT_IS, Convention
+from recon.protocol import UNIFORM
 
 NOT_MEASURED = Answer(QUESTION, None, "images were not measured")
 LOOKED_AT = 16  # images
@@ -73,6 +75,7 @@ def measure_images(
     spoilt: str | None,
     beam_names: Sequence[str] = BEAMS,
     convention: Convention = AS_IT_IS,
+    combination: str = UNIFORM,
 ) -> Measures:
     """Measure what a run showed: image by image, and at every instant.
 
@@ -91,11 +94,13 @@ def measure_images(
     convention
         What has been done to the images already; those that ask for it are multiplied by one number first,
         fitted to the truth.
+    combination
+        How the images show several coils.
     """
     assert stream.truth is not None
-    judge = FrameJudge(stream.truth, stream.header)
-    scale = fit_scale(stream.truth, judge, run, timing) if convention.fit else None
-    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge, convention)
+    judge = FrameJudge(stream.truth, stream.header, shown_as(stream, combination).shading)
+    scale = fit_scale(judge, run, timing) if convention.fit else None
+    found = _measured(stream, run, timing, criterion, spoilt, beam_names, judge, convention, combination)
     return dataclasses.replace(found, scale=scale)
 
 
@@ -108,13 +113,15 @@ def _measured(
     beam_names: Sequence[str],
     judge: FrameJudge,
     convention: Convention,
+    combination: str,
 ) -> Measures:
     assert stream.truth is not None
+    shading = shown_as(stream, combination).shading
     scores = judge.score_run(run)
-    quality = assess(stream, run, timing, scores)
+    quality = assess(stream, run, timing, scores, combination)
     if not judge.has_target:
         return Measures(quality, target=Answer(QUESTION, None, "the scan has no target"))
-    displayed = display(stream, run, timing, scores, judge.window)
+    displayed = display(stream, run, timing, scores, judge.window, shading=shading)
     if displayed is None:
         return Measures(quality, target=Answer(QUESTION, None, "the scan ends before an image is due"))
     beams = beams_of(criterion, beam_names)
@@ -123,10 +130,17 @@ def _measured(
     answer = judge_target(criterion.profile, margin, judged)
     if spoilt is not None and answer.outcome is not Outcome.PASS:
         answer = _despite_host(answer, spoilt, displayed, stream, run, quality, criterion)
-    return Measures(quality, displayed, margin, judged, answer, _symptom(stream, run, quality, convention))
+    told = _symptom(stream, run, quality, convention, shading)
+    return Measures(quality, displayed, margin, judged, answer, told)
 
 
-def _symptom(stream: Stream, run: Run, quality: Quality | None, convention: Convention) -> str | None:
+def _symptom(
+    stream: Stream,
+    run: Run,
+    quality: Quality | None,
+    convention: Convention,
+    shading: NDArray[np.float32] | None,
+) -> str | None:
     assert stream.truth is not None
     if quality is None or run.images.pixels is None:
         return None
@@ -135,6 +149,8 @@ def _symptom(stream: Stream, run: Run, quality: Quality | None, convention: Conv
         return None
     chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, LOOKED_AT).round().astype(int))]
     shown, true = run.images.pixels[chosen], stream.truth.image[chosen]
+    if shading is not None:
+        true = true * shading
     if stream.header.lines_per_frame == stream.header.matrix[0]:
         arrived = np.stack([_as_arrived(stream, int(frame)) for frame in chosen])
         if (found := stacked(shown, true, arrived)) is not None:

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.dataset.name import dataset_of
+from harness.judge.columns import Band, band_of
 from harness.judge.misses import Misses
 from harness.judge.outcome import Verdict
 from harness.judge.profiles import Criterion
 from harness.judge.scale import FittedScale
 from harness.judge.target import Beamed
-from harness.measure.columns import Band, band_of
 from harness.measure.displayed import Displayed
 from harness.measure.exact_statistics import CONFIDENCE, Summary
-from harness.measure.image_quality import Centroids, Quality
+from harness.measure.image_quality import Quality
 from harness.measure.lag import Lag
 from harness.measure.margin import Margin
 from harness.measure.ruler import Ruler
@@ -31,6 +31,7 @@ from harness.realtime.scenarios import LOCKSTEP, lines_per_second
 from harness.wire.transfer import Transfer
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
+from recon.protocol import UNIFORM
 
 SCHEMA = "mrsim-replay/2"
 EXACT, STORED = "exact", "stored, moved by whole pixels"
@@ -70,6 +71,8 @@ class RunResult(Summarised):
         Times on the wire; None if the candidate is not behind a socket.
     notes
         What the candidate states about itself once it is open, such as its method of computation.
+    combination
+        How its images show several coils, as it says: "uniform" or "root-sum-of-squares".
     """
 
     candidate: str
@@ -90,6 +93,7 @@ class RunResult(Summarised):
     beams: tuple[Beamed, ...]
     transfer: Transfer | None = None
     notes: str = ""
+    combination: str = UNIFORM
 
     @property
     def latency(self) -> Latency:
@@ -159,7 +163,9 @@ class RunResult(Summarised):
             "images": {
                 key: getattr(self.run.images, key) for key in ("extra", "early", "bands", "nonfinite")
             },
-            "band": None if self.run.images.band is None else _band(band_of(self.stream, self.run, timing)),
+            "band": None
+            if self.run.images.band is None
+            else _band(band_of(self.stream, self.run, timing, self.combination)),
             "host": None if self.run.host is None else _host(self.run.host, self.run.clock != "virtual"),
             "margin": None
             if self.margin is None or self.displayed is None
@@ -168,6 +174,7 @@ class RunResult(Summarised):
             "scale": None if self.scale is None else dataclasses.asdict(self.scale),
             "beams": [beam.to_json() for beam in self.beams],
             "notes": self.notes,
+            "combination": self.combination,
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "gc": {"count": self.run.pauses.count, "longest_ms": self.run.pauses.longest_ns / 1e6},
             "quality": None if self.quality is None else quality_json(self.quality),
@@ -208,6 +215,8 @@ def quality_line(quality: Quality) -> str:
         if math.isfinite(value := float(getattr(quality, name.lower()).mean()))
     ]
     # A position has no image, and perhaps no mask.
+    if quality.nmse_full is not None and facts and facts[0].startswith("NMSE"):
+        facts[0] += f" (fully sampled {quality.nmse_full:.2g})"
     return ", ".join([*facts, f"lag {'-' if lag_ms is None else f'{lag_ms:.0f} ms'}"])
 
 
@@ -248,17 +257,6 @@ def _band(band: Band) -> dict[str, Any]:
     }
 
 
-def _centroids(centroids: Centroids) -> dict[str, Any]:
-    return {
-        "rms": _mm(centroids.rms),
-        "p95": _mm(centroids.p95),
-        "max": _mm(centroids.max),
-        "p95_interval": _scaled(centroids.p95_interval, 1e3),
-        "images": centroids.count,
-        "not_found": centroids.not_found,
-    }
-
-
 def quality_json(quality: Quality) -> dict[str, Any]:
     """Return the measures of images as JSON values.
 
@@ -270,13 +268,14 @@ def quality_json(quality: Quality) -> dict[str, Any]:
     lag = quality.lag
     return {
         "nmse": _finite(float(quality.nmse.mean())),
+        "nmse_full": quality.nmse_full,
         "ssim": _finite(float(quality.ssim.mean())),
         "dice": _finite(float(quality.dice.mean())),
         "lag_ms": _ms(lag.claimed_ns),
         "gain": lag.gain,
         "residual_mm": _mm(lag.residual_m),
-        "centroid_mm": _centroids(quality.when_shown),
-        "centroid_last_line_mm": _centroids(quality.last_line),
+        "centroid_mm": quality.when_shown.to_json(),
+        "centroid_last_line_mm": quality.last_line.to_json(),
         "total_lag_ms": _ms(quality.total_lag_ns),
         "lag_reason": lag.reason,
         "images": len(quality.frames),

@@ -9,7 +9,6 @@ import numpy as np
 from harness.measure.image_quality import FrameJudge
 from harness.measure.timing import Timing
 from harness.realtime.run import Run
-from mrsim.stream import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +34,11 @@ class FittedScale:
         )
 
 
-def fit_scale(truth: Truth, judge: FrameJudge, run: Run, timing: Timing) -> FittedScale | None:
+def fit_scale(judge: FrameJudge, run: Run, timing: Timing) -> FittedScale | None:
     """Multiply the images of a run by one number, in place.
 
     Parameters
     ----------
-    truth
-        The truth of the scan.
     judge
         What measures single images.
     run, timing
@@ -60,7 +57,7 @@ def fit_scale(truth: Truth, judge: FrameJudge, run: Run, timing: Timing) -> Fitt
     agreement = energy = 0.0
     errors = []
     for frame in frames:
-        shown, true = (np.abs(a[frame]).astype(np.float64) for a in (pixels, truth.image))
+        shown, true = (a.astype(np.float64) for a in (np.abs(pixels[frame]), judge.true(int(frame))))
         agreement += float(np.sum(shown * true))
         energy += float(np.sum(shown**2))
         errors.append(judge.compare(int(frame), pixels[frame]))

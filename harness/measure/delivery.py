@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.beam import Beam
-from harness.measure.intervals import COVERAGE, Interval
-from harness.measure.shares import share_interval
+from harness.measure.intervals import COVERAGE, Interval, share_interval
 from mrsim.errors import InputError
 
 PLAN_NS = 20_000_000_000

@@ -189,7 +189,7 @@ def display(
     timing: Timing,
     scores: Mapping[int, FrameScore],
     window: tuple[slice, slice],
-    pixels: bool = True,
+    shading: NDArray[np.float32] | None = None,
 ) -> Displayed | None:
     """Find what was on display at every TR from the first steady image being due to the end of the scan.
 
@@ -203,8 +203,8 @@ def display(
         Measures of every image that came, by frame.
     window
         Rows and columns of the masks in `scores`.
-    pixels
-        Whether to compare whole images, too.
+    shading
+        Factor by which they show the truth, shape (ny, nx), float32; None for the truth itself.
 
     Returns
     -------
@@ -227,11 +227,7 @@ def display(
         return None
     emissions = emissions_of(run, scores, window)
     (displayed,) = display_each(stream, [emissions], lines, window)
-    return (
-        dataclasses.replace(displayed, nmse=_errors(stream, run, emissions, timing.warmup))
-        if pixels
-        else displayed
-    )
+    return dataclasses.replace(displayed, nmse=_errors(stream, run, emissions, timing.warmup, shading))
 
 
 def display_each(
@@ -374,7 +370,9 @@ def _overlap(
     return dice
 
 
-def _errors(stream: Stream, run: Run, emissions: Emissions, warmup: int) -> NDArray[np.float64]:
+def _errors(
+    stream: Stream, run: Run, emissions: Emissions, warmup: int, shading: NDArray[np.float32] | None
+) -> NDArray[np.float64]:
     """Return the NMSE of what is displayed at four instants from each steady image being due to the next."""
     truth, header, pixels = stream.truth, stream.header, run.images.pixels
     if truth is None or pixels is None or not (emissions.frame != NOTHING).any():
@@ -389,7 +387,8 @@ def _errors(stream: Stream, run: Run, emissions: Emissions, warmup: int) -> NDAr
             if at == NOTHING or emissions.frame[at] == NOTHING:
                 continue
             shown = np.abs(pixels[emissions.frame[at]])
-            out.append(nmse(shown, np.abs(_image_at(truth, header, int(t)))))
+            true = np.abs(_image_at(truth, header, int(t)))
+            out.append(nmse(shown, true if shading is None else true * shading))
     return np.array(out)
 
 

@@ -1,8 +1,8 @@
 """Image quality: NMSE, SSIM, Dice, the target's centroid and its lag.
 
-All measures use unscaled magnitudes and the truth at the echo of each frame's last line. The centroid is also
-compared with the truth at the instant when the image was shown. What the candidate claims (`last_line`,
-`shows_ns`) is not used.
+All measures use unscaled magnitudes and the truth at the echo of each frame's last line, NMSE and SSIM as the
+candidate's combination of coils shows it (`harness.measure.shown`). The centroid is also compared with the
+truth when the image was shown. What the candidate claims (`last_line`, `shows_ns`) is not used.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.breaths import breath_blocks, breath_starts
-from harness.measure.exact_statistics import nearest_rank, samples_needed
+from harness.measure.centroids import Centroids, centroid_errors
 from harness.measure.finding.plan import eval_library
 from harness.measure.finding.segmentation import finder_of
-from harness.measure.intervals import Interval, mean_interval, quantile_interval
+from harness.measure.intervals import Interval, mean_interval
 from harness.measure.lag import Lag, apparent_lag
 from harness.measure.ruler import Ruler, dice_to_full, measure_ruler
+from harness.measure.shown import nmse_of_full, shown_as
 from harness.measure.timing import Timing
 from harness.measure.trackrad import TrackRad, track_rad
 from harness.realtime.run import Run
 from mrsim.errors import InputError
 from mrsim.stream import Header, Stream, Truth
 from mrsim.summary import Summarised, counted
+from recon.protocol import UNIFORM
 
 SSIM_WINDOW = 7
 RANGES = {"nmse": (0.0, math.inf), "ssim": (-1.0, 1.0), "dice": (0.0, 1.0)}
@@ -70,6 +72,8 @@ class FrameJudge:
         The stream's truth.
     header
         Its protocol.
+    shading
+        Factor by which the images show the truth, shape (ny, nx), float32; None for the truth itself.
 
     Raises
     ------
@@ -77,8 +81,8 @@ class FrameJudge:
         If scikit-image is not installed.
     """
 
-    def __init__(self, truth: Truth, header: Header) -> None:
-        self._truth = truth
+    def __init__(self, truth: Truth, header: Header, shading: NDArray[np.float32] | None = None) -> None:
+        self._truth, self._shading = truth, np.float32(1) if shading is None else shading
         self._finder = finder_of(truth, header) if truth.mask.any() else None
         self._ssim = eval_library("skimage.metrics", "measuring SSIM").structural_similarity
         self._window = min(SSIM_WINDOW, min(header.matrix) - 1 + min(header.matrix) % 2)
@@ -169,8 +173,12 @@ class FrameJudge:
         pixels
             Shape (ny, nx), complex64.
         """
-        magnitude, true = np.abs(pixels), np.abs(self._truth.image[frame])
+        magnitude, true = np.abs(pixels), self.true(frame)
         return nmse(magnitude, true), self._similarity(magnitude, true)
+
+    def true(self, frame: int) -> NDArray[np.float32]:
+        """Return the magnitude of a frame's truth as the images show it, shape (ny, nx)."""
+        return np.asarray(np.abs(self._truth.image[frame]) * self._shading)
 
     def _similarity(self, magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
         most = float(true.max())
@@ -218,30 +226,6 @@ def nmse(magnitude: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) 
     return error / energy
 
 
-@dataclass(frozen=True, slots=True)
-class Centroids:
-    """Summarise centroid errors, metres.
-
-    Parameters
-    ----------
-    rms, max
-        Root mean square and maximum over the images in which the target was found; None if there are none.
-    p95
-        Nearest rank; an image without a target counts as an infinite error. None for too few images.
-    p95_interval
-        Interval of `p95`; its upper bound may be infinite. None for too few breaths.
-    count, not_found
-        Number of images that were judged, and of those in which no target was found.
-    """
-
-    rms: float | None
-    p95: float | None
-    max: float | None
-    p95_interval: Interval | None
-    count: int
-    not_found: int
-
-
 @dataclass(frozen=True, repr=False)
 class Quality(Summarised):
     """Hold the measures of a run's steady images.
@@ -278,6 +262,10 @@ class Quality(Summarised):
         Apparent lag with the delay and the gain of the ruler taken out; None if there is no ruler.
     trackrad
         TrackRAD2025's measures, each image against its own frame; None without a target.
+    nmse_full
+        Mean NMSE of fully sampled images with the scan's noise, combined alike; None without known noise.
+    combination
+        How the images show several coils, as the candidate says.
     """
 
     frames: NDArray[np.int64]
@@ -297,6 +285,8 @@ class Quality(Summarised):
     ruler: Ruler | None
     lag_without_ruler: Lag | None
     trackrad: TrackRad | None
+    nmse_full: float | None = None
+    combination: str = UNIFORM
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         def in_(unit: float, value: float | None, digits: int, name: str) -> str:
@@ -311,6 +301,7 @@ class Quality(Summarised):
                 for name, digits in (("NMSE", "2g"), ("SSIM", "3f"), ("Dice", "3f"))
                 if math.isfinite(mean := float(getattr(self, name.lower()).mean()))
             ),
+            *([] if self.nmse_full is None else [("fully sampled", f"NMSE {self.nmse_full:.2g}")]),
             ("lag", f"{lag_ms}, to the shown image {total_ms}"),
             ("centroid", f"p95 of the error {errors[0]} at the last line, {errors[1]} when shown"),
         ]
@@ -320,7 +311,11 @@ class Quality(Summarised):
 
 
 def assess(
-    stream: Stream, run: Run, timing: Timing, scores: Mapping[int, FrameScore] | None = None
+    stream: Stream,
+    run: Run,
+    timing: Timing,
+    scores: Mapping[int, FrameScore] | None = None,
+    combination: str = UNIFORM,
 ) -> Quality | None:
     """Judge the steady images of a run.
 
@@ -334,6 +329,8 @@ def assess(
         Its times.
     scores
         Measures of every image that came, by frame; None to make them here.
+    combination
+        How its images show several coils.
 
     Returns
     -------
@@ -351,11 +348,13 @@ def assess(
     if not len(frames):
         return None
     if scores is None:
-        scores = FrameJudge(stream.truth, stream.header).score_run(run)
+        shading = shown_as(stream, combination).shading
+        scores = FrameJudge(stream.truth, stream.header, shading).score_run(run)
     completed_ns = run.images.completed_ns[frames] - run.t0_ns
     service_ns = timing.service_ns[frames]
     runtime_ms = float(service_ns.mean()) * 1e-6 if (service_ns >= 0).all() else None
-    return judge_frames(stream, frames, completed_ns, [scores[int(f)] for f in frames], runtime_ms)
+    chosen = [scores[int(f)] for f in frames]
+    return judge_frames(stream, frames, completed_ns, chosen, runtime_ms, combination)
 
 
 def judge_frames(
@@ -364,6 +363,7 @@ def judge_frames(
     shown_ns: NDArray[np.int64],
     scores: list[FrameScore],
     runtime_ms: float | None = None,
+    combination: str = UNIFORM,
 ) -> Quality:
     """Combine the measures of single images.
 
@@ -379,6 +379,8 @@ def judge_frames(
         Score of each frame.
     runtime_ms
         Mean time that an image took, milliseconds; None if it was not measured.
+    combination
+        How the images show several coils.
 
     Raises
     ------
@@ -404,8 +406,10 @@ def judge_frames(
         shown_ns,
         **values,
         centroid_m=centroid,
-        last_line=_centroids(centroid, truth.centroid[last], blocks),
-        when_shown=_centroids(centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within]),
+        last_line=centroid_errors(centroid, truth.centroid[last], blocks),
+        when_shown=centroid_errors(
+            centroid[within], truth.centroid_at(shown_ns[within], header), blocks[within]
+        ),
         lag=lag,
         total_lag_ns=None if lag.claimed_ns is None else lag.claimed_ns + float(np.mean(shown_ns - t_ns)),
         breaths=len(np.unique(blocks)),
@@ -416,24 +420,6 @@ def judge_frames(
         trackrad=None
         if ruler is None or np.isfinite(centroid[without_mask]).any()
         else track_rad(found, truth.mask[frames][:, *finder_of(truth, header).window], header, runtime_ms),
-    )
-
-
-def _centroids(
-    measured: NDArray[np.float64],
-    true: NDArray[np.float64],
-    blocks: NDArray[np.int64],
-) -> Centroids:
-    errors = np.hypot(*(measured - true).T)
-    found = errors[np.isfinite(errors)]
-    errors = np.where(np.isfinite(errors), errors, np.inf)
-    enough = len(errors) >= samples_needed(0.95)
-    value = float(nearest_rank(errors, 0.95)) if enough else math.inf
-    return Centroids(
-        rms=float(np.sqrt(np.mean(found**2))) if len(found) else None,
-        p95=value if math.isfinite(value) else None,
-        max=float(found.max()) if len(found) else None,
-        p95_interval=quantile_interval(errors, blocks, 0.95) if math.isfinite(value) else None,
-        count=len(errors),
-        not_found=len(errors) - len(found),
+        nmse_full=nmse_of_full(shown_as(stream, combination), frames),
+        combination=combination,
     )

@@ -19,7 +19,7 @@ from harness.realtime.run import Failure, Fate
 from harness.realtime.schedule import Policy
 from harness.realtime.service import PushTimer
 from mrsim.errors import MrsimError
-from mrsim.stream import Header, Readout
+from mrsim.stream import Readout
 from recon.protocol import Reconstructor
 
 # Time between the end of `open` and the scan's start, so that the bench does not make the first line late.
@@ -106,8 +106,8 @@ class Gate:
         self._guarded("close")
 
     def _guarded(self, stage: str) -> bool:
-        # Our own, so that the candidate shares no object with the stream.
-        header = Header.from_dict(self._feed.stream.header.to_dict())
+        # A copy, so that the candidate shares no object with the stream.
+        header = self._feed.stream.header.private()
         try:
             with OneProcess():
                 if stage == "open":

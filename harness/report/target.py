@@ -91,6 +91,8 @@ def _accuracy(figures: Figures) -> str:
          f"{at('quality/centroid_last_line_mm/not_found')} of {at('quality/images', unit=' images')}"],
         ["Dice", at("margin/dice", 3), at("quality/dice", 3)],
         ["NMSE", at("margin/nmse", 6), at("quality/nmse", 6)],
+        *([["NMSE of a fully sampled image", "", at("quality/nmse_full", 6)]]
+          if figures.get("quality/nmse_full") is not None else []),
         ["SSIM", "", at("quality/ssim", 3)],
     ]  # fmt: skip
     return table(["", "on display", "image by image"], rows, numbers=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mrsim.anatomy.follows import Ways
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.polygon import Polygon, centroids
+from mrsim.anatomy.region import STATIC, Region
 from mrsim.anatomy.shapes import Ellipse, Shape
 from mrsim.errors import PhantomError
 from mrsim.kernels.grid import Grid
@@ -17,6 +20,8 @@ from mrsim.motion.drives import Derived
 from mrsim.seeds import check_seed, child
 
 Array = NDArray[np.float64]
+
+_KEPT_INSTANTS = 8  # of which what was asked for once is kept: an image is one instant
 
 
 class Anatomy:
@@ -48,24 +53,38 @@ class Anatomy:
         self.deforms = np.array([r.deforms for r in regions])
         self.shears = np.array([any(any(f.shear_per_m) for f in r.follows) for r in regions])
         self._rest = np.array([r.shape.center for r in regions])
+        self._used = sorted({f.motion for r in regions for f in r.follows} | {STATIC})
+        self._number = {name: n for n, name in enumerate(self._used)}
+        self._ways = {
+            key: Ways(
+                [
+                    [(self._number[f.motion], np.array(getattr(f, key), np.float64)) for f in r.follows]
+                    for r in regions
+                ],
+                width,
+            )
+            for key, width in (("direction", 3), ("stretch_per_m", 3), ("shear_per_m", 2))
+        }
+        self._corner_ways: dict[int, Ways] = {}
+        self._latest: tuple[bytes, dict[object, Array]] = (b"", {})
 
     def values(self, t_ns: ArrayLike) -> Array:
         """Return the value of each region's first motion, shape (n, regions), float64, metres."""
         drives = self._drive_values(t_ns)
-        return np.stack([drives[r.motion] for r in self.phantom.regions], axis=-1)
+        return np.stack([drives[:, self._number[r.motion]] for r in self.phantom.regions], axis=-1)
 
     def shift(self, t_ns: ArrayLike) -> Array:
         """Return how far each region is from where it rests, (x, y, z), shape (n, regions, 3), metres."""
-        return self._summed(t_ns, "direction", slice(0, 3))
+        return self._summed(t_ns, "direction").copy()
 
     def stretch(self, t_ns: ArrayLike) -> Array:
         """Return how much each region is stretched along (x, y, z), 1 for not, shape (n, regions, 3)."""
-        return np.asarray(1 + self._summed(t_ns, "stretch_per_m", slice(0, 3)), np.float64)
+        return np.asarray(1 + self._summed(t_ns, "stretch_per_m"), np.float64)
 
     def linear(self, number: int, t_ns: ArrayLike) -> Array:
         """Return the matrix that a region is mapped by about its centre, in the plane, shape (n, 2, 2)."""
         stretch = self.stretch(t_ns)[:, number, :2]
-        shear = self._summed(t_ns, "shear_per_m", slice(0, 2))[:, number]
+        shear = self._summed(t_ns, "shear_per_m")[:, number]
         out = np.zeros((len(stretch), 2, 2))
         out[:, 0, 0], out[:, 1, 1] = stretch[:, 0], stretch[:, 1]
         out[:, 0, 1], out[:, 1, 0] = shear[:, 0], shear[:, 1]
@@ -93,7 +112,7 @@ class Anatomy:
         displacement
             (x, y) in the plane, shape (n, regions, 2), float64, metres.
         """
-        return self._summed(t_ns, "direction", slice(0, 2))
+        return self._summed(t_ns, "direction")[:, :, :2].copy()
 
     def centers(self, t_ns: ArrayLike) -> Array:
         """Return the centroid (x, y) of each region, shape (n, regions, 2), float64, metres."""
@@ -114,7 +133,7 @@ class Anatomy:
         rest = rest.reshape(-1, 2, 2)
         axes: Array = self.stretch(t_ns)[:, which, :2, None] * rest
         if self.shears[which].any():
-            axes = axes + self._summed(t_ns, "shear_per_m", slice(0, 2))[:, which, :, None] * rest[:, ::-1]
+            axes = axes + self._summed(t_ns, "shear_per_m")[:, which, :, None] * rest[:, ::-1]
         return axes
 
     def vertices(self, number: int, t_ns: ArrayLike) -> Array:
@@ -123,20 +142,28 @@ class Anatomy:
         if not isinstance(region.shape, Polygon):
             raise PhantomError(f"{self.phantom.name}: region {region.name!r}: not a polygon")
         corners = region.shape.vertices
+        if number not in self._corner_ways:
+            self._corner_ways[number] = Ways([self._ways_of_corners(region, corners)], corners.size)
+        moved = self._once(
+            t_ns,
+            ("vertices", number),
+            lambda values: corners + self._corner_ways[number].summed(values).reshape(-1, *corners.shape),
+        )
+        return moved.copy()
+
+    def _ways_of_corners(self, region: Region, corners: Array) -> list[tuple[int, Array]]:
         share = np.ones(len(corners)) if region.vertex_share is None else np.array(region.vertex_share)
-        drives, count = self._drive_values(t_ns), np.size(t_ns)
-        move = np.zeros((count, *corners.shape))
+        ways = [(self._number[STATIC], np.zeros(corners.shape))]  # a sum begins with 0
         for follow in region.follows:
             if follow.corners is not None:
-                move += drives[follow.motion][:, None, None] * np.array(follow.corners)
+                ways.append((self._number[follow.motion], np.array(follow.corners)))
                 continue
             away = corners - np.array(region.shape.center)
             way = share[:, None] * np.array(follow.direction[:2]) + away * np.array(follow.stretch_per_m[:2])
             if any(follow.shear_per_m):
                 way = way + away[:, ::-1] * np.array(follow.shear_per_m)
-            move += drives[follow.motion][:, None, None] * way
-        moved: Array = corners + move
-        return moved
+            ways.append((self._number[follow.motion], way))
+        return ways
 
     def depth(self, number: int, t_ns: ArrayLike) -> tuple[Array, Array]:
         """Return the height of a solid region's centre and half its height, each of shape (n,), metres."""
@@ -224,17 +251,25 @@ class Anatomy:
         center, half = self.depth(number, t_ns)
         return slice_.seen_share(float(center[0]), float(half[0]))
 
-    def _drive_values(self, t_ns: ArrayLike) -> dict[str, Array]:
+    def _drive_values(self, t_ns: ArrayLike) -> Array:
+        """Return the values of all motions that regions follow, shape (n, motions)."""
         times = np.atleast_1d(np.asarray(t_ns, np.int64))
-        used = {f.motion for r in self.phantom.regions for f in r.follows} | {"static"}
-        return {name: self.drives[name].at(times) for name in used}
+        return np.stack([self.drives[name].at(times) for name in self._used], axis=-1)
 
-    def _summed(self, t_ns: ArrayLike, key: str, part: slice) -> Array:
-        drives = self._drive_values(t_ns)
-        width = len(range(*part.indices(3)))
-        out = np.zeros((np.size(t_ns), len(self.phantom.regions), width))
-        for i, region in enumerate(self.phantom.regions):
-            for n, follow in enumerate(region.follows):
-                moved = drives[follow.motion][:, None] * np.array(getattr(follow, key)[part])
-                out[:, i] = moved if n == 0 else out[:, i] + moved
-        return out
+    def _summed(self, t_ns: ArrayLike, key: str) -> Array:
+        return self._once(t_ns, key, self._ways[key].summed)
+
+    def _once(self, t_ns: ArrayLike, what: object, of: Callable[[Array], Array]) -> Array:
+        """Return something of the motions' values; of a few instants it is kept until others come."""
+        times = np.atleast_1d(np.asarray(t_ns, np.int64))
+        if len(times) > _KEPT_INSTANTS:
+            return of(self._drive_values(times))
+        latest, key = self._latest, times.tobytes()
+        if latest[0] != key:
+            latest = self._latest = (key, {})
+        kept = latest[1]
+        if what not in kept:
+            if "" not in kept:
+                kept[""] = self._drive_values(times)
+            kept[what] = of(kept[""])
+        return kept[what]

@@ -200,6 +200,26 @@ def make_heads(
     return heads
 
 
+def prescan_heads(header: Header, first: int) -> NDArray[Any]:
+    """Write the heads of a prescan's rows.
+
+    Parameters
+    ----------
+    header
+        The protocol, with a prescan.
+    first
+        Counter of the first of them.
+    """
+    assert header.prescan is not None
+    _, rows, columns = header.prescan.shape
+    number = np.arange(rows)
+    heads = make_heads(header, number, 0 * number, number - rows // 2, 0 * number, marks=Marks(False, False))
+    heads["flags"] = np.uint64(Flag.CALIBRATION)
+    heads["scan_counter"] = first + number
+    heads["number_of_samples"], heads["center_sample"] = columns, columns // 2
+    return heads
+
+
 def _channel_mask(coils: int) -> NDArray[np.uint64]:
     bits = np.arange(1024) < coils
     return np.packbits(bits, bitorder="little").view("<u8")

@@ -19,7 +19,7 @@ from mrsim.formats import require_h5py, require_ismrmrd
 from mrsim.formats.bounded import Progress
 from mrsim.formats.companion import companion_bytes, write_companion
 from mrsim.formats.hdf5 import blocks, dataset, guarded, member, whole_hdf5
-from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head
+from mrsim.formats.mrd_acquisition import Marks, make_heads, noise_head, prescan_heads
 from mrsim.formats.mrd_header import Encoding, header_to_xml, xml_to_encoding
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.noise_scan import NoiseScans
@@ -47,7 +47,7 @@ def write_mrd(
     noise: NoiseScans | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a stream as an MRD file, whole or not at all.
+    """Write a stream as an MRD file, whole or not at all; its prescan goes first, as calibration alone.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ def write_mrd(
             f"{target}: noise scans of {noise.samples.shape[1]} coils, and lines of {header.coils}"
         )
     scans = 0 if noise is None else len(noise.samples)
-    total = scans + len(stream)
+    before = scans + (0 if header.prescan is None else header.prescan.shape[1])
+    total = before + len(stream)
     if total > MAX_READOUTS:
         raise FormatError(f"{target}: {total} readouts: at most {MAX_READOUTS} go into a file")
     marks = Marks(lines=len(stream))
@@ -96,12 +97,15 @@ def write_mrd(
             samples = noise.samples[scan]
             head = noise_head(samples.shape, float(noise.dwell_us[scan]), scan)
             table[scan : scan + 1] = _records(dtype, np.array([head]), samples[None])
+        if header.prescan is not None:
+            rows = np.ascontiguousarray(header.prescan.transpose(1, 0, 2))
+            table[scans:before] = _records(dtype, prescan_heads(header, scans), rows)
         for start, stop in blocks(len(stream), header.coils * header.matrix[1] * 8):
             columns = (stream.frame[start:stop], stream.ky[start:stop], stream.t_ns[start:stop])
             heads = make_heads(header, np.arange(start, stop), *columns, oversampling, marks)
-            heads["scan_counter"] += scans
+            heads["scan_counter"] += before
             samples = oversample(stream.samples[start:stop], header.matrix[1] * oversampling.factor)
-            table[scans + start : scans + stop] = _records(dtype, heads, samples)
+            table[before + start : before + stop] = _records(dtype, heads, samples)
             if progress is not None:
                 progress(stop, len(stream))
         write_companion(group, stream)

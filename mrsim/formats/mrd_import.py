@@ -25,6 +25,7 @@ from mrsim.formats.mrd_file import ReadoutSource, open_mrd, read_noise
 from mrsim.formats.mrd_header import Encoding
 from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
 from mrsim.formats.mrd_messages import open_messages
+from mrsim.formats.mrd_prescan import read_prescan
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.stream import Header
@@ -183,6 +184,7 @@ def _plan(found: ReadoutSource, given: Given) -> _Plan:
     if samples != header.matrix[1]:
         stated = "as" if encoding.encoded_nx == samples else "though not"
         notes.append(f"readouts have 2x oversampling, {stated} stated in the header: it was taken off")
+    header = dataclasses.replace(header, prescan=read_prescan(found, header, notes))
     return _Plan(header, readouts, lines, _noise(found, header, notes), notes)
 
 
@@ -303,6 +305,9 @@ def _write(
         if noise is None:
             raise FormatError(f"{found.path}: it has no noise scans to prewhiten by")
         matrix = noise.whitening().astype(np.complex64)
+        if header.prescan is not None:
+            white = np.tensordot(matrix, header.prescan, 1).astype(np.complex64)
+            header = dataclasses.replace(header, prescan=white)
         noise = NoiseScans(matrix @ noise.samples, noise.dwell_us)
         plan.notes.append("the noise of the channels was made white, at its mean variance")
     elif noise is not None:

@@ -42,7 +42,8 @@ def imaging_readouts(found: ReadoutSource, chosen: int | None, notes: list[str])
     """
     heads = found.heads
     other = ~imaging(heads["flags"])
-    skipped = int(np.sum(other & ((heads["flags"] & np.uint64(Flag.NOISE)) == 0)))
+    kept = Flag.NOISE | Flag.CALIBRATION if found.encoding.exact else Flag.NOISE  # beside the lines
+    skipped = int(np.sum(other & ((heads["flags"] & np.uint64(kept)) == 0)))
     if skipped:
         notes.append(f"{skipped} readouts that are no lines of an image were left out")
     slices = np.unique(heads["idx"]["slice"][~other])

@@ -5,6 +5,10 @@ axes are balanced, the pulse's phase alternates and the receiver's with it. TE i
 to the sample at k = 0, the one at nx // 2. A file keeps six digits of an amplitude, so ramps are chosen such
 that six digits hold what is meant.
 
+A gradient and an off-resonance turn the spins in one sense in a scanner. In a stream they turn in opposite
+ones: exp(-2 pi i k.r) and exp(+2 pi i f t). So the gradients of a file run through -k, and what is received
+is the complex conjugate of the stream's lines, fat included.
+
 Layton et al. 2017, 10.1002/mrm.26235.
 """
 
@@ -23,6 +27,7 @@ from mrsim.argument_types import checked
 from mrsim.errors import FormatError, MissingExtraError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import whole_file
+from mrsim.physics.slices import Slice
 from mrsim.physics.tissue import GYROMAGNETIC_HZ_PER_T
 from mrsim.stream import Header
 from mrsim.stream.header import ky_range
@@ -33,7 +38,7 @@ MAX_GRADIENT = 0.040 * GYROMAGNETIC_HZ_PER_T  # 40 mT/m, in Hz/m
 MAX_SLEW = 150.0 * GYROMAGNETIC_HZ_PER_T  # 150 T/m/s, in Hz/m/s
 _TICK = TICK_NS * 1e-9
 _PULSE, _RAMP = 40, 10  # ticks: the pulse lasts 0.4 ms, its gradient and the readout's rise in 0.1 ms
-_TIME_BANDWIDTH = 2.0
+_MAX_PULSE = 400  # ticks: a slice so thin that its gradient would be too strong takes a longer pulse
 _RF_DEAD_S, _RF_RING_S, _ADC_DEAD_S = 100e-6, 30e-6, 10e-6
 _TOLERANCE = 5e-7  # of the largest |k|: what six digits may cost a readout
 
@@ -72,13 +77,16 @@ def write_seq(
     path: str | Path,
     *,
     slice_m: float = 0.02,
+    time_bandwidth: float = Slice.time_bandwidth,
+    slice_z_m: float = 0.0,
     half_flip: bool = True,
     dummies: int = 0,
 ) -> Path:
     """Write a scan's sequence as a .seq file.
 
-    Its k-space is the scan's to 1e-6 of the largest |k| where six digits allow it, else to 5e-6; fields of
-    view whose steps are round numbers are exact.
+    Its k-space is the negative of the scan's, so that what is received is the complex conjugate of its lines.
+    It is so to 1e-6 of the largest |k| where six digits allow it, else to 5e-6; fields of view whose steps
+    are round numbers are exact. The pulse is a sinc under a Hann window, as a `Slice` of that profile has it.
 
     Parameters
     ----------
@@ -88,8 +96,8 @@ def write_seq(
         Rows in the order in which they are read, centred, shape (lines,): `Stream.ky`, or part of it.
     path
         File to write; it ends in .seq. It appears when it is whole.
-    slice_m
-        Thickness of the slice, metres.
+    slice_m, time_bandwidth, slice_z_m
+        Thickness of the slice, metres; time-bandwidth product of its pulse; height of its middle, metres.
     half_flip
         Whether a pulse of half the flip angle and opposite phase comes TR / 2 before the first one.
     dummies
@@ -109,16 +117,25 @@ def write_seq(
         If pypulseq is not installed.
     """
     rows, target = np.asarray(ky, np.int64), Path(path)
-    _check(header, rows, target, slice_m, dummies)
-    plan = _plan(header, slice_m)
+    excited = Slice(slice_m, "sinc", slice_z_m, time_bandwidth)
+    _check(header, rows, target, dummies)
+    plan = _plan(header, excited)
     pypulseq = _pypulseq()
-    sequence = _Writer(pypulseq, header, plan, slice_m).build(rows, half_flip, dummies)
+    sequence = _Writer(pypulseq, header, plan, excited).build(rows, half_flip, dummies)
     with whole_file(target, keep_suffix=True) as partial:
         sequence.write(str(partial))
     return target
 
 
-def check_seq(header: Header, path: str | Path, *, slice_m: float = 0.02, dummies: int = 0) -> None:
+def check_seq(
+    header: Header,
+    path: str | Path,
+    *,
+    slice_m: float = 0.02,
+    time_bandwidth: float = Slice.time_bandwidth,
+    slice_z_m: float = 0.0,
+    dummies: int = 0,
+) -> None:
     """Refuse a sequence that cannot be written, before the scan and not after it.
 
     Parameters
@@ -127,7 +144,7 @@ def check_seq(header: Header, path: str | Path, *, slice_m: float = 0.02, dummie
         The protocol.
     path
         File to write.
-    slice_m, dummies
+    slice_m, time_bandwidth, slice_z_m, dummies
         As for `write_seq`.
 
     Raises
@@ -137,8 +154,9 @@ def check_seq(header: Header, path: str | Path, *, slice_m: float = 0.02, dummie
     MissingExtraError
         If pypulseq is not installed.
     """
-    _check(header, np.zeros(1, np.int64), Path(path), slice_m, dummies)
-    _plan(header, slice_m)
+    excited = Slice(slice_m, "sinc", slice_z_m, time_bandwidth)
+    _check(header, np.zeros(1, np.int64), Path(path), dummies)
+    _plan(header, excited)
     _pypulseq()
 
 
@@ -149,7 +167,7 @@ def _pypulseq() -> Any:
         raise MissingExtraError("pypulseq", "pulseq", "writing .seq files") from None
 
 
-def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float, dummies: int) -> None:
+def _check(header: Header, rows: NDArray[np.int64], target: Path, dummies: int) -> None:
     low, high = ky_range(header.matrix[0])
     check_target(target, ".seq")
     if not (rows.ndim == 1 and 1 <= len(rows) <= MAX_LINES and 0 <= dummies <= MAX_LINES):
@@ -157,8 +175,6 @@ def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float
     if rows.min() < low or rows.max() > high:
         line = int(np.flatnonzero((rows < low) | (rows > high))[0])
         raise FormatError(f"{target}: k-space line {line}: ky = {int(rows[line])} is outside {low} to {high}")
-    if not 1e-4 <= slice_m <= 1:
-        raise FormatError(f"{target}: slice_m = {slice_m!r}: expected 0.0001 to 1 m")
     if header.matrix[1] % 4:
         raise FormatError(f"{target}: {header.matrix[1]} samples a line: receivers want a multiple of 4")
     for key, time_ns in (("tr_ns", header.tr_ns), ("te_ns", header.te_ns)):
@@ -166,7 +182,23 @@ def _check(header: Header, rows: NDArray[np.int64], target: Path, slice_m: float
             raise FormatError(f"{target}: {key} = {time_ns}: expected a multiple of {TICK_NS} ns")
 
 
-def _plan(header: Header, slice_m: float) -> _Plan:
+def _selection(excited: Slice) -> _Lobe:
+    """Return the gradient of the pulse that takes the least time, ramps included."""
+    lobes = []
+    for pulse in range(_PULSE, _MAX_PULSE + 1, 2):
+        amplitude = _six(excited.time_bandwidth / (pulse * _TICK * excited.thickness_m))
+        rise = max(_RAMP, math.ceil(amplitude / MAX_SLEW / _TICK))
+        if amplitude <= MAX_GRADIENT:
+            lobes.append(_Lobe(amplitude, rise, pulse))
+    if not lobes:
+        raise FormatError(
+            f"slice of {excited.thickness_m} m at a time-bandwidth product of {excited.time_bandwidth:g}: no "
+            f"pulse of up to {_MAX_PULSE * _TICK * 1e3:g} ms is within 40 mT/m; take a thicker slice"
+        )
+    return min(lobes, key=lambda lobe: 2 * lobe.rise + lobe.flat)
+
+
+def _plan(header: Header, excited: Slice) -> _Plan:
     """Find the longest readout, which has the least noise, that the gradients can drive and six digits hold.
 
     If six digits hold none of them, it is the one that they hold best: 1e-6 to 5e-6 of the largest |k|.
@@ -176,14 +208,14 @@ def _plan(header: Header, slice_m: float) -> _Plan:
     dky, dkx = 1 / header.fov_m[0], 1 / header.fov_m[1]
     most = max(nx // 2 * dkx, ny // 2 * dky)
     tr, te = header.tr_ns // TICK_NS, header.te_ns // TICK_NS
-    select = _Lobe(_six(_TIME_BANDWIDTH / (_PULSE * _TICK * slice_m)), _RAMP, _PULSE)
-    half = _PULSE // 2 + _RAMP
+    select = _selection(excited)
+    half = select.flat // 2 + select.rise
     for dwell_ns in range(100_000, 0, -2_000):  # so that the readout starts on a microsecond
         ahead_ns = nx // 2 * dwell_ns + dwell_ns // 2  # from the readout's start to its echo
         echo = _RAMP + math.ceil(ahead_ns / TICK_NS)
         flat = math.ceil((echo * TICK_NS - ahead_ns + nx * dwell_ns) / TICK_NS) - _RAMP
         before, after = te - half - echo, tr - te - half - (flat + 2 * _RAMP - echo)
-        gradient = dkx / (dwell_ns * 1e-9)
+        gradient = -dkx / (dwell_ns * 1e-9)
         readout = _Lobe(_six(gradient), _RAMP, flat)
         prephase = _lobe(-readout.amplitude * (echo - _RAMP / 2) * _TICK, before)
         if prephase is None or not _drivable(readout.amplitude, _RAMP):
@@ -205,7 +237,8 @@ def _plan(header: Header, slice_m: float) -> _Plan:
         return best[1]
     raise FormatError(
         f"TR {header.tr_ns} ns, TE {header.te_ns} ns, matrix {header.matrix}, FOV {header.fov_m} m, slice "
-        f"{slice_m} m: no timing holds within 40 mT/m and 150 T/m/s; take a longer TR or a larger pixel"
+        f"{excited.thickness_m} m: no timing holds within 40 mT/m and 150 T/m/s; take a longer TR, a larger "
+        "pixel or a thicker slice"
     )
 
 
@@ -233,8 +266,8 @@ def _lobe(area: float, ticks: int) -> _Lobe | None:
 class _Writer:
     """Put the blocks of a plan into a pypulseq sequence."""
 
-    def __init__(self, pypulseq: Any, header: Header, plan: _Plan, slice_m: float) -> None:
-        self._pp, self._header, self._plan, self._slice_m = pypulseq, header, plan, slice_m
+    def __init__(self, pypulseq: Any, header: Header, plan: _Plan, excited: Slice) -> None:
+        self._pp, self._header, self._plan, self._excited = pypulseq, header, plan, excited
         self._system = pypulseq.Opts(
             max_grad=MAX_GRADIENT,
             max_slew=MAX_SLEW,
@@ -267,7 +300,7 @@ class _Writer:
         header = self._header
         if half_flip:
             self._sequence.add_block(self._pulse(header.flip_rad / 2, math.pi), self._select)
-            gap = header.tr_ns // TICK_NS // 2 - _PULSE - 2 * _RAMP
+            gap = header.tr_ns // TICK_NS // 2 - self._plan.select.flat - 2 * self._plan.select.rise
             if (
                 header.tr_ns % (2 * TICK_NS)
                 or gap < 1
@@ -283,7 +316,7 @@ class _Writer:
             self._repetition(row, dummies + n, read=True)
         define = self._sequence.set_definition
         define("Name", "bssfp")
-        define("FOV", [header.fov_m[1], header.fov_m[0], self._slice_m])
+        define("FOV", [header.fov_m[1], header.fov_m[0], self._excited.thickness_m])
         define("TR", header.tr_ns * 1e-9)
         define("TE", header.te_ns * 1e-9)
         return self._sequence
@@ -291,7 +324,7 @@ class _Writer:
     def _repetition(self, row: int, number: int, read: bool) -> None:
         pp, header, plan = self._pp, self._header, self._plan
         phase = math.pi * (number % 2)
-        area = row / header.fov_m[0]
+        area = -row / header.fov_m[0]
         self._sequence.add_block(self._pulse(header.flip_rad, phase), self._select)
         self._gradients("before", area)
         if read:
@@ -318,13 +351,16 @@ class _Writer:
         self._sequence.add_block(*events)
 
     def _pulse(self, flip_rad: float, phase: float) -> Any:
+        duration = self._plan.select.flat * _TICK
+        offset_hz = self._plan.select.amplitude * self._excited.z_m
         return self._pp.make_sinc_pulse(
             flip_rad,
-            duration=_PULSE * _TICK,
-            time_bw_product=_TIME_BANDWIDTH,
+            duration=duration,
+            time_bw_product=self._excited.time_bandwidth,
             apodization=0.5,
-            delay=_RAMP * _TICK,
-            phase_offset=phase,
+            delay=self._plan.select.rise * _TICK,
+            freq_offset=offset_hz,
+            phase_offset=(phase - math.pi * offset_hz * duration) % (2 * math.pi),  # 0 in its middle
             system=self._system,
             use="excitation",
         )

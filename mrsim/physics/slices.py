@@ -7,6 +7,7 @@ thickness, so that a uniform object in an ideal slice gives its plain signal.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,13 @@ class Slice:
         return z, np.asarray(total / total[-1], np.float64)
 
 
+@functools.cache
+def gauss_legendre(count: int) -> tuple[Array, Array]:
+    """Return the nodes and weights of Gauss and Legendre, shape (count,) each; they are not to be changed."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return nodes, weights
+
+
 @dataclass(frozen=True)
 class Sections:
     """Cut solids by a slice at Gauss-Legendre nodes of where the two overlap.
@@ -181,7 +189,7 @@ class Sections:
             Size of each section relative to the widest one, and its signal relative to the parent's times
             its share of the nominal thickness, shape (lines, count); weight 0 where the two are apart.
         """
-        nodes, weights = np.polynomial.legendre.leggauss(self.count)
+        nodes, weights = gauss_legendre(self.count)
         first, last = self.slice_.limits
         low = np.maximum(center_z - half_height, first)
         high = np.minimum(center_z + half_height, last)

@@ -31,6 +31,7 @@ Complex = NDArray[np.complex128]
 MAX_TAPS = 15
 _FIT_POINTS = 48  # a side; several for each wave of the basis
 _CHECK_POINTS = 71  # a side; no point of the fit but the centre is checked
+_RIM_POINTS = 421  # a side, of which the rim is checked alone: there the error is largest
 _CUT = 1e-6  # singular values below this share of the largest are left out
 
 
@@ -49,7 +50,8 @@ class FittedCoils:
         Root mean square of the fit's error over that of the sensitivity, where it was fitted; the worst
         coil's.
     error_max
-        Largest error over the largest sensitivity, the worst coil's.
+        Bound on the largest error over the largest sensitivity, the worst coil's. The error grows towards the
+        wires, so that it is taken on a rim one 420th of the field of view wider than what was fitted.
     """
 
     coefficients: Complex
@@ -175,7 +177,9 @@ def fit_coils(
     true = array.sensitivity(x, y, z_m)
     error = np.abs(fitted.sensitivity(x, y) - true)
     rms = np.linalg.norm(error, axis=1) / np.linalg.norm(true, axis=1)
-    most = error.max(axis=1) / np.abs(true).max(axis=1)
+    x, y = _rim(_RIM_POINTS, whole, inside)
+    at_rim = np.abs(fitted.sensitivity(x, y) - array.sensitivity(x, y, z_m))
+    most = np.maximum(error.max(axis=1), at_rim.max(axis=1)) / np.abs(true).max(axis=1)
     return FittedCoils(fitted.coefficients, fov_m, float(rms.max()), float(most.max()))
 
 
@@ -186,6 +190,19 @@ def _points(
     x, y = (v.ravel() for v in np.meshgrid(at * fov_m[1], at * fov_m[0]))
     counts = np.ones(len(x), np.bool_) if inside is None else inside(x, y)
     return x[counts], y[counts]
+
+
+def _rim(
+    side: int, fov_m: tuple[float, float], inside: Callable[[Array, Array], NDArray[np.bool_]] | None
+) -> tuple[Array, Array]:
+    """Return the points of a grid next to what counts, and those that count next to what does not."""
+    at = np.linspace(-0.5, 0.5, side)
+    x, y = np.meshgrid(at * fov_m[1], at * fov_m[0])
+    counts = np.zeros((side + 2, side + 2), np.bool_)
+    counts[1:-1, 1:-1] = True if inside is None else inside(x.ravel(), y.ravel()).reshape(side, side)
+    around = [counts[1 + i : side + 1 + i, 1 + j : side + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    rim = np.any(around, axis=0) & ~np.all(around, axis=0)
+    return x[rim], y[rim]
 
 
 def _basis(x: Array, y: Array, fov_m: tuple[float, float], taps: int) -> Complex:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from mrsim.reception.noise import LineNoise, noise_std
 from mrsim.sampling import Sampler
 from mrsim.scanner.oracle import Oracle, truth_of
 from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.quantised import Quantiser, Release
 from mrsim.scanner.receiver import Receiver
 from mrsim.seeds import check_seed
 from mrsim.stream import Header, Provenance, Stream, Truth
@@ -29,6 +32,9 @@ __all__ = ["Oracle", "ScanProtocol", "scan", "scan_to", "truth_of"]
 
 MAX_MEMORY_BYTES = 4 << 30
 _CHUNK_LINES = 2048
+PRESCAN_SIDE = 32
+"""Rows and columns of the prescan of several coils, where the matrix has so many."""
+_PRESCAN_LINE = 1 << 33  # its noise is keyed by numbers that no line of a scan has
 
 Progress = Callable[[int, int], None]
 
@@ -57,6 +63,8 @@ class Scanner:
         Reproduces everything: motion, sampling and noise.
     frames
         Length of the scan.
+    release
+        What was released of a quantised scan, so that it is the same here; None to make it anew.
 
     Raises
     ------
@@ -65,14 +73,23 @@ class Scanner:
         field, or a value is out of range.
     """
 
-    def __init__(self, phantom: Body, protocol: ScanProtocol, seed: int, frames: int) -> None:
-        self.header = protocol.header()
-        self.frames = _check_frames(frames, self.header.frame_ns)
-        self.oracle = Oracle(phantom, self.header, check_seed(seed))
+    def __init__(
+        self,
+        phantom: Body,
+        protocol: ScanProtocol,
+        seed: int,
+        frames: int,
+        release: Release | None = None,
+    ) -> None:
+        header = protocol.header()
+        self.frames = _check_frames(frames, header.frame_ns)
+        self.oracle = Oracle(phantom, header, check_seed(seed))
         scene = self.oracle.scene
-        scene.check(self.frames * self.header.frame_ns)
+        scene.check(self.frames * header.frame_ns)
         self._sampler: Sampler = protocol.sampling(seed)
-        self.receiver = Receiver.around(phantom, protocol)
+        self.receiver = Receiver.around(phantom, protocol, None if release is None else release.filters)
+        self._quantiser = Quantiser(protocol.adc_step, release) if protocol.adc_step else None
+        self.oracle.quantiser = self._quantiser
         self._source = scene.source(protocol, self.receiver.fitted)
         self._retrospective = protocol.timing == "retrospective"
         std = noise_std(scene.target_signal, protocol.target_snr)
@@ -92,10 +109,42 @@ class Scanner:
             protocol.target_snr,
         )
 
+    @cached_property
+    def header(self) -> Header:
+        """Return the protocol as a reconstructor gets it, with the prescan of several coils."""
+        plain = self.oracle.header
+        return plain if plain.coils == 1 else dataclasses.replace(plain, prescan=self._prescan(plain))
+
+    def _prescan(self, header: Header) -> NDArray[np.complex64]:
+        """Scan the middle of k-space, all of it as it is at the scan's first instant."""
+        rows, columns = (min(PRESCAN_SIDE, side) for side in header.matrix)
+        ky = np.arange(rows, dtype=np.int32) - rows // 2
+        noise = self.receiver.coloured(self._noise.lines(_PRESCAN_LINE, rows))
+        lines = self._source.lines(ky, np.zeros(rows, np.int64)) + noise
+        first = header.matrix[1] // 2 - columns // 2
+        middle = np.ascontiguousarray(lines[:, :, first : first + columns].transpose(1, 0, 2))
+        return self._stored("prescan", 0, middle)
+
+    def _stored(self, name: str, first: int, exact: NDArray[np.complex128]) -> NDArray[np.complex64]:
+        """Return values as they are stored: quantised, or in single precision."""
+        return (
+            exact.astype(np.complex64)
+            if self._quantiser is None
+            else self._quantiser.values(name, first, exact)
+        )
+
+    @property
+    def release(self) -> Release | None:
+        """Return what makes the same scan elsewhere, of what was scanned so far; None if not quantised."""
+        fitted = self.receiver.fitted
+        if self._quantiser is None:
+            return None
+        return Release(self._quantiser.edges, None if fitted is None else fitted.coefficients)
+
     @property
     def lines(self) -> int:
         """Return the number of lines of the scan."""
-        return self.frames * self.header.lines_per_frame
+        return self.frames * self.oracle.header.lines_per_frame
 
     def chunk(self, first_frame: int, frames: int, truth: bool) -> Chunk:
         """Scan some frames; each line is the same bits in whatever chunk it comes.
@@ -107,7 +156,7 @@ class Scanner:
         truth
             Whether to compute what was true, too.
         """
-        header, per_frame = self.header, self.header.lines_per_frame
+        header, per_frame = self.oracle.header, self.oracle.header.lines_per_frame
         first, count = first_frame * per_frame, frames * per_frame
         line = np.arange(first, first + count, dtype=np.int64)
         t_ns = line * header.tr_ns + header.te_ns
@@ -120,13 +169,13 @@ class Scanner:
             ky,
             (line // per_frame).astype(np.int32),
             t_ns,
-            samples.astype(np.complex64),
+            self._stored("samples", first, samples),
             self.oracle.truth(first, count) if truth else None,
         )
 
     def chunks(self, truth: bool, progress: Progress | None, chunk_frames: int | None) -> Iterator[Chunk]:
         """Scan everything, some frames at a time."""
-        size = chunk_frames or max(1, _CHUNK_LINES // self.header.lines_per_frame)
+        size = chunk_frames or max(1, _CHUNK_LINES // self.oracle.header.lines_per_frame)
         for first in range(0, self.frames, size):
             count = min(size, self.frames - first)
             yield self.chunk(first, count, truth)
@@ -216,8 +265,11 @@ def scan_to(
     progress: Progress | None = None,
     chunk_frames: int | None = None,
     overwrite: bool = False,
+    release: Release | None = None,
 ) -> Path:
     """Scan a phantom into a folder, in bounded memory; other parameters as for `scan`.
+
+    A quantised scan has what a release ships of it beside its columns: `edges.npy` and `filters.npy`.
 
     Parameters
     ----------
@@ -225,6 +277,8 @@ def scan_to(
         Folder to make.
     overwrite
         Whether an earlier stream that stands there is replaced.
+    release
+        What was released of a quantised scan, so that it is the same here.
 
     Returns
     -------
@@ -237,7 +291,7 @@ def scan_to(
         If something does not fit together, or the folder cannot be made.
     """
     check_new_stream(path, overwrite=overwrite)
-    scanner = _set_up(phantom, protocol, seed, seconds, frames)
+    scanner = _set_up(phantom, protocol, seed, seconds, frames, release)
     layout = (phantom.region_names, phantom.target) if truth else None
     with StreamWriter(
         path, scanner.header, scanner.lines, scanner.provenance, layout, overwrite=overwrite
@@ -247,6 +301,9 @@ def scan_to(
             if chunk.truth is not None:
                 writer.append_truth(*(getattr(chunk.truth, name) for name in Truth.ARRAYS))
             del chunk  # or it is held while the next one is made
+        if (made := scanner.release) is not None:
+            for name, array in made.to_arrays().items():
+                writer.attach(name, array)
     return Path(path)
 
 
@@ -256,9 +313,10 @@ def _set_up(
     seed: int,
     seconds: float | None,
     frames: int | None,
+    release: Release | None = None,
 ) -> Scanner:
     protocol = protocol or ScanProtocol()
-    return Scanner(phantom, protocol, seed, frames_of(protocol.header(), seconds, frames))
+    return Scanner(phantom, protocol, seed, frames_of(protocol.header(), seconds, frames), release)
 
 
 def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:

@@ -252,7 +252,7 @@ def add_blobs(
     count, groups, columns, half = rest.shape[1], len(starts) - 1, out.shape[1], along.shape[1]
     middle, first_row = columns // 2, down.shape[1] // 2
     place = np.empty((3, count))
-    re_a, im_a, re_b, im_b = np.empty(half), np.empty(half), np.empty(half), np.empty(half)
+    turns = np.empty((4, half))  # real and imaginary parts of two blobs' phases along x
     active, weight = np.empty(count, np.int64), np.empty(count, np.complex128)
     weight_re, weight_im = np.empty(count), np.empty(count)
     a_re, a_im = np.empty((taps, count)), np.empty((taps, count))
@@ -284,31 +284,22 @@ def add_blobs(
                     a_im[tap, i] = fma(weight_re[i], sine, weight_im[i] * cosine)
             sums[:] = 0.0
             for i in range(0, seen - 1, 2):
-                phase_row(complex(1.0, 0.0), place[0, active[i]], 0.0, 0.0, 0.0, dkx, re_a, im_a)
-                phase_row(complex(1.0, 0.0), place[0, active[i + 1]], 0.0, 0.0, 0.0, dkx, re_b, im_b)
+                first, second = place[0, active[i]], place[0, active[i + 1]]
+                phase_row(complex(1.0, 0.0), first, 0.0, 0.0, 0.0, dkx, turns[0], turns[1])
+                phase_row(complex(1.0, 0.0), second, 0.0, 0.0, 0.0, dkx, turns[2], turns[3])
                 for tap in range(taps):
-                    _add_two(
-                        complex(a_re[tap, i], a_im[tap, i]),
-                        complex(a_re[tap, i + 1], a_im[tap, i + 1]),
-                        re_a,
-                        im_a,
-                        re_b,
-                        im_b,
-                        sums[tap, 0],
-                        sums[tap, 1],
-                        sums[tap, 2],
-                        sums[tap, 3],
-                    )
+                    one = complex(a_re[tap, i], a_im[tap, i])
+                    _add_two(one, complex(a_re[tap, i + 1], a_im[tap, i + 1]), turns, sums[tap])
             if seen % 2:
                 i = seen - 1
-                phase_row(complex(1.0, 0.0), place[0, active[i]], 0.0, 0.0, 0.0, dkx, re_a, im_a)
+                phase_row(complex(1.0, 0.0), place[0, active[i]], 0.0, 0.0, 0.0, dkx, turns[0], turns[1])
                 for tap in range(taps):
                     p, q = a_re[tap, i], a_im[tap, i]
                     for j in range(half):
-                        sums[tap, 0, j] = fma(p, re_a[j], sums[tap, 0, j])
-                        sums[tap, 1, j] = fma(q, im_a[j], sums[tap, 1, j])
-                        sums[tap, 2, j] = fma(p, im_a[j], sums[tap, 2, j])
-                        sums[tap, 3, j] = fma(q, re_a[j], sums[tap, 3, j])
+                        sums[tap, 0, j] = fma(p, turns[0, j], sums[tap, 0, j])
+                        sums[tap, 1, j] = fma(q, turns[1, j], sums[tap, 1, j])
+                        sums[tap, 2, j] = fma(p, turns[1, j], sums[tap, 2, j])
+                        sums[tap, 3, j] = fma(q, turns[0, j], sums[tap, 3, j])
             for tap in range(taps):
                 line = instant * taps + tap
                 size_y = down[group, ky[line] + first_row]
@@ -323,22 +314,14 @@ def add_blobs(
 
 
 @kernel()
-def _add_two(
-    a: complex,
-    b: complex,
-    re_a: Array,
-    im_a: Array,
-    re_b: Array,
-    im_b: Array,
-    real: Array,
-    crossed: Array,
-    turned: Array,
-    imaginary: Array,
-) -> None:
-    """Add the parts of two blobs' products with their phases, each part to a sum of its own."""
+def _add_two(a: complex, b: complex, turns: Array, sums: Array) -> None:
+    """Add the parts of two blobs' products with their phases, each part to a sum of its own.
+
+    Rows of two arrays, not eight arrays: a compiler that must ask whether they overlap does not vectorize.
+    """
     p, q, r, s = a.real, a.imag, b.real, b.imag
-    for j in range(np.uint64(re_a.size)):
-        real[j] = fma(r, re_b[j], fma(p, re_a[j], real[j]))
-        crossed[j] = fma(s, im_b[j], fma(q, im_a[j], crossed[j]))
-        turned[j] = fma(r, im_b[j], fma(p, im_a[j], turned[j]))
-        imaginary[j] = fma(s, re_b[j], fma(q, re_a[j], imaginary[j]))
+    for j in range(np.uint64(turns.shape[1])):
+        sums[0, j] = fma(r, turns[2, j], fma(p, turns[0, j], sums[0, j]))
+        sums[1, j] = fma(s, turns[3, j], fma(q, turns[1, j], sums[1, j]))
+        sums[2, j] = fma(r, turns[3, j], fma(p, turns[1, j], sums[2, j]))
+        sums[3, j] = fma(s, turns[2, j], fma(q, turns[0, j], sums[3, j]))

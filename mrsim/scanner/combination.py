@@ -44,6 +44,7 @@ def combined(stream: Stream, phantom: Body, protocol: ScanProtocol, how: str) ->
     """
     header = stream.header
     check_combination(header, how)
+    header = dataclasses.replace(header, adc_step=0.0)  # what is combined is no whole multiple of a step
     reception = Receiver.around(phantom, protocol)
     assert reception.fitted is not None
     provenance = stream.provenance
@@ -51,8 +52,12 @@ def combined(stream: Stream, phantom: Body, protocol: ScanProtocol, how: str) ->
         provenance = dataclasses.replace(provenance, engine=f"{provenance.engine}, {how}")
     if how == "prewhiten":
         white = prewhiten(np.asarray(stream.samples, np.complex128), reception.psi)
+        if header.prescan is not None:
+            whole = np.asarray(header.prescan, np.complex128).transpose(1, 0, 2)
+            middle = prewhiten(whole, reception.psi).transpose(1, 0, 2)
+            header = dataclasses.replace(header, prescan=np.ascontiguousarray(middle, np.complex64))
         return dataclasses.replace(
-            stream, samples=white.astype(np.complex64), provenance=provenance, path=None
+            stream, header=header, samples=white.astype(np.complex64), provenance=provenance, path=None
         )
     ny, nx = header.matrix
     x, y = Grid(header.matrix, header.fov_m).pixels()
@@ -67,7 +72,7 @@ def combined(stream: Stream, phantom: Body, protocol: ScanProtocol, how: str) ->
         kspace[:, place] = np.moveaxis(stream.samples[part], 0, 1)
         image = combine(to_image(kspace), seen, reception.psi)
         out[part, 0] = to_kspace(image)[place]
-    header = dataclasses.replace(header, coils=1)
+    header = dataclasses.replace(header, coils=1, prescan=None)
     return dataclasses.replace(stream, header=header, samples=out, provenance=provenance, path=None)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from mrsim.anatomy.body import Body
 from mrsim.argument_types import checked
 from mrsim.errors import InputError, StreamError
+from mrsim.scanner.quantised import Quantiser
 from mrsim.scanner.scene import Scene
 from mrsim.scanner.scenes import body_of, scene_of
 from mrsim.stream import Header, Stream, Truth
@@ -38,6 +39,8 @@ class Oracle:
         self.phantom, self.header = phantom, header
         self.scene: Scene = scene_of(phantom, header, seed)
         ny = header.matrix[0]
+        self.quantiser: Quantiser | None = None
+        """Rounds the true images that are stored; None to store them in single precision."""
         self._all_rows = (np.arange(ny) - ny // 2).astype(np.int32)
 
     def lines(self, ky: NDArray[np.int32], t_ns: NDArray[np.int64]) -> NDArray[np.complex128]:
@@ -72,7 +75,10 @@ class Oracle:
         image
             Shape (ny, nx), complex64.
         """
-        return to_image(self.scene.instant(self._all_rows, t_ns)).astype(np.complex64)
+        return self._exact(t_ns).astype(np.complex64)
+
+    def _exact(self, t_ns: int) -> NDArray[np.complex128]:
+        return np.asarray(to_image(self.scene.instant(self._all_rows, t_ns)), np.complex128)
 
     def mask(self, region: str, t_ns: int) -> NDArray[np.bool_]:
         """Return the pixels whose centre lies in a region at an instant, shape (ny, nx), bool."""
@@ -130,8 +136,13 @@ class Oracle:
         last = t_ns[header.lines_per_frame - 1 :: header.lines_per_frame]
         shape = (len(last), *header.matrix)
         image, mask = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
+        first_frame = first_line // header.lines_per_frame
         for i, t in enumerate(last):
-            image[i], mask[i] = self.image(int(t)), self.mask(phantom.target, int(t))
+            mask[i] = self.mask(phantom.target, int(t))
+            if self.quantiser is None:
+                image[i] = self.image(int(t))
+            else:
+                image[i] = self.quantiser.values("image", first_frame + i, self._exact(int(t))[None])[0]
         return Truth(
             phantom.region_names,
             phantom.target,

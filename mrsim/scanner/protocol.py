@@ -58,6 +58,9 @@ class ScanProtocol:
         an FFT, the inverse crime, to measure what it hides.
     supersampling
         Points a side in each pixel of the raster.
+    adc_step
+        Step of the receiver's 16 bits, a power of two: samples, prescan and true images are then quantised,
+        and the same on every processor (`mrsim.scanner.quantised`). 0 for none.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class ScanProtocol:
     timing: str = "prospective"
     rendering: str = "exact"
     supersampling: int = 1
+    adc_step: float = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, ProtocolError)
@@ -167,4 +171,5 @@ class ScanProtocol:
             acceleration=self.acceleration,
             sampler=self.sampler,
             order=self.order,
+            adc_step=self.adc_step,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.containment import BEYOND_FOV
-from mrsim.errors import InputError
+from mrsim.errors import InputError, ProtocolError
 from mrsim.reception.channels import body_noise_covariance
 from mrsim.reception.coil_fit import FittedCoils, fit_coils
 from mrsim.reception.coils import CoilArray
@@ -40,17 +41,30 @@ class Receiver:
     psi: Complex
 
     @classmethod
-    def around(cls, body: Body, protocol: ScanProtocol) -> Receiver:
+    def around(cls, body: Body, protocol: ScanProtocol, filters: Complex | None = None) -> Receiver:
         """Lay the coils of a protocol around a body; the fit holds within its outline, if that stands still.
+
+        Parameters
+        ----------
+        body, protocol
+            What is scanned, and how.
+        filters
+            Filters that were stored, shape (coils, taps, taps); None to fit them.
 
         Raises
         ------
         InputError
-            If the field of view is too large for the coils.
+            If the field of view is too large for the coils, or the filters are of another number of them.
         """
         array = CoilArray.ring(protocol.coils).shifted(*body.coil_shift_m)
         if protocol.coils == 1:
             return cls(array, None, np.ones((1, 1), np.complex128))
+        if filters is not None:
+            if len(filters) != array.count:
+                raise ProtocolError(
+                    f"release: filters of {len(filters)} coils, and the scan has {array.count}"
+                )
+            return cls._of(array, FittedCoils(filters, protocol.fov_m, math.nan, math.nan), body)
         outline = body.resting_outline()
         beyond = BEYOND_FOV if body.beyond_fov else 1.0
         try:
@@ -59,6 +73,10 @@ class Receiver:
             if outline is None:
                 raise
             fitted = fit_coils(array, protocol.fov_m)  # the body is too small to hold enough points
+        return cls._of(array, fitted, body)
+
+    @classmethod
+    def _of(cls, array: CoilArray, fitted: FittedCoils, body: Body) -> Receiver:
         seen = fitted.sensitivity(*(np.array([v]) for v in body.target_center_m))[:, 0]
         psi = body_noise_covariance(array)
         gain = float((seen.conj() @ np.linalg.solve(psi, seen)).real)

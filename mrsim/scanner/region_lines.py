@@ -52,6 +52,17 @@ class MovingEdges(NamedTuple):
     edges: Numbers
 
 
+class LeaningEdges(NamedTuple):
+    """Hold what of a leaning polygon's edges is the same at every instant; see `RegionLines._leaning`."""
+
+    once: Numbers
+    often: Numbers
+    lower: list[tuple[Array, Array]]
+    of_rows: Complex
+    weights: Complex
+    first: Complex
+
+
 class RegionLines:
     """Render lines of k-space of a moving phantom.
 
@@ -101,6 +112,7 @@ class RegionLines:
         self._tables = np.empty((len(self._shifting), *self.grid.matrix), np.complex128)
         for n, i in enumerate(self._shifting.tolist()):
             self._tables[n] = self.contrast.form(i, kx, ky)
+        self._lean = {i: self._leaning(i) for i in polygons.tolist() if regions[i].lean is not None}
         self._edges: list[MovingEdges] = []
         for i in polygons.tolist():
             moving, fixed = self._split_edges(i, kx, ky)
@@ -152,6 +164,9 @@ class RegionLines:
         out = np.empty((len(ky), coils, self._header.matrix[1]), np.complex128)
         taps = 1 if self._fitted is None else 2 * self._fitted.halo + 1
         size = max(1, _BLOCK_ROWS // taps)
+        if one_instant:  # an image's rows are shared among the threads, whole groups of blobs' rows each
+            share = -(-len(ky) // numba.get_num_threads())
+            size = min(size, -(-share // _SHARED_ROWS) * _SHARED_ROWS)
         blocks = [slice(a, a + size) for a in range(0, len(ky), size)]
 
         def work(block: slice) -> None:
@@ -204,15 +219,30 @@ class RegionLines:
         An edge whose ends lean alike only shifts along y from section to section, and the sum over sections
         is a factor of ky. Others are there at every section.
         """
+        lean, after = self._lean[i], np.roll(corners, -1, axis=1)
+        once, often = lean.once, lean.often
+        starts, ends = [corners[:, once]], [after[:, once]]
+        for here, there in lean.lower:
+            starts.append(corners[:, often] + here)
+            ends.append(after[:, often] + there)
+        swept = ((corners[:, once, 0] - after[:, once, 0]) * lean.first).sum(axis=1)
+        return PlacedEdges(
+            np.concatenate(starts, axis=1),
+            np.concatenate(ends, axis=1),
+            np.tile(lean.weights, (len(corners), 1)),
+            lean.of_rows,
+            swept,
+        )
+
+    def _leaning(self, i: int) -> LeaningEdges:
+        """Return what of a leaning polygon's edges is the same at every instant."""
         _, moved, weight = self.contrast.leaning(i)
-        count, after = len(corners), np.roll(corners, -1, axis=1)
         alike = (moved == np.roll(moved, -1, axis=1)).all(axis=0)
         once, often = np.flatnonzero(alike), np.flatnonzero(~alike)
-        starts, ends = [corners[:, once]], [after[:, once]]
+        lower = []
         for shift in moved:
-            lower = np.stack([0 * shift, shift], axis=-1)
-            starts.append(corners[:, often] + lower[often])
-            ends.append(after[:, often] + np.roll(lower, -1, axis=0)[often])
+            whole = np.stack([0 * shift, shift], axis=-1)
+            lower.append((whole[often], np.roll(whole, -1, axis=0)[often]))
         _, ky = self.grid.k()
         turned = np.exp(-1j * TWO_PI * ky[:, :, None] * moved[None, :, once].swapaxes(1, 2))
         of_rows = np.ones((len(ky), len(once) + len(weight) * len(often)), np.complex128)
@@ -220,14 +250,7 @@ class RegionLines:
         weights = np.concatenate([np.ones(len(once)), np.repeat(weight, len(often))])
         # At k = 0 an edge gives the area to the origin, which its shift along y changes.
         first = (weight[:, None] * moved[:, once]).sum(axis=0) / 2
-        swept = ((corners[:, once, 0] - after[:, once, 0]) * first).sum(axis=1)
-        return PlacedEdges(
-            np.concatenate(starts, axis=1),
-            np.concatenate(ends, axis=1),
-            np.tile(weights, (count, 1)),
-            of_rows,
-            swept,
-        )
+        return LeaningEdges(once, often, lower, of_rows, weights, first)
 
     def _block(self, ky: Rows, placed: Placement, one_instant: bool) -> Complex:
         """Render some lines, and filter them by the coils."""

@@ -96,6 +96,8 @@ def scan_isochromats(
     protocol = protocol or ScanProtocol()
     if protocol.coils != 1:
         raise ProtocolError(f"coils = {protocol.coils!r}: the isochromat engine has one coil; set 1")
+    if protocol.adc_step:
+        raise ProtocolError(f"adc_step = {protocol.adc_step!r}: the isochromat engine has no ADC; set 0")
     scanner = Scanner(phantom, protocol, seed, frames)
     header, anatomy = scanner.header, Anatomy(phantom, seed)
     engine = Isochromats(

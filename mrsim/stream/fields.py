@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 from typing import Any
 
 from mrsim.errors import StreamError
@@ -15,9 +16,11 @@ _PARSERS: dict[str, tuple[type | tuple[type, ...], type]] = {
 }
 
 
-def typed_fields(kind: type[Any], values: dict[str, Any], where: str) -> dict[str, Any]:
+def typed_fields(
+    kind: type[Any], values: dict[str, Any], where: str, left_out: Container[str] = ()
+) -> dict[str, Any]:
     """Check JSON values against a dataclass's fields; unknown and missing keys are errors."""
-    fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    fields = {f.name: str(f.type) for f in dataclasses.fields(kind) if f.name not in left_out}
     for key in values:
         if key not in fields:
             raise StreamError(f"{where}: unknown key {key!r}; known: {', '.join(fields)}")

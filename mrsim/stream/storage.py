@@ -24,7 +24,7 @@ from mrsim.files.reading import open_file, read_json
 from mrsim.files.targets import check_folder, kind_of
 from mrsim.files.writing import WholeFolder, allocate, check_room, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
-from mrsim.stream.header import Header
+from mrsim.stream.header import MAX_PRESCAN, Header
 from mrsim.stream.layout import check_array, expected_arrays, expected_truth
 from mrsim.stream.provenance import Provenance
 from mrsim.stream.stream import Stream
@@ -85,7 +85,7 @@ def load(path: str | Path) -> Stream:
     """
     folder = Path(path)
     meta = _read_header(folder)
-    header = Header.from_dict(_section(meta, "header", folder))
+    header = _with_prescan(Header.from_dict(_section(meta, "header", folder)), meta, folder)
     lines = meta.get("lines")
     if not isinstance(lines, int) or isinstance(lines, bool) or not 1 <= lines <= MAX_LINES:
         raise StreamError(f"{folder}/header.json: lines = {lines!r}: expected 1 to {MAX_LINES}")
@@ -253,6 +253,9 @@ class StreamWriter:
         for array in self._arrays.values():
             array.flush()
         self._arrays.clear()
+        prescan = self._header.prescan
+        if prescan is not None:
+            self.attach("prescan", np.ascontiguousarray(prescan))
         meta: dict[str, Any] = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -261,8 +264,23 @@ class StreamWriter:
             "provenance": _strict(dataclasses.asdict(self._provenance)) if self._provenance else None,
             "truth": {"regions": list(self._truth[0]), "target": self._truth[1]} if self._truth else None,
         }
+        if prescan is not None:
+            meta["prescan"] = list(prescan.shape[1:])
         write_text(self._partial / "header.json", json.dumps(meta, indent=1, allow_nan=False))
         self._folder.put()
+
+
+def _with_prescan(header: Header, meta: dict[str, Any], folder: Path) -> Header:
+    size = meta.get("prescan")
+    if size is None:
+        return header
+    whole = isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)
+    if not whole or not all(1 <= n <= MAX_PRESCAN for n in size):
+        raise StreamError(
+            f"{folder}/header.json: prescan = {str(size)[:40]}: expected rows and columns, 1 to {MAX_PRESCAN}"
+        )
+    array = _map_array(folder / "prescan.npy", (header.coils, *size), np.complex64)
+    return dataclasses.replace(header, prescan=array)
 
 
 def _strict(provenance: dict[str, Any]) -> dict[str, Any]:

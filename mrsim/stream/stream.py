@@ -89,6 +89,7 @@ class Stream(Summarised):
             ("times", f"TR {header.tr_ns / 1e6:g} ms, TE {header.te_ns / 1e6:g} ms"),
             ("sampling", f"{header.acceleration:g}x, {header.sampler}, {header.order}"),
             *array_facts(samples=self.samples),
+            *([] if header.prescan is None else array_facts(prescan=header.prescan)),
             ("truth", "none" if self.truth is None else f"target {self.truth.target}"),
         ]
         if made is not None:

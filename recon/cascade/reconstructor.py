@@ -29,7 +29,7 @@ from recon.cascade.threads import settle_threads
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, UNIFORM, Emit, Image
 from recon.subspace.subspace import EXPLAINED_MISFIT, blend
 from recon.target_instant import offset_ns
 
@@ -133,6 +133,7 @@ class OnlineCascade:
         mean = (config.coils > 1 and known is None) or "mean" in (config.start, *config.memories)
         self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
         self._maps = None if known is None else known.maps
+        self.combination = ROOT_SUM if known is None else UNIFORM
         self._unshade: NDArray[np.float32] | None = None
         if known is not None:  # takes the coils' combination to a uniform coil's image
             shading = known.shading.numpy()

@@ -13,7 +13,7 @@ from mrsim.stream import Header, Readout
 from recon.classical.encoding import EncodingOperator
 from recon.coils.sensitivities import Autocalibration
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 MAX_ITERATIONS = 1000
 
@@ -80,6 +80,8 @@ class CgSense:
     ----------
     Pruessmann et al. 2001, 10.1002/mrm.1241.
     """
+
+    combination = ROOT_SUM
 
     def __init__(self, iterations: int = 8, damping: float = 0.01) -> None:
         if not 1 <= iterations <= MAX_ITERATIONS:

@@ -17,7 +17,7 @@ from recon.classical.encoding import EncodingOperator
 from recon.classical.sparsity import FILTERS, TotalVariation, Wavelets, fista
 from recon.coils.sensitivities import Autocalibration
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 MAX_ITERATIONS = 10_000
 
@@ -113,6 +113,8 @@ class CompressedSensing:
     Lustig et al. 2007, 10.1002/mrm.21391 (compressed sensing). Yip et al. 2014, 10.1118/1.4885960 (assisted
     by prior data).
     """
+
+    combination = ROOT_SUM
 
     def __init__(self, sparsity: Sparsity | None = None) -> None:
         self.sparsity = sparsity or Sparsity()

@@ -11,7 +11,7 @@ from recon.classical.zero_filled import combine_coils
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 NEIGHBOURS = 4
 """Acquired rows, in all coils, whose weighted sum is a missing row."""
@@ -104,6 +104,8 @@ class Tgrappa:
     ----------
     Breuer et al. 2005, 10.1002/mrm.20430.
     """
+
+    combination = ROOT_SUM
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan.

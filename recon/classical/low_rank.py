@@ -14,7 +14,7 @@ from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 BLOCK_FRAMES = 256
 """Frames that are decomposed together; the time for a block grows with their square."""
@@ -149,6 +149,8 @@ class LowRankSparse:
     ----------
     Otazo et al. 2015, 10.1002/mrm.25240.
     """
+
+    combination = ROOT_SUM
 
     causal = False
     """A reconstructor without this attribute counts as causal."""

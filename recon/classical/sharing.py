@@ -13,7 +13,7 @@ from mrsim.stream import Header, Readout
 from recon.classical.zero_filled import combine_coils
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 MAX_WINDOW_BYTES = 1 << 30
 
@@ -39,6 +39,8 @@ class SlidingWindow:
     ----------
     Riederer et al. 1988, 10.1002/mrm.1910080102 (MR fluoroscopy).
     """
+
+    combination = ROOT_SUM
 
     def __init__(self, frames: int | None = None) -> None:
         if frames is not None and not 1 <= frames <= 4096:
@@ -105,6 +107,8 @@ class Keyhole:
     ----------
     van Vaals et al. 1993, 10.1002/jmri.1880030419.
     """
+
+    combination = ROOT_SUM
 
     REFERENCES = ("mean", "first")
 

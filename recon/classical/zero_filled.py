@@ -9,7 +9,7 @@ from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout, Stream
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
-from recon.protocol import Emit, Image
+from recon.protocol import ROOT_SUM, Emit, Image
 
 MAX_LIBRARY_BYTES = 2 << 30
 
@@ -33,6 +33,8 @@ class ZeroFilled:
     Lustig et al. 2007, 10.1002/mrm.21391 (where it is what compressed sensing has to beat).
     """
 
+    combination = ROOT_SUM
+
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""
         self._memory, self._emit = LineMemory(header, mean=False), emit
@@ -54,6 +56,8 @@ class ViewSharing:
     ----------
     Riederer et al. 1988, 10.1002/mrm.1910080102 (MR fluoroscopy).
     """
+
+    combination = ROOT_SUM
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan."""

@@ -1,4 +1,4 @@
-"""Coil sensitivities from past lines of the scan itself."""
+"""Coil sensitivities from past lines of the scan itself, and from its prescan before them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,33 @@ def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
     McKenzie et al. 2002, 10.1002/mrm.10087 (self-calibration). Roemer et al. 1990, 10.1002/mrm.1910160203.
     """
     # A running mean has little noise, so that all of k-space is used, under a Hann window.
-    kspace = to_kspace(rows, (-1,)) * _hann(rows.shape[1])[:, None] * _hann(rows.shape[2])
+    return _relative(to_kspace(rows, (-1,)) * _hann(rows.shape[1])[:, None] * _hann(rows.shape[2]))
+
+
+def prescan_sensitivities(header: Header) -> NDArray[np.complex64] | None:
+    """Return the sensitivities that a scan's prescan tells before its first line.
+
+    Parameters
+    ----------
+    header
+        The scan's protocol.
+
+    Returns
+    -------
+    maps
+        As of `sensitivities`, shape (coils, ny, nx), complex64; None where there was no prescan.
+    """
+    if header.prescan is None:
+        return None
+    (ny, nx), (_, rows, columns) = header.matrix, header.prescan.shape
+    kspace = np.zeros((header.coils, ny, nx), np.complex64)
+    top, left = ny // 2 - rows // 2, nx // 2 - columns // 2
+    window = _hann(rows)[:, None] * _hann(columns)
+    kspace[:, top : top + rows, left : left + columns] = header.prescan * window
+    return _relative(kspace)
+
+
+def _relative(kspace: NDArray[np.complex64]) -> NDArray[np.complex64]:
     coils = to_image(kspace)
     power = np.sqrt((coils.real**2 + coils.imag**2).sum(0))
     seen = power > SUPPORT * power.max()
@@ -48,6 +74,8 @@ def sensitivities(rows: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 class Autocalibration:
     """Keep the sensitivities of a scan up to date with its running mean, which is causal.
+
+    Until every row has come once they are those of the prescan, where there is one.
 
     Parameters
     ----------
@@ -62,11 +90,15 @@ class Autocalibration:
     def __init__(self, header: Header) -> None:
         self._coils, self._frame = header.coils, 0
         self._maps: Tensor | None = None
+        found = prescan_sensitivities(header) if header.coils > 1 else None
+        self._first = None if found is None else torch.from_numpy(found)
 
     def maps(self, memory: LineMemory) -> Tensor | None:
         """Return the sensitivities at the end of a frame, shape (coils, ny, nx); None of a single coil."""
         if self._coils == 1:
             return None
+        if self._first is not None and (memory.newest < 0).any():
+            return self._first
         if self._maps is None or self._frame < REFRESH_FRAMES or self._frame % REFRESH_FRAMES == 0:
             self._maps = torch.from_numpy(sensitivities(memory.mean))
         self._frame += 1

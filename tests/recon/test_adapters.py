@@ -20,7 +20,7 @@ from mrsim.errors import InputError, MissingExtraError
 from mrsim.stream import Stream
 from recon.adapters import from_export, from_module, from_onnx, to_channels
 from recon.fourier import to_image, to_kspace
-from recon.protocol import FrameAdapter, Reconstructor
+from recon.protocol import ROOT_SUM, UNIFORM, FrameAdapter, Reconstructor
 from tests.recon.conftest import run, small_stream
 
 NY, NX = 24, 20
@@ -344,3 +344,16 @@ def test_zero_filled_of_the_test_is_the_transform(short: Stream) -> None:
     lines = short.header.lines_per_frame
     rows = short.ky[:lines] + NY // 2
     assert np.allclose(to_kspace(image)[rows], short.samples[:lines, 0], atol=1e-4)
+
+
+def test_a_function_and_a_network_say_how_they_combine_coils() -> None:
+    def function(kspace, mask):
+        return kspace[0]
+
+    assert FrameAdapter(function).combination == UNIFORM
+    function.combination = ROOT_SUM  # type: ignore[attr-defined]
+    assert FrameAdapter(function).combination == ROOT_SUM
+    network = Identity()
+    assert from_module(network).fresh().combination == UNIFORM
+    network.combination = ROOT_SUM  # type: ignore[assignment]
+    assert from_module(network).fresh().combination == ROOT_SUM

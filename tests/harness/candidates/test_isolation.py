@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import resource
 import signal
@@ -79,6 +80,15 @@ class Waits(Base):
     def open(self, header, emit): time.sleep(1000)
 class Waits_in_close(Base):
     def close(self): time.sleep(1000)
+class Prescan(Base):
+    combination = "root-sum-of-squares"
+    def open(self, header, emit):
+        super().open(header, emit)
+        pixels = np.abs(header.prescan).sum(0).astype(np.complex64)
+        self.pixels = np.zeros(header.matrix, np.complex64)
+        self.pixels[:5, :3] = pixels
+    def push(self, readout):
+        if readout.index % 4 == 3: self.emit(Image(self.pixels, readout.frame, readout.index))
 class Peeks(Base):
     def push(self, readout):
         frame = sys._getframe(0)
@@ -167,6 +177,20 @@ def test_images_that_somebody_keeps_are_not_written_over() -> None:
     assert len(kept[True]) == len(kept[False]) == 10
     assert all(np.array_equal(*two) for two in zip(kept[True], kept[False], strict=True))
     assert len({image.tobytes() for image in kept[True]}) == 10
+
+
+def test_it_gets_the_prescan_and_says_how_it_combines_coils(mine: Path) -> None:
+    rng = np.random.default_rng(4)
+    prescan = (rng.standard_normal((2, 5, 3)) + 1j * rng.standard_normal((2, 5, 3))).astype(np.complex64)
+    header = dataclasses.replace(make_header(coils=2), prescan=prescan)
+    isolated = Isolated("python:mine.py:Prescan", 20.0)
+    for _ in range(2):  # and once more, in the same process
+        run = replay(make_stream(8, header=header), isolated, VirtualClock(), ConstantService(0))
+        assert run.failure is None
+        assert isolated.combination == "root-sum-of-squares"
+        assert run.images.pixels is not None
+        assert np.array_equal(run.images.pixels[0][:5, :3].real, np.abs(prescan).sum(0))
+    isolated.end()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from harness.measure.beam import Beam
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.delivery import Delivery, deliver, delivery_intervals
-from harness.measure.intervals import MIN_BREATHS, mean_interval
-from harness.measure.shares import share_interval
+from harness.measure.intervals import MIN_BREATHS, mean_interval, share_interval
 from mrsim.motion.courses import Breathing
 from tests.harness.synthetic import make_header, make_stream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import signal
 import threading
@@ -97,12 +98,16 @@ def test_constant_service_is_d_d_1(load: float) -> None:
 
 def test_the_header_and_the_lines_lead_nowhere() -> None:
     """Walk from all that a candidate is handed: no array of the stream, no seed, phantom, path or truth."""
-    stream = make_stream(8)
+    prescan = np.ones((1, 4, 4), np.complex64)
+    stream = make_stream(8, header=dataclasses.replace(make_header(), prescan=prescan))
     reached: list[str] = []
 
     class Spy(Blank):
         def open(self, header: Header, emit: Emit) -> None:
-            assert set(Header.__slots__) - {"window"} == set(header.to_dict())
+            assert set(Header.__slots__) - {"window", "adc_step", "prescan"} == set(header.to_dict())
+            assert header.prescan is not None
+            assert header.prescan.flags.owndata
+            assert not np.shares_memory(header.prescan, stream.header.prescan)
             assert not {"seed", "phantom", "path", "truth", "provenance"} & set(header.to_dict())
             assert header == stream.header
             self.handed: list[object] = [header, emit]

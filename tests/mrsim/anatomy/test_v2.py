@@ -18,6 +18,7 @@ from harness.hardness.score import hardness_of
 from mrsim.anatomy.anatomy import Anatomy
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.acquisition import Scanner
+from mrsim.scanner.channels import channels_of
 from mrsim.scanner.protocol import ScanProtocol
 
 ROOT = Path(__file__).parents[3]
@@ -111,20 +112,37 @@ def test_the_snr_is_that_of_the_target_s_pixels(number: int) -> None:
     assert image[mask].mean() / std == pytest.approx(20, rel=0.02)
 
 
-def test_memory_does_not_beat_a_patient_of_v2_and_does_beat_one_of_v1(scripts) -> None:
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_snr_of_eight_coils_is_that_of_their_combination_in_the_target(number: int, scripts) -> None:
+    """The combination of least noise, by its weights and the covariance, over the target's pixels."""
+    field_t = scripts[1].FIELDS_T[number]
+    phantom = load_phantom(f"v2/patient{number}-day{1 + number % 2}")
+    scanner = Scanner(phantom, ScanProtocol(coils=8, field_t=field_t, matrix=(64, 64)), 3, 2)
+    image, mask = np.abs(scanner.oracle.image(0)), scanner.oracle.mask("tumour", 0)
+    channels = channels_of(scanner.oracle.header, scanner.provenance)
+    noise = scanner.provenance.noise_std / 2**0.5 * np.sqrt(np.mean(channels.least_noise[mask] ** 2))
+    assert image[mask].mean() / noise == pytest.approx(20, rel=0.02)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_memory_does_not_beat_a_patient_of_v2(number: int, scripts) -> None:
     """A short share: 60 coarse images in 10 s. All of it is `scripts/admit_v2.py`."""
     _, admit = scripts
-    first, second = (admit.images(4, day, frames=60, side=48) for day in (1, 2))
+    first, second = (admit.images(number, day, frames=60, side=48) for day in (1, 2))
     same, other = hardness_of(first, 83 / 498), hardness_of_other_day(first, second, 83 / 498)
     assert same.memory_score > 0.5
     assert other.memory_score > 0.5
+    assert same.outside > 2e-4
     assert other.outside > 1e-3
+
+
+def test_memory_does_beat_a_patient_of_v1() -> None:
+    """The same short share of one of the first set: its bars are not met by whatever moves."""
     easy = Scanner(load_phantom("patient1"), ScanProtocol(matrix=(48, 48)), 1, 4).oracle
     shown = np.stack([np.abs(easy.image(int(n * 83 / 498 * 1e9))) for n in range(60)])
     known = hardness_of(shown, 83 / 498)
     assert known.memory_score < 0.2
-    assert same.rank[1] > known.rank[1]
-    assert same.outside > 100 * known.outside
+    assert known.outside < 2e-5
 
 
 @pytest.mark.slow

@@ -20,6 +20,11 @@ def headers(draw: st.DrawFn) -> Header:
     ny, nx = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     tr_ns = draw(st.integers(1000, 10**11))
     length = st.floats(1e-3, 10.0)
+    coils = draw(st.integers(1, 4))
+    prescan = None
+    if draw(st.booleans()):
+        size = draw(st.integers(1, ny)), draw(st.integers(1, nx))
+        prescan = complex_noise(np.random.default_rng(1), coils, *size)
     return Header(
         matrix=(ny, nx),
         fov_m=(draw(length), draw(length)),
@@ -27,11 +32,12 @@ def headers(draw: st.DrawFn) -> Header:
         te_ns=draw(st.integers(0, tr_ns - 1)),
         flip_rad=draw(st.floats(1e-3, np.pi)),
         field_t=draw(st.floats(0.01, 20.0)),
-        coils=draw(st.integers(1, 4)),
+        coils=coils,
         lines_per_frame=draw(st.integers(1, ny)),
         acceleration=draw(st.floats(1.0, 1e6)),
         sampler=draw(NAMES),
         order=draw(NAMES),
+        prescan=prescan,
     )
 
 
@@ -88,6 +94,10 @@ def sampled(stream_header: Header, frames: int, seed: int = 1) -> Stream:
 def assert_identical(one: Stream, other: Stream) -> None:
     """Assert that two scans are the same, bit for bit."""
     assert one.header == other.header
+    prescans = [s.header.prescan for s in (one, other)]
+    assert [None if p is None else (p.shape, p.tobytes()) for p in prescans] == [
+        None if p is None else (p.shape, p.tobytes()) for p in reversed(prescans)
+    ]
     assert one.provenance == other.provenance
     for name in Stream.COLUMNS:
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name

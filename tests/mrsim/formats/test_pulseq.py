@@ -68,8 +68,8 @@ def test_file_is_the_scan(pp, name, prepared, tmp_path):
     largest = max(abs(kx).max(), abs(rows).max() / header.fov_m[0])
     if name.startswith("odd"):
         largest *= 5  # six digits do not hold every field of view better
-    assert np.abs(k[0] - kx).max() < 1e-6 * largest
-    assert np.abs(k[1] - rows[:, None] / header.fov_m[0]).max() < 1e-6 * largest
+    assert np.abs(-k[0] - kx).max() < 1e-6 * largest  # the conjugate of our lines is received
+    assert np.abs(-k[1] - rows[:, None] / header.fov_m[0]).max() < 1e-6 * largest
     assert np.abs(k[2]).max() < 1e-6 * largest
     pulses = np.asarray(t_excite)[1 if prepared else 0 :]
     assert np.allclose(np.diff(pulses), header.tr_ns * 1e-9, rtol=0, atol=1e-9)
@@ -141,7 +141,10 @@ def test_what_gradients_cannot_do_is_refused(change, says, tmp_path):
         ([64], "a.seq", {}, "line 0: ky = 64"),
         ([], "a.seq", {}, "lines"),
         ([0], "a.txt", {}, "ends in .seq"),
-        ([0], "a.seq", {"slice_m": math.nan}, "slice_m"),
+        ([0], "a.seq", {"slice_m": math.nan}, "thickness_m"),
+        ([0], "a.seq", {"slice_m": 1e-4}, "take a thicker slice"),
+        ([0], "a.seq", {"slice_m": 0.006}, "no timing holds"),
+        ([0], "a.seq", {"time_bandwidth": 0.5}, "time_bandwidth"),
         ([0], "a.seq", {"dummies": -1}, "dummies"),
     ],
 )

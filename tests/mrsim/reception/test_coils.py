@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
+from mrsim.anatomy.containment import BEYOND_FOV
+from mrsim.anatomy.phantom import load_phantom
 from mrsim.anatomy.shapes import Ellipse
 from mrsim.errors import InputError
 from mrsim.reception.channels import body_noise_covariance, colour, combine, noise_covariance, prewhiten
 from mrsim.reception.coil_fit import FittedCoils, fit_coils
 from mrsim.reception.coils import MU0, CoilArray, Loop, _elliptic, _radial_bracket
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.scanner.receiver import Receiver
 from mrsim.scanner.render import Renderer
 
 FOV = (0.4, 0.36)
@@ -119,8 +123,22 @@ def test_fit_reports_its_error(array, fitted):
     error = np.abs(fitted.sensitivity(x, y) - true)
     rms = (np.linalg.norm(error, axis=1) / np.linalg.norm(true, axis=1)).max()
     assert 0.8 < rms / fitted.error_rms < 1.25
-    assert (error.max(axis=1) / np.abs(true).max(axis=1)).max() < 1.25 * fitted.error_max
     assert fitted.error_rms < 2e-3
+
+
+@pytest.mark.parametrize("name", ["patient1", "quasar", "v2/patient3-day1"])
+def test_the_stated_largest_error_bounds_that_of_a_dense_grid(name):
+    """It was taken on a coarse grid, whose points do not reach the outline: 1.6 times too small."""
+    phantom = load_phantom(name)
+    receiver = Receiver.around(phantom, ScanProtocol(coils=8))
+    high = BEYOND_FOV * 0.2 if phantom.beyond_fov else 0.2
+    x, y = (v.ravel() for v in np.meshgrid(np.linspace(-0.2, 0.2, 443), np.linspace(-high, high, 443)))
+    inside = phantom.resting_outline()(x, y)
+    x, y = x[inside], y[inside]
+    true = receiver.array.sensitivity(x, y)
+    error = np.abs(receiver.fitted.sensitivity(x, y) - true).max(axis=1)
+    largest = (error / np.abs(true).max(axis=1)).max()
+    assert largest <= receiver.fitted.error_max < 1.35 * largest
 
 
 def test_more_taps_fit_better(array):
@@ -166,7 +184,7 @@ def test_filtered_line_is_the_transform_of_sensitivity_times_object(array, fitte
     assert np.abs(out - exact).max() < 1e-8 * largest
     area = sum(s.area for s in OBJECTS) * scale
     peak = np.abs(array.sensitivity(*np.array(OBJECTS[0].boundary(90)).T)).max()
-    assert np.abs(out - true).max() < fitted.error_max * peak * 1.5 * area
+    assert np.abs(out - true).max() < fitted.error_max * peak * area
     assert np.abs(out - true).max() > 0  # the fit is not the truth, and says so
 
 

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.exact_statistics import Summary, summarise
+from harness.measure.shown import shown_as
 from harness.measure.timing import Timing
 from harness.realtime.collector import MISSING
 from harness.realtime.run import Run
 from mrsim.stream import Stream
+from recon.protocol import UNIFORM
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Band:
     nmse_whole: float | None
 
 
-def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
+def band_of(stream: Stream, run: Run, timing: Timing, combination: str = UNIFORM) -> Band:
     """Measure the bands of a run that has some.
 
     Parameters
@@ -47,6 +49,8 @@ def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
         The scan that was played.
     run, timing
         The run and its times.
+    combination
+        How its images show several coils.
     """
     assert run.images.band is not None
     columns, pixels = run.images.band
@@ -58,6 +62,8 @@ def band_of(stream: Stream, run: Run, timing: Timing) -> Band:
         return Band(columns, int(came.sum()), response, None, None)
     cut = slice(*columns)
     true = np.abs(stream.truth.image[: len(both)][both][:, :, cut]).astype(np.float64)
+    if (shading := shown_as(stream, combination).shading) is not None:
+        true *= shading[:, cut]
 
     def error(shown: NDArray[np.complex64]) -> float:
         return float(np.sum(np.square(np.abs(shown) - true)) / np.sum(np.square(true)))
