@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mrsim.anatomy.phantom import Phantom, load_phantom
     from mrsim.anatomy.phantom_file import phantom_names
-    from mrsim.anatomy.series.patient import Patient, load_patient, prepare_patient
+    from mrsim.anatomy.series.patient import Patient
+    from mrsim.anatomy.series.stored import load_patient, prepare_patient
     from mrsim.errors import InputError, MissingExtraError, MrsimError
     from mrsim.formats.pulseq import write_seq
     from mrsim.scanner.oracle import Oracle, truth_of
@@ -70,10 +71,10 @@ _WHERE = {
     "Stream": "stream",
     "Truth": "stream",
     "load": "stream",
-    "load_patient": "anatomy.series.patient",
+    "load_patient": "anatomy.series.stored",
     "load_phantom": "anatomy.phantom",
     "phantom_names": "anatomy.phantom_file",
-    "prepare_patient": "anatomy.series.patient",
+    "prepare_patient": "anatomy.series.stored",
     "save": "stream",
     "simulate": "simulation",
     "truth_of": "scanner.oracle",

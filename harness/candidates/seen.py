@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.candidates.objects import Given, name_of
 from harness.candidates.registry import cascade_parts
+from mrsim.anatomy.series.stored import day_of
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Header, Stream, load
 from mrsim.stream.fingerprint import frame_hashes
@@ -149,7 +150,8 @@ def carried_by(candidate: Given, *, hashed: bool = True) -> tuple[Carried, ...]:
 def seen_lines(carried: Carried, stream: Stream) -> tuple[int, int] | None:
     """Return which lines of a scan are of what a candidate carries.
 
-    Two scans are the same breathing where phantom and seed are the same, whatever the noise or the sampling.
+    Two scans are the same breathing where phantom and seed are the same, whatever the noise or the sampling;
+    what was recorded is the same in every seed.
     Where one of them does not say, they are compared by the hashes of their frames.
 
     Parameters
@@ -166,7 +168,7 @@ def seen_lines(carried: Carried, stream: Stream) -> tuple[int, int] | None:
     """
     made = stream.provenance
     if made is not None and carried.phantom_text is not None:
-        if (carried.phantom_text, carried.seed) != (made.phantom_text, made.seed):
+        if day_of(carried.phantom_text, carried.seed) != day_of(made.phantom_text, made.seed):
             return None
         first, stop = (round(t * 1e9 / stream.header.tr_ns) for t in carried.used_s)
         return (first, min(stop, len(stream))) if first < min(stop, len(stream)) else None

@@ -211,6 +211,19 @@ def seed_of(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text[:80]}: expected a whole number from 0 to 2^128 - 1, or random")
 
 
+def add_changes(command: argparse.ArgumentParser) -> None:
+    """Add `--set`, which changes what is scanned by key."""
+    command.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the phantom, such as motion.breathing.amplitude_mm=20, or the patient, such as "
+        "drive=breaths; may be repeated",
+    )
+
+
 def settings(pairs: list[str]) -> dict[str, Any]:
     """Read `key=value` pairs; a value is TOML, and text where it is not.
 

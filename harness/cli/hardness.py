@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.arguments import add_json, add_seed
+from harness.cli.arguments import add_changes, add_json, add_seed, settings
 from harness.console import progress
 
 
@@ -22,11 +22,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seconds", type=float, metavar="S", help="looked at (all of a cine or a stream; 80 of a phantom)"
     )
+    add_changes(command)
     add_seed(command)
     add_json(command)
 
 
-def run(*, name: str, frame_ms: float | None, seconds: float | None, seed: int, json_file: str | None) -> int:
+def run(
+    *,
+    name: str,
+    frame_ms: float | None,
+    seconds: float | None,
+    changes: list[str],
+    seed: int,
+    json_file: str | None,
+) -> int:
     """Print the rank and the memory score of an anatomy.
 
     Raises
@@ -52,6 +61,7 @@ def run(*, name: str, frame_ms: float | None, seconds: float | None, seed: int, 
             frame_s=None if frame_ms is None else frame_ms * 1e-3,
             seconds=seconds,
             seed=seed,
+            changes=settings(changes),
             progress=report,
         )
     print(found)

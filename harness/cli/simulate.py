@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.arguments import add_overwrite, add_seed, settings
+from harness.cli.arguments import add_changes, add_overwrite, add_seed, settings
 from harness.console import progress
 from mrsim.errors import InputError
 from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
@@ -78,14 +78,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
     )  # fmt: skip
     command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")
-    command.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the phantom, such as motion.breathing.amplitude_mm=20; may be repeated",
-    )
+    add_changes(command)
     add_seed(command)
 
 

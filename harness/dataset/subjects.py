@@ -17,6 +17,7 @@ from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, labe
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import emit, parse, read_text
+from mrsim.anatomy.series.patient import KIND
 from mrsim.errors import DatasetError, InputError
 from mrsim.scanner.scenes import load_body
 from mrsim.toml_tables import Table
@@ -124,7 +125,14 @@ def load_base(spec: DatasetSpec, phantom: str, overrides: Mapping[str, Any]) -> 
         return load_body(patient_folder(phantom, spec.folder) or phantom, overrides)
     assert spec.folder is not None
     root, path = spec.folder.resolve(), spec.folder / phantom
-    motions = parse(*read_text(path)).get("motion", {})
+    table = parse(*read_text(path))
+    motions = table.get("motion", {})
+    for key in ("folder", "drive") if table.get("kind") == KIND else ():
+        named = table.get(key)
+        if isinstance(named, str) and not (path.parent / named).resolve().is_relative_to(root):
+            raise DatasetError(
+                f"{path}: {key} = {named[:80]!r}: outside the folder of {spec.where}; copy it beside it"
+            )
     for name, entry in motions.items() if isinstance(motions, dict) else ():
         file = entry.get("file") if isinstance(entry, dict) else None
         if isinstance(file, str) and not (path.parent / file).resolve().is_relative_to(root):

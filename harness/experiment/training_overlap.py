@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.candidates.seen import used_s
 from mrsim.anatomy.body import Body
+from mrsim.anatomy.series.stored import day_of
 from mrsim.errors import InputError
 
 TOLERANCE_S = 1e-6
@@ -45,7 +46,9 @@ def refuse_overlap(
                 f"{weights}: data {number}: its record does not say which phantom and seed it was "
                 "trained on; train it again on a scan that says how it was made"
             )
-        same = scan["phantom"] == phantom.name or scan.get("phantom_text") == phantom.text
+        text = scan.get("phantom_text")
+        known = isinstance(text, str) and day_of(text, seed) == day_of(phantom.text, seed)
+        same = scan["phantom"] == phantom.name or known
         if not same or (phantom.seeded and scan["seed"] != seed):
             continue
         used = used_s(scan, record)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ def hardness_at(
     frame_s: float | None = None,
     seconds: float | None = None,
     seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Hardness:
     """Compute how hard a phantom, a patient or a stored scan is.
@@ -40,6 +42,8 @@ def hardness_at(
         Time that is looked at; None for all of a cine or a stream, else 80.
     seed
         Seed of a phantom's motion.
+    changes
+        Changes of a phantom or a patient by key.
     progress
         Called with the images done and their number.
 
@@ -52,8 +56,10 @@ def hardness_at(
         if value is not None and not 0 < value <= most:
             raise InputError(f"{key} = {value}: expected above 0, at most {most:g}")
     if (Path(name) / "header.json").is_file():
+        if changes:
+            raise InputError(f"{name}: a scan takes no changes by key")
         return _of_stream(load(name), name, frame_s, seconds)
-    return _of_body(load_body(name), name, frame_s, seconds, seed, progress)
+    return hardness_of_body(load_body(name, changes), name, frame_s, seconds, seed, progress)
 
 
 def _of_stream(stream: Stream, name: str, frame_s: float | None, seconds: float | None) -> Hardness:
@@ -66,14 +72,15 @@ def _of_stream(stream: Stream, name: str, frame_s: float | None, seconds: float 
     return hardness_of(stream.truth.image[:kept], step, name)
 
 
-def _of_body(
+def hardness_of_body(
     body: Body,
     name: str,
-    frame_s: float | None,
-    seconds: float | None,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
+    frame_s: float | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Hardness:
+    """Compute how hard a body is; parameters and errors as for `hardness_at`."""
     protocol, recorded = ScanProtocol(target_snr=np.inf), body.recorded
     if recorded is None:
         step = FRAME_S if frame_s is None else frame_s

@@ -95,16 +95,21 @@ def embed_traces(table: Table, folder: Path | None, where: str) -> None:
             )
         try:
             if folder is None and not Path(file).is_absolute():
-                shipped = importlib.resources.files("phantoms") / file
-                if not shipped.is_file():
-                    raise PhantomError(f"phantoms/{file}: no such file")
-                t_s, value_mm = read_csv(shipped.read_bytes(), f"phantoms/{file}")
+                t_s, value_mm = read_shipped(file)
             else:
                 t_s, value_mm = read_csv_file((folder or Path()) / file)
         except InputError as error:
             raise PhantomError(f"{where}: motion {name!r}: file: {error}") from None
         del entry["file"]
         entry |= {"source": Path(file).name, "t_s": t_s, "value_mm": value_mm}
+
+
+def read_shipped(file: str) -> tuple[list[float], list[float]]:
+    """Read a trace that is shipped, named within `phantoms/`; see `read_csv`."""
+    shipped = importlib.resources.files("phantoms") / file
+    if not shipped.is_file():
+        raise PhantomError(f"phantoms/{file}: no such file")
+    return read_csv(shipped.read_bytes(), f"phantoms/{file}")
 
 
 def _breathing(keys: Keys) -> Callable[[], AnyMotion]:

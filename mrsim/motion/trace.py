@@ -90,7 +90,7 @@ class _TraceDrive:
     def __init__(self, t_s: Array, value: Array, repeat: bool) -> None:
         self._t_ns = np.rint(t_s * 1e9).astype(np.int64)
         self._value, self._repeat = value, repeat
-        self._slope = _slopes(np.asarray(self._t_ns * 1e-9, np.float64), value)
+        self._slope = monotone_slopes(np.asarray(self._t_ns * 1e-9, np.float64), value)
 
     def at(self, t_ns: Times) -> Array:
         """Return the value at each instant, shape (n,), float64, metres."""
@@ -168,7 +168,7 @@ def read_csv_file(path: Path) -> tuple[list[float], list[float]]:
     return read_csv(read_bytes(path, MAX_CSV_BYTES, "a recorded trace"), str(path))
 
 
-def _slopes(t: Array, value: Array) -> Array:
+def monotone_slopes(t: Array, value: Array) -> Array:
     """Return the speeds at the samples of the monotone cubic: weighted harmonic means, 0 at extremes."""
     step = np.diff(t)
     secant = np.diff(value) / step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -165,7 +167,8 @@ def truth_of(stream: Stream) -> Oracle:
         raise StreamError(f"{where}: it does not say how it was made, so its truth cannot be made again")
     made = stream.provenance
     try:
-        body = body_of(made.phantom_text, made.phantom, "its phantom_text")
+        beside = None if stream.path is None else Path(stream.path).absolute().parent
+        body = body_of(made.phantom_text, made.phantom, "its phantom_text", beside=beside)
     except InputError as error:
         raise StreamError(
             f"{where}: what was scanned cannot be had, so its truth cannot be made again ({error})"

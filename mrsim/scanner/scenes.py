@@ -9,12 +9,20 @@ from typing import Any
 
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom, load_phantom
-from mrsim.anatomy.phantom_file import apply_overrides, emit, parse
-from mrsim.anatomy.series.patient import Patient, is_patient_text, load_patient, patient_from_text
+from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
+from mrsim.anatomy.series.patient import KIND, Patient
+from mrsim.anatomy.series.stored import (
+    changed_patient,
+    is_patient_text,
+    load_patient,
+    patient_file,
+    patient_from_text,
+)
 from mrsim.errors import PhantomError
 from mrsim.scanner.region_scene import RegionScene
 from mrsim.scanner.scene import Scene
 from mrsim.scanner.series_scene import SeriesScene
+from mrsim.scanner.twin_scene import TwinScene
 from mrsim.stream import Header
 from mrsim.toml_tables import is_name
 
@@ -39,11 +47,17 @@ def scene_of(body: Body, header: Header, seed: int) -> Scene:
     if isinstance(body, Phantom):
         return RegionScene(body, header, seed)
     if isinstance(body, Patient):
-        return SeriesScene(body, header)
+        return SeriesScene(body, header) if body.ride is None else TwinScene(body, header, seed)
     raise TypeError(f"{type(body).__name__} is no body that the scanner knows")
 
 
-def body_of(text: str, name: str, where: str, overrides: Mapping[str, Any] | None = None) -> Body:
+def body_of(
+    text: str,
+    name: str,
+    where: str,
+    overrides: Mapping[str, Any] | None = None,
+    beside: Path | None = None,
+) -> Body:
     """Return the body that a text describes, such as the provenance of a scan.
 
     Parameters
@@ -55,7 +69,9 @@ def body_of(text: str, name: str, where: str, overrides: Mapping[str, Any] | Non
     where
         How errors name the text.
     overrides
-        Changes of a phantom by dotted key; a patient takes none.
+        Changes by dotted key; of a patient what `changed_patient` takes.
+    beside
+        Folder that the scan lies in: a patient that the text names is looked for there first.
 
     Raises
     ------
@@ -63,8 +79,7 @@ def body_of(text: str, name: str, where: str, overrides: Mapping[str, Any] | Non
         If it describes no body, or what it names is not there.
     """
     if is_patient_text(text):
-        _refuse(overrides, where)
-        return patient_from_text(text, where)
+        return changed_patient(patient_from_text(text, where, beside), overrides or {}, where)
     if overrides:
         text = emit(apply_overrides(parse(text, where), overrides, where))
     return Phantom.from_text(text, name=name, where=where)
@@ -76,27 +91,26 @@ def load_body(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     Parameters
     ----------
     name_or_path
-        Name of a shipped phantom, path of a .toml file, or folder of a patient.
+        Name of a shipped phantom, path of a .toml file of a phantom or a patient, or folder of a patient.
     overrides
-        Changes of a phantom by dotted key; of a patient its `name` alone.
+        Changes of a phantom by dotted key; of a patient its `name`, and what `changed_patient` takes.
 
     Raises
     ------
     InputError
         If there is no such thing, or it is wrong.
     """
-    if not Path(name_or_path).is_dir():
+    path, changes = Path(name_or_path), dict(overrides or {})
+    if path.is_dir():
+        patient = load_patient(name_or_path)
+    elif path.suffix == ".toml" and (table := parse(*read_text(path))).get("kind") == KIND:
+        patient = patient_file(table, path)
+    else:
         return load_phantom(name_or_path, overrides)
-    changes = dict(overrides or {})
-    patient = load_patient(name_or_path)
-    name = changes.pop("name", patient.name)
-    _refuse(changes, str(name_or_path))
+    name = changes.pop("name", None)
+    patient = changed_patient(patient, changes, str(name_or_path))
+    if name is None:
+        return patient
     if not is_name(name):
         raise PhantomError(f"{name_or_path}: name: expected letters, digits, - and _")
     return dataclasses.replace(patient, name=name)
-
-
-def _refuse(changes: Mapping[str, Any] | None, where: str) -> None:
-    if changes:
-        key = next(iter(changes))
-        raise PhantomError(f"{where}: a patient made of a cine takes no changes by key, such as {key[:80]}")

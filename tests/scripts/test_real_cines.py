@@ -26,6 +26,7 @@ def test_what_is_asked_of_real_cines_holds() -> None:
     ended = run(REAL, "--short")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count("k-space against direct summation") == 2
+    assert ended.stdout.count("edge of the dome, twin, median") == 2
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_a_phantom_a_folder_and_a_stream(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("cine.npz", **cine(40))
-    patient = mrsim.prepare_patient("cine.npz", "mine")
+    patient = mrsim.prepare_patient("cine.npz", "mine", twin=False)
     assert main(["hardness", "mine", "--json", "mine.json"]) == 0
     frames = patient.playback.images
     step = float(np.median(np.diff(patient.playback.t_ns))) * 1e-9

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.report.cine import draw_patient
-from mrsim.anatomy.series.patient import load_patient
+from mrsim.anatomy.series.stored import load_patient
 from tests.mrsim.anatomy.series.cines import cine
 
 
@@ -27,6 +27,10 @@ def test_a_cine_is_prepared_scanned_and_judged(made: Path, capsys: pytest.Captur
     assert "Series of 40 frames from cine.npz" in told
     assert "least correlation of the target that was followed" in told
     assert "mrsim simulate mine" in told
+    assert "all frames: the twin " in told
+    assert "moved label against given ones" in told
+    assert "twin, as recorded" in told
+    assert "--set drive=breaths" in told
     picture = (made / "mine" / "picture.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     scan = ["simulate", "mine", "-o", "m.stream", "--seconds", "5", "--acceleration", "4"]
@@ -51,16 +55,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(made: Path, capsys: pytest.Cap
         assert told in err
         assert err.count("\n") == 1
         assert not (made / "new").exists()
-    assert main(["patient", "cine.npz", "-o", "mine"]) == 0
+    assert main(["patient", "cine.npz", "-o", "mine", "--no-twin"]) == 0
     capsys.readouterr()
     assert main(["patient", "cine.npz", "-o", "mine"]) == 2
     assert "mine: exists" in capsys.readouterr().err
-    assert main(["patient", "cine.npz", "-o", "mine", "--overwrite"]) == 0
+    assert main(["patient", "cine.npz", "-o", "mine", "--no-twin", "--overwrite"]) == 0
 
 
 def test_a_patient_without_a_label_is_drawn(made: Path) -> None:
     np.savez("none.npz", **cine(first_label=None))
-    assert main(["patient", "none.npz", "-o", "none"]) == 0
+    assert main(["patient", "none.npz", "-o", "none", "--no-twin"]) == 0
     assert draw_patient(made / "again.png", load_patient("none")).is_file()
 
 

@@ -17,8 +17,8 @@ import pytest
 from harness.cli.main import main
 from harness.cli.process.environment import check_environment
 from harness.report.plotting import plotting
-from mrsim.anatomy.series.patient import store_patient
 from mrsim.anatomy.series.reading.cine import read_cine
+from mrsim.anatomy.series.stored import store_patient
 from mrsim.errors import FileError, InputError
 from mrsim.files.arrays import map_array, read_arrays
 from mrsim.files.partials import partial_path, whole_name
@@ -125,7 +125,7 @@ def test_a_patient_is_stored_with_its_picture_or_not_at_all(
         raise unwritable(room / "picture.png", OSError(errno.ENOSPC, "No space left on device"))
 
     with pytest.raises(InputError, match=r"mine/picture.png: cannot be written: No space left") as told:
-        store_patient(read_cine("cine.npz"), folder / "mine", 1.0, False, full)
+        store_patient(read_cine("cine.npz"), folder / "mine", 1.0, twin=False, overwrite=False, beside=full)
     assert ".partial-" not in str(told.value)
     assert "patient.json" in seen[0]
     assert sorted(path.name for path in folder.iterdir()) == ["cine.npz"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import mrsim
-from mrsim.anatomy.series.patient import load_patient, patient_of, prepare_patient
+from mrsim.anatomy.series.patient import patient_of
 from mrsim.anatomy.series.series import series_from_arrays
+from mrsim.anatomy.series.stored import load_patient, prepare_patient
 from mrsim.errors import InputError, PhantomError, ProtocolError, StreamError
 from tests.mrsim.anatomy.series.cines import cine
 
@@ -20,7 +21,7 @@ PROTOCOL = {"matrix": (32, 32), "fov_m": (0.12, 0.09), "acceleration": 4.0, "see
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     np.savez(tmp_path / "cine.npz", **cine())
-    prepare_patient(tmp_path / "cine.npz", tmp_path / "mine")
+    prepare_patient(tmp_path / "cine.npz", tmp_path / "mine", twin=False)
     return tmp_path / "mine"
 
 
@@ -68,7 +69,7 @@ def test_a_folder_that_changed_is_refused(mine: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists; choose another name"):
         prepare_patient(tmp_path / "cine.npz", tmp_path)
     np.savez(tmp_path / "other.npz", **cine(pixel_mm=2.0))
-    prepare_patient(tmp_path / "other.npz", mine, overwrite=True)
+    prepare_patient(tmp_path / "other.npz", mine, twin=False, overwrite=True)
     with pytest.raises(StreamError, match="holds another patient by now"):
         mrsim.truth_of(scan)
 

@@ -197,7 +197,9 @@ def test_what_cannot_be_read_is_one_line_and_leaves_nothing(
 
 
 def test_a_case_becomes_a_patient_whose_record_says_where_from(tmp_path: Path) -> None:
-    patient = mrsim.prepare_patient(trackrad(tmp_path / "case"), tmp_path / "mine", smooth_frames=0.0)
+    patient = mrsim.prepare_patient(
+        trackrad(tmp_path / "case"), tmp_path / "mine", smooth_frames=0.0, twin=False
+    )
     record = json.loads((tmp_path / "mine" / "patient.json").read_text())
     assert record["notes"] == ["field strength 0.35 T"]
     assert "head to feet" in record["orientation"]
