@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.candidates.objects import Given, name_of
 from harness.candidates.registry import cascade_parts
-from mrsim.anatomy.series.stored import day_of
+from mrsim.anatomy.series.text import day_of
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.stream import Header, Stream, load
 from mrsim.stream.fingerprint import frame_hashes

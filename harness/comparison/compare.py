@@ -49,8 +49,8 @@ Task = tuple[Given, Stream | str | Path, tuple[int, ...]]
 """Candidate, stream, and the frames whose pixels are handed back."""
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def compare(
     candidates: Sequence[Given],
     on: Stream | str | Path | Sequence[Stream | str | Path],

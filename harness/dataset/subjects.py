@@ -17,7 +17,7 @@ from harness.dataset.spec import TARGET_DEFAULTS, TARGET_KEYS, DatasetSpec, labe
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom
 from mrsim.anatomy.phantom_file import emit, parse, read_text
-from mrsim.anatomy.series.patient import KIND
+from mrsim.anatomy.series.text import KIND
 from mrsim.errors import DatasetError, InputError
 from mrsim.scanner.scenes import load_body
 from mrsim.toml_tables import Table

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.candidates.seen import used_s
 from mrsim.anatomy.body import Body
-from mrsim.anatomy.series.stored import day_of
+from mrsim.anatomy.series.text import day_of
 from mrsim.errors import InputError
 
 TOLERANCE_S = 1e-6

@@ -20,8 +20,8 @@ from mrsim.seeds import check_seed, fresh_seed
 from mrsim.stream import Stream
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def audit(
     candidate: Given,
     scan: Stream | str | Path | None = None,

@@ -21,8 +21,8 @@ from mrsim.stream import Stream
 from recon.protocol import Reconstructor
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def guard(
     base: Given,
     new: Given,

@@ -32,8 +32,8 @@ from mrsim.stream import Stream
 MAX_REPEAT = 100
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def replay(
     scan: Stream | str | Path,
     candidate: Given,

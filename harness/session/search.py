@@ -17,8 +17,8 @@ from mrsim.errors import Option, OptionError
 from mrsim.stream import Stream
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def find_peak(
     scan: Stream | str | Path,
     candidate: Given,
@@ -70,8 +70,8 @@ def find_peak(
     )
 
 
-@OneProcess()
 @checked
+@OneProcess()
 def find_stride(
     scan: Stream | str | Path,
     candidate: Given,

@@ -166,6 +166,10 @@ def messages_to_stream(
     found = open_messages(Path(source))
     plan = _plan(found, given)
     plan.notes[:0] = found.notes
+    if over := len(plan.readouts) % plan.header.lines_per_frame:
+        plan.notes.append(
+            f"the last frame is not whole: it has {over} of {plan.header.lines_per_frame} lines"
+        )
     return _write(found, plan, None, Path(target), given, progress, overwrite)
 
 
@@ -315,8 +319,6 @@ def _write(
     provenance = None if companion is None else companion.provenance
     truth = None if companion is None else companion.truth
     _check_narrow(plan.lines, found.path)
-    if over := count % header.lines_per_frame:
-        plan.notes.append(f"the last frame is not whole: it has {over} of {header.lines_per_frame} lines")
     _check_frames(plan.lines.frame, header.lines_per_frame, found.path)
     with StreamWriter(target, header, count, provenance, truth, overwrite=overwrite) as writer:
         item = header.coils * int(found.heads["number_of_samples"][plan.readouts[0]]) * 8

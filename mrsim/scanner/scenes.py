@@ -10,14 +10,14 @@ from typing import Any
 from mrsim.anatomy.body import Body
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.anatomy.phantom_file import apply_overrides, emit, parse, read_text
-from mrsim.anatomy.series.patient import KIND, Patient
+from mrsim.anatomy.series.patient import Patient
 from mrsim.anatomy.series.stored import (
     changed_patient,
-    is_patient_text,
     load_patient,
     patient_file,
     patient_from_text,
 )
+from mrsim.anatomy.series.text import KIND, is_patient_text
 from mrsim.errors import PhantomError
 from mrsim.scanner.region_scene import RegionScene
 from mrsim.scanner.scene import Scene

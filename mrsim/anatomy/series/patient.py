@@ -19,14 +19,13 @@ from mrsim.anatomy.body import Inside, Recorded
 from mrsim.anatomy.phantom_file import emit
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback, Realism, playback_of
 from mrsim.anatomy.series.series import Series
-from mrsim.anatomy.series.twin.learning import twin_of
-from mrsim.anatomy.series.twin.ride import RECORDED, Ride, ride_of
+from mrsim.anatomy.series.text import KIND, RECORDED, TWIN
+from mrsim.anatomy.series.twin.ride import Ride, ride_of
 from mrsim.anatomy.series.twin.stored import load_twin
 from mrsim.anatomy.series.twin.twin import Twin
 from mrsim.errors import PhantomError
 from mrsim.summary import Summarised
 
-KIND, TWIN = "patient", "twin"
 TARGET = "target"
 ARRAYS = ("images", "t_ns", "labels", "path_px")
 
@@ -196,6 +195,8 @@ def patient_of(
     PhantomError
         If the target cannot be followed, or leaves the image.
     """
+    from mrsim.anatomy.series.twin.learning import twin_of  # it takes numba, which a replay does not
+
     playback, realism = playback_of(series, smooth_frames)
     name = _plain(name)[:60].strip("-") or "patient"
     made = {"source": series.source, "smooth_frames": smooth_frames, "version": mrsim.__version__}

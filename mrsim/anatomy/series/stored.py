@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mrsim.anatomy.series.patient import ARRAYS, KIND, TWIN, Patient, digest_of, patient_of
+from mrsim.anatomy.series.patient import ARRAYS, Patient, digest_of, patient_of
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback
 from mrsim.anatomy.series.reading.cine import read_cine
 from mrsim.anatomy.series.series import MAX_BYTES, Series
-from mrsim.anatomy.series.twin.ride import KEYS, RECORDED, ride_of
+from mrsim.anatomy.series.text import TWIN
+from mrsim.anatomy.series.twin.ride import KEYS, ride_of
 from mrsim.anatomy.series.twin.stored import write_twin
 from mrsim.argument_types import checked
 from mrsim.errors import InputError, PhantomError, files_raise
@@ -297,31 +298,3 @@ def patient_file(table: Mapping[str, Any], where: Path) -> Patient:
         raise PhantomError(f"{where}: name: expected letters, digits, - and _")
     patient = changed_patient(load_patient(where.parent / folder), changes, str(where))
     return dataclasses.replace(patient, name=name)
-
-
-def day_of(text: str, seed: int | None) -> tuple[str, int | None]:
-    """Return what two scans have in common if they show the same breathing.
-
-    Of a patient the folder and the name are left out, and how bright or deep its twin was. A twin that goes
-    as was recorded shows what the playback shows, and what was recorded is the same in every seed.
-
-    Parameters
-    ----------
-    text, seed
-        As a scan says what it was made from.
-    """
-    if not is_patient_text(text):
-        return text, seed
-    try:
-        table = parse_toml(text, "a patient's text")
-    except InputError:
-        return text, seed
-    told = [str(table.get(key)) for key in ("drive", "slow", "shift_s", "t_s", "value_mm")]
-    ride = "" if table.get("form") != TWIN or told[:3] == [RECORDED, "1.0", "0.0"] else " ".join(told)
-    seeded = bool(ride) and told[0] != RECORDED
-    return f"{KIND} {table.get('sha256')} {ride}".strip(), seed if seeded else None
-
-
-def is_patient_text(text: str) -> bool:
-    """Return whether a text is that of a patient, not of a phantom."""
-    return text.startswith(f'kind = "{KIND}"\n')

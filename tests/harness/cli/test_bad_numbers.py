@@ -83,7 +83,7 @@ HEADERS: dict[str, tuple[str, str, Any, str]] = {
     "endless noise": ("provenance", "noise_std", 1e300, r"noise_std = 1e\+300: expected 0 to"),
     "negative noise": ("provenance", "noise_std", -1.0, r"noise_std = -1\.0: expected 0 to"),
     "an SNR below nothing": ("provenance", "target_snr", -5.0, r"target_snr = -5\.0: expected a positive"),
-    "a seed of too many bits": ("provenance", "seed", -(2**70), "seed = -118.*: expected a number of 64"),
+    "a seed of too many bits": ("provenance", "seed", -(2**130), "seed = -136.*: expected a number of 128"),
 }
 
 

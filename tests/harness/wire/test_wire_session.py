@@ -197,7 +197,8 @@ def test_an_image_comes_back_with_all_that_it_says(
 def test_a_frame_is_found_by_a_counter_that_has_wrapped(newest: int, behind: int, match: Match) -> None:
     header = make_header()
     frame = max(newest - behind, 0)
-    head = ismrmrd.image.ImageHeader(data_type=7, channels=1, matrix_size=(8, 8, 1), repetition=frame % 65536)
+    repetition = (frame + (match is Match.REPETITION_FROM_1)) % 65536
+    head = ismrmrd.image.ImageHeader(data_type=7, channels=1, matrix_size=(8, 8, 1), repetition=repetition)
     head.image_index = (frame + (match is Match.INDEX_FROM_1)) % 65536
     wire = ismrmrd.Image(head)
     wire.data[...] = 1

@@ -287,7 +287,7 @@ def test_a_field_without_values_is_refused_by_tissue():
         ({"seconds": 1e300}, r"frames = \d+: expected"),
         ({"frames": 4_000_000}, "need .* MiB, above 4096: write the scan to a folder"),
         ({"frames": 1, "seed": -1}, "seed = -1: expected"),
-        ({"frames": 1, "seed": 2**63}, "seed = 9223372036854775808: expected"),
+        ({"frames": 1, "seed": 2**128}, "seed = 340282366920938463463374607431768211456: expected"),
     ],
 )
 def test_lengths_and_seeds_that_make_no_sense_are_refused(keys, message):

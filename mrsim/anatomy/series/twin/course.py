@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.anatomy.series.text import RECORDED
 from mrsim.anatomy.series.twin.breaths import breaths_of, upright
 from mrsim.anatomy.series.twin.moving import State
-from mrsim.anatomy.series.twin.ride import BREATHING, BREATHS, RECORDED, Ride
+from mrsim.anatomy.series.twin.ride import BREATHING, BREATHS, Ride
 from mrsim.anatomy.series.twin.twin import Twin, stretch
 from mrsim.errors import PhantomError, ProtocolError
 from mrsim.motion.courses import Breathing, Drive

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mrsim.anatomy.series.text import RECORDED
 from mrsim.errors import InputError, PhantomError
 from mrsim.motion.tables import read_shipped
 from mrsim.motion.trace import Trace, read_csv_file
 
-RECORDED, BREATHS, BREATHING = "recorded", "breaths", "breathing"
+BREATHS, BREATHING = "breaths", "breathing"
 WEIGHTS = ("tissue", "intensity")
 KEYS = ("drive", "scale", "slow", "shift_s", "weight")
 

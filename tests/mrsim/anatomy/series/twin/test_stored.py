@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mrsim
-from mrsim.anatomy.series.stored import day_of, load_patient
+from mrsim.anatomy.series.stored import load_patient
+from mrsim.anatomy.series.text import day_of
 from mrsim.errors import InputError, PhantomError, StreamError
 from mrsim.scanner.scenes import load_body
 from tests.mrsim.anatomy.series.cines import STEP_S, cine
