@@ -28,6 +28,7 @@ from harness.experiment.scans import Scan, Scans, fingerprint
 from harness.experiment.training_overlap import refuse_overlap
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.arrays import read_arrays
+from mrsim.files.partials import discard_stale
 from mrsim.files.reading import open_file, read_json
 from mrsim.files.writing import write_arrays, write_json
 from mrsim.scanner.oracle import truth_of
@@ -95,6 +96,9 @@ class Row:
         return None if picture.size == 0 else picture
 
 
+PARTS = ("streams", "cells")
+
+
 class Cells:
     """Make the cells of a table, or find them where an earlier call left them.
 
@@ -108,11 +112,16 @@ class Cells:
 
     def __init__(self, folder: Path, plan: ExperimentPlan) -> None:
         self._folder, self._plan = folder, plan
-        for name in ("streams", "cells"):
+        for name in PARTS:
             (folder / name).mkdir(exist_ok=True)
         self._scans = Scans(folder / "streams")
         self._ground: tuple[Any, Ground] | None = None
         self._hashes: dict[str, str] = {}
+
+    def discard_stale(self) -> None:
+        """Remove what a call left half-written that was killed."""
+        for name in PARTS:
+            discard_stale(self._folder / name)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         """Return all that decides a cell's figures, with the hash of its weights."""

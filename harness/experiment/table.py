@@ -76,6 +76,8 @@ def make_table(
     folder.mkdir(parents=True, exist_ok=True)
     check_target(folder / "table.json")
     kept = Cells(folder, plan)
+    if share is None and cluster is None:  # else another machine may be writing
+        kept.discard_stale()
     for cell in cells:
         kept.refuse_overlap(cell)
     if share is not None:  # those of one scan stay together

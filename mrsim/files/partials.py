@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 MARK = ".partial-"
-_MARKED = re.compile(re.escape(MARK) + "[0-9a-f]{8}")
+_MARKED = re.compile(re.escape(MARK) + "([0-9a-f]+)-[0-9a-f]{8}")
 _MAX_NAME_BYTES = 200  # of a name of 255 bytes; the rest is for the mark
 
 _open: dict[Path, int] = {}  # by path, the process that writes it: a fork leaves its parent's alone
@@ -30,7 +30,8 @@ def partial_path(path: Path, suffix: str = "") -> Path:
     stem = path.name
     if len(os.fsencode(stem)) > _MAX_NAME_BYTES:
         stem = stem[: _MAX_NAME_BYTES // 4]  # a character has at most four bytes
-    return path.absolute().with_name(f"{stem}{MARK}{uuid.uuid4().hex[:8]}{suffix}")
+    mark = f"{MARK}{os.getpid():x}-{uuid.uuid4().hex[:8]}"
+    return path.absolute().with_name(f"{stem}{mark}{suffix}")
 
 
 def whole_name(path: str | Path) -> str:
@@ -58,6 +59,30 @@ def discard(path: Path) -> None:
 def forget(path: Path) -> None:
     """Note that a file or folder is whole, and has gone to its place."""
     _open.pop(path, None)
+
+
+def discard_stale(folder: Path) -> None:
+    """Remove what a process of this machine has left half-written in a folder that was killed.
+
+    Parameters
+    ----------
+    folder
+        The folder; what is below its own entries stays.
+    """
+    for entry in folder.iterdir():
+        marked = _MARKED.search(entry.name)
+        if marked is not None and not _runs(int(marked[1], 16)):
+            remove(entry)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 def discard_all() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from mrsim.errors import InputError
 from mrsim.files import partials, writing
+from mrsim.files.partials import discard_stale, partial_path
 from mrsim.files.targets import check_folder, check_target
 from mrsim.files.writing import (
     WholeFolder,
@@ -328,3 +329,15 @@ def test_the_end_of_the_process_leaves_nothing(tmp_path: Path, end: str) -> None
     )  # fmt: skip
     assert done.returncode == {"sys.exit(3)": 3, "raise RuntimeError": 1, "pass": 0}[end], done.stderr
     assert names(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / f"a.stream.partial-{killed.pid:x}-0123abcd").mkdir()
+    (tmp_path / f"a.stream.partial-{killed.pid:x}-0123abcd" / "ky.npy").write_bytes(b"half")
+    kept = [partial_path(tmp_path / "b.json"), tmp_path / "c.json", tmp_path / "d.partial-mine"]
+    for path in kept:
+        path.write_text("x")
+    discard_stale(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
