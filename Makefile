@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/mrsim demo -o demo
 
 # Four parts, two side by side: one after the other they take too long. The longest begin.
-PARTS := test-bench test-commands test-scanner test-rest
+PARTS := test-commands test-bench test-rest test-scanner
 test: $(READY)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(PARTS) lint
 

@@ -158,3 +158,20 @@ def test_a_demo_that_is_too_short_says_what_it_could_not_judge(tmp_path, capsys,
     assert floor.split()[-3:] == ["reference"] * 3
     ruler = told["references"]["floor of hard consistency"]["ruler"]
     assert rows_of(out)["the judge on the truth"].split()[-7] == f"{ruler['dice']:.3f}"
+
+
+def test_ended_demo_goes_on_with_its_own_scan_and_with_no_other(tmp_path, monkeypatch):
+    """A scan of the same seed stays on disk as it is; one of another seed or length is refused."""
+    monkeypatch.setattr(demo, "SCAN_S", 2)
+    path, phantom = tmp_path / "quasar.stream", load_phantom("quasar")
+    first = demo._scan(path, phantom, 0, "a phantom", False)
+    written = {file.name: file.stat().st_mtime_ns for file in path.iterdir()}
+    again = demo._scan(path, phantom, 0, "a phantom", False)
+    assert {file.name: file.stat().st_mtime_ns for file in path.iterdir()} == written
+    assert np.array_equal(again.samples, first.samples)
+    with pytest.raises(InputError, match=r"quasar\.stream"):
+        demo._scan(path, phantom, 1, "a phantom", False)
+    monkeypatch.setattr(demo, "SCAN_S", 3)
+    with pytest.raises(InputError, match=r"quasar\.stream"):
+        demo._scan(path, phantom, 0, "a phantom", False)
+    assert {file.name: file.stat().st_mtime_ns for file in path.iterdir()} == written
