@@ -113,7 +113,7 @@ def symptom(
         remedy = dataclasses.replace(remedy, negative=True)
     return (
         f"images are {what}: NMSE falls from {before:.2g} to {after:.2g} when that is undone "
-        f"(CANDIDATE?{remedy.after(stated).options})"
+        f"({_spelt(remedy.after(stated))})"
     )
 
 
@@ -345,3 +345,7 @@ def _likeness(shown: Magnitudes, truth: Magnitudes) -> float:
     size = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
     whole = math.sqrt(float(np.vdot(shown, shown)) * float(np.vdot(truth, truth)))
     return float(np.vdot(a, b)) / size if size > 1e-9 * whole else 0.0
+
+
+def _spelt(convention: Convention) -> str:
+    return f"CANDIDATE?{convention.options}" if convention.options else "CANDIDATE without these options"

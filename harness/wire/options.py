@@ -17,6 +17,7 @@ from mrsim.files.reading import parse_json, read_text
 from mrsim.formats.mrd_acquisition import Marks
 from mrsim.formats.mrd_xml import MAX_XML_BYTES
 from mrsim.formats.oversampling import Oversampling
+from recon.convention import KEYS
 
 FORM = "mrd://HOST:PORT/CONFIG?option=value&..."
 DEFAULT_PORT = 9002
@@ -123,10 +124,11 @@ def parse_wire(candidate: str) -> WireOptions:
     values: dict[str, str] = {}
     for key, value in query:
         if key not in _KNOWN:
-            close = difflib.get_close_matches(key, _KNOWN, n=1)
+            known = (*_KNOWN, *KEYS)  # those of the convention are taken off before
+            close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise CandidateError(
-                f"candidate {candidate!r}: unknown option {key!r}; {hint}known: {', '.join(_KNOWN)}"
+                f"candidate {candidate!r}: unknown option {key!r}; {hint}known: {', '.join(known)}"
             )
         if key in values:
             raise CandidateError(f"candidate {candidate!r}: option {key!r} comes twice")
