@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 from harness.cli import demo
 from harness.cli.main import main
+from harness.judge.evaluate import evaluate
 from harness.judge.outcome import QUESTIONS
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import FrameJudge, judge_frames
 from harness.realtime.clock import VirtualClock
+from harness.realtime.service import TableService
 from harness.report.picture import draw_frames
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
@@ -95,9 +98,18 @@ def rows_of(out):
     return {line.split("  ")[0]: line for line in lines[rule + 1 : rule + 7]}
 
 
+def image_lines_take(ns):
+    """Let the last line of each frame of the demonstration take so long, and the others nothing."""
+    table = np.zeros(24_000, np.int64)
+    table[31::32] = ns
+    return TableService(table)
+
+
 @pytest.mark.slow
 def test_demo_decides_where_the_target_is(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "RealClock", VirtualClock)  # its time is the host's own, and told elsewhere
+    # The host's own time is told elsewhere: a slow one shows each image later, which costs margin.
+    monkeypatch.setattr(demo, "RealClock", VirtualClock)
+    monkeypatch.setattr(demo, "evaluate", functools.partial(evaluate, service=image_lines_take(30_000_000)))
     assert main(["demo", "-o", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     told = json.loads((tmp_path / "report.json").read_text())
