@@ -132,6 +132,7 @@ IN_VAIN = "in vain"
 NAMES = (
     (r"gave no answer", "no answer within the limit"),
     (r"process died", "its process died"),
+    (r"is no message", "no message"),
     (r"impossible quality", "impossible quality"),
     (r"silent failures \(([a-z ]+?) \d", "silent failures: {}"),
     (r"the candidate raised", "raised"),
@@ -318,8 +319,9 @@ LEGEND = (
     "## Honest candidates",
     "",
     "`python -m tests.cheats.honest.play 20` audits honest candidates with fresh seeds, in both modes: those",
-    "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones are",
-    "left out, as they break an audit as they must: `low-rank-sparse` sees the whole scan before it shows a",
-    "frame, and `nearest-frame` shows what it has seen before.",
+    "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones",
+    "break audits as they must. `low-rank-sparse` is an oracle: it sees the whole scan, which it keeps, before it",
+    "shows a frame. So it must break conformance, causality and flat memory, and no other audit.",
+    "`nearest-frame` shows what it has seen before, and is left out.",
     "",
 )
