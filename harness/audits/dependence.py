@@ -172,13 +172,17 @@ def _contrasts(
     before: NDArray[np.float64], after: NDArray[np.float64], spot: tuple[int, int]
 ) -> dict[str, float]:
     """Return the mean change at a spot over that elsewhere in its columns, and in its rows."""
-    # Frames together: what missing rows put elsewhere is another thing in each of them.
-    change = np.abs(np.mean(after - before, axis=0))
-    away = [_away(size, at) for size, at in zip(change.shape, spot, strict=True)]
+    away = [_away(size, at) for size, at in zip(before.shape[1:], spot, strict=True)]
     (rows, columns), (above, beside) = (
         [np.flatnonzero(one) for one in kind]
         for kind in ([a <= NEAR for a in away], [a > AROUND for a in away])
     )
+    # Images may be scaled to their brightest pixel: what is far from the spot says by how much.
+    was, now = (one[:, above[:, None], beside] for one in (before, after))
+    size = np.sum(now**2, axis=(1, 2))
+    scale = np.divide(np.sum(was * now, axis=(1, 2)), size, out=np.ones(len(size)), where=size > 0)
+    # Frames together: what missing rows put elsewhere is another thing in each of them.
+    change = np.abs(np.mean(scale[:, None, None] * after - before, axis=0))
     there = float(change[np.ix_(rows, columns)].mean())
     places = {"columns": np.ix_(above, columns), "rows": np.ix_(rows, beside)}
     elsewhere = {what: float(np.mean(change[where])) for what, where in places.items() if change[where].size}

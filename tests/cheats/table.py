@@ -320,8 +320,8 @@ LEGEND = (
     "",
     "`python -m tests.cheats.honest.play 20` audits honest candidates with fresh seeds, in both modes: those",
     "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones",
-    "break audits as they must. `low-rank-sparse` is an oracle: it sees the whole scan, which it keeps, before it",
-    "shows a frame. So it must break conformance, causality and flat memory, and no other audit.",
+    "break audits as they must. `low-rank-sparse` is an oracle: it sees the whole scan, which it keeps,",
+    "before it shows a frame. So it must break conformance, causality and flat memory, and no other audit.",
     "`nearest-frame` shows what it has seen before, and is left out.",
     "",
 )
