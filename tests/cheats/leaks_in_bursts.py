@@ -1,4 +1,4 @@
-"""Keeps nothing for 31 frames, and 100 KiB in the one after them."""
+"""Keeps nothing for seven frames, and 25 KB in the one after them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from recon.protocol import Emit
 
 
 class Cheat(ViewSharing):
-    """Keeps nothing for 31 frames, and 100 KiB in the one after them."""
+    """Keeps nothing for seven frames, and 25 KB in the one after them."""
 
     def open(self, header: Header, emit: Emit) -> None:
         self._kept: list[bytes] = []
         super().open(header, emit)
 
     def push(self, readout: Readout) -> None:
-        if readout.frame % 32 == 31 and readout.index % 8 == 0:
-            self._kept.append(bytes([readout.index % 251]) * 100_000)
+        if readout.frame % 8 == 7 and readout.index % 8 == 0:
+            self._kept.append(bytes([readout.index % 251]) * 25_000)
         super().push(readout)
