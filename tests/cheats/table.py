@@ -133,6 +133,7 @@ NAMES = (
     (r"gave no answer", "no answer within the limit"),
     (r"process died", "its process died"),
     (r"is no message", "no message"),
+    (r"^contract:", "contract"),
     (r"impossible quality", "impossible quality"),
     (r"silent failures \(([a-z ]+?) \d", "silent failures: {}"),
     (r"the candidate raised", "raised"),
