@@ -24,6 +24,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--smooth-frames", type=float, default=1.0, metavar="FRAMES",
         help="width of the Gaussian in time that takes away what is white in time (%(default)s); 0 for none",
     )  # fmt: skip
+    command.add_argument(
+        "--phase-deg", type=float, default=0.0, metavar="DEG",
+        help="smooth synthetic phase that magnitudes get, within DEG either way (%(default)g: none)",
+    )  # fmt: skip
     asked = command.add_argument_group("of what the files do not say")
     asked.add_argument("--label", metavar="FILE", help="the target's label, of the first frame or of all")
     asked.add_argument("--frame-ms", type=float, metavar="MS", help="time from frame to frame")
@@ -45,6 +49,7 @@ def run(
     series: str,
     output: str,
     smooth_frames: float,
+    phase_deg: float,
     label: str | None,
     frame_ms: float | None,
     pixel_mm: list[float] | None,
@@ -63,6 +68,7 @@ def run(
     """
     from harness.report.cine import draw_patient
     from harness.report.plotting import plotting
+    from mrsim.anatomy.series.phase import with_phase
     from mrsim.anatomy.series.reading.cine import read_cine
     from mrsim.anatomy.series.stored import check_new_patient, store_patient
 
@@ -70,6 +76,7 @@ def run(
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
     check_new_patient(Path(output), overwrite)
     cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis)
+    cine = with_phase(cine, phase_deg)
     print(cine)
     with progress("fitting the twin" if twin else "smoothing") as report:
         drawn = Path(output) / "picture.png"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrsim.anatomy.series.patient import ARRAYS, Patient, digest_of, patient_of
+from mrsim.anatomy.series.phase import with_phase
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback
 from mrsim.anatomy.series.reading.cine import read_cine
 from mrsim.anatomy.series.series import MAX_BYTES, Series
@@ -40,6 +41,7 @@ def prepare_patient(
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
+    phase_deg: float = 0.0,
     twin: bool = True,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -57,6 +59,8 @@ def prepare_patient(
         width of a pixel, and which axis of a volume is time, "fastest" or "slowest".
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
+    phase_deg
+        Bound of the smooth synthetic phase that magnitudes get, degrees, 0 to 360; 0 leaves them real.
     twin
         Whether its twin is learnt, too: some seconds for a hundred frames.
     overwrite
@@ -79,6 +83,7 @@ def prepare_patient(
     given = series
     if not isinstance(given, Series):
         given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
+    given = with_phase(given, phase_deg)
     return store_patient(given, output, smooth_frames, twin=twin, overwrite=overwrite, progress=progress)
 
 
