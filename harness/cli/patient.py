@@ -37,6 +37,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     asked.add_argument(
         "--time-axis", choices=("fastest", "slowest"), help="which axis of a stored volume is time"
     )
+    asked.add_argument(
+        "--part",
+        type=int,
+        metavar="N",
+        help="which of several series or slices in DICOM files is meant, from 1",
+    )
     command.add_argument(
         "--no-twin", dest="twin", action="store_false",
         help="leave the twin out, which other days and longer scans need: it takes a second for some frames",
@@ -54,6 +60,7 @@ def run(
     frame_ms: float | None,
     pixel_mm: list[float] | None,
     time_axis: str | None,
+    part: int | None,
     twin: bool,
     overwrite: bool,
 ) -> int:
@@ -75,7 +82,7 @@ def run(
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
     check_new_patient(Path(output), overwrite)
-    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis)
+    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis, part=part)
     cine = with_phase(cine, phase_deg)
     print(cine)
     with progress("fitting the twin" if twin else "smoothing") as report:

@@ -40,6 +40,7 @@ def prepare_patient(
     frame_ms: float | None = None,
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
+    part: int | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
     phase_deg: float = 0.0,
     twin: bool = True,
@@ -54,9 +55,10 @@ def prepare_patient(
         The cine: a file or folder of a kind that `read_cine` knows, or a series.
     output
         Folder to make.
-    label, frame_ms, pixel_mm, time_axis
+    label, frame_ms, pixel_mm, time_axis, part
         What the file does not say of itself: the target's label, the time from frame to frame, the height and
-        width of a pixel, and which axis of a volume is time, "fastest" or "slowest".
+        width of a pixel, which axis of a volume is time, "fastest" or "slowest", and which of several series
+        or slices in DICOM is meant, from 1.
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
     phase_deg
@@ -82,7 +84,9 @@ def prepare_patient(
     check_new_patient(output, overwrite)
     given = series
     if not isinstance(given, Series):
-        given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
+        given = read_cine(
+            given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis, part=part
+        )
     given = with_phase(given, phase_deg)
     return store_patient(given, output, smooth_frames, twin=twin, overwrite=overwrite, progress=progress)
 
