@@ -110,7 +110,9 @@ def run(
     if twin:
         _tell_twin(patient)
     print(f"{output}: a patient of {patient.playback.stop_ns * 1e-9:.1f} s; look at {drawn}")
-    print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds 30 --seed 1")
+    # No more than was recorded: the command is to be copied.
+    seconds = min(30.0, int(patient.playback.stop_ns * 1e-8) / 10)
+    print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds {seconds:g} --seed 1")
     if "sha256" in patient.record.get("twin", {}):
         print(f"another day of it: mrsim simulate {output} -o day2.stream --seconds 60 --set drive=breaths")
     return 0
