@@ -108,7 +108,7 @@ build/scans/patient%-10x.stream: | $(READY)
 
 # Day one of the harder patients, each at its own field, in eight coils; day two is left for tests.
 V2_SECONDS ?= 4.5
-V2_EPOCHS ?= 2 1
+V2_EPOCHS ?= 6 2
 V2_FIELDS := 0.5 1.5 3 0.35 1.5 3
 V2_SCANS := $(foreach p,$(PATIENTS),build/scans/v2-patient$(p)-day1-5x-8coils.stream)
 
