@@ -321,7 +321,7 @@ def _generalisation(plan: ExperimentPlan) -> list[Cell]:
 
 def _row(plan: ExperimentPlan, part: str, scan: Scan, trained: float, variant: str) -> list[Cell]:
     """Return the references and every candidate on one scan."""
-    day = {"variant": variant, "other_day": _other_day(plan, scan)}
+    day: dict[str, Any] = {"variant": variant, "other_day": _other_day(plan, scan)}
     cells = [Cell(part, scan, name, "", name, trained, **day) for name in REFERENCES]
     for entry in plan.entries:
         for stage in plan.stages if entry.staged else ("",):

@@ -238,7 +238,7 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
 
 def _alike(found: Header, first: Header, config: CascadeConfig) -> bool:
     """Return whether a scan can be trained on beside the first; persons may be scanned at other fields."""
-    own = {} if config.components else {"field_t": first.field_t}
+    own: dict[str, Any] = {} if config.components else {"field_t": first.field_t}
     return dataclasses.replace(found, **own) == first
 
 
