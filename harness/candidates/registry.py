@@ -119,10 +119,10 @@ def _view_sharing(_: str) -> Builder:
 
 def _nearest_frame(path: str) -> Builder:
     from mrsim.stream import load
-    from recon.classical.zero_filled import NearestFrame
+    from recon.data.album import nearest_frame
 
     training = load(path)
-    return lambda: NearestFrame(training)
+    return lambda: nearest_frame(training)
 
 
 def _sliding_window(argument: str) -> Builder:
