@@ -1,7 +1,7 @@
 """How the command line is read: the parser of all commands, and what several of them ask and say.
 
-Every command is a module of this folder with `add_options(command)` and `run(**options)`. Only the one that
-is asked for is imported, and it imports what it works with when it runs.
+Every command is a module of this folder, or of a room in it, with `add_options(command)` and
+`run(**options)`. Only the one that is asked for is imported, and it imports what it works with when it runs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import keyword
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -41,6 +42,11 @@ COMMANDS = {
     "doctor": "say what this host can measure",
 }
 """Name of each command, which is that of its module, and what it does."""
+ROOMS = {
+    "scan": ("phantoms", "patient", "hardness", "simulate", "dataset", "convert"),
+    "show": ("demo", "report"),
+}
+"""Which commands have their module in a room of this folder."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,7 +116,9 @@ def parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser
 
 def module_of(command: str) -> Any:
     """Import the module of a command."""
-    return importlib.import_module(f"harness.cli.{command}")
+    room = next((f"{room}." for room, commands in ROOMS.items() if command in commands), "")
+    word = f"{command}_" if keyword.iskeyword(command) else command  # `try` names no module
+    return importlib.import_module(f"harness.cli.{room}{word}")
 
 
 def add_candidate(command: argparse.ArgumentParser) -> None:

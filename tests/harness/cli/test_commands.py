@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cli import report
+from harness.cli.show import report
 from harness.cli.arguments import COMMANDS, module_of, parser, read
 
 NEEDED = {

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.cli import demo
+from harness.cli.show import demo
 from harness.cli.main import main
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import QUESTIONS
