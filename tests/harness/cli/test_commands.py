@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cli.show import report
 from harness.cli.arguments import COMMANDS, module_of, parser, read
+from harness.cli.show import report
 
 NEEDED = {
     "dataset": ["nsclc-v1"],

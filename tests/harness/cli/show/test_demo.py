@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from harness.cli.show import demo
 from harness.cli.main import main
+from harness.cli.show import demo
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import QUESTIONS
 from harness.measure.floor import consistency_floor
