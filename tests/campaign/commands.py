@@ -131,7 +131,9 @@ COMMANDS = {
         Command("convert, back", "convert {source} {target}", "a.h5", "b.stream"),
         Command("doctor", "doctor --json {target}", "", "d.json", JUDGED, same=False),
         Command("serve", "serve nearest-frame:{source} --port 0 --limit-s 1", "a.stream"),
-        Command("demo", "demo -o {target}", "", "demo", goes_on=True, differs=("report.json", ".png")),
+        Command(
+            "demo", "demo -o {target}", "", "demo", goes_on=True, differs=("report.json", ".png", ".gif")
+        ),
     )
 }
 

@@ -29,14 +29,15 @@ from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.measure.intervals import MARGIN_BREATHS
 from harness.measure.margin import mm
+from harness.picture.behind import write_behind
+from harness.picture.methods import draw_frames
 from harness.realtime.clock import RealClock, VirtualClock
-from harness.report.picture import draw_frames
-from harness.report.plotting import plotting
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.files.partials import discard_stale
 from mrsim.files.targets import check_outside, check_target
 from mrsim.files.writing import write_json
+from mrsim.plotting import plotting
 from mrsim.scanner.acquisition import ScanProtocol, scan_to
 from mrsim.stream import Stream, load
 from mrsim.stream.storage import check_new_stream, check_stream
@@ -56,6 +57,8 @@ REPLAYED_S = (MARGIN_BREATHS + 2) * PERIOD_S
 """Enough breaths for an answer on the target, beside what warms up and what is cut off at either end."""
 SCAN_S = max(60.0, REPLAYED_S)
 IN_REAL_TIME = "cascade"
+MOVING = ("zero-filled", "view sharing", "cascade")
+"""What the moving picture shows side by side."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
-    """Run the demonstration and write its report and its picture.
+    """Run the demonstration and write its report and its pictures.
 
     Parameters
     ----------
     output
-        Folder for the streams, `report.json` and `frames.png`; made where it is missing.
+        Folder for the streams, `report.json`, `behind.gif` and `frames.png`; made where it is missing.
     seed
         Seed of the scan.
     overwrite
@@ -120,7 +123,7 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     discard_stale(output)
     for name in ("training.stream", "quasar.stream"):
         check_outside(output / name)
-    for name in ("report.json", "frames.png"):
+    for name in ("report.json", "frames.png", "behind.gif"):
         check_target(output / name)
     trained = load_weights(WEIGHTS).record["data"][0]
     memory = _scan(
@@ -151,7 +154,11 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     _print(rows, stream)
     write_json(output / "report.json", _report(rows))
     draw_frames(output / "frames.png", stream, {r.name: (r.pixels, r.quality) for r in rows[:-1]})
-    print(f"{output}/report.json has every figure, {output}/frames.png the images.")
+    shown = {row.name: row.result for row in rows if row.result is not None and row.name in MOVING}
+    write_behind(output / "behind.gif", shown)
+    print(
+        f"{output}/behind.gif shows it moving, {output}/frames.png the images, {output}/report.json every figure."
+    )
     return 0
 
 
