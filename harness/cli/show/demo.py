@@ -157,7 +157,8 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     shown = {row.name: row.result for row in rows if row.result is not None and row.name in MOVING}
     write_behind(output / "behind.gif", shown)
     print(
-        f"{output}/behind.gif shows it moving, {output}/frames.png the images, {output}/report.json every figure."
+        f"{output}/behind.gif shows it moving, {output}/frames.png the images, {output}/report.json every "
+        "figure."
     )
     return 0
 
