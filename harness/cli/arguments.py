@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
+    "try": "from a file of yours to a page, a moving picture and a sentence in millimetres",
     "phantoms": "list the phantoms that are shipped, or draw one",
     "patient": "make a patient of a cine, to be scanned like a phantom",
     "hardness": "say how hard an anatomy is: rank, and memory score",
@@ -44,7 +45,7 @@ COMMANDS = {
 """Name of each command, which is that of its module, and what it does."""
 ROOMS = {
     "scan": ("phantoms", "patient", "hardness", "simulate", "dataset", "convert"),
-    "show": ("demo", "report"),
+    "show": ("demo", "try", "report"),
 }
 """Which commands have their module in a room of this folder."""
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import mrsim
 from harness.candidates.registry import builder
 from harness.cli.arguments import add_overwrite, add_seed
-from harness.console import print_table, progress
+from harness.cli.show.scans import own_scan
+from harness.console import print_table
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import RunResult, quality_json
@@ -38,9 +38,8 @@ from mrsim.files.partials import discard_stale
 from mrsim.files.targets import check_outside, check_target
 from mrsim.files.writing import write_json
 from mrsim.plotting import plotting
-from mrsim.scanner.acquisition import ScanProtocol, scan_to
-from mrsim.stream import Stream, load
-from mrsim.stream.storage import check_new_stream, check_stream
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.stream import Stream
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"
@@ -164,35 +163,7 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
 
 
 def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -> Stream:
-    kept = None if overwrite else _kept(path, phantom, seed)
-    if kept is not None:
-        return kept
-    check_new_stream(path, overwrite=overwrite)
-    with progress(f"scanning: {what}") as report:
-        scan_to(
-            path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report, overwrite=overwrite
-        )
-    return load(path)
-
-
-def _kept(path: Path, phantom: Phantom, seed: int) -> Stream | None:
-    """Return the scan that a call which was ended has left, if it is the one that is to be made."""
-    try:
-        check_stream(path)
-        found = load(path)
-    except InputError:
-        return None
-    made, protocol = found.provenance, ScanProtocol()
-    header = protocol.header()
-    same = (
-        made is not None
-        and (made.phantom_text, made.seed, made.version) == (phantom.text, seed, mrsim.__version__)
-        and made.target_snr == protocol.target_snr
-        and found.header == header
-        and found.frames == math.ceil(SCAN_S * 1e9 / header.frame_ns)
-        and found.truth is not None
-    )
-    return found if same else None
+    return own_scan(path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, what=what, overwrite=overwrite)
 
 
 def _replay(stream: Stream, name: str, candidate: str) -> Row:

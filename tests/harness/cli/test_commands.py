@@ -18,6 +18,7 @@ NEEDED = {
     "dataset": ["nsclc-v1"],
     "patient": ["a.npz", "-o", "b"],
     "hardness": ["a"],
+    "try": ["a"],
     "simulate": ["quasar", "-o", "a", "--frames", "1"],
     "train": ["a", "-o", "b"],
     "replay": ["a", "b"],
