@@ -22,7 +22,7 @@ from mrsim.plotting import pillow
 ENDINGS = (".gif", ".mp4")
 TICK_NS = 10_000_000
 """A frame of a GIF lasts a whole number of these; players show none for less than two."""
-LEAST_NS, MOST_NS = 2 * TICK_NS, 60_000_000_000
+LEAST_NS, MOST_NS = 1_000_000, 60_000_000_000
 MAX_FRAMES, MAX_SIDE = 1 << 14, 4096
 _LEVELS = 32  # of each colour, when the nearest of a palette is looked up
 
@@ -59,7 +59,8 @@ def write_moving(path: str | Path, pictures: Iterable[Rgb], frame_ns: int, palet
     pictures
         Pictures of one size, at least one.
     frame_ns
-        How long each is shown, nanoseconds; of a GIF a whole number of hundredths of a second, at least two.
+        How long each is shown, nanoseconds. Frames of a GIF last whole hundredths of a second, at least two;
+        where this is none, they differ by one, so that none is shown earlier or later by more than a half.
     palette
         Colours of a GIF, shape (n, 3), uint8, at most 256; None for greys.
 
@@ -80,7 +81,7 @@ def write_moving(path: str | Path, pictures: Iterable[Rgb], frame_ns: int, palet
     target = Path(path)
     check_moving(target)
     if not LEAST_NS <= frame_ns <= MOST_NS:
-        raise FormatError(f"{target}: {frame_ns / 1e6:g} ms a frame: expected 20 ms to 60 s")
+        raise FormatError(f"{target}: {frame_ns / 1e6:g} ms a frame: expected 1 ms to 60 s")
     if target.suffix.lower() == ".gif":
         return _write_gif(
             target, _checked(target, pictures), frame_ns, greys() if palette is None else palette
@@ -123,10 +124,8 @@ def _checked(target: Path, pictures: Iterable[Rgb]) -> Iterator[Rgb]:
 
 def _write_gif(target: Path, pictures: Iterator[Rgb], frame_ns: int, palette: Rgb) -> int:
     Image = _library(target)
-    if frame_ns % TICK_NS:
-        raise FormatError(
-            f"{target}: {frame_ns / 1e6:g} ms a frame: a GIF has whole hundredths of a second; take .mp4"
-        )
+    if frame_ns < 2 * TICK_NS:
+        raise FormatError(f"{target}: {frame_ns / 1e6:g} ms a frame: a GIF shows none below 20; take .mp4")
     lookup = _lookup(palette)
     flat = palette.astype(np.uint8).tobytes()
 
@@ -137,11 +136,13 @@ def _write_gif(target: Path, pictures: Iterator[Rgb], frame_ns: int, palette: Rg
         return image
 
     shown: list[Any] = [indexed(picture) for picture in pictures]
-    # Pillow joins frames that are alike: told apart by their times, which add up.
+    ends = (np.arange(len(shown) + 1) * frame_ns + TICK_NS // 2) // TICK_NS
+    times = (np.diff(ends) * 10).tolist()
+    # Pillow joins frames that are alike into one that is shown for longer.
     with new_file(target) as file:
         shown[0].save(
-            file, format="GIF", save_all=True, append_images=shown[1:], duration=frame_ns // 1_000_000,
-            loop=0, optimize=False, disposal=1,
+            file, format="GIF", save_all=True, append_images=shown[1:], duration=times, loop=0, disposal=1,
+            optimize=False,
         )  # fmt: skip
     return len(shown)
 

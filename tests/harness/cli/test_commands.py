@@ -19,6 +19,7 @@ NEEDED = {
     "patient": ["a.npz", "-o", "b"],
     "hardness": ["a"],
     "try": ["a"],
+    "export": ["a", "b.npz"],
     "simulate": ["quasar", "-o", "a", "--frames", "1"],
     "train": ["a", "-o", "b"],
     "replay": ["a", "b"],
