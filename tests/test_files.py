@@ -44,6 +44,7 @@ ALLOWED = {
     ("harness/picture/methods.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/picture/phantom.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/picture/patient.py", ".savefig"): "the library's, under the name that `whole_file` gave",
+    ("mrsim/stream/plot.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/experiment/figures.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("harness/dataset/sheet.py", ".savefig"): "the library's, under the name that `whole_file` gave",
     ("mrsim/stream/storage.py", "np.save"): "into a file that `new_file` opened",

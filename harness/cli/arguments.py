@@ -37,6 +37,8 @@ COMMANDS = {
     "compare": "set several candidates side by side on several streams",
     "serve": "serve a reconstructor to other programs, over MRD",
     "report": "replay, audit, and write a page to look at and to show",
+    "info": "say what a stream, a patient, a result, weights or images hold",
+    "view": "draw a scan or images: a window, or a PNG where there is no screen",
     "export": "write the images of a scan or of a replay: NIfTI, MHA, DICOM, arrays, PNG, GIF, MP4",
     "audit": "look for what a reconstructor must not do",
     "guard": "fail where new code takes longer than the old, both run in turns",
@@ -46,7 +48,7 @@ COMMANDS = {
 """Name of each command, which is that of its module, and what it does."""
 ROOMS = {
     "scan": ("phantoms", "patient", "hardness", "simulate", "dataset", "convert"),
-    "show": ("demo", "try", "report", "export"),
+    "show": ("demo", "try", "report", "export", "info", "view"),
 }
 """Which commands have their module in a room of this folder."""
 

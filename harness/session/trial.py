@@ -62,7 +62,7 @@ class Trial(Summarised):
         if found.interval is None:
             return f"{told}; view sharing costs {mm(other.m95_m)}, in too few breaths to tell them apart"
         if found.standing == "tie":
-            return f"{told}, level with view sharing"
+            return f"{told}; level with view sharing ({mm(other.m95_m)})"
         least, most = sorted(map(abs, found.interval))
         apart = f"{abs(found.value):.1f} mm {'less' if found.value < 0 else 'more'} than view sharing"
         return f"{told}; {apart} ({least:.1f} to {most:.1f})"

@@ -85,6 +85,11 @@ def _write_npz(path: Path, series: ImageSeries) -> None:
     write_arrays(path, arrays)
 
 
+def is_stored(path: Path) -> bool:
+    """Return whether a `.npz` file says that it holds images of mrsim; errors as for `read_arrays`."""
+    return bool(read_arrays(path, MAX_BYTES, "arrays of mrsim", names=("mrsim_schema",)))
+
+
 def read_stored(path: Path) -> ImageSeries:
     """Read images that `write_images` wrote as .npz.
 

@@ -20,6 +20,8 @@ NEEDED = {
     "hardness": ["a"],
     "try": ["a"],
     "export": ["a", "b.npz"],
+    "info": ["a"],
+    "view": ["a"],
     "simulate": ["quasar", "-o", "a", "--frames", "1"],
     "train": ["a", "-o", "b"],
     "replay": ["a", "b"],
