@@ -1,7 +1,7 @@
 """How the command line is read: the parser of all commands, and what several of them ask and say.
 
-Every command is a module of this folder with `add_options(command)` and `run(**options)`. Only the one that
-is asked for is imported, and it imports what it works with when it runs.
+Every command is a module of this folder, or of a room in it, with `add_options(command)` and
+`run(**options)`. Only the one that is asked for is imported, and it imports what it works with when it runs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import keyword
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
+    "try": "from a file of yours to a page, a moving picture and a sentence in millimetres",
     "phantoms": "list the phantoms that are shipped, or draw one",
     "patient": "make a patient of a cine, to be scanned like a phantom",
     "hardness": "say how hard an anatomy is: rank, and memory score",
@@ -35,12 +37,20 @@ COMMANDS = {
     "compare": "set several candidates side by side on several streams",
     "serve": "serve a reconstructor to other programs, over MRD",
     "report": "replay, audit, and write a page to look at and to show",
+    "info": "say what a stream, a patient, a result, weights or images hold",
+    "view": "draw a scan or images: a window, or a PNG where there is no screen",
+    "export": "write the images of a scan or of a replay: NIfTI, MHA, DICOM, arrays, PNG, GIF, MP4",
     "audit": "look for what a reconstructor must not do",
     "guard": "fail where new code takes longer than the old, both run in turns",
     "convert": "turn a stream into an MRD or fastMRI file, or back",
     "doctor": "say what this host can measure",
 }
 """Name of each command, which is that of its module, and what it does."""
+ROOMS = {
+    "scan": ("phantoms", "patient", "hardness", "simulate", "dataset", "convert"),
+    "show": ("demo", "try", "report", "export", "info", "view"),
+}
+"""Which commands have their module in a room of this folder."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,7 +120,9 @@ def parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser
 
 def module_of(command: str) -> Any:
     """Import the module of a command."""
-    return importlib.import_module(f"harness.cli.{command}")
+    room = next((f"{room}." for room, commands in ROOMS.items() if command in commands), "")
+    word = f"{command}_" if keyword.iskeyword(command) else command  # `try` names no module
+    return importlib.import_module(f"harness.cli.{room}{word}")
 
 
 def add_candidate(command: argparse.ArgumentParser) -> None:

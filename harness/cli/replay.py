@@ -55,6 +55,10 @@ def add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument("--service", metavar="FILE", help="play the service times of an earlier --samples")
     command.add_argument("--samples", metavar="FILE", help="write every raw stamp, as .npz")
     command.add_argument(
+        "--images", metavar="FILE",
+        help="write what it showed: .nii, .nii.gz, .mha, .npz, .gif, .mp4, or a folder .dcm/ or .png/",
+    )  # fmt: skip
+    command.add_argument(
         "--faults", default="", metavar="TEXT", help="such as 'drop:p=0.01,burst=4;nan:every=500'"
     )
     command.add_argument(
@@ -90,6 +94,7 @@ def run(
     policy: str,
     service: str | None,
     samples: str | None,
+    images: str | None,
     faults: str,
     isolate: bool,
     limit_s: float | None,
@@ -118,8 +123,8 @@ def run(
         Whether time alone is measured.
     over
         What a search shortens: "TR" or "stride".
-    samples, json_file, report
-        Files to write: every raw stamp, the result, the page.
+    samples, images, json_file, report
+        Files to write: every raw stamp, the images, the result, the page.
     argv
         The command as it was typed, for the page.
     audit
@@ -132,13 +137,17 @@ def run(
     """
     from harness.judge.measures import BEAMS
     from harness.session.audit import audit as look
+    from harness.session.images import images_of
     from harness.session.replay import replay
     from mrsim.files.targets import check_target
+    from mrsim.formats.images.files import check_images, write_images
     from mrsim.stream import load
 
     check_target(json_file, ".json")
     check_target(samples, ".npz")
     check_target(report, ".html", ".htm")
+    if images is not None:
+        check_images(images)
     if over == "stride" and scenario != SEARCH:
         raise InputError("--over stride goes with --scenario find-peak")
     scan = load(stream)
@@ -148,8 +157,10 @@ def run(
         "allow_seen": allow_seen,
     }  # fmt: skip
     if scenario == SEARCH:
-        if faults or samples or report or repeat != 1 or stride:
-            raise InputError("--scenario find-peak takes no --faults, --samples, --repeat, --stride or page")
+        if faults or samples or images or report or repeat != 1 or stride:
+            raise InputError(
+                "--scenario find-peak takes no --faults, --samples, --images, --repeat, --stride or page"
+            )
         return (
             _stride(scan, candidate, json_file, given)
             if over == "stride"
@@ -163,7 +174,7 @@ def run(
         )
     result = replay(
         scan, candidate, repeat=repeat, quality=not no_quality, scenario=scenario, faults=faults,
-        warmup=warmup, stride=stride, keep_images=False, beams=(*BEAMS, *beams), **given,
+        warmup=warmup, stride=stride, keep_images=images is not None, beams=(*BEAMS, *beams), **given,
     )  # fmt: skip
     if result.faults is not None:
         for number, found in enumerate(result.faults.broken, 1):
@@ -182,6 +193,11 @@ def run(
         result.save(json_file, command)
     if samples is not None:
         result.save_samples(samples)
+    if images is not None:
+        if result.shown.any():
+            write_images(images, images_of(result.first))
+        else:
+            print(f"{images}: not written, for no image came")
     tell_seen([result.overlap])
     _show_all(result)
     print_apart(found.text for found in result.tracebacks)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from harness.experiment.cells import Row
-from harness.report.plotting import plotting
 from mrsim.files.writing import whole_file
+from mrsim.plotting import plotting
 from mrsim.scanner.protocol import ScanProtocol
 
 SUBJECT = "cascade"

@@ -20,11 +20,11 @@ from harness.experiment.result import Table, to_csv
 from harness.experiment.scans import fingerprint
 from harness.experiment.workers import make_on
 from harness.measure.finding.plan import eval_library
-from harness.report.plotting import plotting
 from harness.workers import executors
 from mrsim.errors import InputError, Option, OptionError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json, write_text
+from mrsim.plotting import plotting
 
 STEPS = 1000
 """Steps of the progress that one cell takes."""

@@ -20,6 +20,7 @@ from harness.judge.target import Beamed
 from harness.measure.image_quality import Quality
 from harness.measure.margin import Margin
 from harness.measure.timing import Latency
+from harness.picture.plots import plot_run
 from harness.realtime.faults import CANDIDATE_KINDS, Fault, format_faults
 from harness.realtime.raised import Traceback, traceback_json
 from harness.realtime.run import Failure, Fate
@@ -279,6 +280,30 @@ class Result(Summarised):
         if self.stream.header.window:
             raise InputError(f"{path}: a page is made of a scan's own frames, not of sliding ones (stride)")
         write_page(path, self.to_json() | {"command": self.again if command is None else command}, self.first)
+
+    def plot(self, what: str = "trace", path: str | Path | None = None) -> Any:
+        """Draw the first run, in one line.
+
+        Parameters
+        ----------
+        what
+            "trace" (where the target is, and where it is shown), "frames", "latency" or "kspace".
+        path
+            PNG to write, too; None for none.
+
+        Returns
+        -------
+        figure
+            A `matplotlib.figure.Figure`.
+
+        Raises
+        ------
+        InputError
+            If the run does not hold it, or the file cannot be written.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        return plot_run(self.first, what, path)
 
     def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         verdict = self.verdict

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +157,32 @@ class Stream(Summarised):
                 f"until {seconds} s: {self.path or 'the stream'} holds {length:.1f} s; expected a part of it"
             )
         return self.first_frames(frames)
+
+    def plot(self, what: str = "frames", path: str | Path | None = None) -> Any:
+        """Draw the scan: what is in it, in one line.
+
+        Parameters
+        ----------
+        what
+            "frames", "kspace" or "trace" (the target's path, of a scan with truth).
+        path
+            PNG to write, too; None for none.
+
+        Returns
+        -------
+        figure
+            A `matplotlib.figure.Figure`.
+
+        Raises
+        ------
+        InputError
+            If the scan does not hold it, or the file cannot be written.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        from mrsim.stream.plot import plot_stream
+
+        return plot_stream(self, what, path)
 
     def check_finite(self) -> None:
         """Raise an error that names the first line with a sample, or frame of the truth, that is no number.

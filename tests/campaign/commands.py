@@ -127,11 +127,26 @@ COMMANDS = {
             JUDGED,
             same=False,
         ),
+        Command(
+            "try",
+            "try view-sharing quasar --seconds 6 --acceleration 8 -o {target}",
+            "",
+            "try",
+            JUDGED,
+            goes_on=True,
+            differs=("result.json", ".html", ".gif"),
+        ),
+        Command("export", "export {source} {target}", "a.stream", "a.nii.gz"),
+        Command("export, moving", "export {source} {target} --frames 20", "a.stream", "a.gif"),
+        Command("info", "info {source}", "a.stream"),
+        Command("view", "view {source} -o {target}", "a.stream", "v.png"),
         Command("convert", "convert {source} {target}", "a.stream", "a.h5", differs=(".h5",)),
         Command("convert, back", "convert {source} {target}", "a.h5", "b.stream"),
         Command("doctor", "doctor --json {target}", "", "d.json", JUDGED, same=False),
         Command("serve", "serve nearest-frame:{source} --port 0 --limit-s 1", "a.stream"),
-        Command("demo", "demo -o {target}", "", "demo", goes_on=True, differs=("report.json", ".png")),
+        Command(
+            "demo", "demo -o {target}", "", "demo", goes_on=True, differs=("report.json", ".png", ".gif")
+        ),
     )
 }
 

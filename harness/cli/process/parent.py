@@ -20,7 +20,7 @@ from harness.cli.process.signals import Ended
 from harness.cli.process.started import Started, how_it_ended, started
 from harness.realtime.copies import OneProcess
 
-COMMANDS = ("replay", "report", "audit", "guard", "compare")
+COMMANDS = ("try", "replay", "report", "export", "audit", "guard", "compare")
 """Commands that play candidates in their own process; `check` has a child of its own."""
 FAILED = 1
 END_S = 10.0  # how long a child may take to end once it has told its code, or was told to end

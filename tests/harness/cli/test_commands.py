@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cli import report
 from harness.cli.arguments import COMMANDS, module_of, parser, read
+from harness.cli.show import report
 
 NEEDED = {
     "dataset": ["nsclc-v1"],
     "patient": ["a.npz", "-o", "b"],
     "hardness": ["a"],
+    "try": ["a"],
+    "export": ["a", "b.npz"],
+    "info": ["a"],
+    "view": ["a"],
     "simulate": ["quasar", "-o", "a", "--frames", "1"],
     "train": ["a", "-o", "b"],
     "replay": ["a", "b"],

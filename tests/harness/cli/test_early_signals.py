@@ -50,7 +50,7 @@ def test_before_and_after_all_ctrl_c_ends_it_without_a_word(which: str) -> None:
     assert ran(which, signal.SIGINT, "phantoms") == (-signal.SIGINT, "")
 
 
-@pytest.mark.parametrize("which", ["harness.cli.arguments", "argparse", "harness.cli.phantoms", "numpy"])
+@pytest.mark.parametrize("which", ["harness.cli.arguments", "argparse", "harness.cli.scan.phantoms", "numpy"])
 def test_while_the_command_is_imported_ctrl_c_is_told(which: str) -> None:
     assert ran(which, signal.SIGINT, "phantoms") == (130, "mrsim: interrupted\n")
 

@@ -16,13 +16,13 @@ import pytest
 
 from harness.cli.main import main
 from harness.cli.process.environment import check_environment
-from harness.report.plotting import plotting
 from mrsim.anatomy.series.reading.cine import read_cine
 from mrsim.anatomy.series.stored import store_patient
 from mrsim.errors import FileError, InputError
 from mrsim.files.arrays import map_array, read_arrays
 from mrsim.files.partials import partial_path, whole_name
 from mrsim.files.writing import amount, unwritable
+from mrsim.plotting import plotting
 from mrsim.stream import load, save
 from recon.cascade.checkpoint import find
 from tests.harness.synthetic import moving_stream

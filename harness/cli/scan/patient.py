@@ -73,11 +73,11 @@ def run(
     MissingExtraError
         If matplotlib, or what reads such files, is not installed.
     """
-    from harness.report.cine import draw_patient
-    from harness.report.plotting import plotting
+    from harness.picture.patient import draw_patient
     from mrsim.anatomy.series.phase import with_phase
     from mrsim.anatomy.series.reading.cine import read_cine
     from mrsim.anatomy.series.stored import check_new_patient, store_patient
+    from mrsim.plotting import plotting
 
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.report.plotting import plotting
 from mrsim.anatomy.series.patient import Patient
 from mrsim.files.writing import whole_file
+from mrsim.plotting import plotting
 
 FRAMES = 5
 _TARGET = "#d62728"

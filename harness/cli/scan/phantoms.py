@@ -28,7 +28,7 @@ def run(*, name: str | None, png: str | None, seed: int) -> int:
     if (name is None) != (png is None):
         raise InputError("phantoms: name a phantom and --png FILE to draw it; neither, to list them all")
     if name is not None and png is not None:
-        from harness.report.drawing import draw_phantom
+        from harness.picture.phantom import draw_phantom
         from mrsim.files.targets import check_target
 
         check_target(png, ".png")

@@ -1,4 +1,4 @@
-"""matplotlib where it is installed, and what to install where it is not: asked for before the work."""
+"""matplotlib and Pillow where they are installed, and what to install where they are not."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ def plotting() -> tuple[Any, Any]:
     finally:
         log.setLevel(level)
     return figure, canvas
+
+
+def pillow(module: str, purpose: str) -> Any:
+    """Return a module of Pillow, such as "Image".
+
+    Parameters
+    ----------
+    module
+        Its name.
+    purpose
+        What it is needed for, as the error states it.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(f"PIL.{module}")
+    except ImportError:
+        raise MissingExtraError("Pillow", "report", purpose) from None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
-from harness.report.cine import draw_patient
+from harness.picture.patient import draw_patient
 from mrsim.anatomy.series.stored import load_patient
 from tests.mrsim.anatomy.series.cines import cine
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from harness.console import significant
 from harness.measure.image_quality import Quality
-from harness.report.plotting import plotting
 from mrsim.errors import InputError
 from mrsim.files.writing import whole_file
+from mrsim.plotting import plotting
 from mrsim.stream import Header, Stream, Truth
 
 COLOURS = ("#9aa0a6", "#e69f00", "#0072b2", "#d55e00")

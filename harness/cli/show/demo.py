@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import mrsim
 from harness.candidates.registry import builder
 from harness.cli.arguments import add_overwrite, add_seed
-from harness.console import print_table, progress
+from harness.cli.show.scans import own_scan
+from harness.console import print_table
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome, Verdict
 from harness.judge.result import RunResult, quality_json
@@ -29,17 +29,17 @@ from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import Quality
 from harness.measure.intervals import MARGIN_BREATHS
 from harness.measure.margin import mm
+from harness.picture.behind import write_behind
+from harness.picture.methods import draw_frames
 from harness.realtime.clock import RealClock, VirtualClock
-from harness.report.picture import draw_frames
-from harness.report.plotting import plotting
 from mrsim.anatomy.phantom import Phantom, load_phantom
 from mrsim.errors import InputError
 from mrsim.files.partials import discard_stale
 from mrsim.files.targets import check_outside, check_target
 from mrsim.files.writing import write_json
-from mrsim.scanner.acquisition import ScanProtocol, scan_to
-from mrsim.stream import Stream, load
-from mrsim.stream.storage import check_new_stream, check_stream
+from mrsim.plotting import plotting
+from mrsim.scanner.protocol import ScanProtocol
+from mrsim.stream import Stream
 from recon.cascade.checkpoint import load as load_weights
 
 WEIGHTS = "quasar-4x"
@@ -56,6 +56,8 @@ REPLAYED_S = (MARGIN_BREATHS + 2) * PERIOD_S
 """Enough breaths for an answer on the target, beside what warms up and what is cut off at either end."""
 SCAN_S = max(60.0, REPLAYED_S)
 IN_REAL_TIME = "cascade"
+MOVING = ("zero-filled", "view sharing", "cascade")
+"""What the moving picture shows side by side."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
-    """Run the demonstration and write its report and its picture.
+    """Run the demonstration and write its report and its pictures.
 
     Parameters
     ----------
     output
-        Folder for the streams, `report.json` and `frames.png`; made where it is missing.
+        Folder for the streams, `report.json`, `behind.gif` and `frames.png`; made where it is missing.
     seed
         Seed of the scan.
     overwrite
@@ -120,7 +122,7 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     discard_stale(output)
     for name in ("training.stream", "quasar.stream"):
         check_outside(output / name)
-    for name in ("report.json", "frames.png"):
+    for name in ("report.json", "frames.png", "behind.gif"):
         check_target(output / name)
     trained = load_weights(WEIGHTS).record["data"][0]
     memory = _scan(
@@ -151,40 +153,17 @@ def run(*, output: str | Path, seed: int = 0, overwrite: bool = False) -> int:
     _print(rows, stream)
     write_json(output / "report.json", _report(rows))
     draw_frames(output / "frames.png", stream, {r.name: (r.pixels, r.quality) for r in rows[:-1]})
-    print(f"{output}/report.json has every figure, {output}/frames.png the images.")
+    shown = {row.name: row.result for row in rows if row.result is not None and row.name in MOVING}
+    write_behind(output / "behind.gif", shown)
+    print(
+        f"{output}/behind.gif shows it moving, {output}/frames.png the images, {output}/report.json every "
+        "figure."
+    )
     return 0
 
 
 def _scan(path: Path, phantom: Phantom, seed: int, what: str, overwrite: bool) -> Stream:
-    kept = None if overwrite else _kept(path, phantom, seed)
-    if kept is not None:
-        return kept
-    check_new_stream(path, overwrite=overwrite)
-    with progress(f"scanning: {what}") as report:
-        scan_to(
-            path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, progress=report, overwrite=overwrite
-        )
-    return load(path)
-
-
-def _kept(path: Path, phantom: Phantom, seed: int) -> Stream | None:
-    """Return the scan that a call which was ended has left, if it is the one that is to be made."""
-    try:
-        check_stream(path)
-        found = load(path)
-    except InputError:
-        return None
-    made, protocol = found.provenance, ScanProtocol()
-    header = protocol.header()
-    same = (
-        made is not None
-        and (made.phantom_text, made.seed, made.version) == (phantom.text, seed, mrsim.__version__)
-        and made.target_snr == protocol.target_snr
-        and found.header == header
-        and found.frames == math.ceil(SCAN_S * 1e9 / header.frame_ns)
-        and found.truth is not None
-    )
-    return found if same else None
+    return own_scan(path, phantom, ScanProtocol(), seed=seed, seconds=SCAN_S, what=what, overwrite=overwrite)
 
 
 def _replay(stream: Stream, name: str, candidate: str) -> Row:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.picture import COLOURS
-from harness.report.plotting import plotting
+from harness.picture.methods import COLOURS
 from mrsim.files.writing import whole_file
+from mrsim.plotting import plotting
 
 ONE_COLUMN = 13  # entries of a legend
 SECONDS = 30.0

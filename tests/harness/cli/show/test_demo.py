@@ -9,15 +9,15 @@ import json
 import numpy as np
 import pytest
 
-from harness.cli import demo
 from harness.cli.main import main
+from harness.cli.show import demo
 from harness.judge.evaluate import evaluate
 from harness.judge.outcome import QUESTIONS
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import FrameJudge, judge_frames
+from harness.picture.methods import draw_frames
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
-from harness.report.picture import draw_frames
 from mrsim.anatomy.phantom import load_phantom
 from mrsim.errors import InputError
 from mrsim.scanner.acquisition import ScanProtocol, scan
@@ -138,6 +138,9 @@ def test_demo_decides_where_the_target_is(tmp_path, capsys, monkeypatch):
         assert one["margin"]["m95_interval_mm"] is not None
         assert one["answers"]["time"]["verdict"] != "INSUFFICIENT"
     assert (tmp_path / "frames.png").read_bytes().startswith(b"\x89PNG")
+    moving = (tmp_path / "behind.gif").read_bytes()
+    assert moving.startswith(b"GIF89a")
+    assert len(moving) < 3_000_000
 
 
 def test_a_demo_that_is_too_short_says_what_it_could_not_judge(tmp_path, capsys, monkeypatch):

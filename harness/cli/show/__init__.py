@@ -1,0 +1,1 @@
+"""Commands that show what was found: the first picture, pages, moving pictures, images as files."""

@@ -1,0 +1,1 @@
+"""Images as files: NIfTI, MHA, DICOM, arrays, PNG, and moving pictures."""
