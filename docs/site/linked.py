@@ -1,0 +1,56 @@
+"""Pages that stand above docs/ become pages of the site, and links to them lead there.
+
+On a Git host README, CONTRIBUTING and CHANGELOG are read where they are; their places in docs/ hold a link alone.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+ABOVE = {"README.md": "quickstart", "CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changes"}
+FIRST, BEYOND = "## Install", "## Three doors"
+"""What of the README is the quickstart; the rest is the first screen's."""
+ON = """## Where to go on
+[A first scan](tutorials/first-scan.md) explains what these lines did, and
+[read a verdict](tutorials/read-a-verdict.md) what they print.
+"""
+_LINK = re.compile(r"\]\(([\w./-]+)(#[^)]*)?\)")
+
+
+def read(app: Sphinx, name: str, source: list[str]) -> None:
+    """Put in what stands above, and turn links."""
+    root = Path(app.srcdir).parent
+    file = next((file for file, page in ABOVE.items() if page == name), None)
+    if file is not None:
+        app.env.note_dependency(str(root / file))
+        text = (root / file).read_text(encoding="utf-8")
+        if file == "README.md":
+            text = "# Quickstart\n\n" + text[text.index(FIRST) : text.index(BEYOND)] + ON
+        source[0] = text
+    folder = posixpath.dirname(name)
+    base = "" if file is not None else posixpath.join("docs", folder)
+
+    def turned(link: re.Match[str]) -> str:
+        target, anchor = posixpath.normpath(posixpath.join(base, link[1])), link[2] or ""
+        if target == "README.md" and not anchor:
+            target = "index.md"
+        elif target in ABOVE:
+            target = f"{ABOVE[target]}.md"
+        elif target.startswith("docs/"):
+            target = target.removeprefix("docs/")
+        else:
+            return link[0]
+        return f"]({posixpath.relpath(target, folder or '.')}{anchor})"
+
+    source[0] = _LINK.sub(turned, source[0])
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Enter it into Sphinx."""
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
