@@ -7,10 +7,16 @@ READY := $(VENV)/.ready
 # Modules are compiled when they are first imported: pip would compile all of torch, which takes as long as the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-commands test-bench test-scanner test-rest test-quick test-newest coverage bench bench-check lint weights clean
+.PHONY: demo docs test test-commands test-bench test-scanner test-rest test-quick test-newest coverage bench bench-check lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
+
+# The site, into build/site: open its index.html. Tutorials and gallery are run while it is built, and any warning
+# fails it. EXECUTED=short runs the tutorials as the tests do, EXECUTED=no shows them without what they print.
+EXECUTED ?= full
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs/site -D executed=$(EXECUTED) -b html docs build/site
 
 # Four parts, two side by side: one after the other they take too long. The longest begin.
 PARTS := test-commands test-bench test-rest test-scanner
@@ -139,4 +145,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo docs/pictures docs/tutorials/made
