@@ -7,10 +7,16 @@ READY := $(VENV)/.ready
 # Modules are compiled when they are first imported: pip would compile all of torch, which takes as long as the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-commands test-bench test-scanner test-rest test-quick test-newest coverage bench bench-check lint weights clean
+.PHONY: demo docs test test-commands test-bench test-scanner test-rest test-quick test-newest coverage bench bench-check lint weights clean
 
 demo: $(READY)
 	$(BIN)/mrsim demo -o demo
+
+# The site, into build/site: open its index.html. Tutorials and gallery are run while it is built, and any warning
+# fails it. EXECUTED=short runs the tutorials as the tests do, EXECUTED=no shows them without what they print.
+EXECUTED ?= full
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs/site -D executed=$(EXECUTED) -b html docs build/site
 
 # Four parts, two side by side: one after the other they take too long. The longest begin.
 PARTS := test-commands test-bench test-rest test-scanner
@@ -54,7 +60,7 @@ lint: $(READY)
 # kill left undone is gone on with by the next call.
 PATIENTS := 1 2 3 4 5 6
 WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz) \
-	build/weights/patient1-5x-8coils.npz build/weights/quasar-4x-dietz.npz
+	build/weights/patient1-5x-8coils.npz build/weights/quasar-4x-dietz.npz build/weights/v2-5x-8coils.npz
 TRAIN := --network compact --rates 5e-4 1e-4 --augment --shift-px 3 --warp-px 2 --balanced --seed 1
 QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breathing.period_s=4.5 \
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15
@@ -106,6 +112,23 @@ build/scans/patient%-10x.stream: | $(READY)
 	mkdir -p build/scans
 	$(BIN)/mrsim simulate patient$* -o $@ --seconds 70 --acceleration 10 --seed 1
 
+# Day one of the harder patients, each at its own field, in eight coils; day two is left for tests.
+V2_SECONDS ?= 4.5
+V2_EPOCHS ?= 6 2
+V2_FIELDS := 0.5 1.5 3 0.35 1.5 3
+V2_SCANS := $(foreach p,$(PATIENTS),build/scans/v2-patient$(p)-day1-5x-8coils.stream)
+
+# The blocks start from those of the motion phantom, which have learned what noise and lines are.
+build/weights/v2-5x-8coils.npz: $(V2_SCANS) | $(READY)
+	mkdir -p build/weights
+	$(BIN)/mrsim train $(V2_SCANS) -o $@ --network population --blocks-from quasar-4x --until-s $(V2_SECONDS) \
+		--epochs $(V2_EPOCHS) --rates 1e-3 2e-4 --half --seed 1 --log $(@:.npz=.csv)
+
+build/scans/v2-patient%-day1-5x-8coils.stream: | $(READY)
+	mkdir -p build/scans
+	$(BIN)/mrsim simulate v2/patient$*-day1 -o $@ --seconds $(V2_SECONDS) --acceleration 5 --coils 8 \
+		--field-t $(word $*,$(V2_FIELDS)) --seed 1
+
 .SECONDARY:
 
 bench: $(READY)
@@ -122,4 +145,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo docs/pictures docs/tutorials/made

@@ -132,7 +132,7 @@ def progress(what: str) -> Iterator[Report]:
         yield _plain_progress(what)
         return
     console = _rich("rich.console").Console(file=_raw(sys.stderr))
-    with rich.Progress(console=console, transient=True) as bar:
+    with rich.Progress(console=console, transient=True, speed_estimate_period=600) as bar:
         task = bar.add_task(what, total=None)
 
         def report(done: int, total: int, now: str = what) -> None:

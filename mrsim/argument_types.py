@@ -22,6 +22,8 @@ from mrsim.errors import InputError, Option, OptionError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MAX_WHOLE = 10**300
+"""A whole number above this is none that a float can hold."""
 _SHOWN = 60  # characters of a wrong value
 _PLAIN = (str, int, float, complex, type(None), list, tuple, dict)
 _WORDS: Mapping[Any, tuple[str, str]] = {
@@ -169,6 +171,8 @@ def _taken(value: Any, hint: Any) -> Any:
     if hint in (int, float):
         kind = numbers.Integral if hint is int else numbers.Real
         if isinstance(value, bool) or not isinstance(value, kind):
+            raise _Wrong
+        if hint is float and isinstance(value, int) and abs(value) > MAX_WHOLE:
             raise _Wrong
         return value.item() if hasattr(value, "item") else value
     if hint is Path and isinstance(value, str | os.PathLike):

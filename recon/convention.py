@@ -68,7 +68,9 @@ class Convention:
         if self.combine and self.combine not in COMBINATIONS:
             raise CandidateError(f"combine={self.combine!r}: expected one of {', '.join(COMBINATIONS)}")
         if len(self.roll) != 2 or not all(abs(by) <= MAX_ROLL for by in self.roll):
-            raise CandidateError(f"roll={self.roll!r}: expected two whole numbers of pixels, along y and x")
+            raise CandidateError(
+                f"roll={self.roll!r}: expected two whole numbers of pixels, along y and x, at most {MAX_ROLL}"
+            )
 
     @classmethod
     def of(cls, values: dict[str, str], where: str) -> Convention:
@@ -87,24 +89,30 @@ class Convention:
             If an option is none, or its value.
         """
         switch = {"": True, "on": True, "off": False}
+        roll, negative, scale = (
+            values.get(key, default)
+            for key, default in (("roll", "0,0"), ("negative", "off"), ("scale", "as-is"))
+        )
+        if negative not in switch:
+            raise CandidateError(f"{where}: negative={negative!r}: expected on or off")
+        if scale not in ("fit", "as-is"):
+            raise CandidateError(f"{where}: scale={scale!r}: expected fit or as-is")
         try:
-            rolled = tuple(int(by) for by in values.get("roll", "0,0").split(","))
-            if len(rolled) != 2 or values.get("scale", "as-is") not in ("fit", "as-is"):
-                raise ValueError
+            dy, dx = (int(by) for by in roll.split(","))
+        except ValueError:
+            raise CandidateError(
+                f"{where}: roll={roll!r}: expected whole numbers of pixels along y and x, such as roll=0,1"
+            ) from None
+        try:
             return cls(
-                switch[values.get("negative", "off")],
+                switch[negative],
                 values.get("orient", "as-is"),
-                (rolled[0], rolled[1]),
-                values.get("scale") == "fit",
+                (dy, dx),
+                scale == "fit",
                 values.get("combine", ""),
             )
         except CandidateError as error:
             raise CandidateError(f"{where}: {error}") from None
-        except (ValueError, KeyError):
-            raise CandidateError(
-                f"{where}: expected roll=DY,DX in pixels, negative=on or off, scale=fit or as-is, combine="
-                f"{' or '.join(COMBINATIONS)}, and orient={', '.join(ORIENTATIONS)}"
-            ) from None
 
     @property
     def options(self) -> str:
@@ -137,7 +145,8 @@ class Convention:
         dy, dx = first.roll[::-1] if swap_2 else first.roll
         dy, dx = (-by if axis in flips_2 else by for axis, by in ((-2, dy), (-1, dx)))
         rolled = dy + self.roll[0], dx + self.roll[1]
-        return Convention(first.negative != self.negative, orient, rolled, first.fit or self.fit)
+        combine = self.combine or first.combine
+        return Convention(first.negative != self.negative, orient, rolled, first.fit or self.fit, combine)
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
         """Set images right; their scale is left to the judge.

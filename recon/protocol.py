@@ -155,8 +155,10 @@ class FrameAdapter:
             if header.window:
                 mask &= self._newest > readout.index - header.window
                 kspace = kspace * mask[:, None]
-            pixels = np.asarray(self._function(kspace, mask), dtype=np.complex64)
-            self._emit(Image(pixels, readout.frame, readout.index))
+            found = self._function(kspace, mask)
+            if found is None:
+                raise TypeError("the function returned None: expected an image of shape (ny, nx)")
+            self._emit(Image(np.asarray(found, dtype=np.complex64), readout.frame, readout.index))
 
     def close(self) -> None:
         """End the scan."""

@@ -6,6 +6,7 @@ A comment on the lines above a block says how it is run:
     <!-- run with: --seconds 60 -> --seconds 2 -->     a test runs it shortened, so
     <!-- exits: 1 -->                                  its commands may end with this code, too
     <!-- not run: why -->                              it is not run, for this reason
+    <!-- shows: trace.png -->                          it makes this picture, which the site shows under it
 
 `sh` blocks are commands, a line each; `python` blocks share their names down the page; `text` is only shown.
 """
@@ -17,7 +18,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_COMMENT = re.compile(r"<!--\s*(file|run with|exits|not run):\s*(.*?)\s*-->\s*$")
+_COMMENT = re.compile(r"<!--\s*(file|run with|exits|not run|shows):\s*(.*?)\s*-->\s*$")
 _FENCE = re.compile(r"(\s*)```(\w*)\s*$")
 
 
@@ -45,6 +46,8 @@ class Block:
         Codes beside 0 that its commands may end with.
     not_run
         Why it is not run; empty where it is.
+    shows
+        Pictures that it makes and the site shows.
     """
 
     page: Path
@@ -56,6 +59,7 @@ class Block:
     shortened: list[tuple[str, str]] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
     not_run: str = ""
+    shows: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
@@ -127,6 +131,8 @@ def _apply(block: Block, key: str, value: str) -> None:
         block.not_run = value
     elif key == "exits":
         block.exits = [int(code) for code in value.split()]
+    elif key == "shows":
+        block.shows.append(value)
     else:
         long, arrow, short = value.partition(" -> ")
         if not arrow or not long:

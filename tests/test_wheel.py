@@ -14,7 +14,8 @@ from tests.wheel import ROOT, build_wheel, environment_with, lend, required
 pytestmark = pytest.mark.slow
 
 EXTRAS = (
-    "rich", "matplotlib", "skimage", "SimpleITK", "pypulseq", "onnxruntime", "h5py", "distributed", "pytest",
+    "rich", "matplotlib", "skimage", "SimpleITK", "pydicom", "pypulseq", "onnxruntime", "h5py", "distributed",
+    "pytest",
 )  # fmt: skip
 DATA = (
     "recon/weights/*.npz",

@@ -222,7 +222,7 @@ _EXAMINED = {
     "determinism": "two fresh ones and one opened again agree bit for bit",
     "causality": "later lines were changed, and none was to be found before it came",
     "consumption": "each line of a frame was changed alone",
-    "dependence": "what it shows moved by 10 mm; images followed contrast, and were others of other anatomy",
+    "dependence": "what it shows moved by 10 mm; images followed contrast, other anatomy and a spot",
     "accuracy under load": "at its pace and as fast as possible it shows what it shows in lockstep",
     "no caching": "another scan has other images, and one seen before takes as long",
     "no write into the input": "every line was compared after its push, and to the end of the scan",

@@ -41,7 +41,7 @@ class Course:
             "determinism": 2 * short,
             "causality": 2 * frames + short // 2 + (CUTS - 1) * frames // 2,
             "consumption": far * frames // 2 + near * short // 2,
-            "dependence": 4 * short,
+            "dependence": 5 * short,
             "accuracy under load": 3 * min(frames, short + 4),
             "no caching": 5 * short,
             "no write into the input": short,

@@ -25,6 +25,8 @@ from mrsim.errors import CandidateError
 MOST_LOST = 3
 """Processes that a candidate may lose; after that its last loss is told again, at once."""
 MOST_SAID = 1 << 20
+MOST_IN_LINE = 4
+"""How many times the limit a process may stand in line for a core beside it."""
 
 
 class CandidateLost(RaisedElsewhere):
@@ -123,7 +125,9 @@ class Child:
         CandidateLost
             If it died, did not take the call or gave no answer within the limit, or sent no message.
         """
-        running, stop, silent = self._started(), time.monotonic() + limit_s, False
+        running, silent = self._started(), False
+        stop = due = time.monotonic() + limit_s
+        in_line_ns = running.other.in_line_ns()
         with self._turn:
             self._take = take
             running.attend(True)
@@ -144,8 +148,11 @@ class Child:
                                 raise EOFError if ready else TimeoutError
                             self._show(running, stop)
                         return answer
-                    elif not ready:
-                        raise TimeoutError
+                    elif not ready:  # what it stood in line for a core is no silence
+                        in_line_s = (running.other.in_line_ns() - in_line_ns) / 1e9
+                        if (later := due + min(in_line_s, MOST_IN_LINE * limit_s)) <= time.monotonic():
+                            raise TimeoutError
+                        stop = later
                     else:
                         raise EOFError
             except TimeoutError:

@@ -68,8 +68,12 @@ def _plain_builder(candidate: str) -> Builder:
     if kind not in _MAKERS:
         head, mark, options = candidate.partition("?")
         if mark and head.partition(":")[0] in _MAKERS:
+            keys = [pair.partition("=")[0] for pair in options.split("&")]
+            unknown = next((key for key in keys if key not in KEYS), options)
+            meant = difflib.get_close_matches(unknown, KEYS, n=1, cutoff=0.5)
+            hint = f"did you mean {meant[0]!r}? " if meant else ""
             raise CandidateError(
-                f"candidate {candidate!r}: unknown option {options[:40]!r}; known: {', '.join(KEYS)}"
+                f"candidate {candidate!r}: unknown option {unknown[:40]!r}; {hint}known: {', '.join(KEYS)}"
             )
         close = _python_form(candidate) or difflib.get_close_matches(kind, _MAKERS, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -115,10 +119,10 @@ def _view_sharing(_: str) -> Builder:
 
 def _nearest_frame(path: str) -> Builder:
     from mrsim.stream import load
-    from recon.classical.zero_filled import NearestFrame
+    from recon.data.album import nearest_frame
 
     training = load(path)
-    return lambda: NearestFrame(training)
+    return lambda: nearest_frame(training)
 
 
 def _sliding_window(argument: str) -> Builder:

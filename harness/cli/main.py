@@ -78,7 +78,9 @@ def _run(argv: list[str]) -> int:
     # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
     from harness.cli.arguments import read
     from harness.cli.process.environment import check_environment
+    from harness.cli.process.streams import named_as_options
 
     check_environment()
     command, options = read(argv)
-    return command(**options)
+    with named_as_options(options):
+        return command(**options)

@@ -74,6 +74,22 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="rows and columns ({} {})".format(*ScanProtocol.matrix),
     )  # fmt: skip
     add(
+        "--coils",
+        type=int,
+        default=ScanProtocol.coils,
+        metavar="N",
+        help="loops around the body (%(default)s)",
+    )
+    add(
+        "--field-t", nargs="+", default=[], metavar="[NAME=]T",
+        help=f"static field, or that of the patients whose names begin so ({ScanProtocol.field_t:g})",
+    )  # fmt: skip
+    add(
+        "--train-on", default="", metavar="DAY",
+        help="day, such as day1, whose first part may be known of patients NAME-dayN: all of another day but "
+        "its lead-in is judged (the scan's own)",
+    )  # fmt: skip
+    add(
         "--horizon-weights", default=HORIZON, metavar="CANDIDATE",
         help="weights that aim {horizon} milliseconds ahead (%(default)s)",
     )  # fmt: skip
@@ -112,6 +128,9 @@ def run(
     lead_seconds: float,
     scan_seconds: float,
     matrix: Sequence[int],
+    coils: int,
+    field_t: list[str],
+    train_on: str,
     horizon_weights: str,
     service_ms: float | None,
     cluster: str | None,
@@ -151,6 +170,9 @@ def run(
         seed=seed,
         matrix=(matrix[0], matrix[1]),
         service_ms=service_ms,
+        coils=coils,
+        fields_t=tuple(map(_field, field_t)),
+        train_on=train_on,
     )
     part = None if share is None else _share(share)
     with progress("the table") as report:
@@ -170,6 +192,15 @@ def run(
     if table.untimed:
         print(UNTIMED)
     return 0
+
+
+def _field(text: str) -> tuple[str, float]:
+    """Read `T` or `NAME=T`."""
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise InputError(f"--field-t {text!r}: expected T or NAME=T, such as patient1=0.5") from None
 
 
 def _share(text: str) -> tuple[int, int]:

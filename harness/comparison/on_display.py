@@ -133,7 +133,7 @@ def displays_of(
     return tuple(zip(*columns, strict=True))
 
 
-def display_of(ground: Ground, one: Pass) -> OnDisplay | None:
+def displayed_of(ground: Ground, one: Pass) -> Displayed | None:
     """Return what was on display in one pass, by its own times; None where there is no target.
 
     Parameters
@@ -149,7 +149,21 @@ def display_of(ground: Ground, one: Pass) -> OnDisplay | None:
         return None
     window = ground.judge.window
     (shown,) = display_each(ground.stream, [one.emissions], judged, window, ground.start_ns)
-    return OnDisplay.of([shown], ground.stream)
+    return shown
+
+
+def display_of(ground: Ground, one: Pass) -> OnDisplay | None:
+    """Return what is compared of the display in one pass; None where there is no target.
+
+    Parameters
+    ----------
+    ground
+        What was played and judged.
+    one
+        The pass.
+    """
+    shown = displayed_of(ground, one)
+    return None if shown is None else OnDisplay.of([shown], ground.stream)
 
 
 def _of_stream(

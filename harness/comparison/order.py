@@ -218,6 +218,9 @@ def paired(
         return Difference(None, None, "behind", "the other's are all 0")
     interval = statistic_interval(pairs, blocks, measure.statistic)
     note = "" if interval is not None else too_few(len(np.unique(blocks)), block)
+    if interval is not None and measure.neutral == 1.0 and interval[0] < 0:
+        longer = "take longer streams, or more of them"
+        return Difference(value, None, "undecided", f"its interval reaches ratios below 0: {longer}")
     return Difference(value, interval, standing_of(measure, interval), note)
 
 

@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.registry import builder
-from harness.comparison.on_display import OnDisplay, display_of
+from harness.comparison.on_display import OnDisplay, displayed_of
 from harness.comparison.scans import part_of
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground, Pass, play, show
 from harness.console import Report
 from harness.experiment.horizon import looking_ahead
-from harness.experiment.measures import Measures, measure_cell
+from harness.experiment.measures import BEAM, Measures, measure_cell
 from harness.experiment.plan import NEAREST, Cell, ExperimentPlan
 from harness.experiment.scans import Scan, Scans, fingerprint
 from harness.experiment.training_overlap import refuse_overlap
+from harness.judge.measures import deliver_by
+from harness.measure.beam import load_beam
+from harness.measure.shown import nmses_of_full, shown_as
 from mrsim.errors import InputError, MissingExtraError
 from mrsim.files.arrays import read_arrays
 from mrsim.files.partials import discard_stale
@@ -35,7 +38,7 @@ from mrsim.scanner.oracle import truth_of
 from mrsim.stream import Stream, save
 from recon.cascade import checkpoint
 from recon.cascade.threads import one_thread
-from recon.classical.zero_filled import NearestFrame
+from recon.data.album import nearest_frame
 from recon.protocol import Builder
 
 WEIGHTS = "cascade:"
@@ -141,7 +144,7 @@ class Cells:
         if not cell.candidate.startswith(WEIGHTS) or not self._weights_hash(cell):
             return
         name = cell.candidate.removeprefix(WEIGHTS)
-        judged_s = (self._plan.time_line.train_s, cell.scan.seconds)
+        judged_s = (self._plan.time_line_of(cell).train_s, cell.scan.seconds)
         record = checkpoint.load_record(name)
         refuse_overlap(record, cell.scan.phantom, cell.scan.seed, judged_s, f"weights {name}")
 
@@ -175,8 +178,11 @@ class Cells:
             raise
         except InputError as error:
             return Row(cell, None, str(error), True, file)
-        shown = display_of(ground, one)
-        measures = measure_cell(ground, one.series, shown)
+        displayed = displayed_of(ground, one)
+        shown = None if displayed is None else OnDisplay.of([displayed], ground.stream)
+        beamed = None if displayed is None else deliver_by(load_beam(BEAM), displayed, ground.stream)
+        full = nmses_of_full(shown_as(ground.stream, one.combination), one.series.frame)
+        measures = measure_cell(ground, one.series, shown, beamed, full)
         nothing = np.empty((0, 0), np.complex64)
         arrays = {name: getattr(one.series, name) for name in _SERIES}
         kept = {} if shown is None else shown.arrays
@@ -210,7 +216,7 @@ class Cells:
 
     def _make_ground(self, cell: Cell, whole: Stream) -> Ground:
         frame_ns = whole.header.frame_ns
-        seen, first, stop = self._plan.time_line.judged(whole.frames, frame_ns)
+        seen, first, stop = self._plan.time_line_of(cell).judged(whole.frames, frame_ns)
         part, ahead_ns = part_of(whole, seen, whole.frames), 0
         if cell.ahead_ms:
             ahead_ns = round(cell.ahead_ms * 1e6)
@@ -221,7 +227,7 @@ class Cells:
 
     def _judge(self, cell: Cell, ground: Ground, whole: Stream, report: Report | None) -> tuple[Pass, bool]:
         frame_ns = whole.header.frame_ns
-        seen, _, stop = self._plan.time_line.judged(whole.frames, frame_ns, cell.judged_s)
+        seen, _, stop = self._plan.time_line_of(cell).judged(whole.frames, frame_ns, cell.judged_s)
         asked: dict[str, Any] = {"stop": stop - seen, "kept": (ground.fastest,), "report": report}
         if cell.reference:
             return show(ground, cell.candidate, **asked), True
@@ -241,7 +247,7 @@ class Cells:
     def _builder(self, cell: Cell, report: Report | None) -> Builder:
         if cell.candidate == NEAREST:
             known = self._known(cell.knowable, report)
-            return lambda: NearestFrame(known)
+            return lambda: nearest_frame(known)
         candidate = cell.candidate
         if "{training}" in candidate:
             candidate = candidate.replace("{training}", str(self._training(cell.knowable, report)))

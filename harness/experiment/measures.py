@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.comparison.on_display import OnDisplay, figure_of
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground
+from harness.judge.target import Beamed
 from harness.measure.exact_statistics import nearest_rank, samples_needed
 from harness.measure.intervals import Interval, mean_interval, quantile_interval, statistic_interval
 from harness.measure.lag import apparent_lag
@@ -30,25 +31,30 @@ class Column:
     digits: int | None
 
 
+BEAM = "linac-trigger"
+"""Beam whose time astray the table tells: gated, with the delay of its linac alone."""
+
 COLUMNS = (
-    Column("nmse", "NMSE", None),
-    Column("ssim", "SSIM", 4),
-    Column("dice", "Dice", 3),
-    Column("dice_own", "own Dice", 3),
-    Column("dice_full", "Dice to full", 3),
+    Column("m95_mm", "M95 on display mm", 2),
+    Column("stray_percent", "astray %", 1),
+    Column("total_lag_ms", "total lag ms", 0),
     Column("lag_ms", "lag ms", 0),
     Column("gain", "gain", 2),
     Column("residual_mm", "residual mm", 2),
     Column("last_rms_mm", "last line rms mm", 2),
     Column("last_p95_mm", "last line p95 mm", 2),
     Column("last_max_mm", "last line max mm", 2),
-    Column("m95_mm", "M95 on display mm", 2),
-    Column("dice_shown", "Dice on display", 3),
     Column("shown_rms_mm", "shown rms mm", 2),
     Column("shown_p95_mm", "shown p95 mm", 2),
     Column("shown_max_mm", "shown max mm", 2),
     Column("own_p95_mm", "own p95 mm", 2),
-    Column("total_lag_ms", "total lag ms", 0),
+    Column("nmse", "NMSE", None),
+    Column("nmse_full", "NMSE fully sampled", None),
+    Column("ssim", "SSIM", 4),
+    Column("dice", "Dice", 3),
+    Column("dice_own", "own Dice", 3),
+    Column("dice_full", "Dice to full", 3),
+    Column("dice_shown", "Dice on display", 3),
     Column("response_p50_ms", "response p50 ms", 2),
     Column("response_p95_ms", "response p95 ms", 2),
     Column("response_p99_ms", "response p99 ms", 2),
@@ -116,7 +122,13 @@ def figure_json(figure: Figure) -> dict[str, Any]:
     return {"value": value, "interval": bounds}
 
 
-def measure_cell(ground: Ground, series: Series, shown: OnDisplay | None = None) -> Measures:
+def measure_cell(
+    ground: Ground,
+    series: Series,
+    shown: OnDisplay | None = None,
+    beamed: Beamed | None = None,
+    nmse_full: NDArray[np.float64] | None = None,
+) -> Measures:
     """Draw the figures of one cell together.
 
     Parameters
@@ -127,6 +139,11 @@ def measure_cell(ground: Ground, series: Series, shown: OnDisplay | None = None)
         What was measured of each image.
     shown
         What was on display at each instant; None where there is no target.
+    beamed
+        What the beam would have done by it; None where there is no target.
+    nmse_full
+        NMSE of the fully sampled image beside each, as it is shown, shape (images,), float64, NaN where none
+        was made; None for none.
     """
     header, block = ground.stream.header, series.block
     measured = np.stack([series.x_m, series.y_m], axis=-1)
@@ -148,7 +165,8 @@ def measure_cell(ground: Ground, series: Series, shown: OnDisplay | None = None)
     for name in ("last", "shown", "own"):
         error = series.own_error_m if name == "own" else getattr(series, f"error_{name}_m")
         figures |= _errors(name, error * 1e3, block)
-    figures |= _response(series) | _on_display(shown)
+    figures |= _response(series) | _on_display(shown) | {"stray_percent": _astray(beamed)}
+    figures["nmse_full"] = (None, None) if nmse_full is None else _mean(nmse_full, block)
     return Measures(
         {column.key: figures[column.key] for column in COLUMNS},
         len(series),
@@ -201,6 +219,12 @@ def _on_display(shown: OnDisplay | None) -> dict[str, Figure]:
     if dice is not None:
         figures["dice_shown"] = _mean(shown.values("dice_shown")[0], shown.block)
     return figures
+
+
+def _astray(beamed: Beamed | None) -> Figure:
+    if beamed is None or beamed.delivery.stray_share is None:
+        return None, None
+    return beamed.delivery.stray_share * 100, _scaled(beamed.intervals["stray_share"], 100.0)
 
 
 def _rms(values: NDArray[np.float64]) -> float:

@@ -28,7 +28,8 @@ NEAREST = "nearest-frame"
 UNTRAINED = 7.0
 """Acceleration that no shipped weights are trained at."""
 HORIZONS_MS = (0, 50, 100, 200, 300)
-SCHEMA = "mrsim-table-cell/2"
+SCHEMA = "mrsim-table-cell/3"
+_DAY = re.compile(r"-day\d+(?=(\.toml)?$)")
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ,+_-]{0,39})=(.+)")
 
 
@@ -95,6 +96,8 @@ class Cell:
         By how much later than the last line the truth is that it is judged against.
     variant
         What is other than in the main part, in words.
+    other_day
+        The scan of another day, whose first part may be known; None for that of the scan itself.
     """
 
     part: str
@@ -106,11 +109,13 @@ class Cell:
     judged_s: float | None = None
     ahead_ms: float = 0.0
     variant: str = ""
+    other_day: Scan | None = None
 
     @property
     def knowable(self) -> Scan:
         """Return the scan whose first part may be known: without the change, and with the truth."""
-        return dataclasses.replace(self.scan.keeper, variant="", acceleration=self.trained)
+        known = self.scan if self.other_day is None else self.other_day
+        return dataclasses.replace(known.keeper, variant="", acceleration=self.trained)
 
     @property
     def reference(self) -> bool:
@@ -119,12 +124,15 @@ class Cell:
 
     def describe(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return all that decides the cell's figures, as JSON values."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "scan"}
+        left_out = ("scan", "other_day")
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
+        other_day = {} if self.other_day is None else {"other_day": self.other_day.describe()}
         return {
             "schema": SCHEMA,
             "version": mrsim.__version__,
             **values,
             "scan": self.scan.describe(),
+            **other_day,
             **settings,
         }
 
@@ -164,6 +172,14 @@ class ExperimentPlan:
         Time of a push, milliseconds; None to measure it.
     timed
         Whether it is measured at all where it is not given.
+    coils
+        Receive channels of every scan.
+    fields_t
+        Static field of the patients whose names begin so, tesla; the first that fits counts, and an empty
+        name fits all. Those that none fits are scanned at the usual one.
+    train_on
+        Day, such as `day1`, whose first part may be known of patients `NAME-dayN`; empty for a scan's own.
+        Another day has another seed, and all of its scan but the lead-in is judged.
 
     Raises
     ------
@@ -186,8 +202,16 @@ class ExperimentPlan:
     matrix: tuple[int, int] = ScanProtocol.matrix
     service_ms: float | None = None
     timed: bool = True
+    coils: int = ScanProtocol.coils
+    fields_t: tuple[tuple[str, float], ...] = ()
+    train_on: str = ""
 
     def __post_init__(self) -> None:
+        if self.train_on:
+            for name, _ in self.patients:
+                if not _DAY.search(f"-{self.train_on}") or not _DAY.search(name):
+                    given = Option("train_on", self.train_on), Option("patients", name)
+                    raise OptionError("{}, {}: expected dayN and patients called NAME-dayN", *given)
         for name, expected in (("stages", tuple(STAGES)), ("parts", PARTS), ("timings", TIMINGS)):
             for value in getattr(self, name):
                 if value not in expected:
@@ -209,6 +233,16 @@ class ExperimentPlan:
         values |= {"service_ms": self.service_ms}
         # Cells without times are others than those with them, which are called as ever.
         return values if self.timed or self.service_ms is not None else values | {"timed": False}
+
+    def time_line_of(self, cell: Cell) -> TimeLine:
+        """Return how a cell's scan is divided: of one of another day nothing but the lead-in is left out."""
+        line = self.time_line
+        return line if cell.other_day is None else dataclasses.replace(line, train_s=line.lead_s)
+
+    def field_of(self, name: str) -> float:
+        """Return the field that a patient is scanned at, tesla."""
+        fitting = (field_t for start, field_t in self.fields_t if Path(name).stem.startswith(start))
+        return next(fitting, ScanProtocol.field_t)
 
 
 def read_patients(
@@ -241,13 +275,34 @@ def cells_of(plan: ExperimentPlan) -> list[Cell]:
 def _scans(plan: ExperimentPlan, plain: bool = False) -> list[Scan]:
     """Return every scan; of plain ones, those alone that are prospective and have the first SNR."""
     return [
-        Scan(name, acceleration, timing, snr, plan.seed, plan.scan_s, plan.matrix)
+        _scan(plan, name, acceleration, timing, snr)
         for name, accelerations in plan.patients
         for acceleration in accelerations
         for snr in plan.snrs
         for timing in plan.timings
         if not plain or (timing == "prospective" and snr == plan.snrs[0])
     ]
+
+
+def _scan(plan: ExperimentPlan, name: str, acceleration: float, timing: str, snr: float) -> Scan:
+    line, seed, seconds = plan.time_line, plan.seed, plan.scan_s
+    if _day_known(plan, name) != name:  # with the same seed both days would be irregular alike
+        seed += 1
+        seconds = line.lead_s + (seconds - line.train_s if line.judged_s is None else line.judged_s)
+    field_t = plan.field_of(name)
+    return Scan(name, acceleration, timing, snr, seed, seconds, plan.matrix, "", plan.coils, field_t)
+
+
+def _day_known(plan: ExperimentPlan, name: str) -> str:
+    """Return the patient's name on the day whose first part may be known."""
+    return _DAY.sub(f"-{plan.train_on}", name) if plan.train_on else name
+
+
+def _other_day(plan: ExperimentPlan, scan: Scan) -> Scan | None:
+    known = _day_known(plan, scan.patient)
+    if known == scan.patient:
+        return None
+    return dataclasses.replace(scan, patient=known, seed=plan.seed, seconds=plan.scan_s)
 
 
 def _main(plan: ExperimentPlan) -> list[Cell]:
@@ -266,14 +321,15 @@ def _generalisation(plan: ExperimentPlan) -> list[Cell]:
 
 def _row(plan: ExperimentPlan, part: str, scan: Scan, trained: float, variant: str) -> list[Cell]:
     """Return the references and every candidate on one scan."""
-    cells = [Cell(part, scan, name, "", name, trained, variant=variant) for name in REFERENCES]
+    day: dict[str, Any] = {"variant": variant, "other_day": _other_day(plan, scan)}
+    cells = [Cell(part, scan, name, "", name, trained, **day) for name in REFERENCES]
     for entry in plan.entries:
         for stage in plan.stages if entry.staged else ("",):
             if part == "generalisation" and stage == "coarse":
                 continue
             candidate = _fill(entry.candidate, scan, trained, stage)
             slow = plan.slow_s if entry.label in plan.slow else None
-            cells.append(Cell(part, scan, entry.label, stage, candidate, trained, slow, variant=variant))
+            cells.append(Cell(part, scan, entry.label, stage, candidate, trained, slow, **day))
     return cells
 
 
@@ -286,8 +342,9 @@ def _horizon(plan: ExperimentPlan) -> list[Cell]:
             for label, template in (("plain", CASCADE), ("ahead", plan.horizon_weights))[: 2 if ahead else 1]:
                 candidate = _fill(template, scan, trained, "fine").replace("{horizon}", str(ahead))
                 variant = f"judged {ahead} ms after the last line"
+                day = _other_day(plan, scan)
                 cells.append(
-                    Cell("horizon", scan, label, "fine", candidate, trained, None, float(ahead), variant)
+                    Cell("horizon", scan, label, "fine", candidate, trained, None, float(ahead), variant, day)
                 )
     return cells
 

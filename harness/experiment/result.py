@@ -14,7 +14,7 @@ from harness.experiment.measures import COLUMNS, figure_json
 from harness.experiment.plan import ExperimentPlan
 from harness.workers.remote import UNTIMED
 
-SCHEMA = "mrsim-table/2"
+SCHEMA = "mrsim-table/3"
 NAMES = (
     "part", "patient", "acceleration", "timing", "snr", "variant", "ahead_ms", "trained", "candidate",
     "stage",

@@ -50,6 +50,10 @@ class Scan:
         Rows and columns.
     variant
         Change of the phantom, one of `variants.CHANGES`; empty for none.
+    coils
+        Receive channels.
+    field_t
+        Static field, tesla.
     """
 
     patient: str
@@ -60,6 +64,8 @@ class Scan:
     seconds: float = 183.0
     matrix: tuple[int, int] = ScanProtocol.matrix
     variant: str = ""
+    coils: int = ScanProtocol.coils
+    field_t: float = ScanProtocol.field_t
 
     @property
     def phantom(self) -> Body:
@@ -70,7 +76,12 @@ class Scan:
     def protocol(self) -> ScanProtocol:
         """Return how it is scanned."""
         return ScanProtocol(
-            matrix=self.matrix, acceleration=self.acceleration, timing=self.timing, target_snr=self.snr
+            matrix=self.matrix,
+            acceleration=self.acceleration,
+            timing=self.timing,
+            target_snr=self.snr,
+            coils=self.coils,
+            field_t=self.field_t,
         )
 
     @property
@@ -82,6 +93,9 @@ class Scan:
         """Return what names the scan, as JSON values."""
         text = hashlib.sha256(self.phantom.text.encode()).hexdigest()
         values = dataclasses.asdict(self) | {"patient": self.name, "matrix": list(self.matrix)}
+        for key in ("coils", "field_t"):  # left out where usual, so that such scans are called as ever
+            if values[key] == getattr(ScanProtocol, key):
+                del values[key]
         return values | {"snr": _finite(self.snr), "phantom_sha256": text}
 
     @property
@@ -92,7 +106,8 @@ class Scan:
     def folder(self) -> str:
         """Return the name of the folder that it is kept in."""
         variant = f"-{self.variant}" if self.variant else ""
-        what = f"{self.name}-{self.acceleration:g}x-{self.timing}-snr{self.snr:g}{variant}"
+        coils = f"-{self.coils}coils" if self.coils > 1 else ""
+        what = f"{self.name}-{self.acceleration:g}x-{self.timing}-snr{self.snr:g}{coils}{variant}"
         return f"{what}-{fingerprint(self.describe())}.stream"
 
 

@@ -22,6 +22,8 @@ from harness.measure.waterfall import Waterfall
 from mrsim.stream import Stream
 from mrsim.summary import Summarised, counted
 
+RATE_BREATHS = 5
+"""Fewer breaths than this do not tell how long one takes: the first and the last are seen in part."""
 BEYOND_M = 3e-3
 """Distance of which it is told for how long it is passed: a usual margin for a target that is tracked."""
 
@@ -90,8 +92,8 @@ class Margin(Summarised):
         if self.bounds is not None:
             return ""
         said = f"{counted(self.breaths, 'breath')}, its bound takes {MARGIN_BREATHS}"
-        if self.breaths < 2:
-            return f"{said}: scan for longer (--seconds)"
+        if self.breaths < RATE_BREATHS:
+            return f"{said}: scan for a minute or longer (--seconds)"
         # A fifth more, since breaths differ and the first images are not judged.
         longer = 1.2 * MARGIN_BREATHS * self.judged_ns / self.breaths * 1e-9
         return f"{said}: scan for some {math.ceil(longer / 5) * 5} s (--seconds)"

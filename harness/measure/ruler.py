@@ -21,6 +21,7 @@ from harness.measure.exact_statistics import nearest_rank
 from harness.measure.finding.plan import Segment
 from harness.measure.finding.segmentation import TargetFinder, finder_of
 from harness.measure.lag import Lag, apparent_lag
+from harness.measure.shown import shown_as
 from mrsim.errors import InputError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream, Truth
@@ -279,6 +280,8 @@ def full_image(stream: Stream, frame: int, seed: int = 0) -> NDArray[np.complex6
     InputError
         If the stream has no truth.
     """
+    if stream.header.coils > 1:  # as one uniform coil would show it that has the noise of all of them
+        return shown_as(stream).full(frame, seed)
     image = np.asarray(_truth(stream).image[frame])
     std = 0.0 if stream.provenance is None else stream.provenance.noise_std
     rng = np.random.default_rng(child(seed, "fully-sampled", frame))

@@ -173,14 +173,33 @@ def nmse_of_full(shown: Shown, frames: NDArray[np.int64]) -> float | None:
     frames
         The judged frames, shape (n,), int64.
     """
-    made = shown.stream.provenance
+    found = nmses_of_full(shown, frames)
+    kept = found[np.isfinite(found)]
+    return float(np.mean(kept)) if len(kept) else None
+
+
+def nmses_of_full(shown: Shown, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the NMSE of fully sampled images of `FULL_FRAMES` frames, spread evenly.
+
+    Parameters
+    ----------
+    shown
+        How images are shown.
+    frames
+        The judged frames, shape (n,), int64.
+
+    Returns
+    -------
+    nmse
+        Shape (n,), float64; NaN of the other frames, and of all without noise that is known.
+    """
+    made, nmse = shown.stream.provenance, np.full(len(frames), math.nan)
     if made is None or not made.noise_std or not len(frames):
-        return None
-    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, FULL_FRAMES).round().astype(int))]
-    found = []
-    for frame in map(int, chosen):
+        return nmse
+    for at in np.unique(np.linspace(0, len(frames) - 1, FULL_FRAMES).round().astype(int)):
+        frame = int(frames[at])
         true = np.abs(shown.true(frame)).astype(np.float64)
         energy = float(np.square(true).sum())
         if energy:
-            found.append(float(np.square(np.abs(shown.full(frame)) - true).sum()) / energy)
-    return float(np.mean(found)) if found else None
+            nmse[at] = float(np.square(np.abs(shown.full(frame)) - true).sum()) / energy
+    return nmse

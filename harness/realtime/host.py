@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from harness.realtime.own_processes import descendants_ns
 PROBES = 30
 PROBE_NS = 1_000_000
 MAX_THREADS = 1024
+BUSY_CORES = 0.25  # the system itself may use a quarter of a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,7 @@ class HostLog:
             causes.append(
                 f"torch computes with {self.threads} threads on {self.cores} cores (oversubscribed)"
             )
-        # The system itself may use a quarter of a core.
-        if self.others is not None and self.others > 0.25:
+        if self.others is not None and self.others > BUSY_CORES:
             causes.append(f"other processes used {self.others:.1f} of {self.cores} cores")
         if self.helpers_ns is not None and self.helpers_ns > 0.01 * self.wall_ns:
             causes.append(f"its other threads waited for a core for {self.helpers_ns / 1e6:.0f} ms")
@@ -132,6 +132,21 @@ class HostLog:
             share = self.waited_ns / self.wall_ns
             causes.append(f"the gate waited for a core for {self.waited_ns / 1e6:.0f} ms ({share:.0%})")
         return causes
+
+
+def with_doubt(log: HostLog, doubtful_ns: int) -> HostLog:
+    """Return a log in which helpers may have waited for as long as is in doubt, if others used the cores.
+
+    Parameters
+    ----------
+    log
+        The log.
+    doubtful_ns
+        Time in which the gate's thread waited while others of its process worked, nanoseconds.
+    """
+    if log.others is None or log.others <= BUSY_CORES:
+        return log
+    return replace(log, helpers_ns=max(log.helpers_ns or 0, doubtful_ns))
 
 
 def take_snapshot(clock: RealClock | None) -> Snapshot:

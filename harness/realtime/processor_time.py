@@ -7,6 +7,10 @@ standing in line behind a busy neighbour does not. The charge is never less than
 processes, up to the real time: a thread may stand in line behind another one that works for it. Where the
 system does not count, all of the real time is charged.
 
+While the thread waits for others of its process, these may stand in line. Of a thread that has ended the
+system tells no more how long it did. So that time is charged, and kept apart as `doubtful_ns`: on a busy host
+a miss that it can have made is nobody's.
+
 Between two pushes the thread does the bench's work. What other threads do then, and processes that this one
 has started, is the candidate's: it is `between`, and the push before is taken to have lasted as much longer.
 """
@@ -20,8 +24,11 @@ import weakref
 
 from harness.realtime.own_processes import descendants_ns
 
-Mark = tuple[int, int, int]
-"""Real time, processor time of the process, and time in line for a core, nanoseconds."""
+Mark = tuple[int, int, int, int]
+"""Real time, processor time of the process, time in line for a core, and that of helpers, nanoseconds."""
+
+IN_LINE = 10
+"""How many times its own processor time a helping thread may have stood in line: one of so many."""
 
 
 READINGS, TOGETHER_NS = 4, 50_000
@@ -48,10 +55,17 @@ class LineCounter:
 
     def read_ns(self) -> int:
         """Return the time, nanoseconds; 0 where the system does not count, or the thread has ended."""
+        return self._field(1)
+
+    def ran_ns(self) -> int:
+        """Return the thread's processor time, nanoseconds; 0 as for `read_ns`."""
+        return self._field(0)
+
+    def _field(self, place: int) -> int:
         if self._number < 0:
             return 0
         try:
-            return int(os.pread(self._number, 128, 0).split()[1])
+            return int(os.pread(self._number, 128, 0).split()[place])
         except (OSError, LookupError, ValueError):
             return 0
 
@@ -60,7 +74,7 @@ class _Account:
     """Hold what other processes did, for which one thread waits."""
 
     def __init__(self) -> None:
-        self.waited_ns = self.ran_ns = 0
+        self.waited_ns = self.ran_ns = self.first_ns = 0
         self.others: weakref.WeakSet[OtherProcess] = weakref.WeakSet()
 
 
@@ -85,6 +99,11 @@ class OtherProcess:
         self._clock = (~process << 3) | 2  # the system's number for the clock of its processor time
         self._line = LineCounter(process)
         self._waited_ns, self._ran_ns = self._line.read_ns(), self._processor_ns()
+        self._first_ns = self._line.ran_ns()
+
+    def in_line_ns(self) -> int:
+        """Return how long its first thread has stood in line for a core so far, nanoseconds."""
+        return self._line.read_ns()
 
     def note(self, account: _Account | None = None) -> None:
         """Say to what times this thread what was done there since the last note.
@@ -94,11 +113,12 @@ class OtherProcess:
         account
             Of another thread, which waits for it; None for this one's.
         """
-        waited_ns, ran_ns = self._line.read_ns(), self._processor_ns()
+        waited_ns, ran_ns, first_ns = self._line.read_ns(), self._processor_ns(), self._line.ran_ns()
         account = _accounts.mine if account is None else account
         account.others.add(self)
         _add(account, waited_ns - self._waited_ns, ran_ns - self._ran_ns)
-        self._waited_ns, self._ran_ns = waited_ns, ran_ns
+        account.first_ns += max(0, first_ns - self._first_ns)
+        self._waited_ns, self._ran_ns, self._first_ns = waited_ns, ran_ns, first_ns
 
     def _processor_ns(self) -> int:
         try:
@@ -132,7 +152,9 @@ class RunningTime:
         self._account = _accounts.mine
         self._read = (0, 0)  # real time, and processor time of the others, when they were read last
         self._paused: tuple[int, int, int] | None = None  # real time, of the others, of its own processes
-        self._between_ns = 0
+        self._between_ns = self._asleep_ns = 0
+        self.doubtful_ns = 0
+        """Charged time in which the thread waited while others of its process worked, nanoseconds."""
 
     def mark(self) -> Mark:
         """Return a mark to time from, in the thread that is timed."""
@@ -154,7 +176,7 @@ class RunningTime:
                 break
         self._between_ns = 0 if paused is None else _between(paused, now_ns, others_ns, started_ns)
         self._paused = None
-        return now_ns, ran_ns, waited_ns
+        return now_ns, ran_ns, waited_ns, others_ns - self._account.first_ns
 
     def since(self, mark: Mark) -> int:
         """Return the time since a mark, nanoseconds; any thread may ask.
@@ -172,11 +194,16 @@ class RunningTime:
         self._read = now_ns, others_ns
         real_ns, processor_ns = now_ns - mark[0], ran_ns - mark[1]
         waited_ns = max(0, self._line.read_ns() + self._account.waited_ns - mark[2])
-        return max(real_ns - waited_ns, min(real_ns, processor_ns))
+        charged_ns = max(real_ns - waited_ns, min(real_ns, processor_ns))
+        helped_ns = max(0, others_ns - self._account.first_ns - mark[3])
+        self._asleep_ns = min(charged_ns - min(real_ns, processor_ns), IN_LINE * helped_ns)
+        return charged_ns
 
     def pause(self) -> None:
         """Say that the thread turns to what is not timed, since it was last asked for the time."""
         self._paused = (*self._read, self._started_ns())
+        self.doubtful_ns += self._asleep_ns
+        self._asleep_ns = 0
 
     def between(self) -> int:
         """Return the processor time from the pause to the mark, or to now, that is not this thread's own.

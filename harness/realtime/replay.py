@@ -18,7 +18,7 @@ from harness.realtime.gate import LEAD_NS, Gate
 from harness.realtime.recorded import RecordedService
 from harness.realtime.run import Failure, Fate, Pauses, Run
 from harness.realtime.schedule import Policy, Schedule
-from harness.realtime.service import MEASURED, MODELLED, PushTimer, ServiceModel
+from harness.realtime.service import MEASURED, MODELLED, MeasuredService, PushTimer, ServiceModel
 from mrsim.errors import InputError
 from mrsim.stream import Stream
 from recon.protocol import Reconstructor
@@ -103,6 +103,8 @@ def replay(
             if before is None
             else host.changes_since(before, clock if isinstance(clock, RealClock) else None)
         )
+    if log is not None and isinstance(service, MeasuredService):
+        log = host.with_doubt(log, service.doubtful_ns)
     images, open_ns = collector.finish(), gate.open_ns
     if isinstance(service, RecordedService):
         images = service.retimed(images, gate.started_ns, schedule.completing)

@@ -46,7 +46,7 @@ class Schedule:
         Raises
         ------
         InputError
-            If the stream has no whole frame.
+            If the stream has no whole frame, or lines that do not follow each other at TR.
         """
         header = stream.header
         if not stream.frames:
@@ -54,6 +54,15 @@ class Schedule:
                 f"{stream.path or 'stream'}: {len(stream)} lines, a frame has {header.lines_per_frame}"
             )
         offset_ns = np.arange(1, len(stream) + 1, dtype=np.int64) * header.tr_ns
+        expected_ns = offset_ns - header.tr_ns + header.te_ns
+        off = np.flatnonzero(np.asarray(stream.t_ns) != expected_ns)
+        if len(off):
+            line = int(off[0])
+            raise InputError(
+                f"{stream.path or 'stream'}: the echo of k-space line {line} is at {int(stream.t_ns[line])} "
+                f"ns: expected {int(expected_ns[line])}, line times TR and TE; mend t_ns, or the header's TR "
+                "and TE"
+            )
         completing = np.arange(1, stream.frames + 1, dtype=np.int64) * header.lines_per_frame - 1
         return cls(offset_ns, completing, header.frame_ns)
 

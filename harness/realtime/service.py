@@ -67,6 +67,11 @@ class MeasuredService:
     def __init__(self) -> None:
         self._running = RunningTime()
 
+    @property
+    def doubtful_ns(self) -> int:
+        """Return how much of the times a busy host may have made, while threads waited for others."""
+        return self._running.doubtful_ns
+
     def mark(self) -> Mark:
         """Return a mark to time from."""
         return self._running.mark()

@@ -14,6 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from mrsim.argument_types import MAX_WHOLE
 from mrsim.errors import FileError, InputError
 from mrsim.files.targets import kind
 
@@ -127,26 +128,36 @@ def parse_json(text: str | bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
     """
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise too_deep(where, depth) from None
+    except ValueError as error:
         raise FileError(f"{where}: not valid JSON: {' '.join(str(error).split())[:200]}") from None
-    check_depth(value, where, depth)
+    check_bounds(value, where, depth)
     return value
 
 
-def check_depth(value: Any, where: str, depth: int = MAX_DEPTH) -> None:
-    """Refuse a value whose lists and tables are nested too deep for what walks through them.
+def check_bounds(value: Any, where: str, depth: int = MAX_DEPTH) -> None:
+    """Refuse tables and lists that are nested too deep, and whole numbers that no float can hold.
 
     Raises
     ------
     FileError
-        If they are nested deeper.
+        If one is.
     """
     level = [value]
     for _ in range(depth):
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        inside = [inner for outer in level for inner in _inside(outer)]
+        if any(isinstance(inner, int) and abs(inner) > MAX_WHOLE for inner in inside):
+            raise FileError(f"{where}: a whole number of more than 300 digits")
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
         if not level:
             return
-    raise FileError(f"{where}: tables or lists are nested more than {depth} deep")
+    raise too_deep(where, depth)
+
+
+def too_deep(where: str, depth: int) -> FileError:
+    """Return the error of tables or lists that are nested too deep."""
+    return FileError(f"{where}: tables or lists are nested more than {depth} deep")
 
 
 def _inside(value: Any) -> Any:

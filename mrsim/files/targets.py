@@ -119,7 +119,9 @@ def _check_place(path: Path) -> None:
         raise FileError(f"{path}: no such folder; make it first")
     inside = Path(os.path.realpath(parent))
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise FileError(f"{path}: cannot be written: no permission in {parent}; choose another folder")
+        if os.statvfs(parent).f_flag & os.ST_RDONLY:
+            raise FileError(f"{path}: cannot be written: the disk is read-only; choose another folder")
+        raise FileError(f"{path}: cannot be written: no permission in {inside}; choose another folder")
     if inside.suffix == STREAM_SUFFIX or any(is_stream(folder) for folder in (inside, *inside.parents)):
         raise FileError(f"{path}: it lies inside a stream, which would be damaged; choose another folder")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsim.errors import FileError
-from mrsim.files.reading import MAX_DEPTH, check_depth, read_text
+from mrsim.files.reading import MAX_DEPTH, check_bounds, read_text, too_deep
 
 MAX_KEY_PARTS = 32
 MAX_INTEGER = 10**15  # a float holds it exactly
@@ -55,9 +55,11 @@ def parse_toml(text: str, where: str, *, depth: int = MAX_DEPTH) -> dict[str, An
     _check_keys(text, where)
     try:
         value = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise too_deep(where, depth) from None
+    except ValueError as error:
         raise FileError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
-    check_depth(value, where, depth)
+    check_bounds(value, where, depth)
     return value
 
 

@@ -61,7 +61,12 @@ def opened(path: Path) -> Iterator[Any]:
             raise FormatError(
                 f"{path}: a stream of MRD version 2, which is not read: write version 1, HDF5 or messages"
             ) from None
-        reason = " ".join(str(error).split())[:120]
+        if not first:
+            raise FormatError(f"{path}: it is empty; not an HDF5 file, nor one of MRD messages") from None
+        reason = " ".join(str(error).split())
+        if "signature not found" in reason:
+            raise FormatError(f"{path}: not an HDF5 file, nor one of MRD messages") from None
+        reason = reason.removeprefix("Unable to synchronously open file ").strip("()")[:120]
         raise FormatError(f"{path}: not an HDF5 file, or truncated: {reason}") from None
     try:
         yield file

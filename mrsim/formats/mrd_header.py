@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mrsim.argument_types import MAX_WHOLE
 from mrsim.errors import FormatError
 from mrsim.formats import require_ismrmrd
 from mrsim.formats.mrd_xml import PURPOSE, parsed_header
@@ -63,6 +64,10 @@ class Encoding:
         Whether mrsim wrote it: then the readouts carry their exact times and frames.
     slice_m
         Thickness of the slice, metres.
+    window
+        Lines of an image that is made of a window of lines; 0 for frames.
+    adc_step
+        The receiver's step; 0 where samples are not rounded.
     """
 
     matrix: tuple[int, int]
@@ -81,6 +86,8 @@ class Encoding:
     noise_bandwidth: float | None
     exact: bool
     slice_m: float = NOMINAL_SLICE_MM * 1e-3
+    window: int = 0
+    adc_step: float = 0.0
 
     @property
     def likely_lines_per_frame(self) -> int:
@@ -112,6 +119,8 @@ class Encoding:
             "acceleration": self.acceleration,
             "sampler": self.sampler,
             "order": self.order,
+            "window": self.window,
+            "adc_step": self.adc_step,
         } | {key: value for key, value in known.items() if value is not None}
         for key, place in _PLACES.items():
             if values[key] is None:
@@ -209,20 +218,23 @@ def header_to_xml(
             flipAngle_deg=[math.degrees(header.flip_rad)],
             sequence_type="bSSFP",
         ),
-        userParameters=_user_parameters(xsd, header),
+        userParameters=_user_parameters(xsd, header, oversampling),
     )
     text: str = xsd.ToXML(document)
     return text.encode("ascii", "xmlcharrefreplace")
 
 
-def _user_parameters(xsd: Any, header: Header) -> Any:
+def _user_parameters(xsd: Any, header: Header, oversampling: Oversampling) -> Any:
     whole = {"lines_per_frame": header.lines_per_frame, "tr_ns": header.tr_ns, "te_ns": header.te_ns}
+    whole |= {"window": header.window} if header.window else {}
     real = {
         "fov_y_m": header.fov_m[0],
         "fov_x_m": header.fov_m[1],
         "flip_rad": header.flip_rad,
         "acceleration": header.acceleration,
     }
+    if header.adc_step and oversampling is Oversampling.NONE:  # what is interpolated is no multiple of it
+        real["adc_step"] = header.adc_step
     text = {"sampler": header.sampler, "order": header.order}
     return xsd.userParametersType(
         userParameterLong=[xsd.userParameterLongType(name=_OWN + k, value=v) for k, v in whole.items()],
@@ -285,6 +297,7 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
     if 1.9 < lengths[0] / lengths[2] < 2.1 and encoded_nx % 2 == 0:
         nx, fov_x = encoded_nx // 2, lengths[0] / 2
     own = _own_parameters(parsed.userParameters, where)
+    sequence = _sequence(parsed.sequenceParameters, own, where)
     return Encoding(
         matrix=(ny, nx),
         fov_m=(
@@ -297,9 +310,12 @@ def xml_to_encoding(document: bytes | str, where: str = "MRD header") -> Encodin
         acceleration=_acceleration(encoding.parallelImaging, own, where),
         sampler=_text(own, "sampler", "unknown", where),
         order=_text(own, "order", "unknown", where),
-        exact="lines_per_frame" in own and "tr_ns" in own,
+        # Lines have times of their own only while the header's are those that they were written with.
+        exact="lines_per_frame" in own and all(own.get(key) == sequence[key] for key in ("tr_ns", "te_ns")),
         slice_m=lengths[3] * 1e-3,
-        **_sequence(parsed.sequenceParameters, own, where),
+        window=_optional_whole(own.get("window"), ny, f"{where}: {_OWN}window") or 0,
+        adc_step=_real(own.get("adc_step", 0.0), 0.0, 2.0**40, f"{where}: {_OWN}adc_step"),
+        **sequence,
         **_system(parsed, where),
     )
 
@@ -371,7 +387,8 @@ def _exact(own: dict[str, Any], name: str, stated: float, where: str) -> float:
     if name not in own:
         return stated
     exact = own[name]
-    if isinstance(exact, bool) or not isinstance(exact, int | float) or not math.isfinite(exact):
+    # Compared alone: a whole number may be greater than any float.
+    if isinstance(exact, bool) or not isinstance(exact, int | float) or not abs(exact) <= MAX_WHOLE:
         raise FormatError(f"{where}: {_OWN}{name} = {str(exact)[:40]!r}: expected a number")
     return exact if math.isclose(exact, stated, rel_tol=_AGREES, abs_tol=1e-12) else stated
 
@@ -400,6 +417,6 @@ def _optional_whole(value: Any, high: int, where: str) -> int | None:
 
 def _real(value: Any, low: float, high: float, where: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    if not number or not low <= value <= min(high, MAX_WHOLE):
         raise FormatError(f"{where} = {str(value)[:40]}: expected a number from {low:g} to {high:g}")
     return float(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def mrd_to_stream(
         # Version 0.1 kept it at the root of the file.
         companion = read_companion(found.group, path) or read_companion(file, path)
         plan = _plan(found, given)
-        companion = _fitting(companion, plan, found)
+        companion = _fitting(companion, plan, found, given)
         return _write(found, plan, companion, Path(target), given, progress, overwrite)
 
 
@@ -197,6 +198,12 @@ def _lines(found: ReadoutSource, heads: NDArray[Any], given: Given, notes: list[
     per_frame = given.lines_per_frame
     if encoding.exact:
         header = complete_header(encoding, found.path, coils, given, per_frame, notes)
+        if (header.tr_ns, header.te_ns) != (encoding.tr_ns, encoding.te_ns):
+            raise FormatError(
+                "its lines have times of their own, by the TR and TE that it states "
+                f"({(encoding.tr_ns or 0) / 1e6:g} and {(encoding.te_ns or 0) / 1e6:g} ms): leave out "
+                "--tr-ms and --te-ms"
+            )
         lines = read_heads(heads, encoding, header.tr_ns, header.te_ns)
         if per_frame is not None:
             lines = dataclasses.replace(lines, frame=np.arange(len(heads)) // per_frame)
@@ -235,8 +242,9 @@ def complete_header(
     FormatError
         If something is said nowhere that cannot be assumed.
     """
-    tr_ns, te_ns = given.tr_ns or encoding.tr_ns, given.te_ns if given.te_ns is not None else encoding.te_ns
-    flip_rad, field_t = given.flip_rad or encoding.flip_rad, given.field_t or encoding.field_t
+    tr_ns, te_ns, flip_rad, field_t = (
+        _chosen(encoding, given, key, notes) for key in ("tr_ns", "te_ns", "flip_rad", "field_t")
+    )
     if tr_ns is None:
         raise FormatError(f"{path}: its header states no TR: say it with --tr-ms")
     if field_t is None:
@@ -263,6 +271,26 @@ def complete_header(
     )
 
 
+_UNITS: dict[str, tuple[str, str, Callable[[float], float]]] = {
+    "tr_ns": ("TR", "--tr-ms", lambda ns: ns / 1e6),
+    "te_ns": ("TE", "--te-ms", lambda ns: ns / 1e6),
+    "flip_rad": ("flip angle", "--flip-deg", math.degrees),
+    "field_t": ("field", "--field-t", float),
+}
+
+
+def _chosen(encoding: Encoding, given: Given, key: str, notes: list[str]) -> Any:
+    """Return a value of the protocol; one that is given counts before one that is stated, with a note."""
+    stated, value = getattr(encoding, key), getattr(given, key)
+    if value is None or stated is None or math.isclose(value, stated, rel_tol=1e-6):
+        return stated if value is None else value
+    name, option, shown = _UNITS[key]
+    notes.append(
+        f"the header states a {name} of {shown(stated):g}: {shown(value):g} was taken, as {option} says"
+    )
+    return value
+
+
 def _noise(found: ReadoutSource, header: Header, notes: list[str]) -> NoiseScans | None:
     heads = found.heads
     scans = np.flatnonzero((heads["flags"] & np.uint64(Flag.NOISE)) != 0)
@@ -283,13 +311,24 @@ def _noise(found: ReadoutSource, header: Header, notes: list[str]) -> NoiseScans
     return read_noise(found, scans)
 
 
-def _fitting(companion: Companion | None, plan: _Plan, found: ReadoutSource) -> Companion | None:
+def _fitting(
+    companion: Companion | None, plan: _Plan, found: ReadoutSource, given: Given
+) -> Companion | None:
     """Drop what stands beside the readouts where it is not of these lines."""
-    if companion is not None and (not found.encoding.exact or companion.lines != len(plan.readouts)):
+    if companion is not None and not found.encoding.exact:
+        plan.notes.append(
+            "the header's TR, TE or lines of a frame are not those that the file was written with: lines "
+            "follow each other at its TR now, and truth and provenance were left out"
+        )
+        return None
+    if companion is not None and companion.lines != len(plan.readouts):
         plan.notes.append(
             f"truth and provenance are of {companion.lines} lines, not of these: they were left out"
         )
         return None
+    if companion is not None and given.lines_per_frame not in (None, found.encoding.lines_per_frame):
+        plan.notes.append("the truth is of frames of another length: it was left out")
+        return dataclasses.replace(companion, truth=None)
     return companion
 
 
@@ -312,6 +351,7 @@ def _write(
         if header.prescan is not None:
             white = np.tensordot(matrix, header.prescan, 1).astype(np.complex64)
             header = dataclasses.replace(header, prescan=white)
+        header = dataclasses.replace(header, adc_step=0.0)
         noise = NoiseScans(matrix @ noise.samples, noise.dwell_us)
         plan.notes.append("the noise of the channels was made white, at its mean variance")
     elif noise is not None:

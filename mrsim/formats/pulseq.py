@@ -85,7 +85,7 @@ def write_seq(
     """Write a scan's sequence as a .seq file.
 
     Its k-space is the negative of the scan's, so that what is received is the complex conjugate of its lines.
-    It is so to 1e-6 of the largest |k| where six digits allow it, else to 5e-6; fields of view whose steps
+    It is so to 1e-6 of the largest `|k|` where six digits allow it, else to 5e-6; fields of view whose steps
     are round numbers are exact. The pulse is a sinc under a Hann window, as a `Slice` of that profile has it.
 
     Parameters

@@ -164,7 +164,7 @@ def weights_row(
 @inlined
 def _lanes(table: Array, place: Array, samples: int, first: NDArray[np.int64], lanes: Array) -> None:
     """Write the first sample that each point reaches, and its kernel's values there, (width, points)."""
-    terms, width = table.shape
+    width = table.shape[1]
     half = 0.5 * width
     for j in range(np.uint64(len(place))):
         low = np.ceil(place[j] - half)
@@ -175,7 +175,7 @@ def _lanes(table: Array, place: Array, samples: int, first: NDArray[np.int64], l
         out = lanes[lane]
         for j in range(np.uint64(len(place))):
             s, value = place[j], table[0, lane]
-            for d in range(1, terms):
+            for d in range(1, TERMS):  # a constant: it is unrolled, and the loop over points is vectorised
                 value = fma(value, s, table[d, lane])
             out[j] = value
 
@@ -213,11 +213,14 @@ def spread_lines(
     middle_y, middle_x, middle = rows // 2, columns // 2, taps // 2
     for n in range(lines):
         moved_into(modes, values[n], down, right)
-        moved_into(modes, weighed[n], down_w, right_w)
+        pressed_y, pressed_x = down, right
+        if (values[n] != weighed[n]).any():
+            moved_into(modes, weighed[n], down_w, right_w)
+            pressed_y, pressed_x = down_w, right_w
         grid_re[:] = 0.0
         grid_im[:] = 0.0
         for i in range(rows):
-            stretch_row(down_w, right_w, i, stretch)
+            stretch_row(pressed_y, pressed_x, i, stretch)
             weights_row(states, frames[n], shares[n], i, stretch, re, im)
             y, x = down[i], right[i]
             start = float(i - middle_y)

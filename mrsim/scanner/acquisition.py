@@ -340,7 +340,9 @@ def frames_of(header: Header, seconds: float | None, frames: int | None) -> int:
         return frames
     if not (seconds is not None and math.isfinite(seconds) and seconds > 0):
         raise ProtocolError("{}: expected a positive number of seconds", Option("seconds", seconds))
-    return math.ceil(min(seconds * 1e9, 1e18) / header.frame_ns - 1e-9)
+    if seconds * 1e9 > MAX_TIME_NS:
+        raise ProtocolError("{}: expected at most 86400 (24 h)", Option("seconds", seconds))
+    return math.ceil(seconds * 1e9 / header.frame_ns - 1e-9)
 
 
 def _check_frames(frames: int, frame_ns: int) -> int:

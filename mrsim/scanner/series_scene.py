@@ -1,13 +1,14 @@
 """A cine as a scene: the transform of its image at each line's own instant, one row of it.
 
 The object is what the pixels are samples of: band-limited by the cine's own grid and nothing beyond it. The
-transform of the cross-fade of two frames is the cross-fade of their transforms, so each frame is transformed
-once.
+transform of the cross-fade of two frames is the cross-fade of their transforms, so a frame's row is
+transformed once for all lines about it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 OUTLINE_POINTS = 180
+FRAMES_KEPT = 4
+"""Frames whose transforms are kept: lines come in the order of time, and memory does not grow with it."""
 
 
 class _Transform:
@@ -53,25 +56,32 @@ class _UniformLines:
 
     def __init__(self, patient: Patient, transform: _Transform, header: Header) -> None:
         self._played, self._transform, self._header = patient.playback, transform, header
-        frames, ny, nx = len(self._played.images), *header.matrix
-        self._rows = np.zeros((frames, ny, nx), np.complex64)
-        self._done = np.zeros((frames, ny), np.bool_)
+        self._kept: OrderedDict[int, tuple[NDArray[np.complex64], NDArray[np.bool_]]] = OrderedDict()
 
     def lines(self, ky: NDArray[np.int32], t_ns: NDArray[np.int64]) -> Complex:
         """Return lines, shape (lines, 1, nx), complex128; parameters as for `Source.lines`."""
         frame, part = self._played.between(np.asarray(t_ns, np.int64))
         number = np.asarray(ky, np.int64) + self._header.matrix[0] // 2
-        before, after = self._of(frame, number), self._of(frame + 1, number)
+        before, after = np.empty((2, len(number), self._header.matrix[1]), np.complex64)
+        for f in np.unique(np.concatenate([frame, frame + 1])).tolist():
+            for out, wanted in ((before, frame == f), (after, frame + 1 == f)):
+                out[wanted] = self._of(f, number[wanted])
         mixed = (1 - part)[:, None] * before + part[:, None] * after
         return np.asarray(mixed[:, None, :], np.complex128)
 
-    def _of(self, frame: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.complex64]:
-        for f, n in np.unique(np.stack([frame, number], axis=1), axis=0).tolist():
-            if not self._done[f, n]:
-                self._rows[f, n] = self._transform.row(n, self._played.images[f])
-                self._done[f, n] = True
-        found: NDArray[np.complex64] = self._rows[frame, number]
-        return found
+    def _of(self, frame: int, numbers: NDArray[np.int64]) -> NDArray[np.complex64]:
+        """Return rows of one frame, shape (n, nx)."""
+        if frame not in self._kept:
+            shape = self._header.matrix
+            self._kept[frame] = np.zeros(shape, np.complex64), np.zeros(shape[0], np.bool_)
+            if len(self._kept) > FRAMES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(frame)
+        rows, done = self._kept[frame]
+        for n in np.unique(numbers[~done[numbers]]).tolist():
+            rows[n] = self._transform.row(n, self._played.images[frame])
+            done[n] = True
+        return rows[numbers]
 
 
 class _CoilLines:

@@ -37,7 +37,7 @@ class FieldMap:
     def __post_init__(self) -> None:
         for key in ("static_hz", "breathing_hz_per_m"):
             values = getattr(self, key)
-            if len(values) != FIELD_TERMS or not all(math.isfinite(v) for v in values):
+            if len(values) != FIELD_TERMS or not all(abs(v) < 1e300 for v in values):
                 raise ProtocolError(f"field: {key} = {values!r}: expected {FIELD_TERMS} finite coefficients")
 
     def at(self, motion_m: Array) -> Array:

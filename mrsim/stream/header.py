@@ -89,7 +89,7 @@ class Header:
             (0 < self.field_t < 100, "field_t", "a field in tesla"),
             (1 <= self.coils <= MAX_COILS, "coils", f"1 to {MAX_COILS}"),
             (1 <= self.lines_per_frame <= ny, "lines_per_frame", f"1 to {ny}, the rows of the matrix"),
-            (math.isfinite(self.acceleration) and self.acceleration >= 1, "acceleration", "at least 1"),
+            (1 <= self.acceleration <= ny, "acceleration", f"1 to {ny}, the rows of the matrix"),
             (
                 self.adc_step == 0
                 or (2.0**-40 <= self.adc_step <= 2.0**40 and math.frexp(self.adc_step)[0] == 0.5),

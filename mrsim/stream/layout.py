@@ -13,6 +13,13 @@ from mrsim.stream.header import Header
 Layout = dict[str, tuple[tuple[int, ...], type]]
 
 
+ATTACHED = ("prescan", "noise", "noise_dwell_us", "edges", "filters")
+"""Arrays that may stand beside those of every stream."""
+_ARRAYS = ("ky", "frame", "t_ns", "samples", "displacement", "centroid", "image", "mask", *ATTACHED)
+PARTS = frozenset(["header.json", *(f"{name}.npy" for name in _ARRAYS)])
+"""Files that a stream consists of."""
+
+
 def expected_arrays(header: Header, lines: int) -> Layout:
     """Return the shape and dtype of every column of a stream with so many lines."""
     return {

@@ -25,7 +25,7 @@ from mrsim.files.targets import check_folder, kind_of
 from mrsim.files.writing import WholeFolder, allocate, check_room, new_file, unwritable, write_text
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import MAX_PRESCAN, Header
-from mrsim.stream.layout import check_array, expected_arrays, expected_truth
+from mrsim.stream.layout import ATTACHED, PARTS, check_array, expected_arrays, expected_truth
 from mrsim.stream.provenance import Provenance
 from mrsim.stream.stream import Stream
 from mrsim.stream.truth import Truth
@@ -84,7 +84,7 @@ def load(path: str | Path) -> Stream:
         If the folder is not a stream, or a part of it is missing, truncated or of another shape.
     """
     folder = Path(path)
-    meta = _read_header(folder)
+    meta = _read_header(path)
     header = _with_prescan(Header.from_dict(_section(meta, "header", folder)), meta, folder)
     lines = meta.get("lines")
     if not isinstance(lines, int) or isinstance(lines, bool) or not 1 <= lines <= MAX_LINES:
@@ -208,7 +208,8 @@ class StreamWriter:
         self._line = stop
 
     def attach(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array beside the columns, such as noise scans; `attached` reads it."""
+        """Write one of `ATTACHED` beside the columns, such as noise scans; `attached` reads it."""
+        assert name in ATTACHED, name
         with new_file(self._partial / f"{name}.npy") as file:
             np.save(file, array, allow_pickle=False)
 
@@ -309,10 +310,13 @@ def check_stream(path: str | Path) -> None:
     StreamError
         If it has no header, or another's.
     """
-    _read_header(Path(path))
+    _read_header(path)
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
+def _read_header(path: str | Path) -> dict[str, Any]:
+    if not str(path):
+        raise StreamError("'': an empty name; name a stream's folder")
+    folder = Path(path)
     file = folder / "header.json"
     if not file.is_file():
         if _holds_dicom(folder):
@@ -320,6 +324,11 @@ def _read_header(folder: Path) -> dict[str, Any]:
                 f"{folder}: not a stream: it holds DICOM, images without their k-space; raw data is read "
                 "from MRD and fastMRI files by `mrsim convert`"
             )
+        found = kind_of(folder)
+        if not found:
+            raise StreamError(f"{folder}: no such stream; make one with `mrsim simulate`")
+        if not folder.is_dir():
+            raise StreamError(f"{folder}: {found}, and a stream is a folder; make one with `mrsim simulate`")
         raise StreamError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
     meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -374,7 +383,7 @@ def check_new_stream(path: str | Path, *, overwrite: bool = False) -> None:
 
 def _is_own(entry: Path) -> bool:
     """Tell whether a file is one that a stream consists of."""
-    return entry.is_file() and (entry.name == "header.json" or entry.suffix == ".npy")
+    return entry.name in PARTS and entry.is_file() and not entry.is_symlink()
 
 
 def _is_stream(folder: Path) -> bool:

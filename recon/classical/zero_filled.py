@@ -9,7 +9,7 @@ from mrsim.errors import CandidateError
 from mrsim.stream import Header, Readout, Stream
 from recon.fourier import to_image, to_kspace
 from recon.line_memory import LineMemory
-from recon.protocol import ROOT_SUM, Emit, Image
+from recon.protocol import ROOT_SUM, UNIFORM, Emit, Image
 
 MAX_LIBRARY_BYTES = 2 << 30
 
@@ -78,41 +78,49 @@ class NearestFrame:
 
     It shows what memory without reconstruction can do: its images are perfect where the anatomy has been
     before, and wrong elsewhere. The stored images are the noise-free truth of the training scan, which is
-    also the target of a cascade's training.
+    also the target of a cascade's training. With several coils it compares what each of them would see.
 
     Parameters
     ----------
     training
-        A scan with truth; of one coil.
+        A scan with truth.
+    maps
+        Of a training scan of several coils their sensitivities relative to the uniform coil of the truth,
+        shape (coils, ny, nx), complex64; None of one coil.
 
     Raises
     ------
     CandidateError
-        If the scan has no truth, several coils, or more frames than fit in memory.
+        If the scan has no truth, sensitivities of other coils, or more frames than fit in memory.
 
     References
     ----------
     Ma et al. 2013, 10.1038/nature11971 (acquired data are matched to a dictionary, there of time courses).
     """
 
-    def __init__(self, training: Stream) -> None:
+    combination = UNIFORM
+
+    def __init__(self, training: Stream, maps: NDArray[np.complex64] | None = None) -> None:
         where = str(training.path or "the training stream")
         if training.truth is None:
             raise CandidateError(
                 f"{where}: it stores no truth; nearest-frame needs the images of a training scan"
             )
-        if training.header.coils != 1:
+        images, self._coils = training.truth.image, training.header.coils
+        if self._coils > 1 and (maps is None or maps.shape != (self._coils, *images.shape[1:])):
             raise CandidateError(
-                f"{where}: {training.header.coils} coils; nearest-frame takes streams of 1 coil"
+                f"{where}: {self._coils} coils; nearest-frame needs the sensitivities of all of them"
             )
-        images = training.truth.image
-        if images.nbytes > MAX_LIBRARY_BYTES:
+        if images.nbytes * self._coils > MAX_LIBRARY_BYTES:
             raise CandidateError(
                 f"{where}: {len(images)} frames exceed {MAX_LIBRARY_BYTES} bytes; use a shorter scan"
             )
         self._images = np.asarray(images)
         # Row-major by ky: a line that arrives needs the values of one row in all frames.
-        self._rows = np.ascontiguousarray(to_kspace(self._images, (-2,)).transpose(1, 0, 2))
+        self._rows = np.empty((images.shape[1], len(images), self._coils, images.shape[2]), np.complex64)
+        for coil in range(self._coils):
+            seen = self._images if maps is None else self._images * maps[coil]
+            self._rows[:, :, coil] = to_kspace(seen, (-2,)).transpose(1, 0, 2)
 
     def open(self, header: Header, emit: Emit) -> None:
         """Prepare for a scan.
@@ -123,10 +131,10 @@ class NearestFrame:
             If its matrix or number of coils differs from the training scan's.
         """
         matrix = self._images.shape[1:]
-        if header.matrix != matrix or header.coils != 1:
+        if header.matrix != matrix or header.coils != self._coils:
             raise CandidateError(
-                f"nearest-frame: the training frames are {matrix} of 1 coil, the stream is {header.matrix} "
-                f"of {header.coils}"
+                f"nearest-frame: the training frames are {matrix} of {self._coils} coils, the stream is "
+                f"{header.matrix} of {header.coils}"
             )
         self._header, self._emit = header, emit
         self._frame = -1
@@ -137,12 +145,12 @@ class NearestFrame:
         if readout.frame != self._frame:
             self._frame = readout.frame
             self._misfit[:] = 0
-        line = to_image(readout.samples[0], (-1,))
+        line = to_image(readout.samples, (-1,))
         if np.isfinite(line).all():
             row = readout.ky + self._header.matrix[0] // 2
             # The difference itself: in |s|^2 - 2 s.a rounding would hide the difference of close frames.
             difference = (self._rows[row] - line).view(np.float32)
-            self._misfit += np.einsum("fx,fx->f", difference, difference)
+            self._misfit += np.einsum("fcx,fcx->f", difference, difference)
         if (readout.index + 1) % self._header.lines_per_frame == 0:
             best = int(np.argmin(self._misfit))
             self._emit(Image(self._images[best], readout.frame, readout.index))

@@ -1,23 +1,23 @@
-"""A dataset's folder as examples for training: mapped from disk, by frame or stream, undersampled on demand.
+"""Scans as items for training: by frame or window of frames, mapped from disk, undersampled on demand.
 
-`FrameDataset` is a `torch.utils.data.Dataset` of single frames. It opens streams on demand and keeps
-few of them open, so that a worker of a `DataLoader` needs little memory. It works with a
-`DistributedSampler`. `ShuffledFrames` orders the frames: each by itself, or stream after stream, which a disk
-reads faster. It needs numpy and torch alone.
+`FrameDataset` is a `torch.utils.data.Dataset` of the frames of scans, or of a dataset's folder. It opens
+streams on demand and keeps few of them open, so that a worker of a `DataLoader` needs little memory. It works
+with a `DistributedSampler`. `ShuffledFrames` orders the frames: each by itself, or stream after stream, which
+a disk reads faster. It needs numpy and torch alone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data import Sampler as IndexSampler
 
@@ -25,15 +25,18 @@ from mrsim.errors import DatasetError, InputError
 from mrsim.files.reading import read_json
 from mrsim.sampling import Sampler
 from mrsim.stream import Stream, load
+from recon.data.frame_lines import FrameLines, SharedRows
+from recon.data.items import USUAL, Item, check_keys
 from recon.data.undersampled import pattern_of, row_mask
+from recon.fourier import to_image
 
 PARTS = ("train", "validation", "test")
 ORDERS = ("frame", "stream")
 MAX_OPEN = 16
 """Streams that stay mapped at a time."""
 MAX_MANIFEST_BYTES = 4 << 30
-
-Example = dict[str, Any]
+MAX_WINDOW = 4096
+"""Frames of a window at most."""
 
 
 @dataclass(frozen=True)
@@ -62,78 +65,120 @@ class Undersampling:
         return pattern_of(ny, self.acceleration, self.seed, "item", epoch, item)
 
 
-class FrameDataset(Dataset[Example]):
-    """Give the frames of a dataset's streams, one by one.
-
-    An example holds `kspace` (coils, ny, nx) complex64, zero where nothing was sampled; `mask` (ny,) bool;
-    `target` (ny, nx) complex64, the true image at the frame's last line; `target_mask` (ny, nx) bool, the
-    pixels of the tracked region; and the numbers `item` and `frame`. k = 0 is at N // 2.
+class FrameDataset(Dataset[Item]):
+    """Give the frames of scans, one by one or as windows of consecutive frames.
 
     Parameters
     ----------
-    folder
-        A dataset that `mrsim dataset` made.
+    scans
+        A scan with truth, several of them, or a folder that `mrsim simulate` or `mrsim dataset` made.
     part
-        "train", "validation" or "test"; None for all.
+        "train", "validation" or "test" of a dataset; None for all.
+    keys
+        What an item holds: names out of `recon.data.KEYS`, which says the shape and dtype of each.
+    window
+        Consecutive frames T of an item, all of one scan, for networks with a memory: every array gets an
+        axis of T in front. None for single frames without that axis.
     where
-        Keeps the items for which it returns true, given an item's entry in the manifest.
+        Keeps the items of a dataset for which it returns true, given an item's entry in the manifest.
     undersampling
         Leaves rows out of items that are fully sampled; None to give frames as they were scanned.
 
     Raises
     ------
     DatasetError
-        If the folder is not a whole dataset, no item is left, items differ in matrix or coils, or cannot be
-        undersampled so.
+        If a key is unknown, the folder is not whole, no item is left, a scan has no truth or is shorter than
+        the window, items differ in matrix, coils or lines, or cannot be undersampled so.
     """
 
     def __init__(
         self,
-        folder: str | Path,
+        scans: Stream | Sequence[Stream] | str | Path,
         part: str | None = None,
         *,
+        keys: Sequence[str] = USUAL,
+        window: int | None = None,
         where: Callable[[Mapping[str, Any]], bool] | None = None,
         undersampling: Undersampling | None = None,
     ) -> None:
-        self.folder = Path(folder)
-        if part is not None and part not in PARTS:
-            raise DatasetError(f"{self.folder}: part = {part!r}: expected {', '.join(PARTS)}")
-        self.hash, every = _read(self.folder)
-        self.items = [
-            item for item in every if part in (None, item["part"]) and (where is None or where(item))
-        ]
-        if not self.items:
-            raise DatasetError(f"{self.folder}: no item of part {part!r} is left to train on")
-        self.undersampling = undersampling
+        self._given: tuple[Stream, ...] = ()
+        self.hash, self.folder = "", Path()
+        if isinstance(scans, str | Path) and not (Path(scans) / "header.json").is_file():
+            self.folder = Path(scans)
+            if part is not None and part not in PARTS:
+                raise DatasetError(f"{self.folder}: part = {part!r}: expected {', '.join(PARTS)}")
+            self.hash, every = _read(self.folder)
+            self.items = [
+                item for item in every if part in (None, item["part"]) and (where is None or where(item))
+            ]
+            if not self.items:
+                raise DatasetError(f"{self.folder}: no item of part {part!r} is left to train on")
+        else:
+            self._given = _scans(scans)
+            self.items = [
+                {"name": str(scan.path or f"scan {number}")} for number, scan in enumerate(self._given)
+            ]
+            if part is not None or where is not None:
+                raise DatasetError(f"{self._where}: part and where choose items of a dataset, not of scans")
+        self.keys = check_keys(keys, self._where)
+        if window is not None and not 1 <= window <= MAX_WINDOW:
+            raise DatasetError(
+                f"{self._where}: window = {window}: expected 1 to {MAX_WINDOW} frames, or None"
+            )
+        self.window, self.undersampling = window, undersampling
         self.epoch = 0
         self._open: OrderedDict[int, Stream] = OrderedDict()
-        frames = []
+        self.starts = np.concatenate([[0], np.cumsum(self._lengths())])
+
+    @property
+    def _where(self) -> str:
+        return str(self.items[0]["name"]) if self._given else str(self.folder)
+
+    def _lengths(self) -> list[int]:
+        """Return the items that each scan gives, once all are known to have one shape."""
         first = self.stream(0).header
-        if undersampling is not None:
-            undersampling.pattern(first.matrix[0], 0, 0)  # refuses what no frame could be sampled with
+        if self.undersampling is not None:
+            self.undersampling.pattern(first.matrix[0], 0, 0)  # refuses what no frame could be sampled with
+        lengths = []
         for number, item in enumerate(self.items):
-            header = self.stream(number).header
+            stream = self.stream(number)
+            header, name = stream.header, item["name"]
             if (header.matrix, header.coils) != (first.matrix, first.coils):
                 raise DatasetError(
-                    f"{self.folder}: {item['name']} has {header.coils} coils, a matrix of {header.matrix}, "
+                    f"{self._where}: {name} has {header.coils} coils, a matrix of {header.matrix}, "
                     f"{self.items[0]['name']} {first.coils} and {first.matrix}; choose some with `where`"
                 )
-            if undersampling is not None and header.lines_per_frame != header.matrix[0]:
+            if self.undersampling is not None and header.lines_per_frame != header.matrix[0]:
                 raise DatasetError(
-                    f"{self.folder}: {item['name']} holds {header.lines_per_frame} of {header.matrix[0]} "
+                    f"{self._where}: {name} holds {header.lines_per_frame} of {header.matrix[0]} "
                     "rows a frame; only fully sampled items (acceleration 1) can be undersampled"
                 )
-            frames.append(self.stream(number).frames)
-        self.starts = np.concatenate([[0], np.cumsum(frames)])
+            if header.lines_per_frame != first.lines_per_frame and {"lines", "ky", "t_ns"} & {*self.keys}:
+                raise DatasetError(
+                    f"{self._where}: {name} has {header.lines_per_frame} lines a frame, "
+                    f"{self.items[0]['name']} {first.lines_per_frame}: as lines they make no batch; choose "
+                    "some with `where`, or ask for kspace"
+                )
+            if self.window is not None and stream.frames < self.window:
+                raise DatasetError(
+                    f"{self._where}: {name} has {stream.frames} frames: too few for a window of {self.window}"
+                )
+            lengths.append(stream.frames - (self.window or 1) + 1)
+        return lengths
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Item:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         item = int(np.searchsorted(self.starts, index, side="right")) - 1
-        return self._frame(item, index - int(self.starts[item]))
+        frame = index - int(self.starts[item])
+        if self.window is None:
+            (one,) = self._frames(item, range(frame, frame + 1))
+            return Item((key, _tensor(one[key])) for key in self.keys)
+        every = self._frames(item, range(frame, frame + self.window))
+        return Item((key, torch.from_numpy(np.stack([one[key] for one in every]))) for key in self.keys)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict()}  # a worker maps what it reads itself
@@ -146,7 +191,9 @@ class FrameDataset(Dataset[Example]):
         self.epoch = epoch
 
     def stream(self, item: int) -> Stream:
-        """Return an item's stream, mapped; the last `MAX_OPEN` stay so."""
+        """Return an item's stream: the scan that was given, or a mapped one; the last `MAX_OPEN` stay so."""
+        if self._given:
+            return self._given[item]
         if item not in self._open:
             stream = load(self.folder / self.items[item]["path"])
             if stream.truth is None:
@@ -157,29 +204,53 @@ class FrameDataset(Dataset[Example]):
         self._open.move_to_end(item)
         return self._open[item]
 
-    def _frame(self, item: int, frame: int) -> Example:
+    def _frames(self, item: int, frames: range) -> list[dict[str, Any]]:
+        """Return what the keys ask for of consecutive frames of a scan."""
         stream = self.stream(item)
-        header, truth = stream.header, stream.truth
+        truth, ny, per_frame = stream.truth, stream.header.matrix[0], stream.header.lines_per_frame
         assert truth is not None
-        ny, nx = header.matrix
-        lines = slice(frame * header.lines_per_frame, (frame + 1) * header.lines_per_frame)
-        rows = np.asarray(stream.ky[lines]) + ny // 2
-        samples = np.asarray(stream.samples[lines])
+        shared: SharedRows | None = None
+        found: list[dict[str, Any]] = []
+        for frame in frames:
+            lines, last = self._lines(item, frame), (frame + 1) * per_frame - 1
+            at_ns = int(stream.t_ns[last])
+            makers: dict[str, Callable[[], Any]] = {
+                "kspace": partial(lines.kspace, ny),
+                "mask": partial(lines.mask, ny),
+                "image": partial(_image_of, lines, ny),
+                "lines": partial(np.array, lines.samples),
+                "ky": partial(np.subtract, lines.rows, ny // 2),
+                "t_ns": partial(np.array, lines.t_ns),
+                "target": partial(np.array, truth.image[frame]),
+                "target_mask": partial(np.array, truth.mask[frame]),
+                "target_m": partial(np.array, truth.centroid[last]),
+                "target_t_ns": partial(int, at_ns),
+                "item": partial(int, item),
+                "frame": partial(int, frame),
+            }
+            if {"shared", "age_s"} & {*self.keys}:
+                if shared is None:
+                    shared = SharedRows(partial(self._lines, item), frame, ny)
+                else:
+                    shared.step()
+                makers["shared"] = partial(to_image, shared.kspace)
+                makers["age_s"] = partial(shared.ages_s, at_ns)
+            found.append({key: makers[key]() for key in self.keys})
+        return found
+
+    def _lines(self, item: int, frame: int) -> FrameLines:
+        stream = self.stream(item)
+        header = stream.header
+        ny, lines = (
+            header.matrix[0],
+            slice(frame * header.lines_per_frame, (frame + 1) * header.lines_per_frame),
+        )
+        rows = np.asarray(stream.ky[lines], np.int64) + ny // 2
+        t_ns, samples = np.asarray(stream.t_ns[lines]), np.asarray(stream.samples[lines])
         if self.undersampling is not None:
             kept = row_mask(self.undersampling.pattern(ny, self.epoch, item), frame)[rows]
-            rows, samples = rows[kept], samples[kept]
-        kspace = np.zeros((header.coils, ny, nx), np.complex64)
-        kspace[:, rows] = samples.swapaxes(0, 1)
-        mask = np.zeros(ny, np.bool_)
-        mask[rows] = True
-        return {
-            "kspace": torch.from_numpy(kspace),
-            "mask": torch.from_numpy(mask),
-            "target": _copied(truth.image[frame]),
-            "target_mask": _copied(truth.mask[frame]),
-            "item": item,
-            "frame": frame,
-        }
+            rows, t_ns, samples = rows[kept], t_ns[kept], samples[kept]
+        return FrameLines(rows, t_ns, samples)
 
 
 class ShuffledFrames(IndexSampler[int]):
@@ -232,8 +303,28 @@ class ShuffledFrames(IndexSampler[int]):
         return iter(np.resize(np.concatenate(mine), length).tolist())
 
 
-def _copied(array: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.array(array))
+def _image_of(lines: FrameLines, ny: int) -> NDArray[np.complex64]:
+    return to_image(lines.kspace(ny))
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _scans(scans: Stream | Sequence[Stream] | str | Path) -> tuple[Stream, ...]:
+    """Return the scans that were given, each with its truth."""
+    if isinstance(scans, str | Path):
+        scans = load(scans)
+    every = (scans,) if isinstance(scans, Stream) else tuple(scans)
+    if not every:
+        raise DatasetError("scans: there is none to train on")
+    for number, scan in enumerate(every):
+        if not isinstance(scan, Stream):
+            raise DatasetError(f"scans: number {number} is a {type(scan).__name__}; expected a Stream")
+        if scan.truth is None:
+            name = scan.path or f"scan {number}"
+            raise DatasetError(f"{name}: it stores no truth; training needs what it should show")
+    return every
 
 
 def _read(folder: Path) -> tuple[str, list[dict[str, Any]]]:

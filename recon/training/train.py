@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import mrsim
 from mrsim.errors import TrainingError
 from mrsim.seeds import child
-from mrsim.stream import Stream
+from mrsim.stream import Header, Stream
 from mrsim.stream.fingerprint import frame_hashes
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
@@ -59,7 +59,7 @@ def train_cascade(
     Parameters
     ----------
     streams
-        Scans with truth, all of one protocol.
+        Scans with truth, all of one protocol; without a subspace their fields may differ.
     config
         The cascade.
     plan
@@ -73,8 +73,8 @@ def train_cascade(
     first
         Weights to start from; None for random ones.
     blocks
-        Weights for the start of the blocks alone, for example of another patient; the subspace is learnt from
-        these scans. None for random ones.
+        Weights for the start of the blocks alone, for example of another patient or another number of coils;
+        the subspace is learnt from these scans. None for random ones.
     state
         File of the training's state; the training resumes from it if it exists. None for none.
     command
@@ -100,7 +100,7 @@ def train_cascade(
     header = streams[0].header
     offset_ns(plan.target_instant, header)
     for stream in streams[1:]:
-        if stream.header != header:
+        if not _alike(stream.header, header, config):
             raise TrainingError(f"{stream.path}: its protocol differs from {streams[0].path}'s; train on one")
     if header.coils != config.coils:
         raise TrainingError(f"cascade: coils = {config.coils}, the streams have {header.coils}")
@@ -236,9 +236,15 @@ def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np
     return found
 
 
+def _alike(found: Header, first: Header, config: CascadeConfig) -> bool:
+    """Return whether a scan can be trained on beside the first; persons may be scanned at other fields."""
+    own: dict[str, Any] = {} if config.components else {"field_t": first.field_t}
+    return dataclasses.replace(found, **own) == first
+
+
 def _fits(found: CascadeConfig, wanted: CascadeConfig) -> bool:
-    """Return whether the blocks of one are those of the other, whatever the size of their subspaces."""
-    own = {key: getattr(wanted, key) for key in ("components", "knots", "positions")}
+    """Return whether the blocks of one are those of the other, whatever their subspaces and coils."""
+    own = {key: getattr(wanted, key) for key in ("components", "knots", "positions", "coils")}
     return dataclasses.replace(found, **own) == wanted
 
 
@@ -253,6 +259,7 @@ def _describe(stream: Stream) -> dict[str, Any]:
         "phantom": known.phantom if known else None,
         "phantom_text": known.phantom_text if known else None,
         "seed": known.seed if known else None,
+        "field_t": stream.header.field_t,
         "target_snr": known.target_snr if known and math.isfinite(known.target_snr) else None,
     }
 

@@ -50,19 +50,27 @@ CHEATS = (
     "one_pixel",
     "picture_with_a_trace",
     "picture_with_half_the_image",
+    "columns_alone",
     "leaks_objects",
     "leaks_native",
     "leaks_tensors",
     "leaks_descriptors",
     "leaks_threads",
+    "leaks_mapped",
+    "leaks_in_bursts",
     "leaves_a_line_out",
+    "uses_a_line_by_a_trace",
     "shows_the_image_before",
     "looks_ahead",
     "looks_ahead_late",
+    "mends_what_it_showed",
     "drops_some_frames",
+    "shows_all_when_closed",
+    "raises_when_closed",
     "keeps_a_nan",
     "remembers_by_frame",
     "remembers_by_the_first_line",
+    "remembers_by_the_middle_line",
     "remembers_by_content",
     "remembers_the_scan_before",
     "writes_into_its_input",
@@ -71,20 +79,33 @@ CHEATS = (
     "rolls_dice",
     "hurries",
     "behaves_when_it_is_watched",
+    "knows_who_calls",
     "shows_the_truth",
     "shows_the_truth_with_noise",
     "guesses_the_seed",
     "reads_its_parent",
+    "walks_the_disk",
     "forges_stamps",
+    "patches_the_clock",
+    "works_after_the_push",
+    "works_in_a_process",
+    "works_in_a_daemon",
     "ends_at_once",
     "forks",
     "hangs",
     "kills_the_bench",
+    "talks_garbage",
+    "stops_itself",
+    "closes_its_ends",
+    "never_lets_go",
 )
 """One module a kind: those that show nothing, whose content depends on nothing, and who use blind spots."""
 COLUMNS = ("replay", "audit", "plugin", "guard")
 MODES = ("in process", "isolated")
-APART = ("ends_at_once", "forks", "hangs", "kills_the_bench")
+APART = (
+    "ends_at_once", "forks", "hangs", "kills_the_bench", "talks_garbage", "stops_itself", "closes_its_ends",
+    "never_lets_go",
+)  # fmt: skip
 """What would end the process that plays it, and so is played isolated alone."""
 LINE_LIMIT_S = 10.0
 WEIGHED_FRAMES = 400
@@ -97,12 +118,22 @@ OPEN = {
     "for the audits; what is done after that, as by `forges_stamps`, is for the replay.",
 }
 """Why a column lets through what it is not there for."""
-OF_TIME = ("forges_stamps",)
-"""What is a question of time alone: audits see images. In process no column is there for it."""
+OF_TIME = {
+    "forges_stamps": ("isolated",),
+    "patches_the_clock": ("isolated",),
+    "works_after_the_push": MODES,
+    "works_in_a_process": MODES,
+    "works_in_a_daemon": ("isolated",),
+}
+"""What is a question of time alone, and the modes in which a replay is there for it: audits see images."""
+OF_TRUST = ("knows_who_calls",)
+"""What audits find isolated alone: in process it behaves as long as they run."""
 IN_VAIN = "in vain"
 NAMES = (
     (r"gave no answer", "no answer within the limit"),
     (r"process died", "its process died"),
+    (r"is no message", "no message"),
+    (r"^contract:", "contract"),
     (r"impossible quality", "impossible quality"),
     (r"silent failures \(([a-z ]+?) \d", "silent failures: {}"),
     (r"the candidate raised", "raised"),
@@ -275,7 +306,8 @@ LEGEND = (
     "",
     *(f"- **{column}**: {why}" for column, why in OPEN.items()),
     "- **audit**, **plugin**: They see images. What comes late is for the replay, which in process is told",
-    "  what it is told (`forges_stamps`).",
+    "  what it is told (`forges_stamps`, `patches_the_clock`), and which does not see processes that were",
+    "  disowned (`works_in_a_daemon`). In process a candidate sees who calls it (`knows_who_calls`).",
     "",
     "What would end the process that plays it is played isolated alone. In process, a command without a",
     "verdict says FAIL by its parent, and one that hangs is yours to end.",
@@ -289,8 +321,9 @@ LEGEND = (
     "## Honest candidates",
     "",
     "`python -m tests.cheats.honest.play 20` audits honest candidates with fresh seeds, in both modes: those",
-    "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones are",
-    "left out, as they break an audit as they must: `low-rank-sparse` sees the whole scan before it shows a",
-    "frame, and `nearest-frame` shows what it has seen before.",
+    "that are shipped, the five forms of the docs, a threaded one, and one behind MRD. Two shipped ones",
+    "break audits as they must. `low-rank-sparse` is an oracle: it sees the whole scan, which it keeps,",
+    "before it shows a frame. So it must break conformance, causality and flat memory, and no other audit.",
+    "`nearest-frame` shows what it has seen before, and is left out.",
     "",
 )

@@ -25,7 +25,7 @@ sys.path.append(str(ROOT / "scripts"))
 from blocks import Block, read_blocks  # type: ignore[import-not-found]  # noqa: E402
 from first_hour import PAGE, README, SECTION  # type: ignore[import-not-found]  # noqa: E402
 
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 # What ends in a verdict on this host at this moment: each is an answer, on a virtual clock, too.
 JUDGED = {"replay", "compare", "report", "guard"}
 

@@ -357,3 +357,8 @@ def test_a_function_and_a_network_say_how_they_combine_coils() -> None:
     assert from_module(network).fresh().combination == UNIFORM
     network.combination = ROOT_SUM  # type: ignore[assignment]
     assert from_module(network).fresh().combination == ROOT_SUM
+
+
+def test_a_function_that_returns_nothing_is_told_so() -> None:
+    with pytest.raises(TypeError, match="the function returned None: expected an image of shape"):
+        run(FrameAdapter(lambda kspace, mask: None), small_stream())  # type: ignore[arg-type, return-value]

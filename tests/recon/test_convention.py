@@ -14,7 +14,7 @@ from harness.candidates.registry import builder
 from mrsim.errors import CandidateError, InputError
 from mrsim.stream import Header, Readout
 from recon.convention import ORIENTATIONS, Convention, split_convention
-from recon.protocol import Emit, Image
+from recon.protocol import COMBINATIONS, Emit, Image
 from tests.harness.synthetic import make_stream
 
 
@@ -37,11 +37,12 @@ def test_the_eight_orientations_are_those_of_a_square() -> None:
     st.tuples(st.integers(-70, 70), st.integers(-70, 70)),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(["", *COMBINATIONS]),
 )
 def test_what_it_says_of_itself_is_read_back(
-    orient: str, roll: tuple[int, int], negative: bool, fit: bool
+    orient: str, roll: tuple[int, int], negative: bool, fit: bool, combine: str
 ) -> None:
-    convention = Convention(negative, orient, roll, fit)
+    convention = Convention(negative, orient, roll, fit, combine)
     options = convention.options
     for name in ("view-sharing", "mrd://127.0.0.1:9002/a?match=order&limit_s=3"):
         whole = f"{name}{'&' if '?' in name else '?'}{options}" if options else name
@@ -49,17 +50,31 @@ def test_what_it_says_of_itself_is_read_back(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["orient=up", "roll=1", "roll=1,b", "negative=maybe", "scale=2", "orient=rot90&orient=rot90"]
+    ("wrong", "said"),
+    [
+        ("orient=up", "orient='up'"),
+        ("roll=1", "roll='1'"),
+        ("roll=1,b", "roll='1,b'"),
+        ("roll=1,2,3", "roll='1,2,3'"),
+        ("roll=0,99999", "at most 65536"),
+        ("negative=maybe", "negative='maybe'"),
+        ("scale=2", "scale='2'"),
+        ("combine=sum", "combine='sum'"),
+        ("orient=rot90&orient=rot90", "comes twice"),
+    ],
 )
-def test_what_is_no_convention_is_refused_by_name(wrong: str) -> None:
+def test_what_is_no_convention_is_refused_by_name(wrong: str, said: str) -> None:
     with pytest.raises(CandidateError, match="view-sharing") as caught:
         builder(f"view-sharing?{wrong}")
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_other_options_are_not_taken_for_it() -> None:
-    with pytest.raises(CandidateError, match="unknown"):
+    with pytest.raises(CandidateError, match="unknown option 'match'; known"):
         builder("view-sharing?match=order")
+    with pytest.raises(CandidateError, match="unknown option 'orientation'; did you mean 'orient'"):
+        builder("view-sharing?roll=0,1&orientation=rot180")
     assert split_convention("nearest-frame:a?b.stream") == ("nearest-frame:a?b.stream", Convention())
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from harness.cli.process.lifeline import end_with_parent
+from harness.cli.process.lifeline import take_pipes
 from harness.cli.process.streams import complaint, conclude
 from harness.realtime.raised import one_line, traceback_of
 from harness.session.audit import audit
@@ -29,9 +29,7 @@ def main() -> int:
 
 
 def _serve() -> int:
-    answers, lifeline = (int(number) for number in sys.argv[1:3])
-    os.set_inheritable(answers, False)
-    end_with_parent(lifeline, grace_s=0)  # with all that was started here
+    answers = take_pipes(grace_s=0)  # with all that was started here
     with os.fdopen(answers, "w", encoding="utf-8") as pipe:
         for answer in _answers(json.loads(sys.argv[3])):
             pipe.write(json.dumps(answer) + "\n")

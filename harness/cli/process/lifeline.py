@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+
+
+def take_pipes(grace_s: float) -> int:
+    """Take up, in a child, the two pipes that its first arguments name, and end with the parent.
+
+    Parameters
+    ----------
+    grace_s
+        As for `end_with_parent`.
+
+    Returns
+    -------
+    answers
+        Descriptor to write answers to; no process that is started from now on gets it.
+    """
+    answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(answers, False)
+    end_with_parent(lifeline, grace_s)
+    return answers
 
 
 def end_with_parent(lifeline: int, grace_s: float) -> None:

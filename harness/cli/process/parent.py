@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from harness.cli.process.lifeline import end_with_parent
+from harness.cli.process.lifeline import take_pipes
 from harness.cli.process.signals import Ended
 from harness.cli.process.started import Started, how_it_ended, started
 from harness.realtime.copies import OneProcess
@@ -59,11 +59,8 @@ def serve(command: Callable[[list[str]], int]) -> int:
     command
         Takes the arguments and returns an exit code.
     """
-    answers, lifeline = int(sys.argv[1]), int(sys.argv[2])
-    argv = sys.argv[3:]
+    answers, argv = take_pipes(END_S), sys.argv[3:]
     sys.argv[:] = ["mrsim", *argv]
-    os.set_inheritable(answers, False)
-    end_with_parent(lifeline, END_S)
     try:
         with OneProcess():
             code = command(argv)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, TextIO, cast
 
 from harness.cli.process.signals import Came, Ended, ended_by_signals
-from mrsim.errors import InputError, MrsimError
+from mrsim.errors import InputError, MrsimError, Option
 from mrsim.printable import visible
 
 USAGE = 2
@@ -38,6 +39,7 @@ SPELLING = {
     "judged_s": "--seconds",
 }
 """Keywords whose option on the command line has another name."""
+_KEYWORD = re.compile(r"(\w+) = (?=[^:]*: )")
 _closed: set[int] = set()
 """Standard streams that were closed as the process began."""
 
@@ -106,6 +108,25 @@ def _concluded(command: Callable[[], int], out: _Output, err: _Output) -> int:
     if leaving is not None:
         raise leaving
     return code
+
+
+@contextlib.contextmanager
+def named_as_options(options: Iterable[str]) -> Iterator[None]:
+    """Let an error that begins with a keyword and its value, as Python has them, name the option.
+
+    Parameters
+    ----------
+    options
+        Keywords of the command.
+    """
+    try:
+        yield
+    except InputError as error:
+        found = _KEYWORD.match(str(error))
+        if found is not None and len(error.args) == 1 and found[1] in options:
+            rest = str(error)[found.end() :].replace("{", "{{").replace("}", "}}")
+            error.args = ("{} " + rest, Option(found[1]))
+        raise
 
 
 def complaint(error: BaseException) -> str | None:

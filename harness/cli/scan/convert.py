@@ -12,7 +12,7 @@ from typing import Any
 from harness.cli.arguments import add_overwrite
 from harness.console import progress
 from mrsim.errors import InputError
-from mrsim.files.targets import check_outside, check_target
+from mrsim.files.targets import check_outside, check_target, kind_of
 from mrsim.files.writing import new_file, scratch_folder
 from mrsim.formats.fastmri import write_fastmri
 from mrsim.formats.foreign import file_to_stream
@@ -24,6 +24,7 @@ from mrsim.formats.oversampling import Oversampling
 from mrsim.stream import load
 from mrsim.stream.storage import check_new_stream, check_stream
 from mrsim.stream.units import SPELLINGS
+from mrsim.summary import counted
 
 PIPE = "-"
 SILENT_S = 60.0
@@ -102,6 +103,7 @@ def run(
     if source == PIPE:
         if writes:
             raise InputError("- and -: a pipe is made a stream; name a folder")
+        check_new_stream(goal, overwrite=overwrite)  # before the pipe is read to its end
         with scratch_folder(goal) as scratch:
             return _import(_spooled(scratch / "messages"), goal, reading, overwrite, "the pipe")
     if not path.exists():
@@ -109,9 +111,16 @@ def run(
     _check_kinds(path, goal, writes)
     if path.is_dir() != writes:
         suffixes = ", ".join(FILE_SUFFIXES)
-        what = "a stream" if path.is_dir() else "a file"
+        if not writes and kind_of(goal) == "a pipe":
+            raise InputError(f"{goal} is a pipe: write to standard output with -, and redirect that into it")
+        if not writes:
+            raise InputError(
+                f"{path} is a stream, and so would {goal} be: name a {suffixes}, or - for a pipe"
+            )
+        made = "a pipe takes" if target == PIPE else f"{goal} would be"
         raise InputError(
-            f"{path} is {what}, and so would {goal} be: convert a folder to a {suffixes}, or back"
+            f"{path} is a file, and {made} another: convert it to a stream (a folder) first, and that to "
+            f"{target}"
         )
     if writes:
         for name, value in {**reading, "overwrite": overwrite}.items():
@@ -156,7 +165,7 @@ def _export(source: Path, target: Path, layout: str, how: str) -> int:
     extra = "" if stream.truth is None else ", with the truth beside"
     if layout == "messages" and stream.truth is not None:
         extra = "; messages have no place for the truth"
-    print(f"{target}: {len(stream)} lines of {stream.header.coils} coils ({layout}){extra}")
+    print(f"{target}: {len(stream)} lines of {counted(stream.header.coils, 'coil')} ({layout}){extra}")
     if layout == "fastmri" and noise is not None:
         print("note: the layout has no place for the noise scans: they were left out")
     return 0
@@ -168,7 +177,7 @@ def _send(source: Path, how: str) -> int:
     out = getattr(sys.stdout, "binary", None) or sys.stdout.buffer
     write_messages(stream, out, oversampling=Oversampling(how), noise=noise)
     out.flush()
-    print(f"{len(stream)} lines of {stream.header.coils} coils (messages)", file=sys.stderr)
+    print(f"{len(stream)} lines of {counted(stream.header.coils, 'coil')} (messages)", file=sys.stderr)
     return 0
 
 
@@ -204,7 +213,7 @@ def _import(source: Path, target: Path, reading: dict[str, Any], overwrite: bool
     header = stream.header
     print(
         f"{target}: {stream.frames} frames of {header.lines_per_frame} lines, {header.matrix[0]} x "
-        f"{header.matrix[1]}, {header.coils} coils, TR {header.tr_ns / 1e6:g} ms"
+        f"{header.matrix[1]}, {counted(header.coils, 'coil')}, TR {header.tr_ns / 1e6:g} ms"
     )
     for note in imported.notes:
         print(f"note: {note}")

@@ -24,6 +24,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--smooth-frames", type=float, default=1.0, metavar="FRAMES",
         help="width of the Gaussian in time that takes away what is white in time (%(default)s); 0 for none",
     )  # fmt: skip
+    command.add_argument(
+        "--phase-deg", type=float, default=0.0, metavar="DEG",
+        help="smooth synthetic phase that magnitudes get, within DEG either way (%(default)g: none)",
+    )  # fmt: skip
     asked = command.add_argument_group("of what the files do not say")
     asked.add_argument("--label", metavar="FILE", help="the target's label, of the first frame or of all")
     asked.add_argument("--frame-ms", type=float, metavar="MS", help="time from frame to frame")
@@ -32,6 +36,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     asked.add_argument(
         "--time-axis", choices=("fastest", "slowest"), help="which axis of a stored volume is time"
+    )
+    asked.add_argument(
+        "--part",
+        type=int,
+        metavar="N",
+        help="which of several series or slices in DICOM files is meant, from 1",
     )
     command.add_argument(
         "--no-twin", dest="twin", action="store_false",
@@ -45,10 +55,12 @@ def run(
     series: str,
     output: str,
     smooth_frames: float,
+    phase_deg: float,
     label: str | None,
     frame_ms: float | None,
     pixel_mm: list[float] | None,
     time_axis: str | None,
+    part: int | None,
     twin: bool,
     overwrite: bool,
 ) -> int:
@@ -62,6 +74,7 @@ def run(
         If matplotlib, or what reads such files, is not installed.
     """
     from harness.picture.patient import draw_patient
+    from mrsim.anatomy.series.phase import with_phase
     from mrsim.anatomy.series.reading.cine import read_cine
     from mrsim.anatomy.series.stored import check_new_patient, store_patient
     from mrsim.plotting import plotting
@@ -69,7 +82,8 @@ def run(
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
     check_new_patient(Path(output), overwrite)
-    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis)
+    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis, part=part)
+    cine = with_phase(cine, phase_deg)
     print(cine)
     with progress("fitting the twin" if twin else "smoothing") as report:
         drawn = Path(output) / "picture.png"
@@ -96,7 +110,9 @@ def run(
     if twin:
         _tell_twin(patient)
     print(f"{output}: a patient of {patient.playback.stop_ns * 1e-9:.1f} s; look at {drawn}")
-    print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds 30 --seed 1")
+    # No more than was recorded: the command is to be copied.
+    seconds = min(30.0, int(patient.playback.stop_ns * 1e-8) / 10)
+    print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds {seconds:g} --seed 1")
     if "sha256" in patient.record.get("twin", {}):
         print(f"another day of it: mrsim simulate {output} -o day2.stream --seconds 60 --set drive=breaths")
     return 0

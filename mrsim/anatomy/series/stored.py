@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrsim.anatomy.series.patient import ARRAYS, Patient, digest_of, patient_of
+from mrsim.anatomy.series.phase import with_phase
 from mrsim.anatomy.series.playback import SMOOTH_FRAMES, Playback
 from mrsim.anatomy.series.reading.cine import read_cine
 from mrsim.anatomy.series.series import MAX_BYTES, Series
@@ -39,7 +40,9 @@ def prepare_patient(
     frame_ms: float | None = None,
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
+    part: int | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
+    phase_deg: float = 0.0,
     twin: bool = True,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -52,11 +55,14 @@ def prepare_patient(
         The cine: a file or folder of a kind that `read_cine` knows, or a series.
     output
         Folder to make.
-    label, frame_ms, pixel_mm, time_axis
+    label, frame_ms, pixel_mm, time_axis, part
         What the file does not say of itself: the target's label, the time from frame to frame, the height and
-        width of a pixel, and which axis of a volume is time, "fastest" or "slowest".
+        width of a pixel, which axis of a volume is time, "fastest" or "slowest", and which of several series
+        or slices in DICOM is meant, from 1.
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
+    phase_deg
+        Bound of the smooth synthetic phase that magnitudes get, degrees, 0 to 360; 0 leaves them real.
     twin
         Whether its twin is learnt, too: some seconds for a hundred frames.
     overwrite
@@ -78,7 +84,10 @@ def prepare_patient(
     check_new_patient(output, overwrite)
     given = series
     if not isinstance(given, Series):
-        given = read_cine(given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis)
+        given = read_cine(
+            given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis, part=part
+        )
+    given = with_phase(given, phase_deg)
     return store_patient(given, output, smooth_frames, twin=twin, overwrite=overwrite, progress=progress)
 
 

@@ -17,6 +17,7 @@ from harness.candidates import isolation
 from harness.candidates.isolation import CandidateLost, Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
+from harness.realtime.processor_time import OtherProcess
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
@@ -249,6 +250,26 @@ def test_the_limit_is_that_of_every_call_and_imports_have_their_own(
     assert told in run.failure.error
     assert run.traceback is not None
     assert run.traceback.at.code.startswith("time.sleep(") or "def " in run.traceback.at.code
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "in_line", "shown"), [(0.6, 0.9, True), (0.6, 0.0, False), (99, 1.0, False)]
+)
+def test_what_a_process_stands_in_line_for_a_core_is_no_silence(
+    takes_s: float, in_line: float, shown: bool, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for what the candidate does; a host that keeps it waiting is no hang, up to a bound."""
+    (mine / "late.py").write_text(
+        f"{MINE}\nclass Late(Base):\n    def act(self, readout): time.sleep({takes_s})\n"
+    )
+    monkeypatch.setattr(OtherProcess, "in_line_ns", lambda _: int(in_line * time.monotonic_ns()))
+    began = time.monotonic()
+    run = run_of("python:late.py:Late", 0.4)
+    assert (run.failure is None) == shown
+    if not shown:
+        assert run.failure is not None
+        assert "gave no answer to push in 0.4 s" in run.failure.error
+        assert time.monotonic() - began < takes_s + 60
 
 
 @pytest.mark.parametrize(

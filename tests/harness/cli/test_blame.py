@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
-from mrsim.stream import save
+from mrsim.formats.mrd_file import write_mrd
+from mrsim.stream import load, save
 from tests.harness.synthetic import make_stream
 
 
@@ -21,6 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(name).mkdir()
         Path(name, first).write_bytes(b"\0" * 128 + b"DICM")
     Path("empty").mkdir()
+    os.mkfifo("pipe")
+    write_mrd(load("a.stream"), "own.h5")
     return tmp_path
 
 
@@ -44,6 +48,13 @@ NUMBERS = {
         "--repeat: x: expected a whole number",
     ),
 }
+OPTIONS = {
+    "coils": (["--coils", "33"], "--coils 33: expected 1 to 32"),
+    "an acceleration": (["--acceleration", "0.5"], r"--acceleration 0\.5: variable-density sampling"),
+    "an order": (["--order", "zigzag"], "--order 'zigzag': expected one of random"),
+    "an echo time": (["--te-ms", "3"], "--te-ms 3: expected at least 0"),
+    "an SNR": (["--snr", "-3"], "--snr -3: expected a positive number"),
+}
 KINDS = {
     "DICOM as a scan": (["replay", "dicom", "null"], "dicom: not a stream: it holds DICOM"),
     "DICOM without endings": (["audit", "null", "plain"], "plain: not a stream: it holds DICOM"),
@@ -53,6 +64,35 @@ KINDS = {
     "a stream as NIfTI": (["convert", "a.stream", "x.nii.gz"], r"x\.nii\.gz: files of that kind are not wr"),
     "a stream as DICOM": (["convert", "a.stream", "x.dcm"], r"x\.dcm: files of that kind are not written"),
     "a stream as MATLAB": (["convert", "a.stream", "x.MAT"], r"x\.MAT: files of that kind are not written"),
+    "nothing as a scan": (["replay", "nix.stream", "null"], r"nix\.stream: no such stream; make one"),
+    "no name as a scan": (["replay", "", "null"], "'': an empty name; name a stream's folder"),
+    "a pipe as a scan": (["replay", "pipe", "null"], "pipe: a pipe, and a stream is a folder"),
+    "a file as a scan": (["replay", "own.h5", "null"], r"own\.h5: a file, and a stream is a folder"),
+    "a stream into a named pipe": (
+        ["convert", "a.stream", "pipe"],
+        "pipe is a pipe: write to standard output",
+    ),
+    "a file into a pipe": (
+        ["convert", "own.h5", "-"],
+        r"own\.h5 is a file, and a pipe takes another: .* first",
+    ),
+    "a file as a file": (
+        ["convert", "own.h5", "b.h5"],
+        r"own\.h5 is a file, and b\.h5 would be another: .* first",
+    ),
+    "a TR of lines that have times": (
+        ["convert", "own.h5", "b", "--tr-ms", "5"],
+        r"times of their own, .* \(4 and 2 ms\): leave out --tr-ms",
+    ),
+    "a TE of lines that have times": (
+        ["convert", "own.h5", "b", "--te-ms", "1"],
+        "leave out --tr-ms and --te-ms",
+    ),
+    "a pipe that would become the root": (["convert", "-", "/"], "/: exists and is not a stream"),
+    "a pipe that would become a stream": (
+        ["convert", "-", "a.stream"],
+        r"a\.stream: a stream is there already",
+    ),
     "a stream as a stream": (["convert", "a.stream", "b.stream"], "a.stream is a stream, and so would b.st"),
     "a training at its middle": (
         ["train", "a.stream", "-o", "w.npz", "--target-instant", "centre"],
@@ -83,6 +123,31 @@ def test_what_is_no_number_is_told_what_it_should_be(
     folder: Path, case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused(*NUMBERS[case], capsys)
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_a_value_that_cannot_be_names_the_option(
+    folder: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, told = OPTIONS[case]
+    refused([*SIMULATE, "-o", "b", *words], rf"error: {told}", capsys)
+    assert not Path("b").exists()
+
+
+def test_a_time_beyond_a_day_is_told_of_as_it_was_given(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(
+        ["simulate", "quasar", "-o", "b", "--seconds", "1e9"],
+        r"--seconds 1000000000\.0: expected",
+        capsys,
+    )
+
+
+def test_frames_that_a_scan_has_not_name_the_option(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(
+        ["replay", "a.stream", "null", "--frames", "1000"], "error: --frames 1000: this stream has", capsys
+    )
 
 
 @pytest.mark.parametrize("case", KINDS)

@@ -18,7 +18,7 @@ for name in {blocked!r}:
     sys.modules[name] = None
 """
 OPTIONAL = ["rich", "matplotlib", "skimage", "scipy", "hypothesis", "pytest", "pytest_benchmark"]
-OPTIONAL += ["ismrmrd", "h5py", "xsdata", "distributed", "onnxruntime", "pypulseq", "SimpleITK"]
+OPTIONAL += ["ismrmrd", "h5py", "xsdata", "distributed", "onnxruntime", "pypulseq", "SimpleITK", "pydicom"]
 PLUGIN = ["harness.testing.plugin"]
 """What only pytest loads."""
 

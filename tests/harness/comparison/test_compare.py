@@ -347,7 +347,7 @@ def test_what_shows_nothing_has_failed(folder: Path) -> None:
         (["view-sharing", "null"], "--on"),
         (["view-sharing", "null", "--on", "a.stream", "--repeat", "0"], "--repeat 0: expected 1 to 100"),
         (["view-sharing", "null", "--on", "a.stream", "--segment-s", "nan"], "--segment-s nan"),
-        (["view-sharing", "null", "--on", "a.stream", "--frames", "9999"], "frames = 9999"),
+        (["view-sharing", "null", "--on", "a.stream", "--frames", "9999"], "--frames 9999"),
         (["view-sharing", "null", "--on", "a.stream", "--json", "no/c.json"], "no such folder"),
     ],
 )

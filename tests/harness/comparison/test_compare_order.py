@@ -91,6 +91,16 @@ def test_too_few_blocks_decide_nothing() -> None:
     assert none.standing == "undecided"
 
 
+def test_a_ratio_that_might_be_below_nothing_decides_nothing() -> None:
+    """Four breaths of which one differs a thousandfold carry no ratio: neither a tie nor ahead."""
+    values = np.random.default_rng(6).uniform(0.9, 1, 80)
+    blocks = np.repeat(np.arange(4), 20)
+    pairs = np.stack([np.where(blocks == 2, 1000 * values, values), values], 1)
+    wild = paired(BY_NAME["nmse"], pairs, blocks)
+    assert (wild.standing, wild.interval) == ("undecided", None)
+    assert "below 0" in wild.note
+
+
 def test_a_lost_target_is_behind_one_that_is_found() -> None:
     errors = np.random.default_rng(5).uniform(0.5, 1, 240)
     lost = errors.copy()

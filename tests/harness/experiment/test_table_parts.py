@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.comparison.on_display import display_of
+from harness.comparison.on_display import display_of, displayed_of
 from harness.comparison.scans import part_of
 from harness.comparison.series import Series
 from harness.comparison.single_pass import Ground, Pass, play, show
@@ -19,12 +19,14 @@ from harness.experiment.cells import Cells, Row
 from harness.experiment.choices import SLOW
 from harness.experiment.claims import claims, compare_cells, compare_images
 from harness.experiment.horizon import looking_ahead
-from harness.experiment.measures import Measures, measure_cell
+from harness.experiment.measures import BEAM, Measures, measure_cell
 from harness.experiment.plan import CASCADE, Cell, Entry, ExperimentPlan, cells_of, read_patients
 from harness.experiment.scans import Scan, TimeLine
 from harness.experiment.training_overlap import refuse_overlap
 from harness.experiment.variants import CHANGES, changed
 from harness.judge.evaluate import evaluate
+from harness.judge.measures import deliver_by
+from harness.measure.beam import load_beam
 from harness.measure.floor import consistency_floor
 from harness.measure.image_quality import assess
 from harness.measure.ruler import full_image
@@ -245,6 +247,52 @@ def test_the_time_line_keeps_what_is_known_from_what_is_judged() -> None:
     assert TimeLine(70, 10, 5).judged(3200, frame_ns, 12)[2] == first + int(5e9 // frame_ns)
     with pytest.raises(InputError, match="no frame to judge"):
         line.judged(first, frame_ns)
+
+
+def test_another_day_is_judged_by_what_the_first_day_tells() -> None:
+    """Day two has another seed and nothing of it is known; day one knows its own first part."""
+    fields = (("patient1", 0.5), ("", 1.5))
+    patients = read_patients(["v2/patient1-day2", "v2/patient1-day1", "v2/patient2-day2"], [5.0])
+    plan = ExperimentPlan(
+        patients, (Entry.parse("view-sharing"),), time_line=TimeLine(20.0, 4.0, 10.0), scan_s=30.0, seed=3,
+        coils=8, fields_t=fields, train_on="day1",
+    )  # fmt: skip
+    second, first, other = (cell for cell in cells_of(plan) if cell.label == "view-sharing")
+    assert second.knowable == first.scan == first.knowable
+    assert (first.scan.seed, second.scan.seed) == (3, 4)
+    assert (first.scan.seconds, second.scan.seconds) == (30.0, 14.0)
+    assert [plan.time_line_of(cell).train_s for cell in (first, second)] == [20.0, 4.0]
+    assert [cell.scan.protocol.field_t for cell in (first, second, other)] == [0.5, 0.5, 1.5]
+    assert {cell.scan.protocol.coils for cell in (first, second, other)} == {8}
+    assert second.describe({}) != dataclasses.replace(second, other_day=None).describe({})
+    with pytest.raises(InputError, match=r"day1.*patient1"):
+        ExperimentPlan(read_patients(["patient1"], [5.0]), (), train_on="day1")
+
+
+def test_a_beam_strays_by_what_is_shown_late() -> None:
+    """What is shown 80 ms late keeps the beam astray for longer than what is shown at once."""
+    astray = []
+    for late in (0, 40):
+        one = passed(late)
+        displayed = displayed_of(ground(), one)
+        assert displayed is not None
+        beamed = deliver_by(load_beam(BEAM), displayed, ground().stream)
+        told = measure_cell(ground(), one.series, display_of(ground(), one), beamed).figures
+        share = beamed.delivery.stray_share
+        assert share is not None
+        assert told["stray_percent"][0] == pytest.approx(100 * share)
+        astray.append(share)
+    assert astray[0] < astray[1]
+    assert measure_cell(ground(), one.series).figures["stray_percent"] == (None, None)
+
+
+def test_the_fully_sampled_image_stands_beside() -> None:
+    """Its mean is that of the images that were made; where none is NaN all count."""
+    told = np.full(len(series(0)), np.nan)
+    told[::3] = 0.01
+    figures = measure_cell(ground(), series(0), nmse_full=told).figures
+    assert figures["nmse_full"][0] == pytest.approx(0.01)
+    assert measure_cell(ground(), series(0)).figures["nmse_full"] == (None, None)
 
 
 def record(**data: object) -> dict[str, object]:

@@ -148,6 +148,21 @@ def test_the_sentence_has_all_that_is_to_be_stated(truth: Images) -> None:
         np.testing.assert_array_equal(np.abs(found.apply(shown)), np.abs(truth))
 
 
+def test_what_was_stated_wrongly_is_to_be_left_out(truth: Images) -> None:
+    """Upright images that were turned by a stated convention are set right by stating nothing."""
+    stated = Convention(orient="rot180")
+    said = symptom(stated.apply(truth), truth, stated)
+    assert said is not None
+    assert "CANDIDATE without these options" in said
+    assert "CANDIDATE?" not in said
+
+
+def test_a_combination_that_was_stated_stays_in_the_sentence(truth: Images) -> None:
+    said = symptom(Convention(orient="flipud").apply(truth), truth, Convention(combine="uniform"))
+    assert said is not None
+    assert "orient=flipud&combine=uniform" in said
+
+
 @pytest.mark.parametrize("size", [(45, 63), (45, 64), (64, 45)])
 def test_a_shift_once_too_often_is_undone_in_odd_sizes(size: tuple[int, int]) -> None:
     scan = phantom_stream(8, "nsclc/patient1", size, 4.0)

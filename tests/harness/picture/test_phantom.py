@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,4 +33,15 @@ def test_what_cannot_be_drawn_is_said_in_one_line(
     monkeypatch.chdir(tmp_path)
     assert main(["phantoms", *args]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_is_set_up_wrongly_is_named(tmp_path: Path) -> None:
+    """In a process of its own: matplotlib looks at its surroundings when it is first imported."""
+    command = [sys.executable, "-m", "harness.cli", "phantoms", "quasar", "--png", str(tmp_path / "p.png")]
+    ended = subprocess.run(
+        command, env=os.environ | {"MPLBACKEND": "nonsense"}, capture_output=True, text=True, timeout=120
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "mend MPLBACKEND" in ended.stderr
     assert not list(tmp_path.iterdir())

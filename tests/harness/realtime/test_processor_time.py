@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.candidates.isolation import Isolated
+from harness.candidates.registry import builder
 from harness.judge.outcome import Outcome
 from harness.judge.verdict import judge
 from harness.measure.timing import measure
@@ -314,3 +315,62 @@ def test_work_after_the_push_is_charged(how: str) -> None:
     assert total_ns >= (FRAMES * WORK_NS if how == "a finalizer" else 0.8 * candidate.worked_ns)
     if how == "a thread":
         assert candidate.worked_ns > 4 * MS
+
+
+HELPED = """
+import threading
+
+class Helped(Works):
+    def push(self, readout):
+        worker = threading.Thread(target=super().push, args=(readout,))
+        worker.start()
+        worker.join()
+"""
+
+
+def test_the_time_in_which_others_worked_for_it_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that helps may have stood in line, also one that has ended; at most as ten times its work."""
+    fake, own = Fake(monkeypatch), [0]
+    monkeypatch.setattr(processor_time.time, "clock_gettime_ns", lambda _: own[0])
+    monkeypatch.setattr(processor_time, "descendants_ns", lambda: 0)
+    monkeypatch.setattr(processor_time, "_accounts", processor_time._Accounts())
+    running = RunningTime()
+
+    def push(real: int, helped: int, mine: int = 0, line: int = 0) -> int:
+        mark = running.mark()
+        own[0] += mine
+        fake.passes(real, helped + mine, line)
+        charged = running.since(mark)
+        running.pause()
+        return charged
+
+    assert push(20, helped=0, mine=3) == 20  # it slept, or waited for a GPU: nobody helped it
+    assert running.doubtful_ns == 0
+    assert push(20, helped=5) == 20
+    assert running.doubtful_ns == 15
+    assert push(100, helped=2) == 100
+    assert running.doubtful_ns == 15 + 20
+    assert push(20, helped=4, mine=4, line=12) == 8  # this thread's own time in line is not charged at all
+    assert running.doubtful_ns == 15 + 20
+
+
+@counts
+@pytest.mark.slow
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_busy_host_fails_no_candidate_whose_threads_end(
+    isolated: bool, neighbours: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image is made on a thread of its own, which has ended when it is asked how long it waited."""
+    (tmp_path / "helped.py").write_text(WORKER + HELPED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    neighbours()
+    name = "python:helped.py:Helped"
+    run, real_ns = run_of(Isolated(name) if isolated else builder(name)())
+    if real_ns < 1.7 * FRAMES * WORK_NS:
+        pytest.skip("this host has cores to spare: nothing kept the run from computing")
+    assert run.failure is None
+    assert run.host is not None
+    assert judge(run, measure(run), 0.9).outcome is not Outcome.FAIL
+    if measure(run).misses:
+        assert (run.host.helpers_ns or 0) > 0.5 * (int(run.service_ns.sum()) - 1.3 * FRAMES * WORK_NS)

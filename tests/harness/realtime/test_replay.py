@@ -430,6 +430,16 @@ def test_a_scan_without_a_whole_frame_is_refused() -> None:
         Schedule.of(make_stream(3))
 
 
+@pytest.mark.parametrize("change", [lambda t: t * 1000, lambda t: t + 1, lambda t: np.r_[t[:5], t[5:] + 9]])
+def test_lines_that_do_not_follow_each_other_at_tr_are_refused(change: Callable[[Any], Any]) -> None:
+    """A line is handed out at its TR: where its echo says another time, one of both is wrong."""
+    scan = make_stream(8)
+    off = dataclasses.replace(scan, t_ns=change(scan.t_ns))
+    line = int(np.flatnonzero(off.t_ns != scan.t_ns)[0])
+    with pytest.raises(InputError, match=rf"k-space line {line} is at {off.t_ns[line]} ns: expected"):
+        Schedule.of(off)
+
+
 def test_images_that_would_not_fit_are_refused_before_they_are_allocated() -> None:
     with pytest.raises(InputError, match="replay fewer frames"):
         Collector(make_header(matrix=(4096, 4096)), np.arange(100_000), lambda: 0)

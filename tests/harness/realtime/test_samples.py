@@ -14,6 +14,7 @@ import pytest
 import harness.realtime.replay
 from harness.judge.evaluate import evaluate
 from harness.judge.result import RunResult
+from harness.judge.search import at_tr
 from harness.realtime.clock import VirtualClock
 from harness.realtime.recorded import RecordedService
 from harness.realtime.samples import How, fingerprint, read_service, write_samples
@@ -176,7 +177,7 @@ def test_another_queue_has_the_candidates_times_and_not_those_of_the_bench(tmp_p
     """At half the pace: a push takes what it took, an image comes as long after its line, no line is late."""
     scan = moving_stream(60)
     file, first = record(tmp_path, Threaded, scan, How(), quality=False)
-    slow = dataclasses.replace(scan, header=dataclasses.replace(scan.header, tr_ns=40 * MS))
+    slow = at_tr(scan, 40 * MS)
     (service,) = read_service(file, "it", scan, len(scan), How("find-peak"))
     again = evaluate(slow, "it", lambda: Threaded(None), clock=VirtualClock(), service=service, quality=False)
     assert np.array_equal(first.run.service_ns, again.run.service_ns)

@@ -319,6 +319,7 @@ def test_a_frame_that_is_waited_for_in_vain_is_told() -> None:
         ("mrd://h:0/x", "expected mrd://HOST:PORT/CONFIG"),
         ("mrd://h:99999/x", "expected mrd://HOST:PORT/CONFIG"),
         ("mrd://h:1/x?nagel=on", "did you mean 'nagle'"),
+        ("mrd://h:1/x?orent=rot180", "did you mean 'orient'"),
         ("mrd://h:1/x?nagle=maybe", "expected on, off"),
         ("mrd://h:1/x?nagle=on&nagle=off", "comes twice"),
         ("mrd://h:1/x?oversampling=3", "expected none, reported, unreported"),

@@ -8,7 +8,9 @@ import os
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +86,20 @@ def test_a_file_that_tells_no_size_is_bounded_too() -> None:
 def test_json_is_of_bounded_depth(nested: str) -> None:
     with pytest.raises(InputError, match=r"f: (tables or lists are nested more than 64 deep|not valid JSON)"):
         parse_json(nested, "f")
+
+
+def test_nesting_beyond_what_python_takes_is_told_like_any_other() -> None:
+    for parse, nested in ((parse_json, "[" * 100_000), (parse_toml, "a = " + "[" * 5_000)):
+        with pytest.raises(InputError, match="f: tables or lists are nested more than 64 deep"):
+            parse(nested, "f")
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse_json, '{"a": [1, %s]}'), (parse_toml, "a = [1, %s]")])
+def test_a_whole_number_that_no_float_holds_is_refused(parse: Callable[..., Any], text: str) -> None:
+    assert parse(text % (10**300), "f") == {"a": [1, 10**300]}
+    for number in (10**301, -(10**400)):
+        with pytest.raises(InputError, match="f: a whole number of more than 300 digits"):
+            parse(text % number, "f")
     assert parse_json("[" * 64 + "]" * 64, "f")
     for bad in ("", "{", "[1,]", "1" * 5000):
         with pytest.raises(InputError, match=r"f: not valid JSON"):
@@ -112,7 +128,8 @@ HOSTILE = {
 def test_hostile_toml_is_refused_in_bounded_time(kind: str) -> None:
     start = time.monotonic()
     with pytest.raises(
-        InputError, match=r"f: (line \d+: a key of more than 32 parts|not valid TOML)"
+        InputError,
+        match=r"f: (line \d+: a key of more than 32 parts|tables or lists are nested|not valid TOML)",
     ) as caught:
         parse_toml(HOSTILE[kind], "f")
     assert time.monotonic() - start < 5  # the library alone takes 40 s

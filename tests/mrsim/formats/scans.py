@@ -25,6 +25,7 @@ def headers(draw: st.DrawFn) -> Header:
     if draw(st.booleans()):
         size = draw(st.integers(1, ny)), draw(st.integers(1, nx))
         prescan = complex_noise(np.random.default_rng(1), coils, *size)
+    lines_per_frame = draw(st.integers(1, ny))
     return Header(
         matrix=(ny, nx),
         fov_m=(draw(length), draw(length)),
@@ -33,11 +34,13 @@ def headers(draw: st.DrawFn) -> Header:
         flip_rad=draw(st.floats(1e-3, np.pi)),
         field_t=draw(st.floats(0.01, 20.0)),
         coils=coils,
-        lines_per_frame=draw(st.integers(1, ny)),
-        acceleration=draw(st.floats(1.0, 1e6)),
+        lines_per_frame=lines_per_frame,
+        acceleration=draw(st.floats(1.0, ny)),
         sampler=draw(NAMES),
         order=draw(NAMES),
         prescan=prescan,
+        window=draw(st.just(0) | st.integers(lines_per_frame, ny)),
+        adc_step=draw(st.just(0.0) | st.integers(-40, 40).map(lambda power: 2.0**power)),
     )
 
 

@@ -86,9 +86,9 @@ def test_what_is_given_and_what_is_missing_go_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_mrd(sampled(HEADER, 3), tmp_path / "a.h5")
-    file_to_stream(path, tmp_path / "a.stream", Given(tr_ns=5_000_000, lines_per_frame=6))
+    file_to_stream(path, tmp_path / "a.stream", Given(field_t=1.25, lines_per_frame=6))
     assert load(tmp_path / "a.stream").header.lines_per_frame == 6
-    assert load(tmp_path / "a.stream").header.tr_ns == 5_000_000
+    assert load(tmp_path / "a.stream").header.field_t == 1.25
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake" / "h5py.py").write_text("raise ImportError")
     monkeypatch.syspath_prepend(str(tmp_path / "fake"))

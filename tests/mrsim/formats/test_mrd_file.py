@@ -432,7 +432,12 @@ def test_truth_of_another_shape_is_refused(tmp_path):
 
 def test_a_text_is_no_file_of_this_kind(tmp_path):
     (tmp_path / "a.h5").write_text("no")
-    refuse(tmp_path / "a.h5", "not an HDF5 file")
+    refuse(tmp_path / "a.h5", "not an HDF5 file, nor one of MRD messages")
+
+
+def test_an_empty_file_is_called_so(tmp_path):
+    (tmp_path / "a.mrd").touch()
+    refuse(tmp_path / "a.mrd", "a.mrd: it is empty")
 
 
 @given(cut=st.floats(0, 1), places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8))

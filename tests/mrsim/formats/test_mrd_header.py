@@ -27,7 +27,8 @@ CONVENTIONS = st.sampled_from(Oversampling)
 def test_a_protocol_comes_back_exactly_in_every_convention(header, convention):
     encoding = xml_to_encoding(header_to_xml(header, convention, frames=3))
     assert encoding.exact
-    assert encoding.header() == header
+    kept = header if convention is Oversampling.NONE else dataclasses.replace(header, adc_step=0.0)
+    assert encoding.header() == kept
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,16 @@ def test_what_was_edited_elsewhere_counts_and_our_exact_copy_does_not():
     assert edited.count("250.0") == 2
     header = xml_to_encoding(edited).header()
     assert header == dataclasses.replace(HEADER, tr_ns=3_000_000, fov_m=(0.25, 0.4))
+
+
+@pytest.mark.parametrize("key", ["tr_ns", "fov_y_m", "flip_rad", "acceleration", "adc_step", "window"])
+def test_our_own_copy_of_a_number_that_no_float_holds_is_refused(key):
+    text = header_to_xml(dataclasses.replace(HEADER, window=30, adc_step=0.5)).decode()
+    huge, count = re.subn(rf"(<name>mrsim_{key}</name>\s*<value>)[^<]*", rf"\g<1>{'9' * 400}", text)
+    huge = huge.replace("userParameterDouble>", "userParameterLong>")
+    assert count == 1
+    with pytest.raises(InputError, match=f"mrsim_{key}|{key}|is not an MRD header|userParameter"):
+        xml_to_encoding(huge)
 
 
 def test_a_header_written_in_single_precision_still_gives_our_exact_numbers():

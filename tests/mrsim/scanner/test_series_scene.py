@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_a_line_alone_and_in_company_has_the_same_bits() -> None:
             scene = SeriesScene(made, protocol.header())
             alone = scene.source(protocol, coils).lines(ky[n : n + 1], t_ns[n : n + 1])
             assert (alone[0] == together[n]).all()
+
+
+def test_memory_does_not_grow_with_the_length_of_a_cine() -> None:
+    most = []
+    for frames in (40, 160):
+        made = patient_of(series_from_arrays(**cine(frames)), 0)
+        oracle, stop_ns = Oracle(made, header((64, 64), (0.2, 0.15)), 1), made.playback.stop_ns
+        tracemalloc.start()
+        for t in np.linspace(0, stop_ns, frames).astype(np.int64):
+            oracle.lines(rows(64), np.full(64, t))
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[1] < 1.1 * most[0]
 
 
 def test_several_coils_see_the_image_through_their_sensitivities() -> None:

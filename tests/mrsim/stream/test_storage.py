@@ -120,6 +120,17 @@ def test_what_is_no_part_of_a_stream_is_not_lost_with_it(stream, folder):
     assert_same(load(folder), stream)
 
 
+def test_arrays_of_others_and_links_in_a_stream_are_not_lost_with_it(stream, folder):
+    np.save(folder / "mine.npy", np.arange(3))
+    with pytest.raises(InputError, match=r"it holds 'mine\.npy', no part of a stream"):
+        save(stream.first_frames(2), folder, overwrite=True)
+    (folder / "mine.npy").rename(folder.parent / "ky.npy")
+    (folder / "noise.npy").symlink_to("../ky.npy")
+    with pytest.raises(InputError, match=r"it holds 'noise\.npy', no part of a stream"):
+        save(stream.first_frames(2), folder, overwrite=True)
+    assert (folder / "noise.npy").is_symlink()
+
+
 def test_a_stream_may_replace_one_even_the_one_it_is_mapped_from(stream, folder):
     assert_same(load(save(load(folder), folder, overwrite=True)), stream)
     shorter = stream.first_frames(2)
@@ -200,7 +211,7 @@ def test_a_folder_in_the_place_of_an_array_is_refused(folder):
         (b"", "not valid JSON"),
         (b'{"format": "mrsim-stream"', "not valid JSON"),
         (b"\xff\xfe", "not UTF-8 at byte 0"),
-        (b"[" * 200_000, "not valid JSON"),
+        (b"[" * 200_000, "nested more than 64 deep"),
         (b'{"lines": ' + b"1" * 5000 + b"}", "not valid JSON"),
         (b"[]", "format is not 'mrsim-stream'"),
         (b"{}", "format is not 'mrsim-stream'"),
@@ -253,9 +264,15 @@ def test_a_row_outside_of_the_matrix_is_named(folder):
 
 def test_what_is_no_folder_of_a_stream_is_refused(tmp_path):
     (tmp_path / "file").write_text("hello")
-    for name in ("nothing", "file", "."):
-        with pytest.raises(InputError, match="not a stream: it has no header"):
+    for name, told in (
+        ("nothing", "no such stream"),
+        ("file", "a file, and a stream is a folder"),
+        (".", "not a stream: it has no header"),
+    ):
+        with pytest.raises(InputError, match=told):
             load(tmp_path / name)
+    with pytest.raises(InputError, match="'': an empty name"):
+        load("")
 
 
 def test_a_sample_that_is_no_number_is_named_with_its_file_line_and_frame(folder):

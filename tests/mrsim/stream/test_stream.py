@@ -27,7 +27,7 @@ def stream() -> Stream:
 
 headers = st.builds(
     lambda ny, nx, fov, tr, part, flip, field, coils, lines, r: Header(
-        (ny, nx), fov, tr, tr * part // 100, flip, field, coils, min(lines, ny), r, "any", "random"
+        (ny, nx), fov, tr, tr * part // 100, flip, field, coils, min(lines, ny), min(r, ny), "any", "random"
     ),
     st.integers(1, 4096),
     st.integers(1, 4096),

@@ -11,6 +11,7 @@ from mrsim.errors import InputError
 from recon.classical.zero_filled import NearestFrame, ViewSharing, ZeroFilled, combine_coils
 from recon.fourier import to_image, to_kspace
 from recon.protocol import FrameAdapter, Reconstructor
+from tests.recon.classical.opponents import coil_maps
 from tests.recon.conftest import run, small_stream
 
 
@@ -112,6 +113,22 @@ def test_nearest_frame_finds_the_frame_itself_in_its_library(stream):
     exact = np.stack([to_kspace(quiet.truth.image[r.frame])[r.ky + 12] for r in quiet])[:, None]
     for image in run(NearestFrame(quiet), dataclasses.replace(quiet, samples=exact)):
         assert np.allclose(image.pixels, quiet.truth.image[image.frame], atol=1e-6)
+
+
+def test_nearest_frame_finds_in_several_coils_what_it_finds_in_one():
+    """Sensitivities whose sum of squares is 1 leave each misfit as it is; without them it is refused."""
+    maps = coil_maps(4, 24, 20)
+    maps = (maps / np.linalg.norm(maps, axis=0)).astype(np.complex64)
+    several = small_stream(noise=0.0, maps=maps)
+    exact = np.stack([to_kspace(maps * several.truth.image[r.frame])[:, r.ky + 12] for r in several])
+    images = run(NearestFrame(several, maps), dataclasses.replace(several, samples=exact))
+    assert len({i.pixels.tobytes() for i in images}) > 10
+    for image in images:
+        assert np.allclose(image.pixels, several.truth.image[image.frame], atol=1e-6)
+    with pytest.raises(InputError, match="sensitivities"):
+        NearestFrame(several)
+    with pytest.raises(InputError, match="4 coils"):
+        run(NearestFrame(several, maps), small_stream())
 
 
 def test_nearest_frame_names_both_matrices_where_they_differ(stream):

@@ -215,3 +215,16 @@ def test_other_coils_than_those_of_the_network_are_refused_with_both_named(scan,
         train_cascade([small_stream()], trained.cascade.config, first=trained)
     with pytest.raises(InputError, match="truth"):
         train_cascade([dataclasses.replace(scan, truth=None)], SMALL)
+
+
+def test_blocks_of_one_coil_start_those_of_several(scan):
+    """The blocks see one combined image whatever the coils: before the first step they are the given ones."""
+    alone = dataclasses.replace(SMALL, coils=1)
+    plan = TrainingPlan((Stage("coarse", 1, 1e-3),), batch=8)
+    given = train_cascade([small_stream(30, NY, NX)], alone, plan)
+    gentle = TrainingPlan((Stage("coarse", 1, 1e-9),), batch=8)
+    made = train_cascade([scan], SMALL, gentle, blocks=given)
+    for (name, one), (_, other) in zip(
+        given.cascade.blocks.named_parameters(), made.cascade.blocks.named_parameters(), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-6), name

@@ -204,3 +204,14 @@ def test_streams_that_cannot_be_trained_on_are_refused(stream):
         train_cascade([stream, small_stream(lines=6)], SMALL)
     with pytest.raises(InputError, match="rows"):
         train_cascade([stream], dataclasses.replace(SMALL, rows=20))
+
+
+def test_persons_at_other_fields_are_trained_on_together(stream):
+    """Each scan's own field is in the record; a subspace is one person's, who has one field."""
+    low = dataclasses.replace(stream, header=dataclasses.replace(stream.header, field_t=0.5))
+    plan = TrainingPlan((Stage("coarse", 1, 1e-3),), batch=8)
+    record = train_cascade([stream, low], SMALL, plan).record
+    assert [scan["field_t"] for scan in record["data"]] == [3.0, 0.5]
+    compact = dataclasses.replace(SMALL, start="subspace", columns=20, components=4, knots=6)
+    with pytest.raises(InputError, match="protocol differs"):
+        train_cascade([stream, low], compact, plan)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.anatomy.series.reading import dicom, nifti, trackrad
+from mrsim.anatomy.series.reading.dicom_heads import is_dicom
 from mrsim.anatomy.series.reading.found import Found, Given
 from mrsim.anatomy.series.series import KEYS, MAX_BYTES, Series, series_from_arrays
 from mrsim.errors import PhantomError
@@ -27,6 +28,7 @@ def read_cine(
     frame_ms: float | None = None,
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
+    part: int | None = None,
 ) -> Series:
     """Read a cine of any kind that is known.
 
@@ -44,6 +46,8 @@ def read_cine(
         Height and width of a pixel, where the file does not say.
     time_axis
         "fastest" or "slowest": which axis of a stored volume is time, where the layout does not say.
+    part
+        Which of several series or slices of DICOM files is read, from 1, as the error that lists them has it.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def read_cine(
         If SimpleITK is needed and is not installed.
     """
     source = Path(path)
-    given = Given(None if label is None else Path(label), frame_ms, pixel_mm, time_axis)
+    given = Given(None if label is None else Path(label), frame_ms, pixel_mm, time_axis, part)
     found = _found(source, given).completed(given, str(source))
     labels, of = found.labels, source
     if given.label is not None:
@@ -98,7 +102,7 @@ def _found(path: Path, given: Given) -> Found:
         return trackrad.read_mha(path, given)
     if nifti.is_nifti(path):
         return nifti.read_nifti(path, given)
-    if dicom.is_dicom(path):
+    if is_dicom(path):
         return dicom.read_file(path, given)
     if not path.exists():
         raise PhantomError(f"{path}: no such file or folder")
@@ -133,8 +137,10 @@ def _label(path: Path, found: Found) -> NDArray[Any]:
         return found.turn(array[None] if array.ndim == 2 else array)
     if ending == ".mha" and found.time_axis is not None:
         return trackrad.read_label(path, found.time_axis)
-    if ending == ".mha" or nifti.is_nifti(path) or dicom.is_dicom(path):
+    if ending in (".mha", ".mhd") or nifti.is_nifti(path):
         return nifti.read_label(path)
+    if is_dicom(path):
+        return dicom.read_label(path)
     if not path.exists():
         raise PhantomError(f"{path}: no such file")
     raise PhantomError(f"{path}: no label that is known; expected .mha, .nii, .nii.gz, .dcm or .npy")

@@ -1,86 +1,47 @@
-"""DICOM: a folder of one series, or a file of many frames; order and times come from the headers."""
+"""DICOM: a folder of files, or a file of many frames; order and times come from the headers."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsim.anatomy.series.reading.dicom_heads import CLOCKS, TIMES, Head, heads_of, is_dicom, pixels_of
 from mrsim.anatomy.series.reading.found import Found, Given, Turn
-from mrsim.anatomy.series.reading.itk import library, read_image, turn_of
-from mrsim.anatomy.series.series import MAX_FRAMES
-from mrsim.errors import InputError, Option, PhantomError
-from mrsim.files.reading import open_file
+from mrsim.anatomy.series.reading.itk import turn_of
+from mrsim.anatomy.series.series import MAX_BYTES, MAX_FRAMES, MIN_FRAMES
+from mrsim.errors import Option, PhantomError
 
-SERIES, NUMBER, POSITION, ORIENTATION = "0020|000e", "0020|0013", "0020|0032", "0020|0037"
-FIELD, FRAME_TIME, DESCRIPTION = "0018|0087", "0018|1063", "0008|103e"
-# When a frame was taken, the best first; a trigger time is in milliseconds.
-TIMES = ("0008|002a", "0008|0032", "0018|1060", "0008|0033")
-_NAMES = {"0008|002a": "acquisition date and time", "0008|0032": "acquisition time",
-          "0018|1060": "trigger time", "0008|0033": "content time"}  # fmt: skip
-POSITION_MM = 0.5
+POSITION_MM, DIRECTION = 0.5, 1e-3
+"""How far slices of one place may be apart, and the components of their directions."""
+EVEN = 2.0
+"""Longest step over the median one, up to which times are trusted that instance numbers do not follow."""
 DAY_S = 86_400.0
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM."""
-    with contextlib.suppress(OSError, InputError):
-        if path.is_file():
-            with open_file(path) as file:
-                return file.read(132)[128:] == b"DICM"
-    return False
+_TOLD = 6  # parts that a message names
+_PLANES = ("sagittal", "coronal", "axial")
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Return whether one of the first files of a folder is DICOM."""
-    return any(is_dicom(entry) for entry in itertools.islice(sorted(folder.iterdir()), 20))
+    """Return whether one of the first files of a folder, or of what lies in it, is DICOM."""
+    return any(is_dicom(entry) for entry in itertools.islice(_files(folder), 50))
 
 
 def read_folder(folder: Path, given: Given) -> Found:
-    """Read a cine from a folder of one series.
+    """Read a cine from the files of a folder.
 
     Raises
     ------
     PhantomError
-        If the folder holds several series or slices, or times that cannot be ordered.
+        If it holds several series or slices, or times that cannot be ordered.
     """
-    files = sorted(entry for entry in folder.iterdir() if is_dicom(entry))
+    files = [path for path in _files(folder) if is_dicom(path)]
     if len(files) > MAX_FRAMES:
         raise PhantomError(f"{folder}: {len(files)} files; expected at most {MAX_FRAMES}")
-    sitk = library()
-    heads = [_head(sitk, file) for file in files]
-    series = sorted({head[SERIES] for head in heads})
-    if len(series) > 1:
-        counts = [
-            f"{sum(h[SERIES] == one for h in heads)} of "
-            f"{next(h[DESCRIPTION] for h in heads if h[SERIES] == one) or one}"
-            for one in series
-        ]
-        raise PhantomError(
-            f"{folder}: {len(series)} DICOM series ({', '.join(counts[:4])}); put one of them into a folder "
-            "of its own"
-        )
-    if len(files) == 1:
-        return read_file(files[0], given)
-    _check_places(folder, heads)
-    order, seconds, note = _ordered(folder, heads, given)
-    frames: list[NDArray[Any]] = []
-    turn, pixel_mm = Turn(), (0.0, 0.0)
-    for number in order:
-        array, reader = read_image(files[number])
-        if array.shape[0] != 1 or (frames and array.shape[1:] != frames[0].shape):
-            raise PhantomError(
-                f"{files[number]}: {array.shape}; expected one image of the size of the others"
-            )
-        turn, pixel_mm = _geometry(reader)
-        frames.append(array[0])
-    notes = [note, *_field(heads[0])]
-    return Found(turn(np.stack(frames)), seconds, pixel_mm, None, turn, tuple(notes))
+    return _cine(folder, [head for path in files for head in heads_of(path)], given)
 
 
 def read_file(path: Path, given: Given) -> Found:
@@ -89,120 +50,158 @@ def read_file(path: Path, given: Given) -> Found:
     Raises
     ------
     PhantomError
-        If it holds one image alone.
+        If it holds one image alone, or several slices.
     """
-    head = _head(library(), path)
-    array, reader = read_image(path)
-    if array.ndim != 3 or len(array) < 2:
+    heads = heads_of(path)
+    if len(heads) == 1:
         raise PhantomError(f"{path}: one image; name the folder of all of them")
-    turn, pixel_mm = _geometry(reader)
-    step = _numbers(head[FRAME_TIME])
-    seconds = np.arange(len(array)) * step[0] * 1e-3 if len(step) == 1 and step[0] > 0 else None
-    return Found(turn(array), seconds, pixel_mm, None, turn, tuple(_field(head)))
+    return _cine(path, heads, given)
 
 
-def _head(sitk: Any, path: Path) -> dict[str, str]:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        raise PhantomError(f"{path}: a damaged DICOM file, or one without an image") from None
-    keys = (SERIES, NUMBER, POSITION, ORIENTATION, FIELD, FRAME_TIME, DESCRIPTION, *TIMES)
-    return {key: reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else "" for key in keys}
+def read_label(path: Path) -> NDArray[Any]:
+    """Read labels of one frame or of all, turned as their header says, shape (k, ny, nx)."""
+    heads = heads_of(path)
+    if not heads:
+        raise PhantomError(f"{path}: no image")
+    return _turn(heads[0])[0](pixels_of(path))
 
 
-def _geometry(reader: Any) -> tuple[Turn, tuple[float, float]]:
-    spacing, axes = reader.GetSpacing(), reader.GetDimension()
-    direction = np.array(reader.GetDirection()).reshape(axes, axes)
-    if axes < 3:
-        return Turn(), (float(spacing[1]), float(spacing[0]))
-    turn = turn_of(direction[:, 1], direction[:, 0])
-    pixel = (float(spacing[1]), float(spacing[0]))
-    return turn, (pixel[1], pixel[0]) if turn.swapped else pixel
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of those below it, as discs for exchange have them."""
+    return iter(sorted(itertools.islice((p for p in folder.rglob("*") if p.is_file()), 4 * MAX_FRAMES)))
 
 
-def _check_places(folder: Path, heads: Sequence[dict[str, str]]) -> None:
-    for key, what, most in ((POSITION, "positions", POSITION_MM), (ORIENTATION, "orientations", 1e-3)):
-        found = [_numbers(head[key]) for head in heads]
-        first = found[0]
-        others = sum(
-            len(one) != len(first) or any(abs(a - b) > most for a, b in zip(one, first, strict=True))
-            for one in found
+def _cine(where: Path, heads: list[Head], given: Given) -> Found:
+    if not heads:
+        raise PhantomError(f"{where}: its DICOM files hold no image")
+    heads = _part(where, _parts(heads), given)
+    order, seconds, notes = _ordered(where, heads, given)
+    if len({head.pixel_mm for head in heads}) > 1 and given.pixel_mm is None:
+        raise PhantomError("{}: pixels of several sizes; give {}", where, Option("pixel_mm"))
+    images = _pixels([heads[n] for n in order])
+    (turn, swapped), pixel = _turn(heads[0]), heads[0].pixel_mm
+    pixel = (pixel[1], pixel[0]) if pixel is not None and swapped else pixel
+    field = [] if heads[0].field_t is None else [f"field strength {heads[0].field_t:g} T"]
+    return Found(turn(images), seconds, pixel, None, turn, (*notes, *field))
+
+
+def _parts(heads: Sequence[Head]) -> list[list[Head]]:
+    """Return frames of one series, kind and slice together, in the order in which they are met."""
+    parts: list[list[Head]] = []
+    by_name: dict[tuple[object, ...], list[list[Head]]] = {}
+    for head in heads:
+        same = by_name.setdefault((head.series, head.kind), [])
+        for part in same:
+            if _near(part[0].orientation, head.orientation, DIRECTION) and _near(
+                part[0].position, head.position, POSITION_MM
+            ):
+                part.append(head)
+                break
+        else:
+            same.append([head])
+            parts.append(same[-1])
+    return parts
+
+
+def _near(one: tuple[float, ...], other: tuple[float, ...], most: float) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= most for a, b in zip(one, other, strict=True))
+
+
+def _part(where: Path, parts: list[list[Head]], given: Given) -> list[Head]:
+    number = given.part
+    if number is not None and number > len(parts):
+        raise PhantomError(
+            "{}: it has {} parts; {} is none of them", where, len(parts), Option("part", number)
         )
-        if others:
-            raise PhantomError(
-                f"{folder}: slices of several {what}: {others} of {len(heads)} images are elsewhere than the "
-                "first; put those of one slice into a folder of their own"
-            )
+    if number is None and len(parts) > 1:
+        told = ", ".join(f"{n}: {_told(part)}" for n, part in enumerate(parts[:_TOLD], 1))
+        rest = f", and {len(parts) - _TOLD} more" if len(parts) > _TOLD else ""
+        raise PhantomError(
+            "{}: several series, slices or kinds of image ({}{}); give {} and the number of one",
+            where, told, rest, Option("part"),
+        )  # fmt: skip
+    part = parts[(number or 1) - 1]
+    if len(part) < MIN_FRAMES:
+        raise PhantomError(f"{where}: {len(part)} images of one slice; expected {MIN_FRAMES} at least")
+    return part
+
+
+def _told(part: list[Head]) -> str:
+    head = part[0]
+    words = [f"{len(part)} of {head.told or head.series or 'a series without a name'}"]
+    if len(head.orientation) == 6:
+        normal = np.abs(np.cross(head.orientation[:3], head.orientation[3:]))
+        words.append(_PLANES[int(normal.argmax())])
+        if len(head.position) == 3:
+            words.append("at " + "/".join(f"{side:.0f}" for side in head.position))
+    return " ".join([*words, *head.kind])
+
+
+def _turn(head: Head) -> tuple[Turn, bool]:
+    if len(head.orientation) != 6:
+        return Turn(), False
+    across, down = np.array(head.orientation[:3]), np.array(head.orientation[3:])
+    turn = turn_of(down, across)
+    return turn, turn.swapped
 
 
 def _ordered(
-    folder: Path, heads: Sequence[dict[str, str]], given: Given
-) -> tuple[list[int], NDArray[np.float64] | None, str]:
-    """Return the order of the files, their times, and where these come from."""
-    numbers = [_numbers(head[NUMBER]) for head in heads]
-    counted = all(len(n) == 1 for n in numbers) and len({n[0] for n in numbers}) == len(heads)
-    by_number = sorted(range(len(heads)), key=lambda n: numbers[n][0]) if counted else []
-    if given.frame_ms is not None:
-        if not counted:
-            raise PhantomError(
-                f"{folder}: instance numbers are missing or repeat, so nothing orders its images"
-            )
-        return by_number, None, "frames in the order of their instance numbers"
-    for key in TIMES:
-        times = [_seconds(key, head[key]) for head in heads]
-        known = [t for t in times if t is not None]
-        if len(known) < len(heads) or len(set(known)) < len(heads):
+    where: Path, heads: Sequence[Head], given: Given
+) -> tuple[list[int], NDArray[np.float64] | None, list[str]]:
+    """Return the order of the frames, their times, and where these come from."""
+    numbers = [head.number for head in heads]
+    known = [number for number in numbers if number is not None]
+    counted = len(set(known)) == len(heads)
+    by_number = sorted(range(len(heads)), key=lambda n: numbers[n] or (0, 0)) if counted else []
+    if given.frame_ms is not None and counted:
+        return by_number, None, ["frames in the order of their instance numbers"]
+    for name in TIMES:
+        times = [head.seconds[name] for head in heads if name in head.seconds]
+        if len(times) < len(heads) or len(set(times)) < len(heads):
             continue
-        taken = np.array(known)
-        if counted and key != "0008|002a":  # a day may end in between
-            steps = np.diff(taken[by_number])
-            if (steps < -DAY_S / 2).sum() == 1:
-                later = by_number[int(np.argmin(steps)) + 1 :]
-                taken[later] += DAY_S
-        order = np.argsort(taken, kind="stable").tolist()
-        if counted and order != by_number:
-            frame = next(n for n, (a, b) in enumerate(zip(order, by_number, strict=True)) if a != b)
-            raise PhantomError(
-                "{}: the {} goes back where instance numbers go on (image {}); give {} to take their order",
-                folder, _NAMES[key], frame + 1, Option("frame_ms"),
-            )  # fmt: skip
-        return order, taken[order], f"times are the headers' {_NAMES[key]}"
+        taken = np.array(times)
+        order = np.argsort(taken, kind="stable")
+        steps = np.diff(taken[order])
+        if name in CLOCKS and steps.max() > DAY_S / 2:  # a day ended in between
+            taken[order[: int(np.argmax(steps)) + 1]] += DAY_S
+            order = np.argsort(taken, kind="stable")
+            steps = np.diff(taken[order])
+        notes = [f"times are the headers' {name}"]
+        if counted and order.tolist() != by_number:
+            if steps.max() > EVEN * np.median(steps):
+                pairs = zip(order.tolist(), by_number, strict=True)
+                frame = next(n for n, (a, b) in enumerate(pairs) if a != b)
+                raise PhantomError(
+                    "{}: the {} goes back where instance numbers go on (image {}); give {} to take their "
+                    "order", where, name, frame + 1, Option("frame_ms"),
+                )  # fmt: skip
+            notes.append(
+                "instance numbers do not follow the times, which are even: the times order the frames"
+            )
+        if given.frame_ms is not None:
+            return order.tolist(), None, [f"frames in the order of the headers' {name}"]
+        return order.tolist(), taken[order], notes
     if not counted:
-        raise PhantomError(f"{folder}: neither times nor instance numbers tell its images apart")
-    return by_number, None, "frames in the order of their instance numbers"
+        raise PhantomError(f"{where}: neither times nor instance numbers tell its images apart")
+    return by_number, None, ["frames in the order of their instance numbers"]
 
 
-def _seconds(key: str, text: str) -> float | None:
-    """Return the time of a header, seconds; None if it is none."""
-    if key == "0018|1060":
-        found = _numbers(text)
-        return found[0] * 1e-3 if len(found) == 1 else None
-    day = 0.0
-    if key == "0008|002a":
-        if len(text) < 14 or not text[:14].isdecimal():
-            return None
-        try:
-            day = float(np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}").astype(np.int64)) * DAY_S
-        except ValueError:
-            return None
-        text = text[8:].partition("+")[0].partition("-")[0]
-    text = text.replace(":", "")
-    whole, _, part = text.partition(".")
-    if len(whole) != 6 or not whole.isdecimal() or (part and not part.isdecimal()):
-        return None
-    hours, minutes, seconds = int(whole[:2]), int(whole[2:4]), int(whole[4:])
-    return day + hours * 3600 + minutes * 60 + seconds + (float(f"0.{part}") if part else 0.0)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split("\\")] if text else []
-    except ValueError:
-        return []
-
-
-def _field(head: dict[str, str]) -> list[str]:
-    field = _numbers(head[FIELD])
-    return [f"field strength {field[0]:g} T"] if len(field) == 1 else []
+def _pixels(heads: Sequence[Head]) -> NDArray[np.float32]:
+    """Return frames in the order that is given, as their slopes scale them, shape (frames, ny, nx)."""
+    out: NDArray[np.float32] | None = None
+    wanted: dict[Path, list[int]] = {}
+    for n, head in enumerate(heads):
+        wanted.setdefault(head.file, []).append(n)
+    for path, places in wanted.items():
+        array = pixels_of(path)
+        if out is None:
+            if len(heads) * array[0].size * 8 > MAX_BYTES:
+                raise PhantomError(f"{path}: more than {MAX_BYTES >> 33} Gi pixels in all; take fewer frames")
+            out = np.empty((len(heads), *array.shape[1:]), np.float32)
+        if array.shape[1:] != out.shape[1:] or len(array) <= max(heads[n].frame for n in places):
+            raise PhantomError(f"{path}: {array.shape}; expected images of the size of the others")
+        for n in places:
+            slope, intercept = heads[n].scale
+            out[n] = array[heads[n].frame] * slope + intercept
+    assert out is not None
+    return out

@@ -28,12 +28,15 @@ class Given:
         Height and width of a pixel, millimetres; None for what the file says.
     time_axis
         Which axis of a stored volume is time, one of `TIME_AXES`; None for what the layout says.
+    part
+        Which of the series or slices of DICOM files, from 1; None if there is one.
     """
 
     label: Path | None = None
     frame_ms: float | None = None
     pixel_mm: tuple[float, float] | None = None
     time_axis: str | None = None
+    part: int | None = None
 
     def __post_init__(self) -> None:
         if self.frame_ms is not None and not 0 < self.frame_ms <= 60_000:
@@ -43,6 +46,8 @@ class Given:
         if self.time_axis is not None and self.time_axis not in TIME_AXES:
             known = " or ".join(TIME_AXES)
             raise PhantomError("{}: expected {}", Option("time_axis", self.time_axis), known)
+        if self.part is not None and self.part < 1:
+            raise PhantomError("{}: expected 1 or more", Option("part", self.part))
 
 
 @dataclass(frozen=True)

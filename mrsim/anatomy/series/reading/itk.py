@@ -75,7 +75,7 @@ def read_image(path: Path) -> tuple[NDArray[Any], Any]:
             raise PhantomError(
                 f"{path}: its header tells of {pixels} pixels; expected at most {MAX_BYTES // 8}"
             )
-        if parts != 1:
+        if parts != 1 and reader.GetPixelID() not in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
             raise PhantomError(f"{path}: {parts} numbers a pixel; expected one, such as the magnitude")
         _check_nifti(path, reader, pixels, size)
         return np.asarray(sitk.GetArrayFromImage(reader.Execute())), reader
@@ -85,13 +85,17 @@ def read_image(path: Path) -> tuple[NDArray[Any], Any]:
 
 
 def _check_meta(path: Path, head: bytes, size: int) -> None:
-    """Refuse what the library would tell of in lines of its own, or look for in other files."""
+    """Refuse what the library would tell of in lines of its own, or look for in other folders."""
     text, mark, _ = head.partition(b"ElementDataFile")
     line = head[len(text) :].split(b"\n", 1)[0]
-    if not mark or line.partition(b"=")[2].strip().lower() != b"local":
-        raise PhantomError(f"{path}: no MHA file with its data in itself; write it as one .mha")
+    where = line.partition(b"=")[2].strip().decode("latin-1")
+    beside = path.parent / where
+    if not mark or (where.lower() != "local" and (Path(where).name != where or not beside.is_file())):
+        raise PhantomError(f"{path}: no MHA file with its data in itself, or in one file beside it")
     keys = dict(re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", text.decode("latin-1"), re.MULTILINE))
     begin = len(text) + len(line) + 1
+    if where.lower() != "local":
+        begin, size = 0, beside.stat().st_size
     try:
         count = math.prod(int(side) for side in keys["DimSize"].split())
         if keys.get("CompressedData", "false").lower() == "true":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,10 @@ from mrsim.anatomy.series.reading.found import Found, Given, Turn
 from mrsim.anatomy.series.reading.itk import read_image, turn_of
 from mrsim.anatomy.series.series import MAX_FRAMES
 from mrsim.errors import Option, PhantomError
+from mrsim.files.reading import open_file
 
+_HEAD, _TWO = 348, 540  # bytes of a header of NIfTI-1, and of NIfTI-2
+_FLOATS = {16: 4, 64: 8, 32: 4, 1792: 8}  # data types of real and complex floats, and bytes of each number
 _TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}  # of xyzt_units, seconds
 _MASK = re.compile(r"(?i)(?:^|[_.\- ])(mask|label|labels|seg|target)(?=$|[_.\- ]|\d)")
 
@@ -40,11 +47,7 @@ def read_nifti(path: Path, given: Given) -> Found:
             path,
             Option("time_axis"),
         )
-    step = None
-    if reader.GetDimension() == 4 and reader.HasMetaDataKey("pixdim[4]"):
-        unit = _TIME_UNITS.get(int(reader.GetMetaData("xyzt_units") or 0) & 0x38)
-        length = float(reader.GetMetaData("pixdim[4]"))
-        step = length * unit if unit is not None and length > 0 else None
+    step = _step(path) if reader.GetDimension() == 4 else None
     seconds = None if step is None else np.arange(len(stored)) * step
     return Found(turn(stored), seconds, pixel_mm, None, turn)
 
@@ -89,9 +92,58 @@ def read_label(path: Path) -> NDArray[Any]:
     return turn(stored)
 
 
+def _step(path: Path) -> float | None:
+    """Return the time from frame to frame, seconds; None where the header leaves it at 0 or has no unit.
+
+    The library takes 0 for 1, so the header is read here.
+    """
+    head = _begin(path, _HEAD)
+    order = "<" if int.from_bytes(head[:4], "little") == _HEAD else ">"
+    (length,) = struct.unpack_from(f"{order}f", head, 92)
+    unit = _TIME_UNITS.get(head[123] & 0x38)
+    return length * unit if unit is not None and math.isfinite(length) and length > 0 else None
+
+
+def _begin(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file's content, unpacked."""
+    try:
+        with open_file(path) as file:
+            if path.name.lower().endswith(".gz"):
+                with gzip.open(file) as unpacked:
+                    return unpacked.read(size)
+            return file.read(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise PhantomError(f"{path}: damaged ({error})") from None
+
+
+def _check_head(path: Path) -> None:
+    if _begin(path, 4) in (_TWO.to_bytes(4, "little"), _TWO.to_bytes(4, "big")):
+        raise PhantomError(f"{path}: NIfTI-2, which is not taken; store it as NIfTI-1")
+
+
+def _check_finite(path: Path, array: NDArray[Any]) -> None:
+    """Refuse values that are not finite, which the library takes for 0."""
+    head = _begin(path, _HEAD)
+    order = "<" if int.from_bytes(head[:4], "little") == _HEAD else ">"
+    (code,), (offset,) = (struct.unpack_from(f"{order}{k}", head, at) for k, at in (("h", 70), ("f", 108)))
+    if code in _FLOATS and 0 <= offset < 1 << 20:
+        kind = np.dtype(f"{order}f{_FLOATS[code]}")
+        parts = 2 if np.iscomplexobj(array) else 1
+        stored = _begin(path, int(offset) + array.size * parts * kind.itemsize)[int(offset) :]
+        values = np.frombuffer(stored[: len(stored) // kind.itemsize * kind.itemsize], kind)
+        if not np.isfinite(values).all():
+            at = int(np.argmax(~np.isfinite(values))) // parts
+            frame = at * len(array) // array.size
+            raise PhantomError(f"{path}: frame {frame} has pixels that are not finite")
+
+
 def _stored(path: Path) -> tuple[NDArray[Any], tuple[float, float], Turn, Any]:
     """Return frames (time, row, column), the pixel after turning, and how they are to be turned."""
+    if is_nifti(path):
+        _check_head(path)
     array, reader = read_image(path)
+    if is_nifti(path):
+        _check_finite(path, array)
     size, spacing = list(reader.GetSize()), [float(step) for step in reader.GetSpacing()]
     axes, direction = reader.GetDimension(), np.array(reader.GetDirection())
     direction = direction.reshape(axes, axes)[: min(axes, 3), : min(axes, 3)]

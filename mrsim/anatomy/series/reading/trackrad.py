@@ -5,6 +5,7 @@ Its MHA files hold (time, column, row) with the fastest first, so numpy sees (ro
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,10 @@ def read_mha(path: Path, given: Given) -> Found:
     array, reader = read_image(path)
     axis = given.time_axis or ("fastest" if rate is not None else None)
     if axis is None:
+        asked = [Option("time_axis")] + ([Option("frame_ms")] if given.frame_ms is None else [])
         raise PhantomError(
-            "{}: no frame-rate.json of TrackRAD's layout says that its fastest axis is time; give {}",
-            path, Option("time_axis"),
+            "{}: no frame-rate.json of TrackRAD's layout says that its fastest axis is time; give "
+            + " and ".join(["{}"] * len(asked)), path, *asked,
         )  # fmt: skip
     images = _time_first(array, axis, path)
     if given.time_axis is None:
@@ -75,10 +77,21 @@ def read_mha(path: Path, given: Given) -> Found:
     if given.label is None and named is not None and case is not None:
         kept = [case / "targets" / f"{named['case']}_{what}{named['number']}.mha" for what in LABELS]
         file = next((file for file in kept if file.is_file()), None)
+        if file is None:
+            _check_observers(case / "targets", named["case"])
         labels = None if file is None else read_label(file, axis)
     notes = () if field is None else (f"field strength {field:g} T",)
     seconds = None if rate is None else np.arange(len(images)) / rate
     return Found(images, seconds, pixel_mm, labels, Turn(told=_TOLD), notes, axis)
+
+
+def _check_observers(folder: Path, case: str) -> None:
+    """Refuse labels of which none is known to be the one that is meant."""
+    others = sorted(path.name for path in folder.glob(f"{glob.escape(case)}_*label*.mha"))
+    if others:
+        raise PhantomError(
+            "{}: which of its labels is meant? {}; give {}", folder, ", ".join(others[:4]), Option("label")
+        )
 
 
 def read_label(path: Path, axis: str) -> NDArray[Any]:

@@ -46,12 +46,12 @@ def test_a_scan_without_truth_is_converted_and_replayed(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["{a}", "{a}2"], "convert a folder to"),
+        (["{a}", "{a}2"], "and so would"),
         (["{a}", "{a}.h5", "--tr-ms", "3"], "--tr-ms goes with a file"),
         (["{a}", "{a}.h5", "--layout", "fastmri", "--oversampling", "reported"], "--layout mrd"),
         (["{text}", "{a}2", "--tr-ms", "nan"], "--tr-ms nan"),
         (["{text}", "{a}2"], "not an HDF5 file"),
-        (["{text}", "{text}"], "and so would"),
+        (["{text}", "{text}"], "would be another"),
         (["{a}/nothing", "{a}2"], "no such"),
     ],
 )

@@ -26,7 +26,7 @@ def test_a_cine_is_prepared_scanned_and_judged(made: Path, capsys: pytest.Captur
     told = capsys.readouterr().out
     assert "Series of 40 frames from cine.npz" in told
     assert "least correlation of the target that was followed" in told
-    assert "mrsim simulate mine" in told
+    assert "mrsim simulate mine -o mine.stream --seconds 5.8 --seed 1" in told  # 5.85 s were recorded
     assert "all frames: the twin " in told
     assert "moved label against given ones" in told
     assert "twin, as recorded" in told

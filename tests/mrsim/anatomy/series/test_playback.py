@@ -24,6 +24,14 @@ def test_every_frame_is_met_at_its_instant_and_faded_in_between() -> None:
     assert realism.removed == 0
 
 
+def test_between_frames_the_target_goes_straight() -> None:
+    played, _ = playback_of(series_from_arrays(**cine(12)), 0)
+    at = played.t_ns[4] + (played.t_ns[5] - played.t_ns[4]) * np.array([0, 1, 2]) // 4
+    path = played.path_px[4] + np.outer([0, 0.25, 0.5], played.path_px[5] - played.path_px[4])
+    assert np.abs(played.path_px[5] - played.path_px[4]).max() > 0.1
+    np.testing.assert_allclose(played.place_px(at), path, atol=1e-6)
+
+
 def test_smoothing_takes_what_is_white_in_time_and_leaves_what_is_slow() -> None:
     rng = np.random.default_rng(1)
     still = np.repeat(smooth_image()[None], 200, axis=0)

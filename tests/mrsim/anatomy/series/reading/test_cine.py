@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +115,58 @@ def test_nifti_of_four_axes_and_one_a_time_point(tmp_path: Path) -> None:
     check(read_cine(tmp_path / "many", frame_ms=250.0), 1, close=0)
 
 
+def test_a_volume_and_its_data_may_be_two_files(tmp_path: Path) -> None:
+    for packed in (False, True):
+        path = tmp_path / f"two{packed}.mhd"
+        write(np.moveaxis(IMAGES, 0, -1), path, (1.0, 2.5, 3.0), compressed=packed)
+        check(read_cine(path, time_axis="fastest", frame_ms=250), 0, close=0)
+        data = next(entry for entry in tmp_path.iterdir() if entry.suffix in (".raw", ".zraw"))
+        data.write_bytes(data.read_bytes()[:-100])
+        with pytest.raises(InputError, match="truncated"):
+            read_cine(path, time_axis="fastest", frame_ms=250)
+        data.unlink()
+        with pytest.raises(InputError, match="or in one file beside it"):
+            read_cine(path, time_axis="fastest", frame_ms=250)
+
+
+def test_labels_of_several_observers_are_asked_about(tmp_path: Path) -> None:
+    targets = trackrad(tmp_path / "a", every=True) / "targets"
+    (targets / "C_001_first_label.mha").unlink()
+    one = (targets / "C_001_labels.mha").rename(targets / "C_001_labels_first_observer.mha")
+    with pytest.raises(InputError, match=r"which of its labels is meant\? C_001_labels_first_observer.mha"):
+        read_cine(tmp_path / "a")
+    check(read_cine(tmp_path / "a", label=one), len(IMAGES), close=0)
+
+
+def test_nifti_headers_are_taken_at_their_word(tmp_path: Path) -> None:
+    """The library takes a step of 0 for 1 s, and a NaN for 0: both are found in the file itself."""
+    for name in ("four.nii", "four.nii.gz"):
+        path = tmp_path / name
+        write(IMAGES[:, None], path, (2.5, 3.0, 4.0, 0.25))
+        unpack, pack = (gzip.decompress, gzip.compress) if name.endswith("gz") else (bytes, bytes)
+        whole = bytearray(unpack(path.read_bytes()))
+        for at, what, told in (
+            (92, struct.pack("<f", 0.0), "does not say when its frames were taken; give frame_ms"),
+            (123, b"\2", "does not say when its frames were taken; give frame_ms"),
+            (
+                352 + 4 * (3 * 40 * 36 + 5),
+                struct.pack("<f", np.nan),
+                "frame 3 has pixels that are not finite",
+            ),
+            (0, struct.pack("<i", 540), "NIfTI-2"),
+        ):
+            spoilt = whole.copy()
+            spoilt[at : at + len(what)] = what
+            path.write_bytes(pack(bytes(spoilt)))
+            with pytest.raises(InputError, match=told):
+                read_cine(path)
+        path.write_bytes(pack(bytes(whole)))
+        check(read_cine(path), 0, close=0)
+    turned = (IMAGES * np.exp(0.5j)).astype(np.complex64)
+    write(turned[:, None], tmp_path / "turned.nii", (2.5, 3.0, 4.0, 0.25))
+    np.testing.assert_allclose(read_cine(tmp_path / "turned.nii").images, turned, atol=1e-3)
+
+
 def spoilt(room: Path) -> list[tuple[list[str], str]]:
     """Write what nobody can read, and return how it is named and what is to be told."""
     good = trackrad(room / "good")
@@ -159,7 +213,7 @@ def spoilt(room: Path) -> list[tuple[list[str], str]]:
         (["cut.mha"], "truncated"),
         (["packed.mha"], "truncated"),
         (["huge.mha"], "its header tells of 17280000000 pixels"),
-        (["elsewhere.mha"], "no MHA file with its data in itself"),
+        (["elsewhere.mha"], "no MHA file with its data in itself, or in one file beside it"),
         (["noise.mha"], "no MHA file"),
         (["noise.nii"], "damaged, or no image"),
         (["turned"], "give --time-axis"),
@@ -172,8 +226,8 @@ def spoilt(room: Path) -> list[tuple[list[str], str]]:
         ([file, "--label", "edge.npy"], "touches the edge of the image"),
         ([file, "--label", "gone.npy"], "gone.npy: no such file"),
         ([file, "--frame-ms", "-1"], "--frame-ms -1.0: expected above 0"),
-        (["two"], "2 DICOM series (6 of"),
-        (["places"], "slices of several positions: 6 of 12"),
+        (["two"], "several series, slices or kinds of image (1: 6 of"),
+        (["places"], "sagittal at 5/0/0); give --part"),
         (["back"], "the acquisition time goes back where instance numbers go on"),
         (["volumes.nii"], "expected one slice"),
         (["short.nii"], "truncated"),
