@@ -52,6 +52,7 @@ html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_search_summary = False  # would fetch each page, which a browser refuses to files without a server
 html_copy_source = False
 html_show_sourcelink = False
 
