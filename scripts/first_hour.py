@@ -2,6 +2,7 @@
 
     python scripts/first_hour.py            as the pages have it: some minutes
     python scripts/first_hour.py --short    as the tests run it
+    python scripts/first_hour.py --train    the README's ten minutes with a network that examples/train.py trains
 
 Files, code and commands are read from the pages themselves, so that what is timed is what is written there.
 """
@@ -9,7 +10,9 @@ Files, code and commands are read from the pages themselves, so that what is tim
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,8 @@ from blocks import Block, read_blocks
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "first-hour.md"
 SECTION = "Ten minutes"
+EXAMPLE = ROOT / "examples" / "train.py"
+BRIEF = ("--phantom", "patient1", "--seconds", "4", "--epochs", "1")
 LIMIT_S = 1800
 # A verdict is an answer, too: what a busy host says of itself is no failure of the hour.
 VERDICTS = {"replay", "compare", "report"}
@@ -32,9 +37,11 @@ def main() -> int:
     """Run the hour; return 0 where every command ended as the pages have it."""
     parser = argparse.ArgumentParser(description="Run a stranger's first hour, and time each step.")
     parser.add_argument("--short", action="store_true", help="shortened, as the tests run it")
+    parser.add_argument("--train", action="store_true", help="the README's commands with a trained network")
     parser.add_argument("--keep", metavar="DIR", help="folder to work in; default: one that is removed")
     args = parser.parse_args()
-    blocks = [block for block in read_blocks(README) if block.section == SECTION] + read_blocks(PAGE)
+    readme = [block for block in read_blocks(README) if block.section == SECTION]
+    blocks = trained(readme, args.short) if args.train else readme + read_blocks(PAGE)
     with tempfile.TemporaryDirectory(prefix="first-hour-") as fresh:
         folder = Path(args.keep or fresh)
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +51,14 @@ def main() -> int:
     for what in wrong:
         print(what, file=sys.stderr)
     return 1 if wrong else 0
+
+
+def trained(blocks: list[Block], short: bool) -> list[Block]:
+    """Return a training, and then the blocks with its network in the place of view sharing."""
+    words = [sys.executable, str(EXAMPLE), *(BRIEF if short else ())]
+    candidate = f"python:{EXAMPLE}:build"
+    ours = [dataclasses.replace(b, text=b.text.replace("view-sharing", candidate)) for b in blocks]
+    return [Block(EXAMPLE, 1, "sh", shlex.join(words)), *ours]
 
 
 def run_block(block: Block, folder: Path, short: bool) -> list[str]:

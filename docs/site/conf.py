@@ -41,6 +41,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "capture_repr": (),
     "show_signature": False,
     "min_reported_time": 1e9,
     "write_computation_times": False,
@@ -51,6 +52,7 @@ html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_search_summary = False  # would fetch each page, which a browser refuses to files without a server
 html_copy_source = False
 html_show_sourcelink = False
 
