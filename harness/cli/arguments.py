@@ -181,10 +181,10 @@ def add_overwrite(command: argparse.ArgumentParser) -> None:
 
 
 def tell_seen(found: Iterable[Overlap | None]) -> None:
-    """Print what candidates were made from: beside the figures, or as a warning where they judge it."""
+    """Print what candidates were made from: beside the figures, or as a warning where they may know it."""
     for one in found:
         if one is not None and one.told is not None:
-            warned = one.lines is not None
+            warned = one.answer != "none"
             text = f"mrsim: warning: {one.told}" if warned else one.told
             print(text, file=sys.stderr if warned else sys.stdout, flush=True)
 

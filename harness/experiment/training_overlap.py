@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.candidates.seen import used_s
+from harness.candidates.seen import Carried, carried_of, recorded_scans
 from mrsim.anatomy.body import Body
-from mrsim.anatomy.series.text import day_of
+from mrsim.anatomy.breathing import breathing_of
 from mrsim.errors import InputError
 
 TOLERANCE_S = 1e-6
@@ -40,26 +40,34 @@ def refuse_overlap(
     data = record.get("data")
     if not isinstance(data, list) or not data:
         raise InputError(f"{weights}: its record does not say what it was trained on; train it again")
-    for number, scan in enumerate(data):
-        if not isinstance(scan, dict) or scan.get("seed") is None or scan.get("phantom") is None:
+    seeded = breathing_of(phantom.text, seed) != breathing_of(phantom.text, seed ^ 1)
+    for number, scan in enumerate(recorded_scans(record)):
+        carried = carried_of(scan, record)
+        same = carried.is_breathing(phantom.text, seed)
+        if same is None:
+            same = _is_named(scan.get("phantom"), carried, phantom, seed, seeded)
+        if same is None:
             raise InputError(
                 f"{weights}: data {number}: its record does not say which phantom and seed it was "
                 "trained on; train it again on a scan that says how it was made"
             )
-        text = scan.get("phantom_text")
-        known = isinstance(text, str) and day_of(text, seed) == day_of(phantom.text, seed)
-        same = scan["phantom"] == phantom.name or known
-        if not same or (phantom.seeded and scan["seed"] != seed):
+        if not same:
             continue
-        used = used_s(scan, record)
-        if used is None:
+        if carried.used_s is None:
             raise InputError(
                 f"{weights}: its record does not say which time of its scan was used; train it again"
             )
-        start, stop = used
+        start, stop = carried.used_s
         if start < judged_s[1] - TOLERANCE_S and judged_s[0] < stop - TOLERANCE_S:
             raise InputError(
                 f"{weights}: trained on {start:.1f} to {stop:.1f} s of {phantom.name} with seed {seed}, "
                 f"to be judged on {judged_s[0]:.1f} to {judged_s[1]:.1f} s of it: "
-                f"{'take another --seed, or ' if phantom.seeded else ''}train on the time before"
+                f"{'take another --seed, or ' if seeded else ''}train on the time before"
             )
+
+
+def _is_named(name: Any, carried: Carried, phantom: Body, seed: int, seeded: bool) -> bool | None:
+    """Return whether a scan that has no text names the same phantom and seed; None for another phantom."""
+    if name != phantom.name or carried.seed is None:
+        return None
+    return not seeded or carried.seed == seed

@@ -194,6 +194,8 @@ def host_and_provenance(figures: Figures) -> str:
         ("lines in a frame", f"{at(f'{head}/lines_per_frame')} ({at(f'{head}/acceleration', 1)}x)"),
         ("sampling", f"{at(f'{head}/sampler')}, order {at(f'{head}/order')}"),
     ]
+    if get("overlap") is not None and get("overlap/told") is not None:
+        scan.append(("seen by the candidate", at("overlap/told")))
     return (
         f'<div class="pair"><div><h3>Host</h3>{table([], [list(row) for row in host])}</div>'
         f"<div><h3>Scan</h3>{table([], [list(row) for row in scan])}</div></div>"

@@ -10,7 +10,7 @@ from typing import Any
 DASH = "\N{EN DASH}"
 
 
-OPTIONAL = frozenset({"audit", "broken", "command", "faults", "repetitions", "touched"})
+OPTIONAL = frozenset({"audit", "broken", "command", "faults", "overlap", "repetitions", "touched"})
 """Parts that only some results have; all other parts exist always, null if they were not measured."""
 
 

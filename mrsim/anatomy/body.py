@@ -75,9 +75,5 @@ class Body(Protocol):
         """Return what is the same for the same anatomy, whatever its name and motion, hexadecimal."""
 
     @property
-    def seeded(self) -> bool:
-        """Return whether another seed makes it move in another way."""
-
-    @property
     def recorded(self) -> Recorded | None:
         """Return the pixels and instants that it was recorded at; None if it is not made of images."""

@@ -163,11 +163,6 @@ class Phantom(Summarised):
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
-    def seeded(self) -> bool:
-        """Return True: motions are drawn."""
-        return True
-
-    @property
     def recorded(self) -> Recorded | None:
         """Return None: it is not made of images."""
         return None

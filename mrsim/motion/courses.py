@@ -41,6 +41,10 @@ class Drive(Protocol):
 class Motion(Protocol):
     """Describe a motion in a phantom's file."""
 
+    @property
+    def seeded(self) -> bool:
+        """Return whether another seed gives another course."""
+
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
 
@@ -48,6 +52,11 @@ class Motion(Protocol):
 @dataclass(frozen=True)
 class Static:
     """Stand still."""
+
+    @property
+    def seeded(self) -> bool:
+        """Return False: it stands still."""
+        return False
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the value 0 at all times."""
@@ -135,6 +144,11 @@ class Breathing:
         check_ranges(self, checks)
         if self.exponent != int(self.exponent):
             raise PhantomError(f"exponent = {self.exponent!r}: expected a whole number")
+
+    @property
+    def seeded(self) -> bool:
+        """Return whether another seed gives another course."""
+        return self.amplitude_sd > 0 or self.period_sd > 0
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""

@@ -87,6 +87,11 @@ class Heart:
         if self.systole + self.filling > 1:
             raise PhantomError(f"systole + filling = {self.systole + self.filling:g}: expected at most 1")
 
+    @property
+    def seeded(self) -> bool:
+        """Return whether another seed gives another course."""
+        return self.amplitude_sd > 0 or self.period_sd > 0
+
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
         return _HeartDrive(self, seed)
@@ -157,6 +162,11 @@ class Cough:
         )
         if self.bursts != int(self.bursts):
             raise PhantomError(f"bursts = {self.bursts!r}: expected a whole number")
+
+    @property
+    def seeded(self) -> bool:
+        """Return True: pauses are drawn."""
+        return True
 
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""

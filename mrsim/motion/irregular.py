@@ -46,6 +46,11 @@ class Wander:
             ),
         )
 
+    @property
+    def seeded(self) -> bool:
+        """Return True: periods and phases are drawn."""
+        return True
+
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the realization that belongs to a seed."""
         return _WanderDrive(self, seed)

@@ -81,6 +81,11 @@ class Trace:
         drive = _TraceDrive(t - t[0], value * self.scale, self.repeat)
         object.__setattr__(self, "_drive", drive)
 
+    @property
+    def seeded(self) -> bool:
+        """Return False: what was recorded is the same in every seed."""
+        return False
+
     def drive(self, seed: np.random.SeedSequence) -> Drive:
         """Return the trace; a seed changes nothing."""
         return self._drive

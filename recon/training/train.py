@@ -23,7 +23,7 @@ import mrsim
 from mrsim.errors import TrainingError
 from mrsim.seeds import child
 from mrsim.stream import Header, Stream
-from mrsim.stream.fingerprint import frame_hashes
+from mrsim.stream.fingerprint import kept_hashes, span_s
 from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
@@ -177,6 +177,7 @@ def train_cascade(
         "header": header.to_dict(),
         "target_instant": plan.target_instant,
         "data": [_describe(stream) for stream in streams],
+        "before": _before(first or blocks),
         "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
         "seed": plan.seed,
         "batch": plan.batch,
@@ -252,9 +253,9 @@ def _describe(stream: Stream) -> dict[str, Any]:
     known = stream.provenance
     return {
         "frames": stream.frames,
-        "used_s": [0.0, stream.frames * stream.header.frame_ns / 1e9],
+        "used_s": list(span_s(stream.first_frames(stream.frames))),
         "lines": [0, stream.frames * stream.header.lines_per_frame],
-        "frames_sha256": list(frame_hashes(stream)),
+        "line_hashes": kept_hashes(stream),
         "samples_sha256": hashlib.sha256(stream.samples.tobytes()).hexdigest(),
         "phantom": known.phantom if known else None,
         "phantom_text": known.phantom_text if known else None,
@@ -262,6 +263,16 @@ def _describe(stream: Stream) -> dict[str, Any]:
         "field_t": stream.header.field_t,
         "target_snr": known.target_snr if known and math.isfinite(known.target_snr) else None,
     }
+
+
+def _before(start: Checkpoint | None) -> list[Any]:
+    """Return the scans that weights to start from were trained on; {} stands for what they do not say."""
+    if start is None:
+        return []
+    found: list[Any] = []
+    for scans in (start.record.get("data") or [{}], start.record.get("before") or []):
+        found += [scan for scan in (scans if isinstance(scans, list) else [{}]) if scan not in found]
+    return found
 
 
 def _digest_of(cascade: Cascade) -> str:

@@ -150,11 +150,6 @@ class Patient(Summarised):
         return self.digest
 
     @property
-    def seeded(self) -> bool:
-        """Return whether another seed makes its twin breathe in another way; what was recorded stays."""
-        return self.ride is not None and self.ride.seeded
-
-    @property
     def recorded(self) -> Recorded | None:
         """Return the pixels and instants of the cine."""
         (rows, columns), (height, width) = self.playback.images.shape[1:], self.playback.pixel_m

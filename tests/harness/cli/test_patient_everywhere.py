@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mrsim
-from harness.candidates.seen import Carried, seen_lines
+from harness.candidates.seen import NONE, Carried, seen_by_breathing
 from harness.cli.main import main
 from harness.dataset.training_targets import Redraw, targets
 from harness.experiment.training_overlap import refuse_overlap
@@ -106,8 +106,8 @@ def test_a_twin_as_recorded_overlaps_and_another_drive_is_another_day(room: Path
         refuse_overlap(record, other, 1, (2.0, 5.0), "w.npz")
     # The same by what a candidate carries of the scan that judges it.
     scan = mrsim.simulate(body.driven(), frames=8, matrix=(32, 32), fov_m=(0.12, 0.09), seed=9)
-    assert seen_lines(Carried(body.text, 1, (0.0, 3.0)), scan) == (0, len(scan))
-    assert seen_lines(Carried(other.text, 9, (0.0, 3.0)), scan) is None
+    assert seen_by_breathing(Carried(body.text, 1, (0.0, 3.0)), scan) == (0, len(scan))
+    assert seen_by_breathing(Carried(other.text, 9, (0.0, 3.0)), scan) == NONE
 
 
 @pytest.mark.slow

@@ -173,6 +173,18 @@ def test_a_training_can_start_from_weights(scans, straight):
         train_cascade(scans, dataclasses.replace(SMALL, filters=8), plan, first=straight)
 
 
+@pytest.mark.parametrize("start", ["first", "blocks"])
+def test_what_the_weights_to_start_from_had_seen_is_carried_on(scans, straight, start):
+    plan, other = TrainingPlan((Stage("fine", 1, 1e-6),), columns=16, seed=8), [small_stream(seed=41)]
+    once = train_cascade(other, SMALL, plan, **{start: straight})
+    assert straight.record["before"] == []
+    assert once.record["before"] == straight.record["data"] != once.record["data"]
+    twice = train_cascade(scans[:1], SMALL, plan, **{start: once})
+    assert twice.record["before"] == once.record["data"] + straight.record["data"]
+    mute = dataclasses.replace(straight, record={})
+    assert train_cascade(other, SMALL, plan, **{start: mute}).record["before"] == [{}]
+
+
 def test_redrawn_scans_are_what_an_epoch_sees(scans):
     asked = []
 

@@ -75,11 +75,6 @@ class Ride:
             self.trace()
 
     @property
-    def seeded(self) -> bool:
-        """Return whether another seed moves the twin in another way."""
-        return self.drive != RECORDED
-
-    @property
     def as_recorded(self) -> bool:
         """Return whether the twin is where the recording is at each instant."""
         return self.drive == RECORDED and self.scale == self.slow == 1 and self.shift_s == 0
