@@ -267,7 +267,8 @@ def seen_by_samples(carried: Carried, stream: Stream) -> Lines | None:
     if not len(carried.hashes):
         return _seen_by_all_samples(carried, stream)
     hashes = line_hashes(stream)
-    return _span(np.isin(hashes, carried.hashes).any(axis=1)) if hashes.any() else None
+    seen: NDArray[np.bool_] = np.any(np.isin(hashes, carried.hashes), axis=1)
+    return _span(seen) if hashes.any() else None
 
 
 def recorded_scans(record: dict[str, Any]) -> list[dict[str, Any]]:
