@@ -10,8 +10,9 @@ import argparse
 import contextlib
 import importlib
 import keyword
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -46,6 +47,11 @@ COMMANDS = {
     "doctor": "say what this host can measure",
 }
 """Name of each command, which is that of its module, and what it does."""
+WRITTEN = {
+    "json_file": "--json", "samples": "--samples", "images": "--images", "png": "--png",
+    "pulseq": "--pulseq", "log": "--log",
+}  # fmt: skip
+"""Options that name a file to write, by keyword."""
 ROOMS = {
     "scan": ("phantoms", "patient", "hardness", "simulate", "dataset", "convert"),
     "show": ("demo", "try", "report", "export", "info", "view"),
@@ -93,10 +99,27 @@ def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
     if unknown:
         words = " ".join(unknown)
         raise InputError(f"unrecognized arguments: {words} (see mrsim {options['command']} --help)")
+    _check_apart(options)
     run: Callable[..., int] = module_of(options.pop("command")).run
     if "argv" in options:  # of a command that says in what it writes how it was called
         options["argv"] = tuple(argv)
     return run, options
+
+
+def _check_apart(options: Mapping[str, Any]) -> None:
+    """Refuse to write over a file that the same call reads."""
+    for key, option in WRITTEN.items():
+        target = options.get(key)
+        if not isinstance(target, str) or not os.path.isfile(target):
+            continue
+        for other, value in options.items():
+            for word in value if isinstance(value, list) else [value]:
+                if other == key or not isinstance(word, str):
+                    continue
+                # A candidate's name holds a file, such as cascade:weights.npz?scale=fit.
+                names = (word, word.partition(":")[2].partition("?")[0])
+                if any(name and os.path.exists(name) and os.path.samefile(name, target) for name in names):
+                    raise InputError(f"{option} {target}: the same call reads it; choose another name")
 
 
 def parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:

@@ -191,3 +191,25 @@ def test_only_a_stream_is_replaced_and_only_when_that_is_said(
     assert main([*words, "2", "--overwrite"]) == 0
     assert (np.load("a.stream/samples.npy") != first).any()
     assert [path.name for path in tmp_path.iterdir()] == ["a.stream"]
+
+
+@pytest.mark.parametrize("reads", ["times", "weights", "weights with a convention", "a link to them"])
+def test_what_a_call_reads_is_not_written_over(
+    folder: Path, reads: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("own.npz").write_bytes(b"precious")
+    os.link("own.npz", "same.npz")
+    words = {
+        "times": ["null", "--service", "own.npz"],
+        "weights": ["cascade:own.npz"],
+        "weights with a convention": ["cascade:own.npz?scale=fit"],
+        "a link to them": ["null", "--service", "same.npz"],
+    }[reads]
+    refused(
+        ["replay", "a.stream", *words, "--samples", "own.npz"],
+        r"--samples own\.npz: the same call reads it",
+        capsys,
+    )
+    assert Path("own.npz").read_bytes() == b"precious"
+    Path("own.npz").unlink()
+    Path("same.npz").unlink()
