@@ -132,7 +132,7 @@ def main():
     """Scan, train, test on another day's breathing, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phantom", default="v2/patient1-day1")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the scan to train on")
+    parser.add_argument("--seconds", type=float, default=24.0, help="of the scan to train on")
     parser.add_argument("--epochs", type=int, default=30)
     args = parser.parse_args()
     scan = mrsim.simulate(args.phantom, seconds=args.seconds, acceleration=4, seed=1)

@@ -2,7 +2,7 @@
 
     python scripts/first_hour.py            as the pages have it: some minutes
     python scripts/first_hour.py --short    as the tests run it
-    python scripts/first_hour.py --train    the README's ten minutes, with a network of examples/train.py
+    python scripts/first_hour.py --train    the README's commands with a network that examples/train.py trains
 
 Files, code and commands are read from the pages themselves, so that what is timed is what is written there.
 """
