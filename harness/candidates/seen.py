@@ -244,7 +244,7 @@ def seen_by_breathing(carried: Carried, stream: Stream) -> Lines | None:
         return NONE
     start_ns, stop_ns = (round(t * 1e9) for t in carried.used_s)
     at_ns = stream.t_ns - stream.header.te_ns
-    return _span((start_ns <= at_ns) & (at_ns < stop_ns))
+    return _span(np.asarray((start_ns <= at_ns) & (at_ns < stop_ns)))
 
 
 def seen_by_samples(carried: Carried, stream: Stream) -> Lines | None:
@@ -267,8 +267,7 @@ def seen_by_samples(carried: Carried, stream: Stream) -> Lines | None:
     if not len(carried.hashes):
         return _seen_by_all_samples(carried, stream)
     hashes = line_hashes(stream)
-    seen: NDArray[np.bool_] = np.any(np.isin(hashes, carried.hashes), axis=1)
-    return _span(seen) if hashes.any() else None
+    return _span(np.asarray(np.isin(hashes, carried.hashes).any(axis=1))) if hashes.any() else None
 
 
 def recorded_scans(record: dict[str, Any]) -> list[dict[str, Any]]:

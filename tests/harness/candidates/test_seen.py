@@ -182,6 +182,14 @@ def test_what_a_record_says_wrongly_cannot_be_told(scan: Stream, said: dict[str,
     assert answer_of(weights(entry(scan) | said), scan) == "these"  # but its samples tell
 
 
+def test_what_weights_that_it_started_from_had_seen_counts(scan: Stream) -> None:
+    started = weights(entry(other(scan, seed=2)))
+    assert answer_of(started, scan) == "none"
+    for before, answer in (([entry(scan)], "these"), ([{}], "cannot be told"), (7, "cannot be told")):
+        record = started.record | {"before": before}
+        assert answer_of(dataclasses.replace(started, record=record), scan) == answer
+
+
 @pytest.mark.parametrize("said", [{"seed": 1.0}, {"seed": None}, {"phantom_text": None, "seed": "1"}, {}])
 def test_a_table_refuses_what_cannot_be_told(scan: Stream, said: dict[str, Any]) -> None:
     phantom = mrsim.load_phantom("quasar")
@@ -410,6 +418,23 @@ def test_a_replay_says_what_it_found(
         assert told.err == ""
     else:
         assert told.err.startswith(f"mrsim: warning: {candidate} was made from k-space lines 0 to 959")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "told"),
+    [
+        ("cascade:v.npz", "cascade:v.npz was made from 1 scan, and from no line of a.stream"),
+        ("cascade:u.npz", "it cannot be told whether cascade:u.npz was made from lines of a.stream"),
+    ],
+)
+def test_a_page_says_what_was_found(
+    candidate: str, told: str, judged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(judged)
+    words = [candidate if word == "CANDIDATE" else word for word in JUDGING["report"]]
+    main([*words[:-1], f"{candidate[-5]}.html"])
+    page = (judged / f"{candidate[-5]}.html").read_text()
+    assert told in page[: page.index("<script")]
 
 
 def test_weights_in_hand_are_refused_in_python_too(scan: Stream) -> None:
