@@ -120,7 +120,7 @@ def test_a_page_with_a_broken_link_or_block_fails_the_build(tmp_path: Path) -> N
     for name in ("scripts", "examples", "mrsim"):
         (tmp_path / name).symlink_to(ROOT / name)
     source, index = tmp_path / "docs", tmp_path / "docs" / "index.md"
-    plain = ("-D", "plot_gallery=0", "-D", "extensions=myst_parser,executed,linked")
+    plain = ("-D", "extensions=myst_parser,sphinx.ext.autodoc,executed,linked")
     index.write_text("# A\n[b](tutorials/b.md)\n```{toctree}\ntutorials/b\n```\n")
     page = source / "tutorials" / "b.md"
     page.write_text('# B\n```python\nprint("a" + "b")\n```\n')
