@@ -178,7 +178,7 @@ def _gaps(rows: Sequence[Values]) -> list[str]:
 def _horizons(rows: Sequence[Values]) -> list[str]:
     """Return, for each horizon, the weights that aim there beside the plain ones with that delay."""
     mine = [row for row in rows if row["part"] == "horizon" and not row["reason"]]
-    columns = [column for column in COLUMNS if column.key in ("nmse", "shown_p95_mm")]
+    columns = [next(c for c in COLUMNS if c.key == key) for key in ("nmse", "shown_p95_mm")]
     names = ("NMSE", "p95 mm when acted on")
     headings = ["patient", "acceleration", "horizon ms"]
     headings += [f"{name}, {side}" for name in names for side in ("plain", "ahead")]

@@ -105,7 +105,7 @@ def test_a_header_without_noise_is_strict_json_and_older_ones_are_read(tmp_path:
         (["--engine", "magic"], "--engine magic"),
         (["--spins", "64"], "--engine isochromats alone"),
         (["--catalysation", "none"], "--engine isochromats or --pulseq"),
-        (["--engine", "isochromats", "--catalysation", "twice"], "catalysation = 'twice'"),
+        (["--engine", "isochromats", "--catalysation", "twice"], "--catalysation 'twice'"),
         (["--engine", "isochromats", "--timing", "retrospective"], "prospective"),
         (["--engine", "isochromats", "--coils", "2"], "one coil"),
         (["--combine", "sense"], "set --coils"),
@@ -130,5 +130,5 @@ def test_a_field_of_view_in_the_wrong_unit_is_refused(
     to = ["-o", str(tmp_path / "a.stream")]
     assert main(["simulate", "quasar", *to, *SMALL, "--fov-mm", "0.4", "0.4"]) == 2
     told = capsys.readouterr().err
-    assert "fov_mm = (0.4, 0.4): expected 0.01 to 2 metres a side (millimetres in files and on" in told
+    assert "--fov-mm (0.4, 0.4): expected 0.01 to 2 metres a side (millimetres in files and on" in told
     assert not (tmp_path / "a.stream").exists()
