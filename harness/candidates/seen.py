@@ -73,13 +73,15 @@ class Carried:
         phantom_text, seed
             As that scan says what it was made from.
         """
-        # Here alone are texts parsed as phantoms: most candidates carry nothing.
-        from mrsim.anatomy.breathing import breathing_of
-
         if self.phantom_text is None:
             return None
         if (self.phantom_text, self.seed) == (phantom_text, seed):
             return True
+        # Here alone are texts parsed as phantoms: most candidates carry nothing.
+        try:
+            from mrsim.anatomy.breathing import breathing_of
+        except ImportError:  # a stored scan is judged where numba is not installed, too
+            return None
         own, other = breathing_of(self.phantom_text, self.seed), breathing_of(phantom_text, seed)
         return None if own is None or other is None else not own.isdisjoint(other)
 

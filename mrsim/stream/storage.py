@@ -326,9 +326,9 @@ def _read_header(path: str | Path) -> dict[str, Any]:
             )
         found = kind_of(folder)
         if not found:
-            raise StreamError(f"{folder}: no such stream; make one with `mrsim simulate`")
+            raise StreamError(f"{folder}: not a stream: nothing is there; make one with `mrsim simulate`")
         if not folder.is_dir():
-            raise StreamError(f"{folder}: {found}, and a stream is a folder; make one with `mrsim simulate`")
+            raise StreamError(f"{folder}: not a stream: it is {found}; make one with `mrsim simulate`")
         raise StreamError(f"{folder}: not a stream: it has no header.json; make one with `mrsim simulate`")
     meta = read_json(file, MAX_HEADER_BYTES, "a stream's header")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

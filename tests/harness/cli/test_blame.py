@@ -64,10 +64,10 @@ KINDS = {
     "a stream as NIfTI": (["convert", "a.stream", "x.nii.gz"], r"x\.nii\.gz: files of that kind are not wr"),
     "a stream as DICOM": (["convert", "a.stream", "x.dcm"], r"x\.dcm: files of that kind are not written"),
     "a stream as MATLAB": (["convert", "a.stream", "x.MAT"], r"x\.MAT: files of that kind are not written"),
-    "nothing as a scan": (["replay", "nix.stream", "null"], r"nix\.stream: no such stream; make one"),
+    "nothing as a scan": (["replay", "nix.stream", "null"], r"nix\.stream: not a stream: nothing is there"),
     "no name as a scan": (["replay", "", "null"], "'': an empty name; name a stream's folder"),
-    "a pipe as a scan": (["replay", "pipe", "null"], "pipe: a pipe, and a stream is a folder"),
-    "a file as a scan": (["replay", "own.h5", "null"], r"own\.h5: a file, and a stream is a folder"),
+    "a pipe as a scan": (["replay", "pipe", "null"], "pipe: not a stream: it is a pipe"),
+    "a file as a scan": (["replay", "own.h5", "null"], r"own\.h5: not a stream: it is a file"),
     "a stream into a named pipe": (
         ["convert", "a.stream", "pipe"],
         "pipe is a pipe: write to standard output",

@@ -17,6 +17,7 @@ from harness.judge.evaluate import evaluate
 from harness.judge.outcome import Outcome
 from harness.judge.profiles import SHIPPED, Criterion
 from harness.judge.result import RunResult
+from harness.judge.search import at_tr
 from harness.realtime.clock import RealClock, VirtualClock
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError, MissingExtraError
@@ -103,7 +104,7 @@ def test_the_null_reconstructor_runs_beside_every_candidate(result: RunResult) -
 
 
 def test_it_runs_in_real_time(stream: Stream) -> None:
-    part = dataclasses.replace(stream, header=dataclasses.replace(stream.header, tr_ns=100_000, te_ns=50_000))
+    part = at_tr(stream, 100_000)
     result = evaluate(part, "perfect", lambda: perfect(stream), clock=RealClock(), quality=False, frames=100)
     assert result.quality is None
     assert result.run.clock == "real"

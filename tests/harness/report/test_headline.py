@@ -33,6 +33,7 @@ EXTRAS: dict[str, Any] = {
     "broken": [{"promise": "order", "line": 3, "message": "late"}],
     "command": "mrsim report",
     "faults": "drop:p=0.1",
+    "overlap": {"answer": "none", "told": "from no line of it"},
     "scale": {"gain": 0.031_25, "nmse": 812.5, "ssim": 0.123},
     "symptom": "images are upside down",
     "touched": {"drop": 7},

@@ -145,7 +145,7 @@ def test_without_a_model_no_time_is_told_and_the_page_says_why(
         assert row["images"] == other["images"] > 0
         for column in COLUMNS:
             there = other["figures"][column.key]
-            if column.key in ON_DISPLAY:
+            if column.key in (*ON_DISPLAY, "stray_percent"):
                 continue
             if row["reference"] or not column.key.startswith(TIMED):
                 assert there == row["figures"][column.key], (row["candidate"], column.key)

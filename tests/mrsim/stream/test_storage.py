@@ -265,8 +265,8 @@ def test_a_row_outside_of_the_matrix_is_named(folder):
 def test_what_is_no_folder_of_a_stream_is_refused(tmp_path):
     (tmp_path / "file").write_text("hello")
     for name, told in (
-        ("nothing", "no such stream"),
-        ("file", "a file, and a stream is a folder"),
+        ("nothing", "not a stream: nothing is there"),
+        ("file", "not a stream: it is a file"),
         (".", "not a stream: it has no header"),
     ):
         with pytest.raises(InputError, match=told):
