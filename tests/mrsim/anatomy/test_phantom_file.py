@@ -116,7 +116,8 @@ def test_files_that_are_none_are_refused(tmp_path) -> None:
     ["= 1", "a = [1", 'a = "x', "a = 1\na = 2", "[a", "a = " + "[" * 5000, "a = " + "9" * 5000, "a = {}}"],
 )
 def test_text_that_is_not_toml_gives_one_line(text: str) -> None:
-    with pytest.raises(InputError, match="chest: not valid TOML") as error:
+    told = "nested more than 8 deep" if text.count("[") > 8 else "not valid TOML"
+    with pytest.raises(InputError, match=f"chest: .*{told}") as error:
         parse(text, "chest")
     assert "\n" not in str(error.value)
 
