@@ -14,6 +14,8 @@ from mrsim.anatomy.phantom_file import MAX_TEXT_BYTES, apply_overrides, emit, pa
 from mrsim.errors import InputError
 from tests.mrsim.bodies import CHEST
 
+KINDS = ("motion", "region", "texture", "slice", "field")
+"""Keys that stand for tables."""
 values = (
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
@@ -25,7 +27,7 @@ tables = st.dictionaries(keys, values | st.lists(values, max_size=3), max_size=4
 
 
 @given(
-    tables.map(lambda t: {k: v for k, v in t.items() if k not in ("motion", "region")}),
+    tables.map(lambda t: {k: v for k, v in t.items() if k not in KINDS}),
     st.dictionaries(keys, tables, min_size=1, max_size=3),
     st.lists(tables, min_size=1, max_size=3),
 )
