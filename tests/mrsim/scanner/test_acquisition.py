@@ -284,7 +284,7 @@ def test_a_field_without_values_is_refused_by_tissue():
         ({"seconds": 0.0}, "seconds = 0.0: expected"),
         ({"seconds": math.nan}, "seconds = nan: expected"),
         ({"seconds": math.inf}, "seconds = inf: expected"),
-        ({"seconds": 1e300}, r"frames = \d+: expected"),
+        ({"seconds": 1e300}, r"seconds = .*: expected at most 86400"),
         ({"frames": 4_000_000}, "need .* MiB, above 4096: write the scan to a folder"),
         ({"frames": 1, "seed": -1}, "seed = -1: expected"),
         ({"frames": 1, "seed": 2**128}, "seed = 340282366920938463463374607431768211456: expected"),
