@@ -15,8 +15,11 @@ from mrsim.stream import Stream
 # Lines probed in a frame drawn from the whole scan; the others are in one of its first frames, for speed.
 FAR_LINES = 4
 CUTS = 3
-LEAST_EFFECT = 1e-4
-"""Energy by which a line must change its image, as a share of what the line's change holds of the scan's."""
+LEAST_EFFECT = 1e-9
+"""Energy by which a line must change its image, as a share of what the line's change holds of the scan's.
+
+A subspace may honestly take 2e-8 of a line far from the centre; a hundred-thousandth of a line's samples
+makes 1e-10."""
 
 
 def audit_causality(bench: Bench) -> Seen:
