@@ -59,7 +59,6 @@ CHEATS = (
     "leaks_mapped",
     "leaks_in_bursts",
     "leaves_a_line_out",
-    "uses_a_line_by_a_trace",
     "shows_the_image_before",
     "looks_ahead",
     "looks_ahead_late",
