@@ -176,7 +176,10 @@ class Running:
         said = self.images.recv(MAX_MESSAGE + 1)
         if not said:
             raise EOFError
-        return _read(said)
+        message = _read(said)
+        if not isinstance(message.get("type"), str) or "is" in message:
+            raise ValueError("no image")
+        return message
 
     def wait(self, stop: float) -> list[Any]:
         """Return what has something to be taken: images first; the process itself once it has ended."""

@@ -45,6 +45,10 @@ class Floods(Base):
         while True: self.server()._images.send(json.dumps(one | {"shows_ns": None, "columns": None}).encode())
 class Garbage(Base):
     def act(self): self.calls().send(b"{{")
+class Answers(Base):  # where an image is said, an answer
+    def act(self): self.server()._images.send(b'{"is": "done", "type": "Image"}')
+class Typeless(Base):
+    def act(self): self.server()._images.send(b'{"type": 3}')
 class Nested(Base):
     def act(self): self.calls().send(b"[" * 60000)
 class Early(Base):
@@ -109,6 +113,7 @@ NO_ANSWER = "gave no answer to push in 1 s"
 DENIED = "Operation not permitted"
 TOLD = {
     "Floods": NO_ANSWER, "Garbage": "no answer to what it was asked", "Nested": "no message",
+    "Answers": "no message", "Typeless": "no message",
     "Early": "no answer to what it was asked", "Claims": NO_ANSWER, "Deaf": NO_ANSWER,
     "Closes": "closed its connection", "Shouts": NO_ANSWER, "Cuts": DENIED, "Forks": DENIED,
     "Starts": DENIED, "Becomes": DENIED, "Kills": DENIED, "Connects": DENIED,
