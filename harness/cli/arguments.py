@@ -99,17 +99,19 @@ def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
     if unknown:
         words = " ".join(unknown)
         raise InputError(f"unrecognized arguments: {words} (see mrsim {options['command']} --help)")
-    _check_apart(options)
+    _check_written(options)
     run: Callable[..., int] = module_of(options.pop("command")).run
     if "argv" in options:  # of a command that says in what it writes how it was called
         options["argv"] = tuple(argv)
     return run, options
 
 
-def _check_apart(options: Mapping[str, Any]) -> None:
-    """Refuse to write over a file that the same call reads."""
+def _check_written(options: Mapping[str, Any]) -> None:
+    """Refuse to write into a file without a name, or over one that the same call reads."""
     for key, option in WRITTEN.items():
         target = options.get(key)
+        if target == "":
+            raise InputError(f"{option}: expected the name of a file, and it is empty")
         if not isinstance(target, str) or not os.path.isfile(target):
             continue
         for other, value in options.items():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates.registry import builder
+from harness.candidates.seen import check_seen
 from harness.comparison.on_display import OnDisplay, displayed_of
 from harness.comparison.scans import part_of
 from harness.comparison.series import Series
@@ -173,6 +174,7 @@ class Cells:
         file = self._folder / "cells" / cell.file(described)
         try:
             ground, whole = self._prepare(cell, report)
+            self._refuse_images(cell, whole)
             one, causal = self._judge(cell, ground, whole, report)
         except MissingExtraError:
             raise
@@ -192,6 +194,16 @@ class Cells:
         done = {"cell": described, "causal": causal, "measures": measures.to_json()}
         write_json(_beside(file, ".json"), done)
         return Row(cell, measures, "", causal, file)
+
+    def _refuse_images(self, cell: Cell, whole: Stream) -> None:
+        """Raise an error if a candidate carries images of what judges it; weights were asked before."""
+        seen = check_seen(cell.candidate, whole, allow=True)
+        if seen.lines is None or cell.candidate.startswith(WEIGHTS):
+            return
+        _, start, stop = self._plan.time_line_of(cell).judged(whole.frames, whole.header.frame_ns)
+        first, end = (frame * whole.header.lines_per_frame for frame in (start, stop))
+        if seen.lines[0] < end and first < seen.lines[1]:
+            raise InputError(f"{seen.told}; take images of another seed, or of the time before line {first}")
 
     def provide(self, scan: Scan, training: bool) -> None:
         """Make a scan, and a stream of the part that may be known, where they are missing.

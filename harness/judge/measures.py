@@ -17,7 +17,7 @@ from harness.measure.beam import Beam, load_beam
 from harness.measure.breaths import breath_blocks, breath_starts
 from harness.measure.delivery import deliver, delivery_intervals
 from harness.measure.displayed import Displayed, display
-from harness.measure.dose import relative_d98
+from harness.measure.dose import pixel_of, relative_d98
 from harness.measure.failures import silent_failures
 from harness.measure.image_quality import FrameJudge, Quality, assess
 from harness.measure.margin import Margin, measure_margin
@@ -216,21 +216,25 @@ def deliver_by(beam: Beam, displayed: Displayed, stream: Stream) -> Beamed:
         What was on display at every TR.
     stream
         The scan that was played, with truth.
+
+    Raises
+    ------
+    InputError
+        If the scan's pixels are of a size that no dose is told for.
     """
     assert stream.truth is not None
     held = displayed.held | displayed.gone
     delivery = deliver(beam, displayed.centre_m, held, displayed.true_m, displayed.tr_ns)
     areas = stream.truth.mask.sum(axis=(1, 2))
     usual = int(np.argsort(areas, kind="stable")[len(areas) // 2])
-    header = stream.header
-    pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
+    pixel_m = pixel_of(stream.header)
     mask = np.asarray(stream.truth.mask[usual])
     d98 = d98_ideal = None
     if mask.any():
         d98 = relative_d98(mask, pixel_m, delivery.error_m, delivery.on_share)
         if beam.kind == "gating":
             d98_ideal = relative_d98(mask, pixel_m, delivery.error_m, delivery.ideal_on_share)
-    blocks = breath_blocks(displayed.t_ns, breath_starts(stream.truth, header))
+    blocks = breath_blocks(displayed.t_ns, breath_starts(stream.truth, stream.header))
     return Beamed(delivery, d98, d98_ideal, delivery_intervals(delivery, blocks))
 
 

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import InputError
+from mrsim.stream import Header
 
 MARGIN_M = 3e-3
 FALLOFF_M, LUNG_FALLOFF_M = 4e-3, 6e-3
 """Standard deviation of the Gaussian: in tissue and in the lung, metres."""
 FINE_M = 0.5e-3  # pixels are divided to this size at most
 MOST_FINE = 1024  # pixels along an axis of the target
+LENGTHS_M = 1e-5, 0.1
+"""Least and greatest size of a pixel, margin and fall-off, metres."""
 REACH = 6.0  # standard deviations beyond which there is no dose: 1e-9 of it
 LEFT_OUT = 0.02  # of the target, by D98
 
@@ -73,8 +76,9 @@ def relative_d98(
     if mask.ndim != 2 or not mask.any():
         raise InputError("relative D98: the mask of the target is empty")
     lengths = (*pixel_m, margin_m, falloff_m)
-    if not all(1e-5 <= length <= 0.1 for length in lengths):
-        raise InputError(f"relative D98: pixel, margin, fall-off {lengths} m: expected 1e-05 to 0.1")
+    if not all(LENGTHS_M[0] <= length <= LENGTHS_M[1] for length in lengths):
+        expected = f"{LENGTHS_M[0]:g} to {LENGTHS_M[1]:g}"
+        raise InputError(f"relative D98: pixel, margin, fall-off {lengths} m: expected {expected}")
     if not weights.any():
         return None
     target, fine_m = _finely(mask, pixel_m)
@@ -93,6 +97,27 @@ def relative_d98(
     inside = field > 0
     planned, given = (float(np.quantile(one[inside], LEFT_OUT)) for one in (dose, shifted))
     return max(given, 0.0) / planned if planned > 0 else None
+
+
+def pixel_of(header: Header) -> tuple[float, float]:
+    """Return the size of a scan's pixels along y and x, metres.
+
+    Raises
+    ------
+    InputError
+        If no dose is told for pixels of that size.
+    """
+    pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
+    if not all(LENGTHS_M[0] <= size <= LENGTHS_M[1] for size in pixel_m):
+        pixel, sides = (
+            " x ".join(f"{one:g}" for one in pixel_m),
+            " to ".join(f"{one:g}" for one in LENGTHS_M),
+        )
+        raise InputError(
+            f"the scan's header: fov_m and matrix make pixels of {pixel} m: a dose is told for sides of "
+            f"{sides} m; judge its time alone with --no-quality"
+        )
+    return pixel_m
 
 
 def _finely(

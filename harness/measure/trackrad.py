@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.dose import LUNG_FALLOFF_M, relative_d98
+from harness.measure.dose import LUNG_FALLOFF_M, pixel_of, relative_d98
 from harness.measure.finding.plan import eval_library
 from mrsim.stream import Header
 
@@ -85,13 +85,15 @@ def track_rad(
     ------
     MissingExtraError
         If scikit-image, and SciPy with it, is not installed.
+    InputError
+        If the pixels are of a size that no dose is told for.
     """
     judged = true.any(axis=(1, 2))
     if not judged.any():
         return None
     masks = np.stack([np.zeros(true.shape[1:], np.bool_) if one is None else one for one in found])[judged]
     true = true[judged]
-    pixel_m = (header.fov_m[0] / header.matrix[0], header.fov_m[1] / header.matrix[1])
+    pixel_m = pixel_of(header)
     has = masks.any(axis=(1, 2))
     both, sizes = (masks & true).sum(axis=(1, 2)), masks.sum(axis=(1, 2)) + true.sum(axis=(1, 2))
     hausdorff, surface, centre = (np.full(len(true), max(header.fov_m)) for _ in range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -42,7 +43,8 @@ def check_target(path: str | Path | None, *ends: str) -> None:
     check_file(path)
     check_outside(path)
     if ends and Path(path).suffix.lower() not in ends:
-        raise FileError(f"{path}: expected a name that ends in {' or '.join(ends)}")
+        hint = "; standard output is /dev/stdout" if str(path) == "-" else ""
+        raise FileError(f"{path}: expected a name that ends in {' or '.join(ends)}{hint}")
 
 
 def check_file(path: str | Path) -> None:
@@ -102,7 +104,10 @@ def kind_of(path: str | Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as error:
-        raise FileError(f"{path}: cannot be looked at: {getattr(error, 'strerror', None) or error}") from None
+        told = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            told = f"{told}; choose a shorter one"
+        raise FileError(f"{path}: cannot be looked at: {told}") from None
     return kind(mode)
 
 
@@ -114,6 +119,8 @@ def kind(mode: int) -> str:
 def _check_place(path: Path) -> None:
     if "\0" in str(path):
         raise FileError(f"{str(path)!r}: not a name of a file: embedded null byte")
+    if len(str(path).splitlines()) > 1:  # what is told of it takes one line
+        raise FileError(f"{str(path)!r}: a name with a line break; choose another one")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise FileError(f"{path}: no such folder; make it first")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mrsim.argument_types import MAX_WHOLE
@@ -27,6 +27,7 @@ from mrsim.stream.units import option_of
 
 NOMINAL_SLICE_MM = 5.0  # a stream knows no thickness, and the schema asks for one
 _OWN = "mrsim_"
+_SEQUENCE = {"tr_ns": "TR", "te_ns": "TE", "flip_rad": "flipAngle_deg"}
 _AGREES = 1e-6  # relative: what single precision, which other writers keep, may cost a length or an angle
 
 
@@ -68,6 +69,8 @@ class Encoding:
         Lines of an image that is made of a window of lines; 0 for frames.
     adc_step
         The receiver's step; 0 where samples are not rounded.
+    several
+        Keys of this class whose values the header states more than one of, with all of them as it has them.
     """
 
     matrix: tuple[int, int]
@@ -88,6 +91,7 @@ class Encoding:
     slice_m: float = NOMINAL_SLICE_MM * 1e-3
     window: int = 0
     adc_step: float = 0.0
+    several: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def likely_lines_per_frame(self) -> int:
@@ -336,11 +340,17 @@ def _sequence(parameters: Any, own: dict[str, Any], where: str) -> dict[str, Any
         return _real(values[0], low, high, f"{where}: sequenceParameters {name}")
 
     tr_ms, te_ms, flip = first("TR", 1e-6, 1e6), first("TE", 1e-6, 1e6), first("flipAngle_deg", 1e-9, 180.0)
+    several = {
+        key: tuple(map(float, dict.fromkeys(values)))
+        for key, name in _SEQUENCE.items()
+        if parameters is not None and len(set(values := getattr(parameters, name))) > 1
+    }
     te_stated = 0 if te_ms is None and "te_ns" in own else te_ms  # an echo time of zero is ours to state
     return {
         "tr_ns": None if tr_ms is None else round(_exact(own, "tr_ns", tr_ms * 1e6, where)),
         "te_ns": None if te_stated is None else round(_exact(own, "te_ns", te_stated * 1e6, where)),
         "flip_rad": None if flip is None else _exact(own, "flip_rad", math.radians(flip), where),
+        "several": several,
     }
 
 

@@ -24,13 +24,19 @@ from mrsim.formats.hdf5 import blocks, opened
 from mrsim.formats.mrd_acquisition import Flag, Lines, read_heads, samples_of
 from mrsim.formats.mrd_file import ReadoutSource, open_mrd, read_noise
 from mrsim.formats.mrd_header import Encoding
-from mrsim.formats.mrd_lines import acquired_order, imaging_readouts, number_frames
+from mrsim.formats.mrd_lines import (
+    acquired_order,
+    counters_that_change,
+    imaging_readouts,
+    number_frames,
+)
 from mrsim.formats.mrd_messages import open_messages
 from mrsim.formats.mrd_prescan import read_prescan
 from mrsim.formats.noise_scan import MAX_NOISE_BYTES, NoiseScans
 from mrsim.formats.oversampling import crop_oversampling
 from mrsim.stream import Header
 from mrsim.stream.storage import StreamWriter, check_new_stream
+from mrsim.summary import listed
 
 ASSUMED_FLIP_RAD = math.radians(20.0)
 
@@ -210,6 +216,11 @@ def _lines(found: ReadoutSource, heads: NDArray[Any], given: Given, notes: list[
         return header, lines
     if per_frame is None:
         frame, per_frame = number_frames(heads, encoding, found.path)
+        if counted := counters_that_change(heads):
+            notes.append(
+                f"a new {' or '.join(counted)} begins a new frame, as a new repetition does: what follows is "
+                "taken for one moving anatomy in one contrast"
+            )
     else:
         frame = np.arange(len(heads), dtype=np.int64) // per_frame
     header = complete_header(encoding, found.path, coils, given, per_frame, notes)
@@ -282,6 +293,10 @@ _UNITS: dict[str, tuple[str, str, Callable[[float], float]]] = {
 def _chosen(encoding: Encoding, given: Given, key: str, notes: list[str]) -> Any:
     """Return a value of the protocol; one that is given counts before one that is stated, with a note."""
     stated, value = getattr(encoding, key), getattr(given, key)
+    if value is None and stated is not None and key in encoding.several:
+        name, option, shown = _UNITS[key]
+        every = listed([f"{one:g}" for one in encoding.several[key]])
+        notes.append(f"the header states several of {name} ({every}): {shown(stated):g} was taken ({option})")
     if value is None or stated is None or math.isclose(value, stated, rel_tol=1e-6):
         return stated if value is None else value
     name, option, shown = _UNITS[key]

@@ -140,3 +140,14 @@ def number_frames(heads: NDArray[Any], encoding: Encoding, path: Path) -> tuple[
             f"{encoding.matrix[0]} rows: cut them evenly with --lines-per-frame"
         )
     return frame, longest
+
+
+def counters_that_change(heads: NDArray[Any]) -> list[str]:
+    """Return which counters beside the repetition differ between lines: each makes frames.
+
+    Parameters
+    ----------
+    heads
+        Heads of the lines.
+    """
+    return [name for name in _COUNTERS if np.ptp(heads["idx"][name]) > 0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import harness
+import mrsim
 from harness.cli.arguments import COMMANDS, module_of, parser, read
 from harness.cli.show import report
 
@@ -87,3 +88,15 @@ def test_a_command_line_is_read_before_what_it_asks_for_is_loaded() -> None:
 def test_the_parser_of_all_commands_knows_every_option() -> None:
     for command, words in NEEDED.items():
         assert vars(parser().parse_args([command, *words]))["command"] == command
+
+
+def test_the_package_is_the_command_line_too() -> None:
+    def called(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert {called(name, "--version").stdout for name in ("mrsim", "harness.cli")} == {
+        f"mrsim {mrsim.__version__}\n"
+    }
+    wrong = called("mrsim", "replai")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mrsim
 from harness.cli.main import main
+from harness.comparison.scans import part_of
 from harness.experiment.markdown import figure_text
 from harness.experiment.measures import COLUMNS
 from harness.experiment.result import COUNTS, NAMES, Values
@@ -228,6 +231,21 @@ def test_time_that_was_trained_on_is_refused(
     )
     assert main(words) == 2
     assert "it began" in capsys.readouterr().err
+
+
+def test_stored_images_of_what_is_judged_are_no_row(
+    folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (path,) = (made / "streams").iterdir()
+    whole = mrsim.load(path)
+    mrsim.save(part_of(whole, 0, 6_000_000_000 // whole.header.frame_ns), folder / "before.stream")
+    stored = [f"all=nearest-frame:{path}", "before=nearest-frame:before.stream"]
+    shutil.copytree(made / "streams", folder / "images" / "streams")
+    assert main(["table", *OPTIONS, "-o", "images", "--candidates", *stored]) == 0
+    told = json.loads((folder / "images" / "table.json").read_text())
+    assert "its images may be remembered, not reconstructed" in row(told, "all")["reason"]
+    assert (row(told, "before")["reason"], row(told, "before")["causal"]) == ("", True)
 
 
 def test_missing_weights_stay_in_the_table(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,8 +11,9 @@ from scipy.integrate import quad
 from scipy.ndimage import binary_dilation, gaussian_filter, shift
 from scipy.special import i0e
 
-from harness.measure.dose import FALLOFF_M, LUNG_FALLOFF_M, MARGIN_M, relative_d98
+from harness.measure.dose import FALLOFF_M, LUNG_FALLOFF_M, MARGIN_M, pixel_of, relative_d98
 from mrsim.errors import InputError
+from mrsim.stream import Header
 
 PIXEL_M = (1e-3, 1e-3)
 
@@ -157,3 +160,10 @@ def test_what_cannot_be_is_refused() -> None:
         relative_d98(disc(0.01), PIXEL_M, error, falloff_m=0.0)
     with pytest.raises(InputError, match="pixel"):
         relative_d98(disc(0.01), (1.0, 1e-3), error)
+
+
+def test_the_pixels_of_a_scan_are_of_a_size_that_a_dose_is_told_for() -> None:
+    header = Header((32, 64), (0.4, 0.32), 2_200_000, 1_100_000, 0.35, 1.5, 1, 8, 4.0, "uniform", "random")
+    assert pixel_of(header) == pytest.approx((0.0125, 0.005))
+    with pytest.raises(InputError, match=r"make pixels of 0\.0125 x 1e-06 m: .*--no-quality"):
+        pixel_of(dataclasses.replace(header, fov_m=(0.4, 1e-4), matrix=(32, 100)))
