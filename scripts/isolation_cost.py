@@ -1,13 +1,17 @@
 """Measure what isolation adds to a line: the same lines in process and isolated, in turns.
 
 `python -m scripts.isolation_cost [--candidate NAME] [--lines N] [--coils N] [--back-to-back]`. Each line is
-pushed to both, in a random order, when its TR is over, as in a replay. Only the push is timed.
+pushed to both, in a random order, when its TR is over, as in a replay. Only the push is timed. Beside it
+stands what this host needs for a bare message to another process and back, at the same pace.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -25,6 +29,13 @@ from recon.protocol import Reconstructor
 PROMISED_MS = 0.3
 WARMUP = 256  # lines
 SEED = 1
+MESSAGE = bytes(64)
+ECHO = """
+import socket, sys
+with socket.socket(fileno=int(sys.argv[1])) as end:
+    while said := end.recv(64):
+        end.send(said)
+"""
 
 
 def processor_ns(process: int | None) -> int:
@@ -59,6 +70,25 @@ def measured(stream: Stream, candidate: str, paced: bool) -> tuple[NDArray[np.in
     return real[WARMUP:], used[WARMUP:]
 
 
+def message_ns(count: int, pace_ns: int) -> NDArray[np.int64]:
+    """Return the times of a short message to another process and its return, nanoseconds."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with (
+        ours,
+        subprocess.Popen([sys.executable, "-c", ECHO, str(theirs.fileno())], pass_fds=[theirs.fileno()]),
+    ):
+        theirs.close()
+        took, clock = np.zeros(count, np.int64), RealClock()
+        for number in range(-WARMUP, count):
+            clock.sleep_until_ns(clock.now_ns() + pace_ns)
+            began = time.perf_counter_ns()
+            ours.send(MESSAGE)
+            ours.recv(len(MESSAGE))
+            took[max(number, 0)] = time.perf_counter_ns() - began
+        ours.shutdown(socket.SHUT_RDWR)
+    return took
+
+
 def main() -> None:
     """Measure and print."""
     command = argparse.ArgumentParser(description=__doc__)
@@ -85,6 +115,9 @@ def main() -> None:
             ]
             print(f"{lines} ({len(added)}), {what} time, p50 / p99 in ms: {', '.join(figures)}")
     p99_ms = float(np.quantile(real[:, 1] - real[:, 0], 0.99)) / 1e6
+    bare = message_ns(len(real), 2 * stream.header.tr_ns) / 1e6
+    p50, p99 = np.quantile(bare, (0.5, 0.99))
+    print(f"a bare message there and back, p50 / p99: {p50:.3f} / {p99:.3f} ms")
     print(f"isolation adds {p99_ms:.3f} ms to a line (p99), promised {PROMISED_MS:g}")
 
 

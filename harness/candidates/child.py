@@ -127,7 +127,7 @@ class Child:
         """
         running, silent = self._started(), False
         stop = due = time.monotonic() + limit_s
-        in_line_ns = running.other.in_line_ns()
+        in_line_ns = running.other.noted_in_line_ns  # it waits for a call since then
         with self._turn:
             self._take = take
             running.attend(True)
@@ -149,7 +149,7 @@ class Child:
                             self._show(running, stop)
                         return answer
                     elif not ready:  # what it stood in line for a core is no silence
-                        in_line_s = (running.other.in_line_ns() - in_line_ns) / 1e9
+                        in_line_s = (running.other.noted_in_line_ns - in_line_ns) / 1e9
                         if (later := due + min(in_line_s, MOST_IN_LINE * limit_s)) <= time.monotonic():
                             raise TimeoutError
                         stop = later

@@ -55,19 +55,17 @@ class LineCounter:
 
     def read_ns(self) -> int:
         """Return the time, nanoseconds; 0 where the system does not count, or the thread has ended."""
-        return self._field(1)
+        return self.both_ns()[1]
 
-    def ran_ns(self) -> int:
-        """Return the thread's processor time, nanoseconds; 0 as for `read_ns`."""
-        return self._field(0)
-
-    def _field(self, place: int) -> int:
+    def both_ns(self) -> tuple[int, int]:
+        """Return the thread's processor time and its time in line, nanoseconds; 0 as for `read_ns`."""
         if self._number < 0:
-            return 0
+            return 0, 0
         try:
-            return int(os.pread(self._number, 128, 0).split()[place])
-        except (OSError, LookupError, ValueError):
-            return 0
+            ran, waited, *_ = os.pread(self._number, 128, 0).split()
+            return int(ran), int(waited)
+        except (OSError, ValueError):
+            return 0, 0
 
 
 class _Account:
@@ -98,12 +96,13 @@ class OtherProcess:
     def __init__(self, process: int) -> None:
         self._clock = (~process << 3) | 2  # the system's number for the clock of its processor time
         self._line = LineCounter(process)
-        self._waited_ns, self._ran_ns = self._line.read_ns(), self._processor_ns()
-        self._first_ns = self._line.ran_ns()
+        self._first_ns, self._waited_ns = self._line.both_ns()
+        self._ran_ns = self._processor_ns()
 
-    def in_line_ns(self) -> int:
-        """Return how long its first thread has stood in line for a core so far, nanoseconds."""
-        return self._line.read_ns()
+    @property
+    def noted_in_line_ns(self) -> int:
+        """Return how long its first thread had stood in line for a core at the last note, nanoseconds."""
+        return self._waited_ns
 
     def note(self, account: _Account | None = None) -> None:
         """Say to what times this thread what was done there since the last note.
@@ -113,7 +112,7 @@ class OtherProcess:
         account
             Of another thread, which waits for it; None for this one's.
         """
-        waited_ns, ran_ns, first_ns = self._line.read_ns(), self._processor_ns(), self._line.ran_ns()
+        (first_ns, waited_ns), ran_ns = self._line.both_ns(), self._processor_ns()
         account = _accounts.mine if account is None else account
         account.others.add(self)
         _add(account, waited_ns - self._waited_ns, ran_ns - self._ran_ns)

@@ -262,7 +262,8 @@ def test_what_a_process_stands_in_line_for_a_core_is_no_silence(
     (mine / "late.py").write_text(
         f"{MINE}\nclass Late(Base):\n    def act(self, readout): time.sleep({takes_s})\n"
     )
-    monkeypatch.setattr(OtherProcess, "in_line_ns", lambda _: int(in_line * time.monotonic_ns()))
+    stood = property(lambda _: int(in_line * time.monotonic_ns()))
+    monkeypatch.setattr(OtherProcess, "noted_in_line_ns", stood)
     began = time.monotonic()
     run = run_of("python:late.py:Late", 0.4)
     assert (run.failure is None) == shown
