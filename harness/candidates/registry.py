@@ -111,7 +111,11 @@ def _zero_filled(_: str) -> Builder:
     return ZeroFilled
 
 
-def _view_sharing(_: str) -> Builder:
+def _view_sharing(how: str) -> Builder:
+    if how:
+        from recon.classical.refined import view_sharing
+
+        return view_sharing(how)
     from recon.classical.zero_filled import ViewSharing
 
     return ViewSharing
@@ -296,7 +300,7 @@ def _append_to_path(folder: str) -> None:
 # What follows the colon, if anything does (with a question mark: may), and what makes the builder.
 _MAKERS: dict[str, tuple[str, Callable[[str], Builder]]] = {
     "zero-filled": ("", _zero_filled),
-    "view-sharing": ("", _view_sharing),
+    "view-sharing": ("sensitivities,denoised,ahead?", _view_sharing),
     "nearest-frame": ("STREAM", _nearest_frame),
     "sliding-window": ("FRAMES?", _sliding_window),
     "keyhole": ("REFERENCE?", _keyhole),
