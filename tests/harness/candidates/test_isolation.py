@@ -7,6 +7,7 @@ import dataclasses
 import os
 import resource
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from harness.realtime.processor_time import OtherProcess
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
+from mrsim.files.partials import discard_all
 from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import make_header, make_stream
@@ -322,3 +324,37 @@ def test_the_command_line_contains_a_hang(mine: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "FAIL: the candidate raised CandidateLost: it gave no answer to push in 1 s and was ended" in out
     assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("where", ["_introduce", "__init__"])
+def test_a_signal_while_its_process_starts_leaves_no_folder(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody holds the process yet who would end it, and remove its folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        seen.extend(path.name for path in tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    made = Isolated("null")
+    place = "Running._introduce" if where == "_introduce" else "visible_to"
+    monkeypatch.setattr(f"harness.candidates.running.{place}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _ = made.held_by
+    assert [name.startswith("mrsim-candidate-") for name in seen] == [True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_signal_leaves_no_folder_of_a_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends us at once, after what is half-written has been removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = Isolated("null")
+    assert made.held_by
+    assert len(list(tmp_path.iterdir())) == 1
+    discard_all()
+    assert list(tmp_path.iterdir()) == []
+    made.end()
