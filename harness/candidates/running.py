@@ -72,6 +72,7 @@ class Running:
         search = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
         try:
             visible = visible_to(candidate, search)
+            read, listed = visible.parts()
             self._process, wrapped = start_process(
                 _CHILD, candidate, visible, self._scratch, theirs, their_said
             )
@@ -87,21 +88,21 @@ class Running:
             their_images.close()
             os.close(their_dumps)
             os.close(their_said)
-        read, listed = visible.parts()
-        root = os.geteuid() == 0 and not wrapped
-        if root:
-            os.chown(self._scratch, NOBODY, NOBODY)
-        rules = {
-            "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
-            "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
-        }  # fmt: skip
-        numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
-        task = {
-            **numbers, "folder": os.getcwd(), "search": search, "rules": rules, "candidate": candidate,
-            "faults": faults, "seed": seed,
-        }  # fmt: skip
-        self._sentinel = os.pidfd_open(self._process.pid)
+        self._sentinel = -1
         try:
+            self._sentinel = os.pidfd_open(self._process.pid)
+            root = os.geteuid() == 0 and not wrapped
+            if root:
+                os.chown(self._scratch, NOBODY, NOBODY)
+            rules = {
+                "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
+                "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
+            }  # fmt: skip
+            numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
+            task = {
+                **numbers, "folder": os.getcwd(), "search": search, "rules": rules, "candidate": candidate,
+                "faults": faults, "seed": seed,
+            }  # fmt: skip
             self._introduce(task, wrapped)
             self.other = OtherProcess(self.pid)
         except BaseException:  # a signal, too, has nobody yet who would end it
@@ -233,7 +234,8 @@ class Running:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         for number in (self._sentinel, self._dumps, self._number):
-            os.close(number)
+            if number >= 0:
+                os.close(number)
         discard(Path(self._scratch))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import resource
+import shutil
 import signal
 import tempfile
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.candidates import isolation
+from harness.candidates.held import visible
 from harness.candidates.isolation import CandidateLost, Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
@@ -326,7 +328,7 @@ def test_the_command_line_contains_a_hang(mine: Path, capsys: pytest.CaptureFixt
     assert "Traceback" not in out
 
 
-@pytest.mark.parametrize("where", ["_introduce", "__init__"])
+@pytest.mark.parametrize("where", ["Running._introduce", "visible_to", "os.pidfd_open", "os.chown"])
 def test_a_signal_while_its_process_starts_leaves_no_folder(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,8 +341,9 @@ def test_a_signal_while_its_process_starts_leaves_no_folder(
         raise KeyboardInterrupt
 
     made = Isolated("null")
-    place = "Running._introduce" if where == "_introduce" else "visible_to"
-    monkeypatch.setattr(f"harness.candidates.running.{place}", interrupted)
+    if where == "os.chown" and os.geteuid():
+        pytest.skip("root alone makes its candidate nobody")
+    monkeypatch.setattr(f"harness.candidates.running.{where}", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _ = made.held_by
     assert [name.startswith("mrsim-candidate-") for name in seen] == [True]
@@ -357,4 +360,24 @@ def test_a_second_signal_leaves_no_folder_of_a_candidate(
     assert len(list(tmp_path.iterdir())) == 1
     discard_all()
     assert list(tmp_path.iterdir()) == []
+    made.end()
+
+
+def test_a_folder_that_goes_while_it_is_looked_through_is_not_the_candidates_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "below"))
+    look = visible._streams_below
+
+    def goes(folder: Path) -> list[str] | None:
+        found = look(folder)
+        shutil.rmtree(tmp_path / "below", ignore_errors=True)
+        return found
+
+    save(make_stream(8), tmp_path / "below" / "a.stream")
+    monkeypatch.setattr(visible, "_streams_below", goes)
+    made = Isolated("null")
+    assert made.held_by
+    assert not (tmp_path / "below").exists()
     made.end()
