@@ -352,7 +352,7 @@ class WireClient:
             )
         else:
             busy = f"the server at {self._options.host}:{self._options.port} is busy"
-            reason = printable(str(status.get("error")), 300)
+            reason = printable(str(status.get("error", "it does not say why")), 300)
             self._lost = self._lost or InputError(reason if what == "refused" else f"{busy}: {reason}")
 
 
