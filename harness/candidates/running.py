@@ -13,7 +13,6 @@ import json
 import mmap
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from harness.candidates.served import DONE, MAX_MESSAGE, SENT, SLOTS, TOKEN
 from harness.realtime.processor_time import OtherProcess
 from harness.realtime.raised import printable_lines
 from mrsim.errors import HostError
+from mrsim.files.partials import discard, register
 
 START_LIMIT_S = 120.0
 """Time to start Python, before any code of the candidate's runs."""
@@ -66,39 +67,48 @@ class Running:
         self.taken = 0
         """Images that were taken; they lie in turn in the slots."""
         self._scratch = tempfile.mkdtemp(prefix="mrsim-candidate-")
+        register(Path(self._scratch))  # a signal may come before there is an owner to remove it
         theirs = (their_calls.fileno(), their_images.fileno(), their_dumps, self._number)
         search = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
         try:
             visible = visible_to(candidate, search)
+            read, listed = visible.parts()
             self._process, wrapped = start_process(
                 _CHILD, candidate, visible, self._scratch, theirs, their_said
             )
         except BaseException:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            discard(Path(self._scratch))
             for number in (self._dumps, self.said, self._number):
                 os.close(number)
+            self.calls.close()
+            self.images.close()
             raise
         finally:
             their_calls.close()
             their_images.close()
             os.close(their_dumps)
             os.close(their_said)
-        read, listed = visible.parts()
-        root = os.geteuid() == 0 and not wrapped
-        if root:
-            os.chown(self._scratch, NOBODY, NOBODY)
-        rules = {
-            "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
-            "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
-        }  # fmt: skip
-        numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
-        task = {
-            **numbers, "folder": os.getcwd(), "search": search, "rules": rules, "candidate": candidate,
-            "faults": faults, "seed": seed,
-        }  # fmt: skip
-        self._sentinel = os.pidfd_open(self._process.pid)
-        self._introduce(task, wrapped)
-        self.other = OtherProcess(self.pid)
+        self._sentinel = -1
+        try:
+            self._sentinel = os.pidfd_open(self._process.pid)
+            root = os.geteuid() == 0 and not wrapped
+            if root:
+                os.chown(self._scratch, NOBODY, NOBODY)
+            rules = {
+                "read": read, "list": listed, "write": [self._scratch, *DEVICES, *accelerators()],
+                "nobody": root, "network": is_networked(candidate), "parent": 0 if wrapped else os.getpid(),
+            }  # fmt: skip
+            numbers = dict(zip(("calls", "images", "dumps", "memory"), theirs, strict=True))
+            task = {
+                **numbers, "folder": os.getcwd(), "search": search, "rules": rules, "candidate": candidate,
+                "faults": faults, "seed": seed,
+            }  # fmt: skip
+            self._introduce(task, wrapped)
+            self.other = OtherProcess(self.pid)
+        except BaseException:  # a signal, too, has nobody yet who would end it
+            self.end()
+            os.close(self.said)
+            raise
 
     def _introduce(self, task: dict[str, Any], wrapped: str) -> None:
         """Tell the process what it is, and take its number and what holds it; no stranger's code ran yet."""
@@ -113,8 +123,6 @@ class Running:
         except (OSError, ValueError, TypeError, LookupError):
             self._process.kill()
             told = os.read(self.said, 1 << 12) if is_ready(self.said, DUMP_S) else b""
-            self.end()
-            os.close(self.said)
             why = printable_lines(told.decode("utf-8", "replace")).strip().rpartition("\n")[2]
             raise HostError(f"the candidate's own process could not be started: {why}") from None
         self.held = tuple(filter(None, (wrapped, *map(str, held))))
@@ -226,8 +234,9 @@ class Running:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         for number in (self._sentinel, self._dumps, self._number):
-            os.close(number)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+            if number >= 0:
+                os.close(number)
+        discard(Path(self._scratch))
 
 
 def _read(said: bytes) -> dict[str, Any]:

@@ -210,13 +210,14 @@ class RunningTime:
         It is of other threads and of processes for which this thread waits, at most the real time; and that
         of the processes that this one has started; nanoseconds. Any thread may ask.
         """
-        if self._paused is None:
+        paused = self._paused  # read once: another thread may begin the next push
+        if paused is None:
             return self._between_ns
         for other in list(self._account.others):
             other.note(self._account)
         started_ns = self._started_ns()
         others_ns = time.process_time_ns() + self._account.ran_ns - self._own_ns()
-        return _between(self._paused, time.perf_counter_ns(), others_ns, started_ns)
+        return _between(paused, time.perf_counter_ns(), others_ns, started_ns)
 
     def _started_ns(self) -> int:
         # One that a thread waits for is among the others. It can start none, and nothing is looked for.

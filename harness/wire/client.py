@@ -305,9 +305,11 @@ class WireClient:
                     break
                 if message.kind is Kind.IMAGE:
                     self._take(message.content, now_ns)
+                    # Not more images than lines, and no text: a server that goes on would keep us for ever.
+                    if self._matcher.count <= self._newest + 1:
+                        self._heard_ns = now_ns
                 elif message.kind is Kind.TEXT:
                     self._hear(message.content)
-                self._heard_ns = now_ns
                 with self._changed:
                     self._changed.notify_all()
         except PeerGone as error:
@@ -350,7 +352,7 @@ class WireClient:
             )
         else:
             busy = f"the server at {self._options.host}:{self._options.port} is busy"
-            reason = printable(str(status.get("error")), 300)
+            reason = printable(str(status.get("error", "it does not say why")), 300)
             self._lost = self._lost or InputError(reason if what == "refused" else f"{busy}: {reason}")
 
 

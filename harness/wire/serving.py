@@ -183,8 +183,19 @@ class Session:
         if until_ns is not None:
             wait_s = min(wait_s, (until_ns - self._waiting_ns) / 1e9)
             if wait_s <= 0:
-                raise WireError(f"no header came in {self._limits.wire.message_s:g} s")
-        return self._channel.receive(allowed, wait_s)
+                raise self._no_header()
+        try:
+            return self._channel.receive(allowed, wait_s)
+        except PeerGone:
+            raise
+        except WireError:
+            late = until_ns is not None and time.perf_counter_ns() >= until_ns
+            if late and not self._channel.within:  # it may have talked until a moment ago
+                raise self._no_header() from None
+            raise
+
+    def _no_header(self) -> WireError:
+        return WireError(f"no header came in {self._limits.wire.message_s:g} s")
 
     def _known(self, encoding: Encoding, coils: int | None) -> bool:
         return (encoding.coils or self._assumed.get("coils") or coils) is not None

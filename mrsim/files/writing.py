@@ -7,6 +7,7 @@ when an error, a signal or the end of the process comes first.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -74,6 +75,71 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
     """
     with whole_file(path) as partial, partial.open("xb") as file:
         yield file
+
+
+class Sink(io.RawIOBase):
+    """Serve a library as a file where a failed write must not reach it, since it would crash.
+
+    Parameters
+    ----------
+    file
+        Opened to read and write, without a buffer.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        """The first error of writing; what comes after it is not written."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; see `io.RawIOBase`."""
+        return self._file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; see `io.RawIOBase`."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place; see `io.RawIOBase`."""
+        return self._file.tell()
+
+    def write(self, data: Any) -> int:
+        """Write all of the bytes, or keep the error."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while len(left) and self.error is None:
+                left = left[self._file.write(left) or 0 :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Make it so long, or keep the error."""
+        try:
+            return self._file.truncate(size) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+
+@contextmanager
+def new_sink(path: str | Path) -> Iterator[Sink]:
+    """Open a `Sink`, whose file takes its place when the context ends without an error.
+
+    Raises
+    ------
+    FileError
+        If the file may not be written (`check_file`), or cannot be.
+    """
+    with whole_file(path) as partial, partial.open("x+b", buffering=0) as file:
+        sink = Sink(file)
+        try:
+            yield sink
+        except Exception as error:  # a library reads what it believes to be there
+            raise sink.error or error from None
+        if sink.error is not None:
+            raise sink.error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

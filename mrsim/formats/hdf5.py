@@ -15,7 +15,7 @@ from typing import Any
 from mrsim.errors import FormatError, InputError
 from mrsim.files.reading import open_file
 from mrsim.files.targets import check_target
-from mrsim.files.writing import check_room, whole_file
+from mrsim.files.writing import check_room, new_sink
 from mrsim.formats import require_h5py
 from mrsim.formats.bounded import ask
 
@@ -84,7 +84,7 @@ def whole_hdf5(path: Path, size: int) -> Iterator[Any]:
     path
         The file.
     size
-        Bytes that will be written, about: the library may crash where the disk fills up under it.
+        Bytes that will be written, about.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def whole_hdf5(path: Path, size: int) -> Iterator[Any]:
     if path.exists() and not ask({"do": "own", "path": str(path.absolute())}, path)["own"]:
         raise FormatError(f"{path}: exists and was not written by mrsim; choose another name")
     check_room(path, size + SPARE_BYTES)
-    with whole_file(path) as partial, h5py.File(partial, "w-") as file:
+    with new_sink(path) as sink, h5py.File(sink, "w") as file:
         yield file
 
 

@@ -178,7 +178,11 @@ def _around(folder: Path, hidden: set[Path]) -> list[str]:
         return []
     found: list[str] = []
     above = {parent for path in hidden for parent in path.parents}
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # it is gone by now, or closed: nothing there is to be read
+        return []
+    for entry in entries:
         if entry in above and entry not in hidden:
             found += _around(entry, hidden)
         elif entry not in hidden:

@@ -24,7 +24,8 @@ COMMANDS = ("try", "replay", "report", "export", "audit", "guard", "compare")
 """Commands that play candidates in their own process; `check` has a child of its own."""
 FAILED = 1
 END_S = 10.0  # how long a child may take to end once it has told its code, or was told to end
-OWN_S = 0.5  # how long a child may take to end by a Ctrl-C that reached it, too
+OWN_S = 0.5  # how long a child may take to end by a signal that reached it, too
+MOST_PASSED_ON = 3  # how often a child is told to end
 CHILD = "harness.cli.main:in_child"
 
 
@@ -80,12 +81,17 @@ def _code(child: Started, limit_s: float | None = None) -> int | None:
 
 
 def _ended(child: Started, number: int) -> int | None:
-    # Ctrl-C on a terminal reaches the child as well, and a second one would interrupt how it ends.
-    if number == signal.SIGINT and (code := _code(child, OWN_S)) is not None:
-        return code
-    with contextlib.suppress(ProcessLookupError):
-        child.process.send_signal(number)
-    return _code(child, END_S)
+    # A terminal, and whoever ends a whole group, reaches the child as well, which first answers by itself.
+    code, limit_s = None, OWN_S
+    for _ in range(MOST_PASSED_ON):
+        with contextlib.suppress(KeyboardInterrupt):  # one more, which is for the child, too
+            code = _code(child, limit_s)
+            if code is not None or limit_s == END_S:
+                break
+        with contextlib.suppress(ProcessLookupError):
+            child.process.send_signal(number)
+        limit_s = END_S
+    return code
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, TextIO, cast
 
-from harness.cli.process.signals import Came, Ended, ended_by_signals
+from harness.cli.process.signals import Came, Ended, ended_by_signals, quiet_interrupts
 from mrsim.errors import InputError, MrsimError, Option
 from mrsim.printable import visible
 
@@ -63,7 +63,8 @@ def conclude(command: Callable[[], int]) -> int:
     out, err = _Output(sys.stdout), _Errors(sys.stderr)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
-        return _concluded(command, out, err)
+        with quiet_interrupts():
+            return _concluded(command, out, err)
     finally:
         sys.stdout, sys.stderr = before
 

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import os
 import resource
+import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.candidates import isolation
+from harness.candidates.held import visible
 from harness.candidates.isolation import CandidateLost, Isolated
 from harness.cli.main import main
 from harness.realtime.clock import VirtualClock
@@ -21,6 +24,7 @@ from harness.realtime.processor_time import OtherProcess
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
 from mrsim.errors import InputError
+from mrsim.files.partials import discard_all
 from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
 from tests.harness.synthetic import make_header, make_stream
@@ -322,3 +326,58 @@ def test_the_command_line_contains_a_hang(mine: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "FAIL: the candidate raised CandidateLost: it gave no answer to push in 1 s and was ended" in out
     assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("where", ["Running._introduce", "visible_to", "os.pidfd_open", "os.chown"])
+def test_a_signal_while_its_process_starts_leaves_no_folder(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody holds the process yet who would end it, and remove its folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        seen.extend(path.name for path in tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    made = Isolated("null")
+    if where == "os.chown" and os.geteuid():
+        pytest.skip("root alone makes its candidate nobody")
+    monkeypatch.setattr(f"harness.candidates.running.{where}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _ = made.held_by
+    assert [name.startswith("mrsim-candidate-") for name in seen] == [True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_signal_leaves_no_folder_of_a_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends us at once, after what is half-written has been removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = Isolated("null")
+    assert made.held_by
+    assert len(list(tmp_path.iterdir())) == 1
+    discard_all()
+    assert list(tmp_path.iterdir()) == []
+    made.end()
+
+
+def test_a_folder_that_goes_while_it_is_looked_through_is_not_the_candidates_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "below"))
+    look = visible._streams_below
+
+    def goes(folder: Path) -> list[str] | None:
+        found = look(folder)
+        shutil.rmtree(tmp_path / "below", ignore_errors=True)
+        return found
+
+    save(make_stream(8), tmp_path / "below" / "a.stream")
+    monkeypatch.setattr(visible, "_streams_below", goes)
+    made = Isolated("null")
+    assert made.held_by
+    assert not (tmp_path / "below").exists()
+    made.end()

@@ -94,8 +94,8 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_what_the_first_does_not(tmp_path: Path) -> None:
     stubborn = """
-import os, signal
-from harness.cli.process.signals import Ended, ended_by_signals
+import os, signal, time
+from harness.cli.process.signals import SAME_S, Ended, ended_by_signals
 from mrsim.files.writing import whole_file
 with ended_by_signals(), whole_file("r") as partial:
     partial.write_text("half")
@@ -104,13 +104,17 @@ with ended_by_signals(), whole_file("r") as partial:
     except Ended:
         print("on and on", os.listdir(".") != [], flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
+    print("the same one", flush=True)
+    time.sleep(SAME_S)
+    os.kill(os.getpid(), signal.SIGTERM)
     print("never")
 """
     env = {**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)}
     done = subprocess.run(
         [sys.executable, "-c", stubborn], cwd=tmp_path, env=env, capture_output=True, check=False, timeout=60
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, b"on and on True\n", b"")
+    said = b"on and on True\nthe same one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, said, b"")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,3 +172,114 @@ def test_a_signal_that_a_library_turns_into_its_own_error_is_told_as_the_signal(
     finally:
         signal.signal(number, before)
     assert capsys.readouterr().err == f"mrsim: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_second_signal_soon_after_does_not_disturb_what_clears_up(
+    number: int, code: int, told: str, second: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleared: list[bool] = []
+
+    def command() -> int:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), second)
+            time.sleep(0.01)
+            cleared.append(True)
+        return 0
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    for one in before:
+        signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+    try:
+        assert conclude(command) == code
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert (cleared, capsys.readouterr().err) == ([True], f"mrsim: {told}\n")
+
+
+SLEEPS = """
+import time
+class Sleeps:
+    def open(self, header, emit):
+        print("here", flush=True)
+        time.sleep(60)
+    def push(self, readout):
+        pass
+    def close(self):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "code", "told"),
+    [(signal.SIGINT, 2, 130, "interrupted"), (signal.SIGTERM, 1, 143, "ended by SIGTERM"),
+     (signal.SIGHUP, 2, 129, "ended by SIGHUP")],
+)  # fmt: skip
+def test_a_group_that_is_signalled_says_so_once(
+    tmp_path: Path, number: int, times: int, code: int, told: str
+) -> None:
+    """Whoever presses Ctrl-C twice reaches the child of `replay` twice, and so does its parent."""
+    save(make_stream(40), tmp_path / "a.stream")
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    words = [sys.executable, "-m", "harness.cli", "replay", "a.stream", "python:sleeps.py:Sleeps"]
+    process = subprocess.Popen(
+        [*words, "--clock", "virtual"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    assert b"here" in process.stdout.readline()
+    for _ in range(times):
+        os.killpg(process.pid, number)
+        time.sleep(0.1)
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error.decode()) == (code, f"mrsim: {told}\n")
+
+
+def test_ctrl_c_while_nobody_reads_what_is_said_ends_it_without_a_word() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    filled = 0
+    try:
+        while True:
+            filled += os.write(write, b"." * 4096)
+    except BlockingIOError:
+        os.set_blocking(write, True)
+    program = """
+import os, sys
+from mrsim.errors import InputError
+from harness.cli.process.streams import conclude
+def command():
+    print("here", flush=True)
+    raise InputError("a.stream: damaged")
+sys.exit(conclude(command))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(mrsim.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=write,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    os.close(write)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"here\n"
+    time.sleep(0.5)  # it waits for its reader
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()[filled:]
+    process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGINT, b"")

@@ -59,6 +59,29 @@ def test_a_number_of_threads_that_is_one_goes_through(
     check_environment()
 
 
+@pytest.mark.parametrize("name", ["OPT", "THREADING_LAYER", "DEBUG", "ENABLE_AVX", "DISABLE_JIT"])
+def test_what_numba_would_answer_with_a_traceback_is_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("", "0", "2", "omp"):
+        monkeypatch.setenv(f"NUMBA_{name}", value)
+        if value in {"THREADING_LAYER": ("", "omp"), "DISABLE_JIT": ("", "0")}.get(name, ("", "0", "2")):
+            check_environment()
+        else:
+            with pytest.raises(InputError, match=f"NUMBA_{name}={value}: "):
+                check_environment()
+
+
+def test_kernels_that_are_not_to_be_compiled_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
+    assert main(["phantoms"]) == 0
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert main(["phantoms"]) == 2
+    assert "error: NUMBA_DISABLE_JIT=1: our kernels are computed by machine" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

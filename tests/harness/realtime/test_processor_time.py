@@ -234,6 +234,30 @@ def test_what_others_do_between_two_pushes_is_of_the_push_before(monkeypatch: py
     assert running.between() == 0
 
 
+def test_a_push_that_begins_while_another_thread_asks_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of another thread's is stamped between two pushes, and the next one begins meanwhile."""
+    fake = Fake(monkeypatch)
+    monkeypatch.setattr(processor_time.time, "clock_gettime_ns", lambda _: 0)
+    monkeypatch.setattr(processor_time, "_accounts", processor_time._Accounts())
+    running = RunningTime()
+    begins: list[bool] = []
+
+    def meanwhile() -> int:
+        if begins:
+            begins.clear()
+            running.mark()
+        return 0
+
+    monkeypatch.setattr(processor_time, "descendants_ns", meanwhile)
+    running.since(running.mark())
+    running.pause()
+    fake.passes(10, processor=8)
+    begins.append(True)
+    assert running.between() == 8
+    assert not begins
+    assert running.between() == 8  # as the mark has it
+
+
 BURNS = "import os\nprint(flush=True)\nwhile True: pass"
 STARTS = f"import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', {BURNS!r}])"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,48 @@ def test_a_frame_can_be_waited_for(zero_filled: int) -> None:
         if (readout.index + 1) % 6 == 0:
             assert got[-1] == readout.frame
     client.close()
+
+
+def goes_on(message: bytes) -> Trick:
+    """Return a server that reads a scan to its end, and then sends the same message for ever."""
+
+    def trick(peer: Peer) -> None:
+        for _ in peer.messages():
+            pass
+        while not peer.over.wait(0.02):
+            peer.sock.sendall(message)
+
+    return trick
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        struct.pack("<HI", 5, 6) + b"hello\0",
+        struct.pack("<HI", 5, 18) + b'{"mrsim": "ready"}',
+        struct.pack("<H", 1026) + bytes(40),
+        blank_image() + bytes(8 * 8 * 8),
+    ],
+    ids=["text", "status", "waveform", "image"],
+)
+def test_a_server_that_goes_on_after_the_scan_is_left(message: bytes) -> None:
+    stream = scan(coils=1)
+    with Peer(goes_on(message)) as peer:
+        client = WireClient(parse_wire(f"mrd://127.0.0.1:{peer.port}/x?limit_s=0.5&ready_s=0"))
+        client.open(stream.header, lambda image: None)
+        client.push(stream.readout(0))
+        closing = threading.Thread(target=lambda: refused.append(raised(client.close)), daemon=True)
+        refused: list[str] = []
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
+        assert "did not end the session in 0.5 s after the scan" in refused[0]
+
+
+def raised(call: Callable[[], None]) -> str:
+    with pytest.raises(WireError) as told:
+        call()
+    return str(told.value)
 
 
 def test_a_frame_that_is_waited_for_in_vain_is_told() -> None:

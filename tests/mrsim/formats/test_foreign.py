@@ -140,3 +140,36 @@ def _running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+FULL = """
+import resource, sys
+from tests.harness.synthetic import make_header, make_stream
+from mrsim.errors import InputError
+from mrsim.formats.fastmri import write_fastmri
+from mrsim.formats.mrd_file import write_mrd
+stream = make_stream(1600, header=make_header(lines_per_frame=16, matrix=(16, 64), coils=2))
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+for write, name in ((write_mrd, "a.mrd"), (write_fastmri, "a.h5")):
+    try:
+        write(stream, name)
+        print("written")
+    except InputError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+@pytest.mark.parametrize("most", [3000, 20_000, 200_000, 1_000_000])
+def test_a_disk_that_fills_up_in_mid_write_is_one_line(most: int, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it. The library crashes where a write of its own fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(most)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [f"{name}: cannot be written: File too large" for name in ("a.mrd", "a.h5")]
+    assert done.stdout.splitlines() == told
+    assert list(tmp_path.iterdir()) == []
