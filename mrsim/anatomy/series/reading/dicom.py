@@ -78,6 +78,8 @@ def read_file(path: Path, given: Given) -> Found:
         If it holds one image alone, or several slices.
     """
     heads = heads_of(path)
+    if not heads:
+        raise PhantomError(f"{path}: no image in it; name the folder of the images")
     if len(heads) == 1:
         raise PhantomError(f"{path}: one image; name the folder of all of them")
     return _cine(path, heads, given)

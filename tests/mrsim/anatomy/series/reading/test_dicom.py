@@ -222,6 +222,8 @@ def test_a_disc_for_exchange_is_read_whole(tmp_path: Path) -> None:
     directory = dataset(IMAGES[0], "1.2.840.10008.1.3.10")
     save(directory, disc / "DICOMDIR")
     (disc / "readme.txt").write_text("view me")
+    with pytest.raises(InputError, match="DICOMDIR: no image in it; name the folder of the images"):
+        read_cine(disc / "DICOMDIR")
     with pytest.raises(InputError, match=r"1: 12 of T2 haste.*2: 12 of cine sag.* M, 3: 12 of cine sag.* P"):
         read_cine(disc)
     check(read_cine(disc, part=2), 0, close=1)
