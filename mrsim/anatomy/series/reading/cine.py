@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def read_cine(
     found = _found(source, given).completed(given, str(source))
     labels, of = found.labels, source
     if given.label is not None:
-        labels, of = _label(given.label, found, given), given.label
+        (labels, told), of = _label(given.label, found, given), given.label
+        found = replace(found, notes=(*found.notes, *filter(None, [told])))
     if labels is not None and (
         labels.shape[1:] != found.images.shape[1:] or len(labels) not in (1, len(found.images))
     ):
@@ -132,16 +134,16 @@ def _archive(path: Path) -> Found:
     return Found(found["images"], found.get("seconds"), pixel, labels)
 
 
-def _label(path: Path, found: Found, given: Given) -> NDArray[Any]:
-    """Read a label that another kind of file than the images holds."""
+def _label(path: Path, found: Found, given: Given) -> tuple[NDArray[Any], str]:
+    """Read a label that another kind of file than the images holds, and what is told of it."""
     ending = path.suffix.lower()
     if ending == ".npy":
         array = np.asarray(_bounded(path))
-        return found.turn(array[None] if array.ndim == 2 else array)
+        return found.turn(array[None] if array.ndim == 2 else array), ""
     if ending == ".mha" and found.time_axis is not None:
-        return trackrad.read_label(path, found.time_axis)
+        return trackrad.read_label(path, found.time_axis), ""
     if ending in (".mha", ".mhd") or nifti.is_nifti(path):
-        return nifti.read_label(path)
+        return nifti.read_label(path), ""
     if is_dicom(path):
         return structures.read_label(path, found, given)
     if not path.exists():

@@ -32,7 +32,7 @@ _HALF_MM = 2.5
 _TOLD = 8  # structures that a message names
 
 
-def read_label(path: Path, found: Found, given: Given) -> NDArray[Any]:
+def read_label(path: Path, found: Found, given: Given) -> tuple[NDArray[Any], str]:
     """Read labels of the first frame or of all from a DICOM file: contours, a segmentation, or images.
 
     Parameters
@@ -48,6 +48,8 @@ def read_label(path: Path, found: Found, given: Given) -> NDArray[Any]:
     -------
     labels
         Turned as the cine is, shape (k, ny, nx).
+    told
+        Which structure was taken; empty for images.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def read_label(path: Path, found: Found, given: Given) -> NDArray[Any]:
     if kind not in (STRUCTURES, SEGMENTATION):
         if not (heads := heads_of(path)):
             raise PhantomError(f"{path}: no image, no contours and no segmentation; give another label")
-        return turn_of_head(heads[0])[0](pixels_of(path))
+        return turn_of_head(heads[0])[0](pixels_of(path)), ""
     try:
         told = list(_contours(header) if kind == STRUCTURES else _segments(path, header))
     except (AttributeError, TypeError, ValueError, IndexError):
@@ -75,7 +77,7 @@ def read_label(path: Path, found: Found, given: Given) -> NDArray[Any]:
             f"{path}: {name} is drawn on image {frames[0] + 1} of the cine; draw it on the first, or on all"
         )
     kept = frames if len(frames) == len(found.images) else [0]
-    return found.turn(np.stack([masks[n] for n in kept]))
+    return found.turn(np.stack([masks[n] for n in kept])), f"the label is {name} of {path.name}"
 
 
 def _chosen(path: Path, names: Sequence[str], wanted: str | None) -> str:

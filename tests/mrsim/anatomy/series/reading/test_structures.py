@@ -73,8 +73,9 @@ def box(down: int = 0) -> NDArray[np.bool_]:
 def test_contours_are_where_they_were_drawn(tmp_path: Path) -> None:
     series = cine(tmp_path / "c")
     one = contours(tmp_path / "one.dcm", GTV=[(None, outline(off_mm=1.5))])
-    label = read_cine(series, label=one).labels
-    np.testing.assert_array_equal(label, box()[None])
+    labelled = read_cine(series, label=one)
+    np.testing.assert_array_equal(labelled.labels, box()[None])
+    assert "the label is GTV of one.dcm" in labelled.notes
     frames: list[tuple[int | None, list[float]]] = [(n, outline(down=n % 3)) for n in range(COUNT)]
     every = contours(tmp_path / "every.dcm", body=[(0, outline(down=5))], GTV=frames[::-1])
     labels = read_cine(series, label=every, structure="GTV").labels
