@@ -185,7 +185,9 @@ def check_seen(candidate: Given, stream: Stream, *, allow: bool = False, name: s
     seen = Overlap(called, where, len(carried), spanned, untold, by_samples)
     if seen.lines is not None and not allow:
         raise OptionError(
-            "{}; judge it on a scan of another seed, or say {}", seen.told, Option("allow_seen", True)
+            "{}; judge it on another day (another seed; of a cine, its twin on another drive), or say {}",
+            seen.told,
+            Option("allow_seen", True),
         )
     return seen
 

@@ -111,13 +111,7 @@ class Polygon:
 
     def inside(self, x: Array, y: Array) -> NDArray[np.bool_]:
         """Return where the points (x, y), metres, lie inside; an edge belongs to one of its sides."""
-        x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
-        inside = np.zeros(x.shape, np.bool_)
-        for (x0, y0), (x1, y1) in zip(self.vertices, np.roll(self.vertices, -1, axis=0), strict=True):
-            if y0 != y1:
-                crosses = (y0 > y) != (y1 > y)
-                inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
-        return inside
+        return even_odd(self.vertices, x, y)
 
     def boundary(self, points: int) -> Array:
         """Return at least so many points on the outline, corners among them, shape (n, 2), metres."""
@@ -131,6 +125,17 @@ class Polygon:
         """Return how far it reaches from its centroid along x and along y, metres."""
         reach = np.abs(self.vertices - np.array(self.center)).max(axis=0)
         return float(reach[0]), float(reach[1])
+
+
+def even_odd(vertices: Array, x: Array, y: Array) -> NDArray[np.bool_]:
+    """Return which points (x, y) an outline, shape (corners, 2), goes round an odd number of times."""
+    x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    inside = np.zeros(x.shape, np.bool_)
+    for (x0, y0), (x1, y1) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
+        if y0 != y1:
+            crosses = (y0 > y) != (y1 > y)
+            inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+    return inside
 
 
 def centroids(vertices: Array) -> Array:

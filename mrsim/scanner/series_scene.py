@@ -130,7 +130,7 @@ class SeriesScene:
         if stop_ns > most:
             raise ProtocolError(
                 f"{self._patient.name}: the scan takes {stop_ns * 1e-9:.2f} s, and {most * 1e-9:.2f} s were "
-                "recorded; make it shorter"
+                "recorded; make it shorter, or scan its twin (form = twin)"
             )
 
     def source(self, protocol: ScanProtocol, fitted: FittedCoils | None) -> Source:

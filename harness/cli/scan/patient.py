@@ -43,6 +43,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="which of several series or slices in DICOM files is meant, from 1",
     )
+    asked.add_argument("--structure", metavar="NAME", help="which structure of a label's file is the target")
     command.add_argument(
         "--no-twin", dest="twin", action="store_false",
         help="leave the twin out, which other days and longer scans need: it takes a second for some frames",
@@ -61,6 +62,7 @@ def run(
     pixel_mm: list[float] | None,
     time_axis: str | None,
     part: int | None,
+    structure: str | None,
     twin: bool,
     overwrite: bool,
 ) -> int:
@@ -82,7 +84,10 @@ def run(
     plotting()  # before a folder is made whose picture cannot be drawn
     pixel = None if pixel_mm is None else (pixel_mm[0], pixel_mm[1])
     check_new_patient(Path(output), overwrite)
-    cine = read_cine(series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis, part=part)
+    cine = read_cine(
+        series, label=label, frame_ms=frame_ms, pixel_mm=pixel, time_axis=time_axis, part=part,
+        structure=structure,
+    )  # fmt: skip
     cine = with_phase(cine, phase_deg)
     print(cine)
     with progress("fitting the twin" if twin else "smoothing") as report:

@@ -47,6 +47,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--frame-ms", type=float, metavar="MS", help="time from frame to frame")
     reading.add_argument("--pixel-mm", type=float, nargs=2, metavar=("Y", "X"), help="size of a pixel")
     reading.add_argument("--time-axis", choices=("fastest", "slowest"), help="which axis of a volume is time")
+    reading.add_argument(
+        "--part", type=int, metavar="N", help="which series or slice of several in DICOM files"
+    )
+    reading.add_argument(
+        "--structure", metavar="NAME", help="which structure of a label's file is the target"
+    )
     add_changes(command)
     add_allow_seen(command)
     add_overwrite(command)
@@ -67,6 +73,8 @@ def run(
     frame_ms: float | None,
     pixel_mm: list[float] | None,
     time_axis: str | None,
+    part: int | None,
+    structure: str | None,
     changes: list[str],
     allow_seen: bool,
     overwrite: bool,
@@ -110,7 +118,10 @@ def run(
     discard_stale(room)
     for name in WRITTEN:
         check_target(room / name)
-    given = {"label": label, "frame_ms": frame_ms, "pixel_mm": pixel_mm, "time_axis": time_axis}
+    given = {
+        "label": label, "frame_ms": frame_ms, "pixel_mm": pixel_mm, "time_axis": time_axis, "part": part,
+        "structure": structure,
+    }  # fmt: skip
     scanned = _body(body, room, given, changes)
     length = _length(scanned, seconds, protocol)
     scan = own_scan(

@@ -41,6 +41,7 @@ def prepare_patient(
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
     part: int | None = None,
+    structure: str | None = None,
     smooth_frames: float = SMOOTH_FRAMES,
     phase_deg: float = 0.0,
     twin: bool = True,
@@ -55,10 +56,10 @@ def prepare_patient(
         The cine: a file or folder of a kind that `read_cine` knows, or a series.
     output
         Folder to make.
-    label, frame_ms, pixel_mm, time_axis, part
+    label, frame_ms, pixel_mm, time_axis, part, structure
         What the file does not say of itself: the target's label, the time from frame to frame, the height and
-        width of a pixel, which axis of a volume is time, "fastest" or "slowest", and which of several series
-        or slices in DICOM is meant, from 1.
+        width of a pixel, which axis of a volume is time, "fastest" or "slowest", which of several series or
+        slices in DICOM is meant, from 1, and which structure of the label's file is the target.
     smooth_frames
         Standard deviation of the Gaussian in time, in median frames; 0 keeps the frames as they are.
     phase_deg
@@ -85,8 +86,9 @@ def prepare_patient(
     given = series
     if not isinstance(given, Series):
         given = read_cine(
-            given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis, part=part
-        )
+            given, label=label, frame_ms=frame_ms, pixel_mm=pixel_mm, time_axis=time_axis, part=part,
+            structure=structure,
+        )  # fmt: skip
     given = with_phase(given, phase_deg)
     return store_patient(given, output, smooth_frames, twin=twin, overwrite=overwrite, progress=progress)
 

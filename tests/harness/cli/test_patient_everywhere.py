@@ -41,7 +41,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_network_is_trained_on_it(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_trained_on_it(
+    room: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(room)
     words = [
         "--network",
@@ -58,7 +60,9 @@ def test_a_network_is_trained_on_it(room: Path, monkeypatch: pytest.MonkeyPatch)
     assert main(["train", "a.stream", "-o", "w.npz", *words, "--batch", "8", "--seed", "1"]) == 0
     assert load_weights("w.npz").record["target_instant"] == "last+100"
     judge = ["replay", "a.stream", "cascade:w.npz", "--clock", "virtual", "--claim", "0.5"]
+    capsys.readouterr()
     assert main(judge) == 2  # it has seen these lines
+    assert "of a cine, its twin on another drive" in capsys.readouterr().err
     assert main([*judge, "--allow-seen"]) in (0, 1, 3, 4)
 
 

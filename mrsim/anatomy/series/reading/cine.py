@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsim.anatomy.series.reading import dicom, nifti, trackrad
+from mrsim.anatomy.series.reading import dicom, nifti, structures, trackrad
 from mrsim.anatomy.series.reading.dicom_heads import is_dicom
 from mrsim.anatomy.series.reading.found import Found, Given
 from mrsim.anatomy.series.series import KEYS, MAX_BYTES, Series, series_from_arrays
@@ -29,6 +30,7 @@ def read_cine(
     pixel_mm: tuple[float, float] | None = None,
     time_axis: str | None = None,
     part: int | None = None,
+    structure: str | None = None,
 ) -> Series:
     """Read a cine of any kind that is known.
 
@@ -48,6 +50,8 @@ def read_cine(
         "fastest" or "slowest": which axis of a stored volume is time, where the layout does not say.
     part
         Which of several series or slices of DICOM files is read, from 1, as the error that lists them has it.
+    structure
+        Name of the target in a label that has several structures.
 
     Raises
     ------
@@ -57,11 +61,12 @@ def read_cine(
         If SimpleITK is needed and is not installed.
     """
     source = Path(path)
-    given = Given(None if label is None else Path(label), frame_ms, pixel_mm, time_axis, part)
+    given = Given(None if label is None else Path(label), frame_ms, pixel_mm, time_axis, part, structure)
     found = _found(source, given).completed(given, str(source))
     labels, of = found.labels, source
     if given.label is not None:
-        labels, of = _label(given.label, found), given.label
+        (labels, told), of = _label(given.label, found, given), given.label
+        found = replace(found, notes=(*found.notes, *filter(None, [told])))
     if labels is not None and (
         labels.shape[1:] != found.images.shape[1:] or len(labels) not in (1, len(found.images))
     ):
@@ -129,18 +134,18 @@ def _archive(path: Path) -> Found:
     return Found(found["images"], found.get("seconds"), pixel, labels)
 
 
-def _label(path: Path, found: Found) -> NDArray[Any]:
-    """Read a label that another kind of file than the images holds."""
+def _label(path: Path, found: Found, given: Given) -> tuple[NDArray[Any], str]:
+    """Read a label that another kind of file than the images holds, and what is told of it."""
     ending = path.suffix.lower()
     if ending == ".npy":
         array = np.asarray(_bounded(path))
-        return found.turn(array[None] if array.ndim == 2 else array)
+        return found.turn(array[None] if array.ndim == 2 else array), ""
     if ending == ".mha" and found.time_axis is not None:
-        return trackrad.read_label(path, found.time_axis)
+        return trackrad.read_label(path, found.time_axis), ""
     if ending in (".mha", ".mhd") or nifti.is_nifti(path):
-        return nifti.read_label(path)
+        return nifti.read_label(path), ""
     if is_dicom(path):
-        return dicom.read_label(path)
+        return structures.read_label(path, found, given)
     if not path.exists():
         raise PhantomError(f"{path}: no such file")
     raise PhantomError(f"{path}: no label that is known; expected .mha, .nii, .nii.gz, .dcm or .npy")

@@ -30,9 +30,19 @@ TIMES = (
     "temporal position", "frame time", "content time",
 )  # fmt: skip
 """What may say when a frame was taken, the best first."""
+COUNTS = ("temporal position indices", "instance numbers", "temporal positions", "acquisition numbers")
+"""What may say in which order frames were taken, the best first."""
 CLOCKS = ("acquisition time", "content time")
 """Those that begin anew at midnight."""
 _DEFLATED, _DIRECTORY = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.3.10"
+_UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_BIG_ENDIAN = _UNPACKED[2]
+_PACKED = tuple(
+    "1.2.840.10008.1.2." + end
+    for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
+)  # JPEG, JPEG-LS, JPEG 2000 and RLE
+STRUCTURES, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.4"
+_NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
 _PLAIN = "1.2.840.10008.5.1.4.1.1.7.3"  # many frames of words, with no geometry
 _PIXELS = (
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
@@ -53,8 +63,10 @@ class Head:
         The series' identifier and its description.
     kind
         What kind of image it is, beyond where it comes from: magnitude or phase, which echo.
-    number
-        Number of the image, if there is one, and the frame's in its file.
+    size
+        Rows and columns.
+    counts
+        Numbers by their names in `COUNTS`, each with the frame's in its file, or the file's with the frame's.
     position, orientation
         Of the slice, millimetres and (left, back, head), six numbers; empty where nothing is said.
     pixel_mm
@@ -65,6 +77,12 @@ class Head:
         Slope and intercept of the stored values.
     field_t
         Static field, tesla.
+    image
+        The image's identifier; a copy has the same.
+    inverted
+        Whether small values are shown bright.
+    thickness_mm
+        Of the slice, millimetres.
     """
 
     file: Path
@@ -72,13 +90,22 @@ class Head:
     series: str
     told: str
     kind: tuple[str, ...]
-    number: tuple[int, int] | None
+    size: tuple[int, int]
+    counts: dict[str, tuple[float, float]]
     position: tuple[float, ...]
     orientation: tuple[float, ...]
     pixel_mm: tuple[float, float] | None
     seconds: dict[str, float] = field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 0.0)
     field_t: float | None = None
+    image: str = ""
+    inverted: bool = False
+    thickness_mm: float | None = None
+
+    @property
+    def no_magnitude(self) -> str:
+        """Return the word that says that it holds phases, or real or imaginary parts; empty otherwise."""
+        return next((word for word in self.kind if word.upper() in _NO_MAGNITUDE), "")
 
 
 def library() -> Any:
@@ -118,15 +145,20 @@ def heads_of(path: Path) -> list[Head]:
     PhantomError
         If it is damaged, or of a kind that is not taken.
     """
-    found = _read(path, True)
+    found = read_dataset(path, header=True)
     try:
-        if str(found.file_meta.get("MediaStorageSOPClassUID", "")) == _DIRECTORY or "Rows" not in found:
+        if class_of(found) in (_DIRECTORY, SEGMENTATION) or "Rows" not in found:
             return []
         return list(_frames(path, found))
     except PhantomError:
         raise
     except Exception as error:  # whatever a damaged header raises once it is looked into
         raise PhantomError(f"{path}: a damaged DICOM header ({_reason(error)})") from None
+
+
+def class_of(found: Any) -> str:
+    """Return which class of object a file holds, as its identifier."""
+    return str(found.get("SOPClassUID") or found.file_meta.get("MediaStorageSOPClassUID", ""))
 
 
 def pixels_of(path: Path) -> NDArray[Any]:
@@ -137,7 +169,9 @@ def pixels_of(path: Path) -> NDArray[Any]:
     PhantomError
         If they are damaged, in colour, or compressed in a way that is not known.
     """
-    found = _read(path, False)
+    found = read_dataset(path, header=False)
+    if found.get("BitsAllocated") == 1:
+        return _bits(path, found)
     with tempfile.TemporaryDirectory(prefix="mrsim-dicom-") as folder:
         copy = Path(folder) / "pixels.dcm"
         try:
@@ -154,6 +188,19 @@ def pixels_of(path: Path) -> NDArray[Any]:
     return array if array.ndim == 3 else array[None]
 
 
+def _bits(path: Path, found: Any) -> NDArray[Any]:
+    """Return the pixels of one bit each, which are packed across the ends of rows and frames."""
+    shape = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
+    count, packed = math.prod(shape), np.frombuffer(found.get("PixelData") or b"", np.uint8)
+    if (
+        found.file_meta.get("TransferSyntaxUID") not in _UNPACKED
+        or 8 * len(packed) < count
+        or count > MAX_BYTES
+    ):
+        raise PhantomError(f"{path}: pixels of one bit that are truncated or compressed; store them plain")
+    return np.unpackbits(packed, count=count, bitorder="little").reshape(shape)
+
+
 def _plain_copy(path: Path, found: Any, copy: Path) -> str:
     """Write what is needed to decode the pixels of a file, and return how they are stored."""
     pydicom = library()
@@ -164,6 +211,11 @@ def _plain_copy(path: Path, found: Any, copy: Path) -> str:
     syntax = pydicom.uid.UID(
         str(found.file_meta.get("TransferSyntaxUID") or pydicom.uid.ImplicitVRLittleEndian)
     )
+    if syntax not in (*_UNPACKED, *_PACKED):
+        raise PhantomError(f"{path}: its pixels are stored as {syntax.name}; store them uncompressed")
+    bits, high = int(found.get("BitsStored") or found.BitsAllocated), found.get("HighBit")
+    if high is not None and int(high) != bits - 1:
+        raise PhantomError(f"{path}: {bits} bits a pixel with the highest at {high}; expected at {bits - 1}")
     count = int(found.get("NumberOfFrames") or 1) * int(found.Rows) * int(found.Columns)
     if count * 8 > MAX_BYTES:
         raise PhantomError(f"{path}: its header tells of {count} pixels; expected at most {MAX_BYTES // 8}")
@@ -172,17 +224,22 @@ def _plain_copy(path: Path, found: Any, copy: Path) -> str:
         raise PhantomError(f"{path}: truncated: {size} bytes of pixels, expected {expected}")
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _PLAIN, "1.2.3"
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = _UNPACKED[1] if syntax == _BIG_ENDIAN else syntax
     plain = pydicom.dataset.FileDataset(str(copy), {}, file_meta=meta, preamble=bytes(128))
     plain.SOPClassUID, plain.SOPInstanceUID = _PLAIN, "1.2.3"
     for name in _PIXELS:
         if name in found:
             plain[name] = found[name]
+    # Bright and dark are exchanged where all frames are known; labels stay as they are.
+    plain.PhotometricInterpretation = "MONOCHROME2"
+    if syntax == _BIG_ENDIAN and int(found.BitsAllocated) == 16:
+        plain.PixelData = np.frombuffer(found.PixelData, ">u2").astype("<u2").tobytes()
     plain.save_as(copy, enforce_file_format=True)
     return str(syntax.name)
 
 
-def _read(path: Path, header: bool) -> Any:
+def read_dataset(path: Path, *, header: bool) -> Any:
+    """Return what pydicom reads of a file, without the pixels if the header alone is asked for."""
     pydicom = library()
     with open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd in a header is met where it matters
@@ -224,7 +281,6 @@ def _frames(path: Path, found: Any) -> Iterator[Head]:
     shared = _first(found.get("SharedFunctionalGroupsSequence"))
     own = list(found.get("PerFrameFunctionalGroupsSequence") or [])
     enhanced = shared is not None or bool(own)
-    number = _whole(found.get("InstanceNumber"))
     steps = _steps(found, count)
     for n in range(count):
         groups = [g for g in (own[n] if n < len(own) else None, shared) if g is not None]
@@ -237,6 +293,7 @@ def _frames(path: Path, found: Any) -> Iterator[Head]:
             return None if enhanced else found.get(name)
 
         kind = [str(w) for w in _several(said("MRImageFrameTypeSequence", "FrameType"))] or types
+        part = said("MRImageFrameTypeSequence", "ComplexImageComponent") or found.get("ComplexImageComponent")
         echo = said("MREchoSequence", "EffectiveEchoTime") if enhanced else found.get("EchoNumbers")
         spacing = _numbers(said("PixelMeasuresSequence", "PixelSpacing"))
         slope = _numbers(said("PixelValueTransformationSequence", "RescaleSlope"))
@@ -244,15 +301,32 @@ def _frames(path: Path, found: Any) -> Iterator[Head]:
         field_t = _numbers(found.get("MagneticFieldStrength"))
         yield Head(
             path, n, str(found.get("SeriesInstanceUID", "")), str(found.get("SeriesDescription", "")),
-            (*kind[2:], *(f"echo {e}" for e in _several(echo))),
-            None if number is None and count == 1 else (number or 0, n),
+            (*kind[2:], *([] if part in (None, "") else [str(part)]), *(f"echo {e}" for e in _several(echo))),
+            (int(found.Rows), int(found.Columns)),
+            _counts(found, n, _number(said("FrameContentSequence", "TemporalPositionIndex"))),
             _numbers(said("PlanePositionSequence", "ImagePositionPatient")),
             _numbers(said("PlaneOrientationSequence", "ImageOrientationPatient")),
             (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
             _times(found, said, enhanced, count, None if steps is None else steps[n]),
             (slope[0] if slope else 1.0, intercept[0] if intercept else 0.0),
             field_t[0] if field_t else None,
+            str(found.get("SOPInstanceUID", "")),
+            str(found.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1",
+            _number(said("PixelMeasuresSequence", "SliceThickness")),
         )  # fmt: skip
+
+
+def _counts(found: Any, frame: int, index: float | None) -> dict[str, tuple[float, float]]:
+    count, number = int(found.get("NumberOfFrames") or 1), _whole(found.get("InstanceNumber"))
+    counts: dict[str, tuple[float, float]] = {}
+    if index is not None:
+        counts[COUNTS[0]] = (number or 0, index)
+    if number is not None or count > 1:
+        counts[COUNTS[1]] = (number or 0, frame)
+    for name, tag in zip(COUNTS[2:], ("TemporalPositionIdentifier", "AcquisitionNumber"), strict=True):
+        if (value := _number(found.get(tag))) is not None:
+            counts[name] = (value, frame)
+    return counts
 
 
 def _steps(found: Any, count: int) -> list[float] | None:

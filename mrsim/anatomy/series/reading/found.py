@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrsim.errors import Option, PhantomError
+
+if TYPE_CHECKING:
+    from mrsim.anatomy.series.reading.dicom_heads import Head
 
 TIME_AXES = ("fastest", "slowest")
 
@@ -30,6 +33,8 @@ class Given:
         Which axis of a stored volume is time, one of `TIME_AXES`; None for what the layout says.
     part
         Which of the series or slices of DICOM files, from 1; None if there is one.
+    structure
+        Name of the structure that is the target, where a file of labels has several.
     """
 
     label: Path | None = None
@@ -37,6 +42,7 @@ class Given:
     pixel_mm: tuple[float, float] | None = None
     time_axis: str | None = None
     part: int | None = None
+    structure: str | None = None
 
     def __post_init__(self) -> None:
         if self.frame_ms is not None and not 0 < self.frame_ms <= 60_000:
@@ -101,6 +107,8 @@ class Found:
         What else is to be told.
     time_axis
         Which axis of a stored volume is time, where labels have to be read alike; else None.
+    heads
+        What DICOM says of each frame.
     """
 
     images: NDArray[Any]
@@ -110,6 +118,7 @@ class Found:
     turn: Turn = Turn()
     notes: tuple[str, ...] = ()
     time_axis: str | None = None
+    heads: tuple[Head, ...] = ()
 
     def completed(self, given: Given, where: str) -> Found:
         """Return it with what the user adds.

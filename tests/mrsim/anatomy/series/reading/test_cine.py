@@ -91,7 +91,7 @@ def test_dicom_goes_over_midnight_and_by_trigger_and_by_number(tmp_path: Path) -
     trigger = [f"{250 * n}" for n in range(count)]
     check(read_cine(dicom(tmp_path / "b", IMAGES, t0008_0032="120000", t0018_1060=trigger)), 0, close=1)
     same = dicom(tmp_path / "c", IMAGES, t0008_0032="120000", t0008_0033="120000")
-    with pytest.raises(InputError, match="does not say when its frames were taken; give frame_ms"):
+    with pytest.raises(InputError, match="have the same acquisition time; give frame_ms"):
         read_cine(same)
     check(read_cine(same, frame_ms=250.0), 0, close=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def test_pixels_are_scaled_by_their_own_slopes(tmp_path: Path) -> None:
     assert np.abs(series.images - IMAGES.clip(10)).max() <= COUNT / 2 + 1
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000", "RLE", "implicit", "no preamble"])
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000", "RLE", "implicit", "big endian", "no preamble"])
 def test_every_way_of_storing_pixels(tmp_path: Path, kind: str) -> None:
     import SimpleITK
 
@@ -92,6 +93,12 @@ def test_every_way_of_storing_pixels(tmp_path: Path, kind: str) -> None:
         made = pydicom.dcmread(path)
         if kind == "RLE":
             made.compress(pydicom.uid.RLELossless)
+        elif kind == "big endian":
+            made = dataset(IMAGES[made.InstanceNumber - 1].round().astype(np.uint16).byteswap(), **{
+                name: getattr(made, name)
+                for name in ("ImageOrientationPatient", "PixelSpacing", "InstanceNumber", "AcquisitionTime")
+            })  # fmt: skip
+            made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
         elif kind in ("implicit", "no preamble"):
             made.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         else:
@@ -105,7 +112,10 @@ def test_every_way_of_storing_pixels(tmp_path: Path, kind: str) -> None:
             made.PixelData = packed.PixelData
             made["PixelData"].is_undefined_length = True
             made.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
-        save(made, path)
+        if kind == "big endian":
+            pydicom.dcmwrite(path, made, implicit_vr=False, little_endian=False)
+        else:
+            save(made, path)
         if kind == "no preamble":
             plain = pydicom.filebase.DicomBytesIO()
             plain.is_implicit_VR = plain.is_little_endian = True
@@ -153,6 +163,11 @@ def test_an_enhanced_file_is_timed_frame_by_frame(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not say when its frames were taken; give frame_ms"):
         read_cine(blind)
     check(read_cine(blind, frame_ms=250), 0, close=1)
+    mixed = enhanced(
+        tmp_path / "d", MIXED, FrameAcquisitionDateTime=lambda n: None,
+        TemporalPositionIndex=lambda n: n + 1,
+    )  # fmt: skip
+    check(read_cine(mixed, frame_ms=250), 0, close=1)
 
 
 def test_slices_that_take_turns_are_asked_for(tmp_path: Path) -> None:
@@ -207,6 +222,8 @@ def test_a_disc_for_exchange_is_read_whole(tmp_path: Path) -> None:
     directory = dataset(IMAGES[0], "1.2.840.10008.1.3.10")
     save(directory, disc / "DICOMDIR")
     (disc / "readme.txt").write_text("view me")
+    with pytest.raises(InputError, match="DICOMDIR: no image in it; name the folder of the images"):
+        read_cine(disc / "DICOMDIR")
     with pytest.raises(InputError, match=r"1: 12 of T2 haste.*2: 12 of cine sag.* M, 3: 12 of cine sag.* P"):
         read_cine(disc)
     check(read_cine(disc, part=2), 0, close=1)
@@ -232,8 +249,65 @@ def test_what_a_header_does_not_say_is_asked_for(tmp_path: Path) -> None:
         "head to feet"
         in read_cine(write_series(tmp_path / "o", IMAGES, ImageOrientationPatient=oblique)).orientation
     )
+    nothing = read_cine(write_series(tmp_path / "n", IMAGES, ImageOrientationPatient=[0.0] * 6))
+    assert nothing.orientation == "rows and columns as they are stored"
     frames = dataset(IMAGES, "1.2.840.10008.5.1.4.1.1.7.3", PixelSpacing=[3, 2.5], FrameTime=250.0)
     check(read_cine(save(frames, tmp_path / "one")), 0, close=1)
+
+
+def test_bright_and_dark_are_exchanged_where_small_is_shown_bright(tmp_path: Path) -> None:
+    top = 4095 - int(np.ceil(IMAGES.max()))
+    for name, inverted in (("a", 4095 - IMAGES.round()), ("b", 4095 - top - IMAGES.round())):
+        folder = write_series(
+            tmp_path / name, inverted, PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11
+        )
+        series = read_cine(folder)
+        check(series, 0, close=1)
+        assert any("MONOCHROME1: dark and bright were exchanged" in note for note in series.notes)
+
+
+def test_numbers_of_few_bits_and_with_signs_are_what_they_stand_for(tmp_path: Path) -> None:
+    whole = IMAGES.round()
+    spoilt = write_series(tmp_path / "a", whole.astype(np.uint16) | 0xA000, BitsStored=12, HighBit=11)
+    check(read_cine(spoilt), 0, close=1)
+    signed = (whole - 900).astype(np.int16).view(np.uint16)
+    folder = write_series(
+        tmp_path / "b", signed & 0xFFF, BitsStored=12, HighBit=11, PixelRepresentation=1,
+        RescaleIntercept=900, RescaleSlope=1,
+    )  # fmt: skip
+    series = read_cine(folder)
+    check(series, 0, close=1)
+    assert not any("no magnitudes" in note for note in series.notes)
+    below = read_cine(write_series(tmp_path / "c", signed, PixelRepresentation=1))
+    assert "values from -900 on: these are no magnitudes" in below.notes
+
+
+def test_what_can_be_no_cine_is_left_out_and_named(tmp_path: Path) -> None:
+    """A localizer, an image of another size, phases, copies, and what other systems leave on a disc."""
+    folder = write_series(tmp_path / "d", IMAGES, ImageType=["O", "P", "M"])
+    for n in range(60):
+        (folder / f"._{n}").write_bytes(b"\0\5\x16\7" + bytes(300))
+    shutil.copytree(folder, folder / "copy")
+    here = {"ImageOrientationPatient": SAGITTAL, "ImagePositionPatient": [0, 0, 0], "PixelSpacing": [3, 2.5]}
+    save(dataset(IMAGES[0], **here, SeriesDescription="scout", SeriesInstanceUID="1.9"), folder / "S")
+    save(dataset(IMAGES[0, :20], **here, ImageType=["O", "P", "M"]), folder / "small")
+    write_series(folder / "phases", IMAGES, ImageType=["O", "P", "P"])
+    series = read_cine(folder)
+    check(series, 0, close=1)
+    left = next(note for note in series.notes if note.startswith("left out: "))
+    for told in ("12 of 1.2.3.4 sagittal at 0/0/0 P (40 x 36)", "1 of scout", "(20 x 36)"):
+        assert told in left
+    assert "12 images were there twice" in series.notes
+
+
+@pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "AcquisitionNumber"])
+def test_other_numbers_order_frames_too(tmp_path: Path, name: str) -> None:
+    folder = write_series(
+        tmp_path / "d", IMAGES, lambda n: {name: n + 1}, InstanceNumber=None, AcquisitionTime=None
+    )
+    with pytest.raises(InputError, match="does not say when its frames were taken; give frame_ms"):
+        read_cine(folder)
+    check(read_cine(folder, frame_ms=250), 0, close=1)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +319,15 @@ def test_what_a_header_does_not_say_is_asked_for(tmp_path: Path) -> None:
         ({"PixelData": None}, "an image without pixels"),
         ({"Rows": 65535, "Columns": 65535}, "its header tells of"),
         ({"PixelSpacing": [3, 0]}, "give pixel_mm"),
+        ({"BitsStored": 12, "HighBit": 15}, "12 bits a pixel with the highest at 15; expected at 11"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, r"no magnitudes \(P\); take the series of the magn"),
+        ({"ComplexImageComponent": "PHASE"}, r"no magnitudes \(PHASE\)"),
+        ({"AcquisitionTime": "120000"}, "frames have the same acquisition time; give frame_ms"),
+        ({"each": lambda n: {"ImagePositionPatient": [4 * n, 0, 0]}}, "no 4 images of one slice"),
+        (
+            {"each": lambda n: {"SeriesInstanceUID": f"1.{n}"}},
+            "no 4 images of one slice in one series, but 12",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, tags: dict[str, Any], told: str) -> None:
