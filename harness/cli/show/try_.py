@@ -125,10 +125,11 @@ def run(
         found = try_out(scan, candidate, clock=clock, seed=seed, allow_seen=allow_seen, progress=report)
     result = found.result
     tell_seen([result.overlap])
-    result.report(room / "report.html", shlex.join(["mrsim", *argv]))
     write_json(room / "result.json", found.to_json())
-    if found.panels:
-        write_behind(room / "behind.gif", found.panels)
+    picture = room / "behind.gif" if found.panels else None
+    if picture is not None:
+        write_behind(picture, found.panels)
+    found.report(room / "report.html", shlex.join(["mrsim", *argv]), picture)
     print_apart(one.text for one in result.tracebacks)
     for answer in result.verdict.answers:
         outcome = "not asked" if answer.outcome is None else answer.outcome.name
