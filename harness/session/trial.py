@@ -192,6 +192,8 @@ def try_out(
     *,
     clock: str = "virtual",
     seed: int = 0,
+    isolate: bool = False,
+    limit_s: float | None = None,
     allow_seen: bool = False,
     progress: Report | None = None,
 ) -> Trial:
@@ -207,6 +209,9 @@ def try_out(
         "virtual", which measures the candidate's computing as well, or "real".
     seed
         Seed of the audits.
+    isolate, limit_s
+        Whether the candidate, which is then a string, runs in a process of its own, and how long that may
+        take for one line, seconds; without `isolate` the limit is that of the whole replay.
     allow_seen
         Whether a candidate may be judged on lines that it was made from.
     progress
@@ -219,13 +224,14 @@ def try_out(
     """
     if scan.truth is None:
         raise InputError(f"{scan.path or 'stream'}: a try needs a scan with truth; name a patient or a cine")
-    result = replay(scan, candidate, clock=clock, allow_seen=allow_seen)
+    held: dict[str, Any] = {"isolate": isolate, "limit_s": limit_s, "allow_seen": allow_seen}
+    result = replay(scan, candidate, clock=clock, **held)
     found: AuditReport | None = None
     if result.failure is None:
         part = scan.first_frames(min(AUDITED_FRAMES, scan.frames))
-        found = audit(candidate, part, seed=seed, allow_seen=allow_seen, progress=progress)
+        found = audit(candidate, part, seed=seed, progress=progress, **held)
         result = result.with_audit(found)
-    opponent = result if candidate == OPPONENT else replay(scan, OPPONENT, clock="virtual")
+    opponent = result if candidate == OPPONENT and not isolate else replay(scan, OPPONENT, clock="virtual")
     return Trial(result.candidate, result, opponent, _difference(result.first, opponent.first))
 
 

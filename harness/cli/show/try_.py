@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.arguments import add_allow_seen, add_changes, add_overwrite, add_seed, settings, tell_seen
+from harness.cli.arguments import (
+    add_allow_seen,
+    add_changes,
+    add_isolate,
+    add_overwrite,
+    add_seed,
+    settings,
+    tell_seen,
+)
 from harness.console import print_apart, progress
 from mrsim.errors import InputError
 
@@ -48,6 +56,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     reading.add_argument("--pixel-mm", type=float, nargs=2, metavar=("Y", "X"), help="size of a pixel")
     reading.add_argument("--time-axis", choices=("fastest", "slowest"), help="which axis of a volume is time")
     add_changes(command)
+    add_isolate(command)
     add_allow_seen(command)
     add_overwrite(command)
     add_seed(command)
@@ -68,6 +77,8 @@ def run(
     pixel_mm: list[float] | None,
     time_axis: str | None,
     changes: list[str],
+    isolate: bool,
+    limit_s: float | None,
     allow_seen: bool,
     overwrite: bool,
     seed: int,
@@ -88,6 +99,7 @@ def run(
         If what measures or draws is not installed.
     """
     from harness.candidates.build import candidate_builder
+    from harness.candidates.isolation import probe, told
     from harness.cli.show.scans import own_scan
     from harness.measure.finding.plan import eval_library
     from harness.picture.behind import write_behind
@@ -103,7 +115,7 @@ def run(
         raise InputError(f"{output}: it is not a folder; choose another with -o")
     pillow("Image", "drawing a moving picture")  # here, and not after the scan
     eval_library("skimage", "measuring the quality of images")
-    candidate_builder(candidate, False, None, (), 0)
+    candidate_builder(candidate, isolate, limit_s, (), 0)
     protocol = ScanProtocol.from_file_values({"acceleration": acceleration, "coils": coils})
     check_outside(room / "scan.stream")
     room.mkdir(parents=True, exist_ok=True)
@@ -121,8 +133,13 @@ def run(
     print(
         f"replaying {length:.1f} s of {scanned.name}, {pace}; then audits, and view sharing ...", flush=True
     )
+    if isolate:
+        print(told(probe()))
     with progress("audits") as report:
-        found = try_out(scan, candidate, clock=clock, seed=seed, allow_seen=allow_seen, progress=report)
+        found = try_out(
+            scan, candidate, clock=clock, seed=seed, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen,
+            progress=report,
+        )  # fmt: skip
     result = found.result
     tell_seen([result.overlap])
     write_json(room / "result.json", found.to_json())
