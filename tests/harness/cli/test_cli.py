@@ -160,8 +160,7 @@ def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "required: COMMAND"),
-        (["replai"], "invalid choice: 'replai'"),
+        (["replai"], "'replai' is no command; did you mean replay?"),
         (["replay", "a.stream"], "required: CANDIDATE"),
         (["replay", "a.stream", "null", "--clock", "sundial"], "invalid choice"),
         (["replay", "a.stream", "null", "--seed", "-1"], "a whole number from 0"),
