@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 from mrsim.printable import visible
+
+EVERY_S = 10.0
+"""How often it is said how much is done where standard error is no terminal."""
+_LOG = logging.getLogger(__name__)
 
 
 class Report(Protocol):
@@ -115,7 +121,7 @@ def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 @contextmanager
 def progress(what: str) -> Iterator[Report]:
-    """Show progress on standard error, if that is a terminal.
+    """Show progress on standard error: a bar on a terminal, else a line every ten seconds.
 
     Parameters
     ----------
@@ -127,9 +133,27 @@ def progress(what: str) -> Iterator[Report]:
     report
         Call it with the amount done and the total.
     """
-    rich = _rich("rich.progress") if sys.stderr.isatty() else None
+    said = ""
+    with _shown(what) as show:
+
+        def report(done: int, total: int, now: str = what) -> None:
+            nonlocal said
+            show(done, total, now)
+            if now != said or done >= total:
+                said = now
+                _LOG.info("%s: %d of %d", now, done, total)
+
+        yield report
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Report]:
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    rich = _rich("rich.progress")
     if rich is None:
-        yield _plain_progress(what)
+        yield _one_line()
         return
     console = _rich("rich.console").Console(file=_raw(sys.stderr))
     with rich.Progress(console=console, transient=True, speed_estimate_period=600) as bar:
@@ -141,17 +165,27 @@ def progress(what: str) -> Iterator[Report]:
         yield report
 
 
-def _plain_progress(what: str) -> Report:
-    if not sys.stderr.isatty():
-        return lambda done, total, now=what: None
-
+def _one_line() -> Report:
     width = 0
 
-    def report(done: int, total: int, now: str = what) -> None:
+    def report(done: int, total: int, now: str = "") -> None:
         nonlocal width
         end, text = "\n" if done >= total else "", f"{now}: {done} of {total}"
         width = max(width, len(text))  # what is longer must not show through
         print(f"\r{text:{width}}", end=end, file=sys.stderr, flush=True)
+
+    return report
+
+
+def _lines() -> Report:
+    began = last = time.monotonic()
+
+    def report(done: int, total: int, now: str = "") -> None:
+        nonlocal last
+        at = time.monotonic()
+        if at - last >= EVERY_S:
+            last = at
+            print(f"{now}: {done} of {total} after {at - began:.0f} s", file=sys.stderr, flush=True)
 
     return report
 

@@ -15,41 +15,54 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import mrsim
+from harness.cli.config import config_file, with_config
 from mrsim.errors import InputError
 
 if TYPE_CHECKING:
     from harness.candidates.seen import Overlap
 
-COMMANDS = {
-    "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
-    "try": "from a file of yours to a page, a moving picture and a sentence in millimetres",
-    "phantoms": "list the phantoms that are shipped, or draw one",
-    "patient": "make a patient of a cine, to be scanned like a phantom",
-    "hardness": "say how hard an anatomy is: rank, and memory score",
-    "simulate": "scan a phantom, or a patient, into a folder",
-    "dataset": "make many streams, reproducibly, here or on a cluster",
-    "train": "train a cascade on stored streams",
-    "table": "the experiment of Dietz 2019: patients against all opponents, in one table",
-    "replay": "replay a stream into a reconstructor and judge it",
-    "check": "pass or not, for CI: replay and audit on every stream, exit code 0 or 1",
-    "compare": "set several candidates side by side on several streams",
-    "serve": "serve a reconstructor to other programs, over MRD",
-    "report": "replay, audit, and write a page to look at and to show",
-    "info": "say what a stream, a patient, a result, weights or images hold",
-    "view": "draw a scan or images: a window, or a PNG where there is no screen",
-    "export": "write the images of a scan or of a replay: NIfTI, MHA, DICOM, arrays, PNG, GIF, MP4",
-    "audit": "look for what a reconstructor must not do",
-    "guard": "fail where new code takes longer than the old, both run in turns",
-    "convert": "turn a stream into an MRD or fastMRI file, or back",
-    "doctor": "say what this host can measure",
+GROUPS = {
+    "begin here": {
+        "try": "from a file of yours to a page, a moving picture and a sentence in millimetres",
+        "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
+        "doctor": "say what this host can measure, and what is installed",
+    },
+    "make scans": {
+        "phantoms": "list the phantoms that are shipped, or draw one",
+        "patient": "make a patient of a cine, to be scanned like a phantom",
+        "hardness": "say how hard an anatomy is: rank, and memory score",
+        "simulate": "scan a phantom, or a patient, into a folder",
+        "dataset": "make many streams, reproducibly, here or on a cluster",
+        "convert": "turn a stream into an MRD or fastMRI file, or back",
+    },
+    "make and serve reconstructors": {
+        "train": "train a cascade on stored streams",
+        "serve": "serve a reconstructor to other programs, over MRD",
+    },
+    "judge them": {
+        "replay": "replay a stream into a reconstructor and judge it",
+        "audit": "look for what a reconstructor must not do",
+        "compare": "set several candidates side by side on several streams",
+        "table": "the experiment of Dietz 2019: patients against all opponents, in one table",
+        "check": "pass or not, for CI: replay and audit on every stream, exit code 0 or 1",
+        "guard": "fail where new code takes longer than the old, both run in turns",
+    },
+    "see what was found": {
+        "report": "replay, audit, and write a page to look at and to show",
+        "info": "say what a stream, a patient, a result, weights or images hold",
+        "view": "draw a scan or images: a window, or a PNG where there is no screen",
+        "export": "write the images of a scan or of a replay: NIfTI, MHA, DICOM, arrays, PNG, GIF, MP4",
+    },
 }
+"""Commands as the help shows them, by what they are for."""
+COMMANDS = {name: what for group in GROUPS.values() for name, what in group.items()}
 """Name of each command, which is that of its module, and what it does."""
 WRITTEN = {
     "json_file": "--json", "samples": "--samples", "images": "--images", "png": "--png",
-    "pulseq": "--pulseq", "log": "--log",
+    "pulseq": "--pulseq", "losses": "--losses", "log_file": "--log",
 }  # fmt: skip
 """Options that name a file to write, by keyword."""
 ROOMS = {
@@ -57,6 +70,19 @@ ROOMS = {
     "show": ("demo", "try", "report", "export", "info", "view"),
 }
 """Which commands have their module in a room of this folder."""
+PROFILES = ("keep-up", "dietz2019", "paper", "one-TR", "tracking", "gating")
+"""Names of the profiles that are shipped, for the help; their module takes longer to load."""
+FIRST_STEP = """a first step:
+  mrsim demo                                 a scan, four reconstructors, a page and a moving picture
+  mrsim try python:FILE.py:FUNCTION          the same for a reconstructor of yours
+  mrsim COMMAND --help                       what a command takes"""
+
+
+class Noted(NamedTuple):
+    """Say where is noted what a command does: on standard error, in a file, or nowhere."""
+
+    verbose: bool
+    file: str | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,7 +106,45 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
-def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
+class _Top(_Parser):
+    """Show the commands in groups, by what they are for, and a first step."""
+
+    def format_help(self) -> str:
+        formatter = self._get_formatter()
+        formatter.add_usage("%(prog)s COMMAND ... [options]", (), ())
+        formatter.add_text(self.description)
+        for group, commands in GROUPS.items():
+            formatter.start_section(group)
+            for name, what in commands.items():
+                formatter.add_argument(argparse.Action([], name, help=what, metavar=name))
+            formatter.end_section()
+        formatter.start_section("options")
+        for action in self._actions:
+            if action.option_strings:
+                formatter.add_argument(action)
+        formatter.end_section()
+        return f"{formatter.format_help()}\n{FIRST_STEP}\n"
+
+
+class Asked(NamedTuple):
+    """Hold what a command line asks for.
+
+    Parameters
+    ----------
+    run
+        Runs the command.
+    options
+        Its keyword arguments.
+    noted
+        Where is noted what it does.
+    """
+
+    run: Callable[..., int]
+    options: dict[str, Any]
+    noted: Noted
+
+
+def read(argv: Sequence[str]) -> Asked:
     """Return the command that is asked for, and its options, which are its keyword arguments.
 
     Parameters
@@ -91,19 +155,31 @@ def read(argv: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
     Raises
     ------
     InputError
-        If they are no command.
+        If they are no command, or a file of options is wrong.
     """
     asked = next((word for word in argv if not word.startswith("-")), "")
-    found, unknown = parser([asked]).parse_known_args(argv)
+    if argv and argv[0] == asked and asked not in COMMANDS:
+        close = get_close_matches(asked, COMMANDS, n=1, cutoff=0.6)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"{asked[:80]!r} is no command{hint} (see mrsim --help)")
+    words = list(argv)
+    file = config_file(words)
+    if file is not None and asked in COMMANDS:
+        words = with_config(words, file, command_parser(asked), COMMANDS)
+    found, unknown = parser([asked]).parse_known_args(words)
     options = vars(found)
     if unknown:
-        words = " ".join(unknown)
-        raise InputError(f"unrecognized arguments: {words} (see mrsim {options['command']} --help)")
-    _check_written(options)
+        raise InputError(
+            f"unrecognized arguments: {' '.join(unknown)} (see mrsim {options['command']} --help)"
+        )
+    if options.pop("config_file") is not None and file is None:
+        raise InputError("--config: write it out, and before any --")
+    noted = Noted(options.pop("verbose"), options.pop("log_file"))
+    _check_written({**options, "log_file": noted.file})
     run: Callable[..., int] = module_of(options.pop("command")).run
     if "argv" in options:  # of a command that says in what it writes how it was called
         options["argv"] = tuple(argv)
-    return run, options
+    return Asked(run, options, noted)
 
 
 def _check_written(options: Mapping[str, Any]) -> None:
@@ -133,14 +209,54 @@ def parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser
         Commands whose options are wanted; of the others it knows the names.
     """
     about = "A real-time MR scanner in software, and the bench for reconstructors that must keep up with it."
-    top = _Parser(prog="mrsim", description=about)
+    top = _Top(prog="mrsim", description=about)
     top.add_argument("--version", action="version", version=f"mrsim {mrsim.__version__}")
+    top.add_argument(
+        "--completion", action=_Completion, choices=("bash", "zsh"), default=argparse.SUPPRESS,
+        help="print a script that completes commands, options and choices in a shell, and exit",
+    )  # fmt: skip
     subparsers = top.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
     for name, what in COMMANDS.items():
         command = subparsers.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         if name in commands:
-            module_of(name).add_options(command)
+            _add_all(name, command)
     return top
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of one command alone.
+
+    Parameters
+    ----------
+    name
+        The command.
+    """
+    command = _Parser(prog=f"mrsim {name}")
+    _add_all(name, command)
+    return command
+
+
+def _add_all(name: str, command: argparse.ArgumentParser) -> None:
+    module_of(name).add_options(command)
+    every = command.add_argument_group("of every command")
+    every.add_argument(
+        "--config", dest="config_file", metavar="FILE.toml",
+        help=f"options by key under [{name}]; what is typed wins over them",
+    )  # fmt: skip
+    every.add_argument("--verbose", action="store_true", help="say on standard error what is done")
+    every.add_argument(
+        "--log", dest="log_file", metavar="FILE.log", help="write down what is done, with times"
+    )
+
+
+class _Completion(argparse.Action):
+    """Print the script of a shell, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, values: Any, option: Any = None) -> NoReturn:
+        from harness.cli.completion import script
+
+        print(script(values, {name: command_parser(name) for name in COMMANDS}), end="")
+        parser.exit()
 
 
 def module_of(command: str) -> Any:
@@ -160,13 +276,21 @@ def add_candidate(command: argparse.ArgumentParser) -> None:
 def add_bar(command: argparse.ArgumentParser) -> None:
     """Add what a replay is judged by."""
     command.add_argument("--clock", choices=("real", "virtual"), default="real", help="%(default)s")
-    command.add_argument("--profile", default="keep-up", help="latency limits: a name or .toml (%(default)s)")
+    command.add_argument(
+        "--profile", default="keep-up", metavar=one_of(*PROFILES, "FILE.toml"),
+        help="latency limits (%(default)s)",
+    )  # fmt: skip
     command.add_argument("--downstream-ms", type=float, metavar="MS", help="delay after the image")
     command.add_argument(
         "--claim", type=float, help="share of images that must meet the deadline (the profile's)"
     )
     command.add_argument("--repeat", type=count, default=1, help="replays judged together (%(default)s)")
     command.add_argument("--no-quality", action="store_true", help="measure time alone")
+
+
+def one_of(*names: str) -> str:
+    """Return how the help lists what an option takes, where what runs the command refuses all else."""
+    return f"{{{','.join(names)}}}"
 
 
 def add_isolate(command: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from harness.cli.arguments import add_allow_seen, add_isolate, add_json, add_see
 from harness.console import figure, print_table, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.comparison.order import Difference
     from harness.comparison.result import Comparison
 
@@ -170,6 +172,45 @@ def show(comparison: Comparison) -> None:
     for measure in measures:
         order, why_not = comparison.order(measure), comparison.unordered(measure)
         print(f"{HEADINGS[measure]}: {order or f'not ordered: {why_not}'}")
+    if told := undecided(comparison, measures):
+        print(told)
+
+
+def undecided(comparison: Comparison, measures: Sequence[str]) -> str:
+    """Return in words what "undecided" stands for here, and what to do; empty where all is decided.
+
+    Parameters
+    ----------
+    comparison
+        What was found.
+    measures
+        Those that are shown.
+    """
+    from harness.comparison.order import TIMED
+    from harness.measure.intervals import MIN_BREATHS
+
+    open_ = [
+        name
+        for found in comparison.differences.values()
+        for name in measures
+        if found[name].standing == "undecided"
+    ]
+    if not open_:
+        return ""
+    told = (
+        "Undecided is no tie: the scans hold too little to say who is ahead. An interval takes "
+        f"{MIN_BREATHS} breaths of images, or {MIN_BREATHS} blocks of times."
+    )
+    times = comparison.times
+    if times is not None and len(times.blocks) < MIN_BREATHS:
+        a_round = max(1, times.planned // comparison.plan.repeat)
+        told += (
+            f" A block is a stretch of {comparison.plan.segment_s:g} s that all played in turns. These "
+            f"streams have {a_round} of them, so take --repeat {-(-MIN_BREATHS // a_round)} or more."
+        )
+    if set(open_) - set(TIMED):
+        told += " For breaths take longer streams, or more of them with --on."
+    return told
 
 
 def _place(ranks: list[int] | None, index: int) -> str:

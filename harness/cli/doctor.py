@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import time
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import isolation
 from harness.candidates.registry import Null
 from harness.cli.arguments import add_json
+from harness.cli.process.environment import THREADS
 from harness.judge.validity import MAX_INJECTOR_SHARE
 from harness.measure.exact_statistics import nearest_rank, samples_needed, summarise
 from harness.realtime import environment, own_processes
@@ -23,11 +28,27 @@ from harness.realtime.replay import replay
 from mrsim.errors import HostError
 from mrsim.files.targets import check_target
 from mrsim.files.writing import write_json
+from mrsim.kernels.compilation import kept_in
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.stream import Stream
 
 WAKES = samples_needed(0.99)
-EXTRAS = {"cli": "rich", "report": "matplotlib", "eval": "skimage"}
+EXTRAS = {
+    "cli": (("rich",), "tables and bars of progress"),
+    "eval": (("skimage",), "image quality and the target"),
+    "report": (("matplotlib", "PIL"), "pictures and moving pictures"),
+    "video": (("av",), "MP4"),
+    "cine": (("SimpleITK", "pydicom"), "MHA, NIfTI and DICOM"),
+    "mrd": (("ismrmrd", "h5py"), "MRD and fastMRI files"),
+    "onnx": (("onnxruntime", "onnx", "onnxscript"), "ONNX candidates"),
+    "pulseq": (("pypulseq",), "sequences as Pulseq"),
+    "cluster": (("distributed",), "many machines"),
+    "test": (("pytest", "hypothesis", "pytest_benchmark"), "the pytest plugin"),
+    "docs": (("sphinx", "myst_parser", "furo", "sphinx_gallery"), "the site"),
+}
+"""Each extra: what it brings, and what for."""
+NEEDED = ("cli", "eval", "report")
+"""Extras that a first try takes."""
 # Deadlines that people ask about: (name, nanoseconds).
 DEADLINES = (
     *((f"{r}x frames", ScanProtocol(acceleration=r).header().frame_ns) for r in (4, 10)),
@@ -66,6 +87,12 @@ class Diagnosis:
         Versions and threads.
     extras
         Which extras are installed.
+    gpu
+        The GPU that torch sees, in words; None for none.
+    cache
+        Folder in which compiled kernels are kept; None where none can be written.
+    cache_bytes
+        What it holds.
     isolation
         What holds a candidate's own process here, in words.
     sees_processes
@@ -78,6 +105,9 @@ class Diagnosis:
     host: HostLog
     environment: dict[str, Any]
     extras: dict[str, bool]
+    gpu: str | None
+    cache: Path | None
+    cache_bytes: int
     isolation: tuple[str, ...]
     sees_processes: bool
 
@@ -108,10 +138,50 @@ class Diagnosis:
             text.append(
                 "This system does not tell of living processes: those of a candidate cost it nothing."
             )
+        text += self._installed()
+        return [*text, f"next: {self.next_step}"]
+
+    def _installed(self) -> list[str]:
+        env = self.environment
+        limits = [f"{name}={os.environ[name]}" for name in THREADS if os.environ.get(name)]
+        text = [
+            f"Threads: {env['threads']} of torch, {env['numba_threads']} of numba, on {env['cores']} cores; "
+            f"{', '.join(limits) or 'no variable limits them'}."
+        ]
+        if self.gpu is None:
+            text.append("GPU: none that torch sees, and none is needed.")
+        else:
+            text.append(f"GPU: {self.gpu}; `mrsim train --device cuda` takes it.")
+        if self.cache is None:
+            text.append(
+                "Cache: no folder can be written, so each process compiles its kernels, up to a minute: "
+                "name one in NUMBA_CACHE_DIR"
+            )
+        else:
+            size = f"{self.cache_bytes / 1e6:.1f} MB"
+            text.append(f"Cache: {self.cache} ({size} of kernels; without it a minute is lost)")
         for extra, present in self.extras.items():
             state = "installed" if present else f"missing: pip install 'mrsim[{extra}]'"
-            text.append(f"mrsim[{extra}]: {state}")
+            text.append(f"mrsim[{extra}]: {state} ({EXTRAS[extra][1]})")
         return text
+
+    @property
+    def next_step(self) -> str:
+        """Return what to do next, in a line."""
+        missing = [extra for extra in NEEDED if not self.extras[extra]]
+        if missing:
+            return f"pip install 'mrsim[{','.join(missing)}]', which a first try takes"
+        if self.cache is None:
+            return "name a folder that can be written in NUMBA_CACHE_DIR"
+        if self.disturbed:
+            return "wait until the host is quiet, or judge on the virtual clock (--clock virtual); mrsim demo"
+        return "mrsim demo"
+
+    @property
+    def disturbed(self) -> bool:
+        """Return whether something else keeps the host from measuring."""
+        load = self.host.load
+        return bool(self.host.causes()) or (load is not None and load > self.environment["cores"] / 2)
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON values, times in microseconds."""
@@ -122,6 +192,10 @@ class Diagnosis:
             "causes": self.host.causes(),
             "environment": self.environment,
             "extras": self.extras,
+            "gpu": self.gpu,
+            "cache": None if self.cache is None else str(self.cache),
+            "cache_bytes": self.cache_bytes,
+            "next": self.next_step,
             "isolation": list(self.isolation),
             "sees_processes": self.sees_processes,
         }
@@ -136,16 +210,38 @@ def diagnose(wakes: int = WAKES) -> Diagnosis:
         Wake-ups of each kind; the default is what a 99th percentile needs.
     """
     before = take_snapshot(None)
+    sleep_ns, spin_ns = probe(RealClock(spin_ns=0), wakes), probe(RealClock(SPIN_NS), wakes)
+    gate_ns, log = gate_cost(), changes_since(before, None)
+    gpu = _gpu()  # after all that is timed: torch takes long to load
+    cache = kept_in()
     return Diagnosis(
-        probe(RealClock(spin_ns=0), wakes),
-        probe(RealClock(SPIN_NS), wakes),
-        gate_cost(),
-        changes_since(before, None),
-        environment.describe(),
-        {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
+        sleep_ns,
+        spin_ns,
+        gate_ns,
+        log,
+        environment.describe() | {"numba_threads": numba.config.NUMBA_NUM_THREADS},
+        {extra: all(map(_is_there, modules)) for extra, (modules, _) in EXTRAS.items()},
+        gpu,
+        cache,
+        0 if cache is None else sum(path.stat().st_size for path in cache.glob("*.nbc")),
         _isolation(),
         own_processes.are_seen(),
     )
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _gpu() -> str | None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a driver that is too old is no GPU
+        if not torch.cuda.is_available():
+            return None
+        names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return ", ".join(names)
 
 
 def _isolation() -> tuple[str, ...]:

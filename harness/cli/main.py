@@ -76,11 +76,18 @@ def _answering(quiet: bool, concluded: Callable[[], int]) -> int:
 
 def _run(argv: list[str]) -> int:
     # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
-    from harness.cli.arguments import read
+    from harness.cli.arguments import parser, read
     from harness.cli.process.environment import check_environment
-    from harness.cli.process.streams import named_as_options
+    from harness.cli.process.streams import USAGE, named_as_options
 
     check_environment()
-    command, options = read(argv)
+    if not argv:  # help is no verdict: a script whose variable is empty must not go on
+        print(parser([]).format_help(), end="")
+        return USAGE
+    command, options, noted = read(argv)
     with named_as_options(options):
+        if noted.verbose or noted.file is not None:
+            from harness.cli.log import noting
+
+            return noting(noted.verbose, noted.file, argv, options, lambda: command(**options))
         return command(**options)

@@ -15,6 +15,7 @@ from harness.cli.arguments import (
     add_json,
     add_seed,
     count,
+    one_of,
     tell_seen,
 )
 from harness.console import figure, print_apart, print_table, progress, significant
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from mrsim.stream import Stream
 
 SEARCH = "find-peak"
+SCENARIOS = ("constant-stream", "burst", SEARCH, "lockstep")
+BEAMS = (
+    "none", "linac-trigger", "mlc", "0.35t-dual", "0.35t-dual-predicted", "0.35t-slowest", "0.35t-fastest",
+    "tg-76", "mlc-trilogy", "radixact",
+)  # fmt: skip
+"""Names that the help lists; the modules that hold them take longer to load."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -45,12 +52,15 @@ def add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--scenario",
         default="constant-stream",
-        help="constant-stream, burst, find-peak or lockstep (%(default)s)",
+        metavar=one_of(*SCENARIOS),
+        help="(%(default)s)",
     )
     command.add_argument(
         "--policy",
         default="keep-all",
-        help="of a queue that grows: keep-all, latest or bounded:N (%(default)s)",
+        metavar=one_of("keep-all", "latest", "bounded:N"),
+        help="which frames to drop where the candidate falls behind: none, all but the newest, or all but N "
+        "(%(default)s)",
     )
     command.add_argument("--service", metavar="FILE", help="play the service times of an earlier --samples")
     command.add_argument("--samples", metavar="FILE", help="write every raw stamp, as .npz")
@@ -62,8 +72,8 @@ def add_play(command: argparse.ArgumentParser) -> None:
         "--faults", default="", metavar="TEXT", help="such as 'drop:p=0.01,burst=4;nan:every=500'"
     )
     command.add_argument(
-        "--beam", dest="beams", action="append", default=[], metavar="NAME",
-        help="another beam to run along: a name or .toml (see docs/beam.md)",
+        "--beam", dest="beams", action="append", default=[], metavar="BEAM",
+        help=f"another beam to run along: {', '.join(BEAMS)}, or a .toml file (docs/beam.md)",
     )  # fmt: skip
     add_isolate(command)
     command.add_argument("--warmup", type=count, help="first images that are reported apart (at most 8)")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.arguments import add_seed, count, settings
+from harness.cli.arguments import add_seed, count, one_of, settings
 from harness.console import progress
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recon.cascade.checkpoint import Checkpoint
     from recon.training.plan import Progress, Stage
 
-LOG_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
+LOSS_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -28,15 +28,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("streams", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
-        "--network", default="compact",
-        help="compact, population or dietz2019 (%(default)s)",
+        "--network", default="compact", metavar=one_of("compact", "population", "dietz2019"),
+        help="what is trained (%(default)s)",
     )  # fmt: skip
     command.add_argument(
-        "--config", action="append", default=[], metavar="KEY=VALUE",
+        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE",
         help="change the network, such as blocks=5 or lam=10; may be repeated",
     )  # fmt: skip
     command.add_argument(
-        "--stages", default="coarse,fine", help="coarse, fine or both, in this order (%(default)s)"
+        "--stages",
+        default="coarse,fine",
+        metavar=one_of("coarse", "fine", "coarse,fine"),
+        help="of training, in this order (%(default)s)",
     )
     command.add_argument(
         "--epochs",
@@ -56,7 +59,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--until-s", type=float, metavar="S", help="train on the time before this; what follows is for tests"
     )
     command.add_argument(
-        "--target-instant", default="last", help="what to show: last, centre or last+MS (%(default)s)"
+        "--target-instant",
+        default="last",
+        metavar=one_of("last", "centre", "last+MS"),
+        help="what to show (%(default)s)",
     )
     command.add_argument(
         "--redraw", type=count, default=0, metavar="N", help="sample the same scan anew, N times, in turn"
@@ -87,9 +93,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--restart", action="store_true", help="do not go on from a training that was killed"
     )
-    command.add_argument("--log", metavar="FILE", help="write loss against epoch, as .csv")
-    command.add_argument("--precision", default="float32", help="or bfloat16 (%(default)s)")
-    command.add_argument("--device", default="cpu", help="or cuda (%(default)s)")
+    command.add_argument("--losses", metavar="FILE", help="write loss against epoch, as .csv")
+    command.add_argument(
+        "--precision", default="float32", metavar=one_of("float32", "bfloat16"), help="(%(default)s)"
+    )
+    command.add_argument(
+        "--device", default="cpu", metavar=one_of("cpu", "cuda", "cuda:N"), help="(%(default)s)"
+    )
     add_seed(command)
     command.set_defaults(argv=())
 
@@ -99,7 +109,7 @@ def run(
     streams: list[str],
     output: str,
     network: str,
-    config: list[str],
+    changes: list[str],
     stages: str,
     epochs: Sequence[int],
     rates: Sequence[float] | None,
@@ -119,7 +129,7 @@ def run(
     keep_stages: bool,
     half: bool,
     restart: bool,
-    log: str | None,
+    losses: str | None,
     precision: str,
     device: str,
     seed: int,
@@ -144,7 +154,7 @@ def run(
     state = weights.with_name(f"{weights.stem}.training")
     check_target(weights, ".npz")
     check_target(state)
-    check_target(log, ".csv")
+    check_target(losses, ".csv")
     scans = [load(path) for path in streams]
     if until_s is not None:
         scans = [scan.until(until_s) for scan in scans]
@@ -178,7 +188,7 @@ def run(
         checkpoint = train(
             scans,
             network,
-            changes=settings(config),
+            changes=settings(changes),
             stages=names,
             epochs=(epochs[0], epochs[1]),
             rates=None if rates is None else (rates[0], rates[1]),
@@ -202,8 +212,8 @@ def run(
             stage_end=ended,
         )
     save(weights, checkpoint, half)
-    if log is not None:
-        _write_log(Path(log), checkpoint.record["losses"])
+    if losses is not None:
+        _write_losses(Path(losses), checkpoint.record["losses"])
     state.unlink(missing_ok=True)
     last = checkpoint.record["losses"][-1]
     number = f"{len(scans)} scan{'s' if len(scans) > 1 else ''}"
@@ -230,11 +240,11 @@ def _targets(streams: list[Stream], instant: str) -> list[Any] | None:
         return [targets(stream, instant, report) for stream in streams]
 
 
-def _write_log(path: Path, losses: list[dict[str, Any]]) -> None:
+def _write_losses(path: Path, losses: list[dict[str, Any]]) -> None:
     from mrsim.files.writing import write_text
 
     held = io.StringIO()
-    writer = csv.DictWriter(held, LOG_COLUMNS, extrasaction="ignore")
+    writer = csv.DictWriter(held, LOSS_COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(losses)
     write_text(path, held.getvalue())

@@ -8,6 +8,7 @@ copy at max(now, due), never earlier. The same code runs on the real and the vir
 from __future__ import annotations
 
 import gc
+import logging
 import time
 
 from harness.realtime import host
@@ -33,6 +34,8 @@ __all__ = [
     "Schedule",
     "replay",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 
 def replay(
@@ -95,6 +98,8 @@ def replay(
     without = MEASURED if clock.name == "real" else MODELLED
     times = without if service is None else service.times
     timed = times == MEASURED
+    # Nothing is said during the run, where every word would be measured.
+    _LOG.info("replaying %d lines, clock %s, times %s", len(stream), clock.name, times)
     with _GcWatch(collect=timed) as watch:
         before = host.take_snapshot(clock if isinstance(clock, RealClock) else None) if timed else None
         gate.play()

@@ -15,6 +15,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.report.words import explained
+
 SIDE = 1000.0
 Floats = NDArray[np.float64]
 
@@ -343,8 +345,10 @@ class Chart:
             for x, y, html in self.labels
         )
         names = " names" if self.y.names else ""
+        attributes, tip = explained(self.name)
         return (
-            f'<figure class="chart" id="{escape(self.name)}"><figcaption>{escape(self.title)}</figcaption>'
+            f'<figure class="chart" id="{escape(self.name)}">'
+            f"<figcaption{attributes}>{escape(self.title)}{tip}</figcaption>"
             f'<ul class="keys">{keys}</ul><p class="axis-y">{escape(self.y.label)}</p>'
             f'<div class="plot{names}" style="--height:{self.height_px}px"><div class="y">{labels_y}</div>'
             f'<div class="area"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '

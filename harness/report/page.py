@@ -9,9 +9,10 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from harness.report.beside import Moving, beside
 from harness.report.charts import Chart
 from harness.report.sections import behaviour, host_and_provenance, latency, raised, reproduce
-from harness.report.target import beams, margin_of, target
+from harness.report.target import beams, made_of, margin_of, target
 from harness.report.text import Figures, data, tile
 
 SIGNS = {
@@ -41,7 +42,12 @@ QUESTIONS = {
 }
 
 
-def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[dict[str, Any]]) -> str:
+def page(
+    values: dict[str, Any],
+    charts: dict[str, list[Chart]],
+    frames: list[dict[str, Any]],
+    moving: Moving | None = None,
+) -> str:
     """Return the page.
 
     Parameters
@@ -49,9 +55,11 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
     values
         The result as JSON values; every figure on the page is one of these.
     charts
-        Charts, under "latency" and "target".
+        Charts, under "margin", "latency" and "target".
     frames
         Frames to show, as `harness.report.frames.pictures` makes them.
+    moving
+        The moving picture of it and of who is set beside it; None for none.
 
     Returns
     -------
@@ -68,7 +76,11 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
         "base-uri 'none'; form-action 'none'"
     )
     frames = [{**frame, "text": frame_text(frame)} for frame in frames]
+    lead = made_of(figures, charts["margin"][0] if charts["margin"] else None)
+    if lead:  # before all else but the answers
+        lead = f'<section id="margin"><h2>Where the millimetres come from</h2>{lead}</section>'
     sections = [
+        ("beside", "Side by side", beside(figures, moving)),
         ("raised", "What the candidate raised", raised(figures)),
         ("target", "Target", target(figures, charts["target"])),
         ("beams", "What a beam would have done", beams(figures)),
@@ -89,7 +101,7 @@ def page(values: dict[str, Any], charts: dict[str, list[Chart]], frames: list[di
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{style}</style></head>\n'
-        f"<body>{_header(figures)}<main><ul class='tiles'>{''.join(_tiles(figures))}</ul>"
+        f"<body>{_header(figures)}<main>{lead}<ul class='tiles'>{''.join(_tiles(figures))}</ul>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>{body}</main>'
         f"<footer>mrsim {figures.at('environment/mrsim')}. Every figure is in the JSON inside this file "
         '(script element "result"); a dash means that too few samples carry it.</footer>'
@@ -220,6 +232,7 @@ def _images(figures: Figures, frames: Sequence[dict[str, Any]]) -> str:
         "Magnitudes, unscaled: black is 0, white the 99.8th percentile of the truth.</p>"
         f'<div class="maps">{shown}</div><div class="slider"><label for="frame">Time</label>'
         f'<input type="range" id="frame" min="0" max="{len(frames) - 1}" step="1" value="{start}">'
+        f'<button type="button" id="play" hidden>Play</button>'
         f'<output id="frame-text" for="frame">{escape(first["text"])}</output></div>'
     )
 

@@ -35,7 +35,7 @@ def target(figures: Figures, charts: Sequence[Chart]) -> str:
     figures
         The figures of the run.
     charts
-        The waterfall, and charts over time.
+        Charts over time.
     """
     if figures.get("margin") is None:
         reason = figures.at("answers/target/reason")
@@ -46,12 +46,25 @@ def target(figures: Figures, charts: Sequence[Chart]) -> str:
         "line, as if time did not count. M95 is the distance that holds the target for 95 % of the time.</p>"
         + _accuracy(figures)
         + _convention(figures)
-        + "".join(chart.html() for chart in charts if chart.name == "waterfall")
-        + _faster(figures)
-        + "".join(chart.html() for chart in charts if chart.name != "waterfall")
+        + "".join(chart.html() for chart in charts)
         + _stretch_note(charts)
         + _silent(figures)
     )
+
+
+def made_of(figures: Figures, waterfall: Chart | None) -> str:
+    """Return the section on what the margin is made of, which the page leads with; empty without a margin.
+
+    Parameters
+    ----------
+    figures
+        The figures of the run.
+    waterfall
+        Its picture; None where the target could never be followed.
+    """
+    if figures.get("margin") is None:
+        return ""
+    return ("" if waterfall is None else waterfall.html()) + _faster(figures)
 
 
 def margin_of(figures: Figures, path: str, digits: int = 1) -> str:

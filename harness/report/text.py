@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from harness.report.words import explained
+
 DASH = "\N{EN DASH}"
 
 
-OPTIONAL = frozenset({"audit", "broken", "command", "faults", "overlap", "repetitions", "touched"})
+OPTIONAL = frozenset({"audit", "broken", "command", "faults", "overlap", "repetitions", "touched", "try"})
 """Parts that only some results have; all other parts exist always, null if they were not measured."""
 
 
@@ -148,9 +150,10 @@ def tile(name: str, value: str, more: str) -> str:
     value, more
         The figure and a note, HTML.
     """
+    attributes, tip = explained(name)
     return (
-        f'<li><span class="name">{escape(name)}</span><span class="value">{value}</span>'
-        f'<span class="more">{more}</span></li>'
+        f'<li{attributes}><span class="name">{escape(name)}</span><span class="value">{value}</span>'
+        f'<span class="more">{more}</span>{tip}</li>'
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.audits.finding import AuditReport
@@ -15,14 +17,20 @@ from harness.console import Report
 from harness.judge.outcome import Outcome
 from harness.judge.result import RunResult
 from harness.measure.margin import mm
+from harness.report.beside import Moving
+from harness.report.report import write_page
 from harness.session.audit import audit
 from harness.session.replay import replay
 from harness.session.result import Result
 from mrsim.errors import InputError
+from mrsim.files.reading import read_bytes
+from mrsim.plotting import pillow
 from mrsim.stream import Stream
 from mrsim.summary import Summarised
 
 OPPONENT = "view-sharing"
+MOST_BYTES = 1 << 25
+"""Of a moving picture that goes into a page."""
 AUDITED_FRAMES = 64
 """First frames of the scan that the audits play: enough for each of them, and some seconds for a network."""
 
@@ -111,8 +119,44 @@ class Trial(Summarised):
                 "lag_mm": None if margin is None else margin.waterfall.lag_m * 1e3,
                 "view_sharing_m95_mm": None if other is None else other["m95_mm"],
                 "difference_mm": self.difference.to_json(),
+                "beside": [_row(name, one) for name, one in self.beside.items()],
             }
         }
+
+    @property
+    def beside(self) -> dict[str, Result]:
+        """Return the results that are set side by side, by name: the candidate's first."""
+        others = {} if self.name == OPPONENT else {OPPONENT: self.opponent}
+        return {self.name: self.result, **others}
+
+    def report(self, path: str | Path, command: str, moving: str | Path | None = None) -> None:
+        """Write the page: that of the result, led by both side by side.
+
+        Parameters
+        ----------
+        path
+            HTML file.
+        command
+            What the page says was called.
+        moving
+            The moving picture of both (.gif), which goes into the page; None for none.
+
+        Raises
+        ------
+        InputError
+            If the page cannot be written, or the picture not be read.
+        """
+        shown = None
+        if moving is not None:
+            gif, image = (
+                read_bytes(moving, MOST_BYTES, "a moving picture"),
+                pillow("Image", "its first frame"),
+            )
+            still = io.BytesIO()
+            with image.open(io.BytesIO(gif)) as first:
+                first.convert("RGB").save(still, "PNG")
+            shown = Moving(gif, still.getvalue(), tuple(self.panels))
+        write_page(path, self.to_json() | {"command": command}, self.result.first, shown)
 
     @property
     def panels(self) -> dict[str, RunResult]:
@@ -128,12 +172,28 @@ class Trial(Summarised):
         ]
 
 
+def _row(name: str, one: Result) -> dict[str, Any]:
+    """Return the figures of a candidate that stand beside those of another."""
+    told = one.to_json()
+    margin, quality = told["margin"] or {}, told["quality"] or {}
+    return {
+        "candidate": name,
+        "m95_mm": margin.get("m95_mm"),
+        "lag_ms": quality.get("total_lag_ms"),
+        "response_p50_ms": told["latency_ms"]["response"]["p50"],
+        "dice": quality.get("dice"),
+        "nmse": quality.get("nmse"),
+    }
+
+
 def try_out(
     scan: Stream,
     candidate: Given,
     *,
     clock: str = "virtual",
     seed: int = 0,
+    isolate: bool = False,
+    limit_s: float | None = None,
     allow_seen: bool = False,
     progress: Report | None = None,
 ) -> Trial:
@@ -149,6 +209,9 @@ def try_out(
         "virtual", which measures the candidate's computing as well, or "real".
     seed
         Seed of the audits.
+    isolate, limit_s
+        Whether the candidate, which is then a string, runs in a process of its own, and how long that may
+        take for one line, seconds; without `isolate` the limit is that of the whole replay.
     allow_seen
         Whether a candidate may be judged on lines that it was made from.
     progress
@@ -161,13 +224,14 @@ def try_out(
     """
     if scan.truth is None:
         raise InputError(f"{scan.path or 'stream'}: a try needs a scan with truth; name a patient or a cine")
-    result = replay(scan, candidate, clock=clock, allow_seen=allow_seen)
+    held: dict[str, Any] = {"isolate": isolate, "limit_s": limit_s, "allow_seen": allow_seen}
+    result = replay(scan, candidate, clock=clock, **held)
     found: AuditReport | None = None
     if result.failure is None:
         part = scan.first_frames(min(AUDITED_FRAMES, scan.frames))
-        found = audit(candidate, part, seed=seed, allow_seen=allow_seen, progress=progress)
+        found = audit(candidate, part, seed=seed, progress=progress, **held)
         result = result.with_audit(found)
-    opponent = result if candidate == OPPONENT else replay(scan, OPPONENT, clock="virtual")
+    opponent = result if candidate == OPPONENT and not isolate else replay(scan, OPPONENT, clock="virtual")
     return Trial(result.candidate, result, opponent, _difference(result.first, opponent.first))
 
 

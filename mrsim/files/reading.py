@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import stat
 from io import BufferedReader
@@ -18,6 +19,7 @@ from mrsim.argument_types import MAX_WHOLE
 from mrsim.errors import FileError, InputError
 from mrsim.files.targets import kind
 
+_LOG = logging.getLogger(__name__)
 MAX_DEPTH = 64  # of nested lists and tables
 _HOSTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN}
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -63,6 +65,7 @@ def open_file(
     except BaseException:
         file.close()
         raise
+    _LOG.info("reading %s", path)
     return file
 
 

@@ -6,9 +6,11 @@ when an error, a signal or the end of the process comes first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,7 @@ from mrsim.errors import FileError, InputError
 from mrsim.files.partials import discard, forget, partial_path, register, whole_name
 from mrsim.files.targets import check_file, check_folder, kind_of
 
+_LOG = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # not every file system can
 _NO_ROOM_BYTES = 1 << 20
@@ -58,6 +61,7 @@ def whole_file(path: str | Path, *, keep_suffix: bool = False) -> Iterator[Path]
         check_file(path)
         os.replace(partial, path)
         forget(partial)
+        _LOG.info("wrote %s", path)
     except OSError as error:
         raise unwritable(path, error) from None
     finally:
@@ -184,6 +188,38 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], *, compressed: boo
         write(file, allow_pickle=False, **arrays)
 
 
+@contextmanager
+def journal(path: str | Path) -> Iterator[IO[str]]:
+    """Open a file of UTF-8 that grows a line at a time, so that it tells of a process that was killed.
+
+    Parameters
+    ----------
+    path
+        File to make, or to begin anew.
+
+    Yields
+    ------
+    file
+        What to write lines to.
+
+    Raises
+    ------
+    FileError
+        If the file may not be written (`check_file`), or cannot be.
+    """
+    path = Path(path)
+    check_file(path)
+    try:
+        file = path.open("w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise unwritable(path, error) from None
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # a full disk, which whoever wrote was told of
+            file.close()
+
+
 class WholeFolder:
     """Make a folder that appears when the context ends without an error, and is removed otherwise.
 
@@ -235,6 +271,7 @@ class WholeFolder:
             self._exchange()
         except OSError as error:
             raise unwritable(self.path, error) from None
+        _LOG.info("wrote the folder %s", self.path)
 
     def discard(self) -> None:
         """Remove what is half-written, if anything is."""

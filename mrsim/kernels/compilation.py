@@ -187,6 +187,12 @@ class _KernelFiles:
         return None if folder is None else folder / f"{self._name}-{digest}.nbc"
 
 
+def kept_in() -> Path | None:
+    """Return the folder in which this package's kernels are kept, or None where none can be had."""
+    key = _key_at_import(_PACKAGE)
+    return None if key is None else _folder(key)
+
+
 def key_of(package: Path) -> str | None:
     """Return a hash of all that a kernel of a package may depend on, 32 digits, or None without its sources.
 

@@ -70,8 +70,8 @@ COMMANDS = {
         Command("dataset", "dataset {source} -o {target} --workers 1", "spec.toml", "set", goes_on=True),
         Command(
             "train",
-            "train {source} -o {target} --network population --config filters=4 --config blocks=1 "
-            "--config convolutions=2 --epochs 2 1 --columns 32",
+            "train {source} -o {target} --network population --set filters=4 --set blocks=1 "
+            "--set convolutions=2 --epochs 2 1 --columns 32",
             "t.stream",
             "w.npz",
             goes_on=True,

@@ -27,7 +27,7 @@ MOST_TOLD = 2000
 """Characters of what is said of an error: a name on the command line may have a hundred thousand."""
 SPELLING = {
     "overrides": "--set",
-    "changes": "--config",
+    "changes": "--set",
     "t2_prime_s": "--t2-prime-ms",
     "field": "--field-hz or --breathing-field-hz-per-m",
     "entries": "--candidates",

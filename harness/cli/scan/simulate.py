@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.arguments import add_changes, add_overwrite, add_seed, settings
+from harness.cli.arguments import add_changes, add_overwrite, add_seed, one_of, settings
 from harness.console import progress
 from mrsim.errors import InputError
-from mrsim.scanner.protocol import CATALYSATION, COMBINATIONS, ENGINES, SPINS_PER_SIDE, ScanProtocol
+from mrsim.sampling import ORDERS, SAMPLERS
+from mrsim.scanner.protocol import (
+    CATALYSATION,
+    COMBINATIONS,
+    ENGINES,
+    RENDERINGS,
+    SPINS_PER_SIDE,
+    TIMINGS,
+    ScanProtocol,
+)
 
 if TYPE_CHECKING:
     from mrsim.anatomy.body import Body
@@ -32,27 +41,36 @@ def add_options(command: argparse.ArgumentParser) -> None:
     default = ScanProtocol().file_values()
     for option, kind, what in (
         ("acceleration", float, "undersampling"),
-        ("sampler", str, "pattern"),
-        ("order", str, "order of a frame's lines"),
+        ("sampler", one_of(*SAMPLERS), "pattern"),
+        ("order", one_of(*ORDERS), "order of a frame's lines"),
         ("snr", float, "SNR of the target, inf for no noise"),
         ("tr_ms", float, "repetition time"),
         ("te_ms", float, "echo time"),
         ("flip_deg", float, "flip angle"),
         ("field_t", float, "0.5, 1.5 or 3"),
         ("coils", int, "loops around the body, 1 to 32"),
-        ("timing", str, "or retrospective"),
-        ("rendering", str, "or raster, the inverse crime"),
+        ("timing", one_of(*TIMINGS), "retrospective: lines of a frame at one instant"),
+        ("rendering", one_of(*RENDERINGS), "raster: the inverse crime"),
         ("adc_step", float, "step of the receiver's 16 bits, a power of two; 0 for none"),
     ):
         name = "--" + option.replace("_", "-")
-        command.add_argument(name, type=kind, default=default[option], help=f"{what} (%(default)s)")
+        names = kind if isinstance(kind, str) else None
+        command.add_argument(
+            name, type=str if isinstance(kind, str) else kind, default=default[option], metavar=names,
+            help=f"{what} (%(default)s)",
+        )  # fmt: skip
     for name, kind, pair, metavar in (
         ("--matrix", int, default["matrix"], ("NY", "NX")),
         ("--fov-mm", float, default["fov_mm"], ("Y", "X")),
     ):
         shown = " ".join(f"{value:g}" for value in pair)
         command.add_argument(name, type=kind, nargs=2, default=pair, metavar=metavar, help=f"({shown})")
-    command.add_argument("--engine", default=ENGINES[0], help="or isochromats, spin by spin (%(default)s)")
+    command.add_argument(
+        "--engine",
+        default=ENGINES[0],
+        metavar=one_of(*ENGINES),
+        help="isochromats: spin by spin (%(default)s)",
+    )
     command.add_argument(
         "--spins",
         type=int,
@@ -61,8 +79,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--catalysation",
-        metavar="HOW",
-        help=f"isochromats, --pulseq: alpha/2, none or dummy TRs ({CATALYSATION})",
+        metavar=one_of("alpha/2", "none", "TRS"),
+        help=f"isochromats, --pulseq: how the steady state is begun; TRS: so many dummy TRs ({CATALYSATION})",
     )
     command.add_argument("--t2-prime-ms", type=float, metavar="MS", help="isochromats: T2' of all tissues")
     command.add_argument(
@@ -74,8 +92,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="isochromats: the same for each metre that the target moves",
     )  # fmt: skip
     command.add_argument(
-        "--combine", default=COMBINATIONS[0], metavar="HOW",
-        help="prewhiten the coils' noise, or sense: combine whole frames into one channel (%(default)s)",
+        "--combine", default=COMBINATIONS[0], metavar=one_of(*COMBINATIONS),
+        help="prewhiten: the coils' noise; sense: combine whole frames into one channel (%(default)s)",
     )  # fmt: skip
     command.add_argument("--pulseq", metavar="FILE.seq", help="write the sequence of the scan, too")
     add_changes(command)

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.arguments import add_allow_seen, add_changes, add_overwrite, add_seed, settings, tell_seen
+from harness.cli.arguments import (
+    add_allow_seen,
+    add_changes,
+    add_isolate,
+    add_overwrite,
+    add_seed,
+    settings,
+    tell_seen,
+)
 from harness.console import print_apart, progress
 from mrsim.errors import InputError
 
@@ -54,6 +62,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--structure", metavar="NAME", help="which structure of a label's file is the target"
     )
     add_changes(command)
+    add_isolate(command)
     add_allow_seen(command)
     add_overwrite(command)
     add_seed(command)
@@ -76,6 +85,8 @@ def run(
     part: int | None,
     structure: str | None,
     changes: list[str],
+    isolate: bool,
+    limit_s: float | None,
     allow_seen: bool,
     overwrite: bool,
     seed: int,
@@ -96,6 +107,7 @@ def run(
         If what measures or draws is not installed.
     """
     from harness.candidates.build import candidate_builder
+    from harness.candidates.isolation import probe, told
     from harness.cli.show.scans import own_scan
     from harness.measure.finding.plan import eval_library
     from harness.picture.behind import write_behind
@@ -111,7 +123,7 @@ def run(
         raise InputError(f"{output}: it is not a folder; choose another with -o")
     pillow("Image", "drawing a moving picture")  # here, and not after the scan
     eval_library("skimage", "measuring the quality of images")
-    candidate_builder(candidate, False, None, (), 0)
+    candidate_builder(candidate, isolate, limit_s, (), 0)
     protocol = ScanProtocol.from_file_values({"acceleration": acceleration, "coils": coils})
     check_outside(room / "scan.stream")
     room.mkdir(parents=True, exist_ok=True)
@@ -132,14 +144,20 @@ def run(
     print(
         f"replaying {length:.1f} s of {scanned.name}, {pace}; then audits, and view sharing ...", flush=True
     )
+    if isolate:
+        print(told(probe()))
     with progress("audits") as report:
-        found = try_out(scan, candidate, clock=clock, seed=seed, allow_seen=allow_seen, progress=report)
+        found = try_out(
+            scan, candidate, clock=clock, seed=seed, isolate=isolate, limit_s=limit_s, allow_seen=allow_seen,
+            progress=report,
+        )  # fmt: skip
     result = found.result
     tell_seen([result.overlap])
-    result.report(room / "report.html", shlex.join(["mrsim", *argv]))
     write_json(room / "result.json", found.to_json())
-    if found.panels:
-        write_behind(room / "behind.gif", found.panels)
+    picture = room / "behind.gif" if found.panels else None
+    if picture is not None:
+        write_behind(picture, found.panels)
+    found.report(room / "report.html", shlex.join(["mrsim", *argv]), picture)
     print_apart(one.text for one in result.tracebacks)
     for answer in result.verdict.answers:
         outcome = "not asked" if answer.outcome is None else answer.outcome.name

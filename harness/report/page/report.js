@@ -1,5 +1,24 @@
 "use strict";
 (function () {
+  const EVERY_MS = 400;
+
+  // Hover and focus show an explanation, which needs no script; Escape puts it away.
+  document.addEventListener("keydown", function (event) {
+    const at = document.activeElement;
+    if (event.key === "Escape" && at && at.classList.contains("explained")) at.blur();
+  });
+
+  const moving = document.getElementById("moving");
+  if (moving) {
+    const button = document.getElementById("play-moving"), still = moving.src;
+    button.hidden = false;
+    button.addEventListener("click", function () {
+      const plays = moving.src !== still;
+      moving.src = plays ? still : moving.dataset.moving;
+      button.textContent = plays ? "Play" : "Stop";
+    });
+  }
+
   const slider = document.getElementById("frame");
   if (!slider) return;
   const frames = JSON.parse(document.getElementById("frames").textContent);
@@ -20,6 +39,28 @@
     text.textContent = frame.text;
     slider.setAttribute("aria-valuetext", frame.text);
   }
-  slider.addEventListener("input", show);
+
+  const play = document.getElementById("play");
+  let timer = 0;
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = "Play";
+  }
+  function step() {
+    slider.value = (Number(slider.value) + 1) % frames.length;
+    show();
+  }
+  play.hidden = frames.length < 2;
+  play.addEventListener("click", function () {
+    if (timer) return stop();
+    play.textContent = "Stop";
+    timer = setInterval(step, EVERY_MS);
+    step();
+  });
+  slider.addEventListener("input", function () {
+    stop();
+    show();
+  });
   show();
 })();

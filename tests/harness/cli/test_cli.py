@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mrsim
+from harness.cli import doctor
 from harness.cli.arguments import settings
 from harness.cli.main import main
 from harness.console import plain_table
@@ -156,8 +160,7 @@ def test_an_audit_shows_where_the_candidate_raised(folder: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "required: COMMAND"),
-        (["replai"], "invalid choice: 'replai'"),
+        (["replai"], "'replai' is no command; did you mean replay?"),
         (["replay", "a.stream"], "required: CANDIDATE"),
         (["replay", "a.stream", "null", "--clock", "sundial"], "invalid choice"),
         (["replay", "a.stream", "null", "--seed", "-1"], "a whole number from 0"),
@@ -277,6 +280,26 @@ def test_doctor_speaks_plainly_and_in_json(folder: Path, capsys: pytest.CaptureF
     told = json.loads((folder / "d.json").read_text())
     assert 0 <= told["spin_us"]["p50"] <= told["spin_us"]["p99"] <= told["spin_us"]["max"]
     assert told["sleep_us"]["p50"] > 0
+    assert out.splitlines()[-1] == f"next: {told['next']}"
+    assert f"Cache: {told['cache']} (" in out
+    assert f"Threads: {told['environment']['threads']} of torch" in out
+    assert ("GPU: none" in out) == (told["gpu"] is None) == (not torch.cuda.is_available())
+
+
+def test_doctor_names_every_extra_that_there_is_and_what_a_first_try_lacks() -> None:
+    text = (Path(mrsim.__file__).parents[1] / "pyproject.toml").read_text("utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    assert set(doctor.EXTRAS) == set(extras) - {"dev"}
+    found = doctor.diagnose(wakes=2)
+    lacking = dataclasses.replace(found, extras={**found.extras, "video": False, "eval": False})
+    said = lacking.lines()
+    assert "mrsim[video]: missing: pip install 'mrsim[video]' (MP4)" in said
+    assert said[-1] == "next: pip install 'mrsim[eval]', which a first try takes"
+    homeless = dataclasses.replace(found, extras=dict.fromkeys(found.extras, True), cache=None)
+    assert "NUMBA_CACHE_DIR" in homeless.lines()[-1]
+    assert any(line.startswith("Cache: no folder can be written") for line in homeless.lines())
+    with_gpu = dataclasses.replace(found, gpu="NVIDIA H100")
+    assert "GPU: NVIDIA H100; `mrsim train --device cuda` takes it." in with_gpu.lines()
 
 
 def test_settings_are_toml_values_or_text() -> None:

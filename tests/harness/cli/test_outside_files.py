@@ -110,7 +110,7 @@ WRITE = {
     "a guard's result": (["guard", "null", "null", "a.stream", "--json", "link.json"], "it is a link"),
     "a comparison": (["compare", "null", "--on", "a.stream", "--json", "a.stream/c.json"], "inside a stream"),
     "weights in a stream": (["train", "a.stream", "-o", "a.stream/w.npz"], "inside a stream"),
-    "a log through a link": (["train", "a.stream", "-o", "w.npz", "--log", "link.csv"], "it is a link"),
+    "a log through a link": (["train", "a.stream", "-o", "w.npz", "--losses", "link.csv"], "it is a link"),
     "a stream that is there": ([*SIMULATE, "-o", "a.stream"], "a stream is there already; .*--overwrite"),
     "a folder of something else": (
         [*SIMULATE, "-o", "notes", "--overwrite"],
@@ -143,7 +143,7 @@ WRITE = {
         r"r\.npz: expected .* \.json",
     ),
     "a log of another name": (
-        ["train", "a.stream", "-o", "w.npz", "--log", "l.png"],
+        ["train", "a.stream", "-o", "w.npz", "--losses", "l.png"],
         r"l\.png: expected .* \.csv",
     ),
     "a dataset through a link": (["dataset", "nsclc-v1", "-o", "link.stream"], "it is a link"),

@@ -17,7 +17,7 @@ from mrsim.errors import DatasetError, InputError
 from recon.cascade.checkpoint import load as load_weights
 from tests.mrsim.anatomy.series.cines import cine
 
-SMALL = [word for setting in ("filters=4", "blocks=1", "convolutions=2") for word in ("--config", setting)]
+SMALL = [word for setting in ("filters=4", "blocks=1", "convolutions=2") for word in ("--set", setting)]
 SPEC = """
 name = "mine"
 title = "Scans of a cine"

@@ -200,7 +200,7 @@ def test_any_seed_judges(command: str, folder: Path) -> None:
 def test_any_seed_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["simulate", "quasar", "-o", "t.stream", "--frames", "40", "--matrix", "32", "32"]
     assert main(words) == 0
-    train = "train t.stream --network population --config filters=4 --config blocks=1 --config convolutions=2"
+    train = "train t.stream --network population --set filters=4 --set blocks=1 --set convolutions=2"
     for name, seed in (("a", LARGEST), ("b", LARGEST), ("c", LARGEST - 1)):
         more = f"--epochs 1 1 --columns 32 -o {name}.npz --seed {seed}"
         assert main([*train.split(), *more.split()]) == 0

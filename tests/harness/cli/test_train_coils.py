@@ -21,7 +21,7 @@ def scan(tmp_path_factory):
 
 
 def train(scan, output, *more, network="population"):
-    config = [text for value in SMALL for text in ("--config", value)]
+    config = [text for value in SMALL for text in ("--set", value)]
     return main(
         ["train", str(scan), "-o", str(output), "--network", network, "--epochs", "1", "0", *config, *more]
     )
@@ -34,13 +34,13 @@ def test_a_scan_of_several_coils_is_trained_on_and_replayed(scan, tmp_path, caps
     main(["replay", str(scan), f"cascade:{output}", "--clock", "virtual", "--allow-seen"])
     assert "NMSE" in capsys.readouterr().out
     assert train(scan, tmp_path / "more.npz", "--from", str(output)) == 2
-    assert "--config" in capsys.readouterr().err
+    assert "--set" in capsys.readouterr().err
     more = ["train", str(scan), "-o", str(tmp_path / "more.npz"), "--from", str(output), "--epochs", "1", "0"]
     assert main(more) == 0
 
 
 def test_a_patients_subspace_of_several_coils_is_trained_on_and_replayed(scan, tmp_path, capsys):
-    output, few = tmp_path / "w.npz", ("--config", "components=4", "--config", "knots=3")
+    output, few = tmp_path / "w.npz", ("--set", "components=4", "--set", "knots=3")
     assert train(scan, output, *few, "--augment", "--balanced", network="compact") == 0
     assert load(output).cascade.config.coils == 3
     main(["replay", str(scan), f"cascade:{output}", "--clock", "virtual", "--allow-seen"])
@@ -52,7 +52,7 @@ def test_a_patients_subspace_of_several_coils_is_trained_on_and_replayed(scan, t
     [
         ((), "compact", ("20 components of ", "training frames", "scan for longer")),
         (("--redraw", "2"), "population", ("3 coils", "leave --redraw out")),
-        (("--config", "coils=2"), "population", ("coils = 2", "the streams have 3")),
+        (("--set", "coils=2"), "population", ("coils = 2", "the streams have 3")),
     ],
 )
 def test_what_is_not_supported_says_what_to_do_and_leaves_no_file(

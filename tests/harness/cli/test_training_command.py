@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 SMALL = [
     "--network",
     "population",
-    "--config",
+    "--set",
     "filters=4",
-    "--config",
+    "--set",
     "blocks=1",
-    "--config",
+    "--set",
     "convolutions=2",
 ]
 
@@ -56,7 +56,7 @@ def train(scan, output, *more):
 def test_rates_suit_the_network_unless_they_are_given(scan, tmp_path):
     """Steps that suit a network of random weights silence one that begins beside a good image."""
     told = []
-    subspace = ["--network", "compact", "--config", "components=4"]
+    subspace = ["--network", "compact", "--set", "components=4"]
     for n, more in enumerate(([], subspace, [*subspace, "--rates", "1e-2", "1e-3"])):
         output = tmp_path / f"{n}.npz"
         assert train(scan, output, "--epochs", "1", "0", *more) == 0
@@ -99,7 +99,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(scan, tmp_path):
 
 
 def test_the_log_holds_an_epoch_a_row_and_stages_are_kept(scan, tmp_path):
-    assert train(scan, tmp_path / "w.npz", "--log", str(tmp_path / "loss.csv"), "--keep-stages") == 0
+    assert train(scan, tmp_path / "w.npz", "--losses", str(tmp_path / "loss.csv"), "--keep-stages") == 0
     with (tmp_path / "loss.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["stage"], r["epoch"]) for r in rows] == [("coarse", "0"), ("coarse", "1"), ("fine", "0")]
@@ -158,10 +158,10 @@ def test_what_cannot_be_trained_is_refused(scan, tmp_path, capsys):
         (["--until-s", "99"], "until 99.0 s"),
         (["--target-instant", "soon"], "target instant"),
         (["--redraw", "65"], "redraw"),
-        (["--config", "depth=3"], "depth"),
+        (["--set", "depth=3"], "depth"),
         (["--device", "cuda:x"], "device"),
         (["--precision", "float8"], "precision"),
-        (["--log", str(tmp_path / "no" / "l.csv")], "no such folder"),
+        (["--losses", str(tmp_path / "no" / "l.csv")], "no such folder"),
     ]
     for more, told in cases:
         assert main(["train", str(scan), "-o", out, *SMALL, *more]) == 2

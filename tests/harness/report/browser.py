@@ -73,6 +73,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # as of a window in front
         return self
 
     def __exit__(
@@ -139,6 +140,14 @@ class Browser:
         if "exceptionDetails" in told:
             raise RuntimeError(f"{expression[:80]}: {told['exceptionDetails']}")
         return told["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Wait until a condition holds in the page."""
+        deadline = time.monotonic() + LIMIT_S
+        while not self.value(condition):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"it never came: {condition}")
+            time.sleep(0.05)
 
     def key(self, name: str, code: int) -> None:
         """Press and release a key."""

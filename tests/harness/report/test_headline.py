@@ -37,7 +37,16 @@ EXTRAS: dict[str, Any] = {
     "scale": {"gain": 0.031_25, "nmse": 812.5, "ssim": 0.123},
     "symptom": "images are upside down",
     "touched": {"drop": 7},
-}
+    "try": {
+        "next": "look at the page",
+        "difference_mm": {"value": 1.5, "interval": [0.5, 2.5]},
+        "beside": [
+            {"candidate": name, "m95_mm": 4.5 + n, "lag_ms": 160.0 + n, "response_p50_ms": 1.5 + n,
+             "dice": 0.5 + n / 8, "nmse": 0.25 + n / 8}
+            for n, name in enumerate(("it", "view-sharing"))
+        ],
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +90,8 @@ def page(result: RunResult) -> Page:
 def tiles(page_html: str) -> dict[str, tuple[str, str]]:
     """Return the value and the further figures under each name, as they are read."""
     found = re.findall(
-        r'<li><span class="name">(.*?)</span><span class="value">(.*?)</span>'
-        r'<span class="more">(.*?)</span></li>',
+        r'<li[^>]*><span class="name">(.*?)</span><span class="value">(.*?)</span>'
+        r'<span class="more">(.*?)</span>(?:<span class="tip".*?</span>)?</li>',
         page_html,
     )
     return {name: (plain(value), plain(more)) for name, value, more in found}

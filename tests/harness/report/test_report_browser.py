@@ -6,11 +6,13 @@ Skipped, and counted as such, where there is no Chromium.
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from harness.judge.evaluate import evaluate
 from harness.judge.profiles import SHIPPED, Criterion
@@ -18,6 +20,7 @@ from harness.judge.repetitions import Repetitions
 from harness.measure.intervals import MarginBounds
 from harness.realtime.clock import VirtualClock
 from harness.realtime.service import TableService
+from harness.report.beside import Moving
 from harness.report.report import write_page
 from tests.harness.report.browser import Browser, find_browser
 from tests.harness.synthetic import Drawn, draw_target, moving_stream
@@ -127,9 +130,33 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         },
     }
+    told["try"] = {
+        "next": "make it faster",
+        "difference_mm": {"value": 1.5, "interval": [0.5, 2.5]},
+        "beside": [
+            {
+                "candidate": name,
+                "m95_mm": None,
+                "lag_ms": 160,
+                "response_p50_ms": 1.5,
+                "dice": 0.5,
+                "nmse": 0.2,
+            }
+            for name in (LONG, "view-sharing")
+        ],
+    }
     path = tmp_path_factory.mktemp("page") / "page.html"
-    write_page(path, told, run)
+    write_page(path, told, run, moving())
     return path
+
+
+def moving() -> Moving:
+    """Return three frames of one colour each, 720 pixels wide."""
+    frames = [Picture.new("RGB", (720, 200), colour) for colour in ("red", "green", "blue")]
+    gif, still = io.BytesIO(), io.BytesIO()
+    frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:], duration=100, loop=0)
+    frames[0].save(still, "PNG")
+    return Moving(gif.getvalue(), still.getvalue(), ("mine", "view sharing"))
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +275,72 @@ def test_on_paper_it_is_black_on_white_whatever_the_screen_is(
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
     browser.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+TIPS = """(() => {
+  const told = [], width = document.documentElement.clientWidth;
+  for (const one of document.querySelectorAll(".explained")) {
+    const tip = one.querySelector(".tip"), id = one.getAttribute("aria-describedby");
+    if (tip.checkVisibility()) told.push("shown before: " + id);
+    if (tip.id !== id || one.tabIndex !== 0) told.push("not tied: " + id);
+    one.focus();
+    if (!tip.checkVisibility()) told.push("not shown: " + id);
+    const box = tip.getBoundingClientRect();
+    if (box.left < 0 || box.right > width || box.width < 100) told.push("cut off: " + id);
+    document.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+    if (tip.checkVisibility()) told.push("stays: " + id);
+  }
+  return told;
+})()"""
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_every_headline_figure_and_chart_is_explained_by_keyboard(
+    browser: Browser, page: Path, width: int
+) -> None:
+    browser.open(page, width)
+    assert browser.value(TIPS) == []
+    named = browser.value(
+        "[...document.querySelectorAll('.tiles li, .chart figcaption, .moving figcaption')]"
+        ".map(e => e.classList.contains('explained'))"
+    )
+    assert len(named) > 10
+    assert all(named)
+    names = "new Set([...document.querySelectorAll('.tip')].map(e => e.id)).size"
+    assert browser.value(names) == len(named)
+
+
+def test_the_frames_play_and_stop(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280)
+    at = "Number(document.getElementById('frame').value)"
+    press = "document.getElementById('play').click(), document.getElementById('play').textContent"
+    first = browser.value(at)
+    assert browser.value(press) == "Stop"
+    browser.wait(f"{at} >= {first} + 3")
+    shown = browser.value("document.querySelector('#map-image img').src")
+    assert shown == browser.value(f"JSON.parse(document.getElementById('frames').textContent)[{at}].image")
+    assert browser.value(press) == "Play"
+    stopped = browser.value(at)
+    browser.value("new Promise(done => setTimeout(done, 900))")
+    assert browser.value(at) == stopped
+
+
+def test_the_moving_picture_stands_still_until_it_is_played(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280)
+    kind = "document.getElementById('moving').src.slice(5, 14)"
+    press = "document.getElementById('play-moving').click()"
+    assert browser.value(kind) == "image/png"
+    browser.value(press)
+    assert browser.value(kind) == "image/gif"
+    browser.wait("document.getElementById('moving').naturalWidth === 720")
+    browser.value(press)
+    assert browser.value(kind) == "image/png"
+
+
+def test_the_page_leads_with_the_answers_and_what_the_margin_is_made_of(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280)
+    tops = browser.value(
+        "['.answers', '#waterfall', '.tiles', '#beside', '#target'].map("
+        "q => document.querySelector(q).getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)

@@ -50,7 +50,7 @@ def test_the_bars_of_the_waterfall_add_up_to_m95(late_run: RunResult, late_page:
     places = re.findall(r'<span class="label" style="left:([\d.]+)%', figure)
     beside = [*np.cumsum(parts), 6.4]  # at the ends of the bars, and beyond the interval
     assert [value(10 * float(place)) for place in places] == pytest.approx(beside, abs=0.02)
-    text = plain(section(late_page, "target"))
+    text = plain(section(late_page, "margin"))
     assert fall.tenfold_m is not None
     half, ten = fall.half_compute_m * 1e3, fall.tenfold_m * 1e3
     assert f"The same images would cost {half:.1f} mm at half the compute, and {ten:.1f} mm at 10x." in text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.comparison.order import Difference
 from harness.judge.repetitions import Repetitions
@@ -75,3 +78,50 @@ def test_what_to_do_next_follows_what_was_found():
 def test_a_scan_without_truth_is_refused():
     with pytest.raises(InputError, match="a try needs a scan with truth"):
         try_out(dataclasses.replace(scanned(), truth=None), "zero-filled")
+
+
+def test_both_stand_side_by_side_with_their_own_figures():
+    found = trial(4, 1)
+    rows = found.to_json()["try"]["beside"]
+    assert [row["candidate"] for row in rows] == ["mine", "view-sharing"]
+    for row, one in zip(rows, (found.result.to_json(), found.opponent.to_json()), strict=True):
+        assert row["m95_mm"] == one["margin"]["m95_mm"]
+        assert row["lag_ms"] == one["quality"]["total_lag_ms"]
+        assert row["response_p50_ms"] == one["latency_ms"]["response"]["p50"]
+        assert (row["dice"], row["nmse"]) == (one["quality"]["dice"], one["quality"]["nmse"])
+    assert rows[0]["m95_mm"] > rows[1]["m95_mm"]
+
+
+def test_the_page_holds_the_moving_picture_and_a_still_of_it(tmp_path):
+    gif = tmp_path / "a.gif"
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    frames[0].save(gif, save_all=True, append_images=frames[1:], duration=100)
+    found = trial(4, 1)
+    found.report(tmp_path / "a.html", "mrsim try mine", gif)
+    page = (tmp_path / "a.html").read_text("utf-8")
+    (moving,) = re.findall(r'data-moving="data:image/gif;base64,([^"]*)"', page)
+    assert base64.b64decode(moving) == gif.read_bytes()
+    (still,) = re.findall(r'id="moving" src="data:image/png;base64,([^"]*)"', page)
+    with Image.open(io.BytesIO(base64.b64decode(still))) as first:
+        assert first.size == (20, 10)
+        red, green, blue = first.convert("RGB").getpixel((5, 5))
+        assert red > 200 > 50 > max(green, blue)
+    found.report(tmp_path / "b.html", "mrsim try mine")
+    assert "data-moving=" not in (tmp_path / "b.html").read_text("utf-8")
+
+
+def test_isolated_a_candidate_that_ends_its_process_ends_its_own_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import os\n"
+        "class Ends:\n"
+        "    def open(self, header, emit): self.count = 0\n"
+        "    def push(self, line):\n"
+        "        self.count += 1\n"
+        "        if self.count == 200: os._exit(0)\n"
+        "    def close(self): pass\n"
+    )
+    found = try_out(scanned(), "python:mine.py:Ends", isolate=True, limit_s=60.0)
+    assert found.result.failure is not None
+    assert "its process died in push" in found.result.verdict.reason
+    assert found.next_step.startswith("mend what it raised")

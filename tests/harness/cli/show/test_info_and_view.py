@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
+from harness.cli.show import view
 from mrsim.anatomy.series.stored import prepare_patient
+from mrsim.formats.images.files import write_images
+from mrsim.formats.images.series import ImageSeries
 from mrsim.stream import save
 from recon.cascade.checkpoint import shipped
 from tests.harness.synthetic import make_header, make_stream
@@ -100,3 +103,28 @@ def test_view_draws_a_scan_and_images(folder, capsys):
     ):  # fmt: skip
         assert main(["view", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def stored(folder):
+    """Store six images of which two never came, each with one bright row of its own."""
+    images = np.zeros((6, 16, 16), np.complex64)
+    shown = np.array([True, True, False, True, False, True])
+    for number in np.flatnonzero(shown):
+        images[number, number] = 1 + number
+    series = ImageSeries(images, (0.025, 0.025), 64_000_000, 0, "of a test", shown)
+    write_images(str(folder / "i.npz"), series)
+    return images, shown
+
+
+def test_images_that_never_came_are_counted(folder, capsys):
+    stored(folder)
+    assert "came     4 of 6" in told(capsys, "i.npz")[1]
+
+
+def test_view_draws_the_images_that_came_each_once(folder):
+    images, shown = stored(folder)
+    figure = view._images(folder / "i.npz", "frames", None)
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    assert len(drawn) == shown.sum()
+    for one, image in zip(drawn, images[shown], strict=True):
+        assert np.array_equal(np.argwhere(one > 0), np.argwhere(image))
