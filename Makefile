@@ -78,7 +78,7 @@ build/weights/quasar-4x.npz: $(QUASAR_SCANS) | $(READY)
 
 build/weights/quasar-4x-dietz.npz: build/scans/quasar-full.stream | $(READY)
 	mkdir -p build/weights
-	$(BIN)/mrsim train $< -o $@ --undersample 4 $(DIETZ) --log $(@:.npz=.csv)
+	$(BIN)/mrsim train $< -o $@ --undersample 4 $(DIETZ) --losses $(@:.npz=.csv)
 
 build/weights/patient%-5x.npz: build/scans/patient%-5x.stream | $(READY)
 	mkdir -p build/weights
@@ -122,7 +122,7 @@ V2_SCANS := $(foreach p,$(PATIENTS),build/scans/v2-patient$(p)-day1-5x-8coils.st
 build/weights/v2-5x-8coils.npz: $(V2_SCANS) | $(READY)
 	mkdir -p build/weights
 	$(BIN)/mrsim train $(V2_SCANS) -o $@ --network population --blocks-from quasar-4x --until-s $(V2_SECONDS) \
-		--epochs $(V2_EPOCHS) --rates 1e-3 2e-4 --half --seed 1 --log $(@:.npz=.csv)
+		--epochs $(V2_EPOCHS) --rates 1e-3 2e-4 --half --seed 1 --losses $(@:.npz=.csv)
 
 build/scans/v2-patient%-day1-5x-8coils.stream: | $(READY)
 	mkdir -p build/scans
