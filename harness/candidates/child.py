@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.candidates.running import DUMP_S, Running, is_ready
 from harness.candidates.served import SLOTS, TOKEN
 from harness.realtime.raised import RaisedElsewhere, Traceback, printable_lines
-from mrsim.errors import CandidateError
+from mrsim.errors import CandidateError, HostError
 
 MOST_LOST = 3
 """Processes that a candidate may lose; after that its last loss is told again, at once."""
@@ -189,7 +189,11 @@ class Child:
             if len(self._lost) >= MOST_LOST:
                 raise self._lost[-1]
             self.warm = False
-            self._running = Running(self._candidate, self._faults, self._seed)
+            try:
+                self._running = Running(self._candidate, self._faults, self._seed)
+            except OSError as error:  # too many open files, or processes: the host's, not the candidate's
+                told = error.strerror or error
+                raise HostError(f"the candidate's own process could not be started: {told}") from None
             self.last_held = self._running.held
             weakref.finalize(self, self._running.end)
             watch = threading.Thread(target=_watch, args=(weakref.ref(self), self._running), daemon=True)

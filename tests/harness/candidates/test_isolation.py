@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import resource
 import shutil
@@ -23,7 +24,7 @@ from harness.realtime.clock import VirtualClock
 from harness.realtime.processor_time import OtherProcess
 from harness.realtime.replay import Run, replay
 from harness.realtime.service import ConstantService
-from mrsim.errors import InputError
+from mrsim.errors import HostError, InputError
 from mrsim.files.partials import discard_all
 from mrsim.stream import save
 from recon.classical.zero_filled import ViewSharing
@@ -59,13 +60,13 @@ class Hangs(Base):
         while True: time.sleep(1)
 class Refuses(Base):
     def open(self, header, emit):
-        from mrsim.errors import InputError
+        from mrsim.errors import HostError, InputError
         raise InputError("weights are for 128 x 128")
 class Loads(Base):
     def __init__(self): raise OSError("no data here")
 class Late(Base):
     def act(self, readout):
-        from mrsim.errors import InputError
+        from mrsim.errors import HostError, InputError
         raise InputError("no more room")
 class Odd(Base):
     def act(self, readout): self.emit("no image")
@@ -381,3 +382,16 @@ def test_a_folder_that_goes_while_it_is_looked_through_is_not_the_candidates_fau
     assert made.held_by
     assert not (tmp_path / "below").exists()
     made.end()
+
+
+@pytest.mark.parametrize("where", ["os.pidfd_open", "start_process", "socket.socketpair"])
+def test_a_host_that_starts_no_process_is_told_as_the_host(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    made = Isolated("null")
+    monkeypatch.setattr(f"harness.candidates.running.{where}", full)
+    with pytest.raises(HostError, match="could not be started: Too many open files"):
+        made.open(make_stream(8).header, lambda image: None)
