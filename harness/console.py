@@ -183,7 +183,7 @@ def _lines() -> Report:
     def report(done: int, total: int, now: str = "") -> None:
         nonlocal last
         at = time.monotonic()
-        if at - last >= EVERY_S:
+        if at - last >= EVERY_S and done < total:  # of what is done the command itself tells
             last = at
             print(f"{now}: {done} of {total} after {at - began:.0f} s", file=sys.stderr, flush=True)
 

@@ -121,7 +121,11 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
         for done in range(26):
             report(done, 25)
             now += 1.0
+        now += 60.0
         report(25, 25, "writing")
+    with progress("compiling") as report:
+        now += 60.0
+        report(12, 12)
     assert capsys.readouterr().err.splitlines() == [
         "scanning: 10 of 25 after 10 s", "scanning: 20 of 25 after 20 s",
     ]  # fmt: skip
