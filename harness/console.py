@@ -139,8 +139,9 @@ def progress(what: str) -> Iterator[Report]:
         def report(done: int, total: int, now: str = what) -> None:
             nonlocal said
             show(done, total, now)
-            if now != said or done >= total:
-                said = now
+            stage = now.partition(":")[0]  # what follows may be figures, which are others each time
+            if stage != said or done >= total:
+                said = stage
                 _LOG.info("%s: %d of %d", now, done, total)
 
         yield report
