@@ -139,8 +139,9 @@ def progress(what: str) -> Iterator[Report]:
         def report(done: int, total: int, now: str = what) -> None:
             nonlocal said
             show(done, total, now)
-            if now != said or done >= total:
-                said = now
+            stage = now.partition(":")[0]  # what follows may be figures, which are others each time
+            if stage != said or done >= total:
+                said = stage
                 _LOG.info("%s: %d of %d", now, done, total)
 
         yield report
@@ -183,7 +184,7 @@ def _lines() -> Report:
     def report(done: int, total: int, now: str = "") -> None:
         nonlocal last
         at = time.monotonic()
-        if at - last >= EVERY_S:
+        if at - last >= EVERY_S and done < total:  # of what is done the command itself tells
             last = at
             print(f"{now}: {done} of {total} after {at - began:.0f} s", file=sys.stderr, flush=True)
 

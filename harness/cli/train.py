@@ -166,7 +166,6 @@ def run(
     resumed = state.is_file()
     drawn = Redraw(scans, redraw, seed) if redraw else None
     wanted = None if undersample > 1 else _targets(scans, target_instant)
-    shown: set[float] = set()
 
     def ended(stage: Stage, checkpoint: Checkpoint) -> None:
         if keep_stages and stage.name != names[-1]:
@@ -177,13 +176,6 @@ def run(
         def step(now: Progress) -> None:
             errors = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
             report(now.done, now.total, f"{errors}, {_time(now.left_s)} left")
-            if not sys.stderr.isatty() and math.isfinite(now.validation) and now.validation not in shown:
-                shown.add(now.validation)  # a log of a long training gets a line an epoch
-                print(
-                    f"step {now.done} of {now.total}: {errors}, {_time(now.left_s)} left",
-                    file=sys.stderr,
-                    flush=True,
-                )
 
         checkpoint = train(
             scans,

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from html import escape
 
-from harness.report.text import Figures, table
+from harness.report.text import DASH, Figures, table
 from harness.report.words import explained
 
 INFINITE = "infinite"
@@ -48,10 +48,11 @@ def beside(figures: Figures, moving: Moving | None) -> str:
     cells = []
     for number in range(len(rows)):
         path = f"try/beside/{number}"
+        null = INFINITE if figures.get(f"{path}/availability") else DASH  # the JSON has null for both
         cells.append(
             [
                 figures.at(f"{path}/candidate"),
-                figures.at(f"{path}/m95_mm", 1, null=INFINITE),
+                figures.at(f"{path}/m95_mm", 1, null=null),
                 figures.at(f"{path}/lag_ms", 0),
                 figures.at(f"{path}/response_p50_ms", 1),
                 figures.at(f"{path}/dice", 3),

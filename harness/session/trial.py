@@ -66,11 +66,11 @@ class Trial(Summarised):
         if other is None or other.m95_m is None or not math.isfinite(other.m95_m):
             return f"{told}; view sharing has no margin here"
         if found.value is None:
-            return f"{told}; view sharing costs {mm(other.m95_m)}"
+            return f"{told}; view sharing costs {mm(other.m95_m)} mm"
         if found.interval is None:
-            return f"{told}; view sharing costs {mm(other.m95_m)}, in too few breaths to tell them apart"
+            return f"{told}; view sharing costs {mm(other.m95_m)} mm, in too few breaths to tell them apart"
         if found.standing == "tie":
-            return f"{told}; level with view sharing ({mm(other.m95_m)})"
+            return f"{told}; level with view sharing ({mm(other.m95_m)} mm)"
         least, most = sorted(map(abs, found.interval))
         apart = f"{abs(found.value):.1f} mm {'less' if found.value < 0 else 'more'} than view sharing"
         return f"{told}; {apart} ({least:.1f} to {most:.1f})"
@@ -179,6 +179,7 @@ def _row(name: str, one: Result) -> dict[str, Any]:
     return {
         "candidate": name,
         "m95_mm": margin.get("m95_mm"),
+        "availability": margin.get("availability"),
         "lag_ms": quality.get("total_lag_ms"),
         "response_p50_ms": told["latency_ms"]["response"]["p50"],
         "dice": quality.get("dice"),

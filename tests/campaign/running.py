@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 900.0
 SURVIVORS_S = 20.0  # how long what a command started may outlive it, where it was killed
 PARTIAL = ".partial-"
-PROGRESS = re.compile(r"^[\w ]+ \d+ of \d+")
+PROGRESS = re.compile(r"^[^\n]+: \d+ of \d+ after \d+ s$")
 """How far a long command says that it is."""
 
 

@@ -121,7 +121,11 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
         for done in range(26):
             report(done, 25)
             now += 1.0
+        now += 60.0
         report(25, 25, "writing")
+    with progress("compiling") as report:
+        now += 60.0
+        report(12, 12)
     assert capsys.readouterr().err.splitlines() == [
         "scanning: 10 of 25 after 10 s", "scanning: 20 of 25 after 20 s",
     ]  # fmt: skip
@@ -129,6 +133,8 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
 
 def test_progress_is_in_the_log_once_for_each_thing_that_is_done(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "harness"), progress("audit") as report:
-        for done, now in ((0, "stream"), (1, "stream"), (2, "memory"), (3, "memory")):
-            report(done, 3, now)
-    assert [r.getMessage() for r in caplog.records] == ["stream: 0 of 3", "memory: 2 of 3", "memory: 3 of 3"]
+        for done, now in ((0, "stream"), (1, "stream"), (2, "fine: error 3"), (3, "fine: error 2")):
+            report(done, 4, now)
+        report(4, 4, "fine: error 1")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["stream: 0 of 4", "fine: error 3: 2 of 4", "fine: error 1: 4 of 4"]

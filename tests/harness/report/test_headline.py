@@ -41,8 +41,8 @@ EXTRAS: dict[str, Any] = {
         "next": "look at the page",
         "difference_mm": {"value": 1.5, "interval": [0.5, 2.5]},
         "beside": [
-            {"candidate": name, "m95_mm": 4.5 + n, "lag_ms": 160.0 + n, "response_p50_ms": 1.5 + n,
-             "dice": 0.5 + n / 8, "nmse": 0.25 + n / 8}
+            {"candidate": name, "m95_mm": 4.5 + n, "availability": 0.9, "lag_ms": 160.0 + n,
+             "response_p50_ms": 1.5 + n, "dice": 0.5 + n / 8, "nmse": 0.25 + n / 8}
             for n, name in enumerate(("it", "view-sharing"))
         ],
     },

@@ -137,6 +137,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {
                 "candidate": name,
                 "m95_mm": None,
+                "availability": 0.9,
                 "lag_ms": 160,
                 "response_p50_ms": 1.5,
                 "dice": 0.5,

@@ -13,6 +13,8 @@ from PIL import Image
 
 from harness.comparison.order import Difference
 from harness.judge.repetitions import Repetitions
+from harness.report.beside import beside
+from harness.report.text import DASH, Figures
 from harness.session.result import Result
 from harness.session.trial import Trial, _difference, try_out
 from mrsim.errors import InputError
@@ -63,7 +65,7 @@ def test_a_tie_and_too_few_breaths_are_called_so():
     few = dataclasses.replace(found, difference=Difference(0.3, None, "undecided"))
     assert "in too few breaths to tell them apart" in few.sentence
     lost = dataclasses.replace(found, difference=Difference(None, None, "behind"))
-    assert lost.sentence.endswith(f"view sharing costs {found.opponent.margin.m95_mm:.1f}")
+    assert lost.sentence.endswith(f"view sharing costs {found.opponent.margin.m95_mm:.1f} mm")
 
 
 def test_what_to_do_next_follows_what_was_found():
@@ -108,6 +110,16 @@ def test_the_page_holds_the_moving_picture_and_a_still_of_it(tmp_path):
         assert red > 200 > 50 > max(green, blue)
     found.report(tmp_path / "b.html", "mrsim try mine")
     assert "data-moving=" not in (tmp_path / "b.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("available", "said"), [(0.9, "infinite"), (None, DASH)])
+def test_a_margin_that_was_not_measured_is_not_called_infinite(available, said):
+    row = {"candidate": "it", "m95_mm": None, "availability": available, "lag_ms": None}
+    row |= dict.fromkeys(("response_p50_ms", "dice", "nmse"))
+    told = {"try": {"beside": [row, row], "difference_mm": {"value": None, "interval": None}, "next": "x"}}
+    html = beside(Figures(told), None)
+    cells = re.findall(r'data-figure="try/beside/0/m95_mm"[^>]*>([^<]*)<', html)
+    assert cells == [said]
 
 
 def test_isolated_a_candidate_that_ends_its_process_ends_its_own_alone(tmp_path, monkeypatch):
