@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import harness.console
 from harness.cli.main import main
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
@@ -179,7 +182,10 @@ def test_retrospective_scans_are_not_redrawn(tmp_path):
         Redraw([load(path)], 1, seed=0)
 
 
-def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_read(tmp_path, capsys):
+def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_read(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(harness.console, "EVERY_S", 0.0)
     scan = tmp_path / "full.stream"
     command = ["simulate", "quasar", "-o", str(scan), "--frames", "12", "--matrix", "32", "32"]
     assert main([*command, "--acceleration", "1", "--sampler", "full"]) == 0
@@ -200,8 +206,12 @@ def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_rea
     for name, more in (("whole", []), ("half", ["--half"])):
         out = ["-o", str(tmp_path / f"{name}.npz"), "--target-instant", "centre"]
         assert main([*options, *out, *more]) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
-    assert len(told) == 4  # two for each training: the last epoch's end is told on standard output
+    # Without a terminal: what it is at, and how long it may take, here with every step.
+    said = r"(coarse|fine): error \S+, validation \S+, .+ left: (\d+) of (\d+) after \d+ s"
+    told = [re.fullmatch(said, line) for line in capsys.readouterr().err.splitlines()]
+    steps = [int(found[2]) for found in told if found]
+    assert len(steps) == len(told) > 4
+    assert sum(later <= step for step, later in itertools.pairwise(steps)) == 1  # two trainings
     whole, half = arrays(tmp_path / "whole.npz"), arrays(tmp_path / "half.npz")
     assert all(np.array_equal(half[k], whole[k].astype(np.float16)) for k in whole)
     assert all(half[k].dtype == np.float16 for k in half)
