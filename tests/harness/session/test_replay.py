@@ -90,6 +90,7 @@ def test_every_option_of_the_command_is_a_keyword() -> None:
     options = set(vars(parser().parse_args(["replay", "a", "b"])))
     renamed = {"no_quality": "quality", "stream": "scan"}
     of_the_terminal = {"json_file", "samples", "images", "report", "argv", "over", "command"}
+    of_the_terminal |= {"config_file", "verbose", "log_file"}
     keywords = set(inspect.signature(harness.replay).parameters)
     assert {renamed.get(option, option) for option in options} - of_the_terminal == keywords - {
         "keep_images",
