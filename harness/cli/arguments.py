@@ -157,6 +157,9 @@ def read(argv: Sequence[str]) -> Asked:
     InputError
         If they are no command, or a file of options is wrong.
     """
+    for word in argv:
+        if "\n" in word or "\r" in word:  # what is told of it takes one line
+            raise InputError(f"{word[:80]!r}: a line break in an argument; choose another name")
     asked = next((word for word in argv if not word.startswith("-")), "")
     if argv and argv[0] == asked and asked not in COMMANDS:
         close = get_close_matches(asked, COMMANDS, n=1, cutoff=0.6)

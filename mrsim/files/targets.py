@@ -119,8 +119,6 @@ def kind(mode: int) -> str:
 def _check_place(path: Path) -> None:
     if "\0" in str(path):
         raise FileError(f"{str(path)!r}: not a name of a file: embedded null byte")
-    if len(str(path).splitlines()) > 1:  # what is told of it takes one line
-        raise FileError(f"{str(path)!r}: a name with a line break; choose another one")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise FileError(f"{path}: no such folder; make it first")
