@@ -61,7 +61,7 @@ def read_text(name_or_path: str | Path) -> tuple[str, str]:
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise PhantomError(
                 f"phantom {asked!r} is not known; {hint}known: {', '.join(names)}, "
-                "or the path of a .toml file"
+                "or the path of a .toml file or of the folder that `mrsim patient` makes"
             )
         where = f"phantoms/{name}.toml"
         return (importlib.resources.files("phantoms") / f"{name}.toml").read_text("utf-8"), where

@@ -79,6 +79,7 @@ def run(
     from mrsim.anatomy.series.phase import with_phase
     from mrsim.anatomy.series.reading.cine import read_cine
     from mrsim.anatomy.series.stored import check_new_patient, store_patient
+    from mrsim.anatomy.series.twin.breaths import breaths_of
     from mrsim.plotting import plotting
 
     plotting()  # before a folder is made whose picture cannot be drawn
@@ -119,7 +120,12 @@ def run(
     seconds = min(30.0, int(patient.playback.stop_ns * 1e-8) / 10)
     print(f"scan it with: mrsim simulate {output} -o mine.stream --seconds {seconds:g} --seed 1")
     if "sha256" in patient.record.get("twin", {}):
-        print(f"another day of it: mrsim simulate {output} -o day2.stream --seconds 60 --set drive=breaths")
+        twin_made = patient.driven().twin
+        several = twin_made is not None and len(breaths_of(twin_made.values[:, 0])) > 1
+        drive = (
+            "drive=breaths" if several else "drive=recorded --set scale=0.8"
+        )  # too few breaths to draw from
+        print(f"another day of it: mrsim simulate {output} -o day2.stream --seconds 60 --set {drive}")
     return 0
 
 

@@ -131,6 +131,11 @@ def playback_of(series: Series, smooth_frames: float = SMOOTH_FRAMES) -> tuple[P
     removed = _energy(recorded - kept) / _energy(recorded)
     middle = _faded(series.t_ns, kept)
     energy = (np.abs(kept[1:-1]).astype(np.float64) ** 2).sum(axis=1)
+    if not energy.all():
+        raise PhantomError(
+            f"{series.source}: images: frame {1 + int(np.argmin(energy))} is black throughout the body; "
+            "leave it out, or see that time is the first axis"
+        )
     left_out, previous = (
         float(((np.abs(kept[1:-1] - other).astype(np.float64) ** 2).sum(axis=1) / energy).mean())
         for other in (middle, kept[:-2])

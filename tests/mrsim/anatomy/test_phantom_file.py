@@ -79,6 +79,8 @@ def test_an_unknown_phantom_is_answered_with_the_known_ones() -> None:
     assert "tissues" not in phantom_names()
     with pytest.raises(InputError, match=r"'qasar' is not known; did you mean 'quasar'\? known: .*quasar"):
         load_phantom("qasar")
+    with pytest.raises(InputError, match="or of the folder that `mrsim patient` makes"):
+        load_phantom("mine")
 
 
 def test_a_file_is_read_by_its_path_and_named_in_errors(tmp_path) -> None:

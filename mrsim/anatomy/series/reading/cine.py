@@ -70,9 +70,10 @@ def read_cine(
     if labels is not None and (
         labels.shape[1:] != found.images.shape[1:] or len(labels) not in (1, len(found.images))
     ):
+        turned = labels.shape[1:] == found.images.shape[:2]
         raise PhantomError(
             f"{of}: labels of the shape {labels.shape}; expected that of the images, {found.images.shape}, "
-            "or of the first of them"
+            "or of the first of them" + "; time is to be the first axis of the images" * turned
         )
     several = labels is not None and len(labels) > 1
     assert found.seconds is not None

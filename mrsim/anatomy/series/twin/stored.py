@@ -41,7 +41,7 @@ def load_twin(folder: Path, record: Mapping[str, Any], played: Playback) -> Twin
     """
     known = record.get("twin")
     if not isinstance(known, dict):
-        raise PhantomError(f"{folder}: it has no twin yet; {AGAIN}")
+        raise PhantomError(f"{folder}: it has no twin yet; {AGAIN}, without --no-twin")
     if "refused" in known:
         raise PhantomError(f"{folder}: it has no twin: {str(known['refused'])[:300]}")
     arrays = {name: np.asarray(map_array(folder / f"{name}.npy")) for name in ARRAYS}

@@ -30,7 +30,7 @@ def test_a_cine_is_prepared_scanned_and_judged(made: Path, capsys: pytest.Captur
     assert "all frames: the twin " in told
     assert "moved label against given ones" in told
     assert "twin, as recorded" in told
-    assert "--set drive=breaths" in told
+    assert "--set drive=recorded" in told  # its two breaths are not both whole
     picture = (made / "mine" / "picture.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     scan = ["simulate", "mine", "-o", "m.stream", "--seconds", "5", "--acceleration", "4"]
@@ -40,6 +40,18 @@ def test_a_cine_is_prepared_scanned_and_judged(made: Path, capsys: pytest.Captur
     )
     assert code in (1, 4)
     assert '"phantom": "mine"' in (made / "r.json").read_text()
+
+
+def test_of_less_than_two_breaths_another_day_is_the_recorded_course(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = cine()
+    np.savez("short.npz", **{**whole, "images": whole["images"][:12], "seconds": whole["seconds"][:12]})
+    assert main(["patient", "short.npz", "-o", "short"]) == 0
+    told = capsys.readouterr().out
+    assert "--set drive=recorded --set scale=0.8" in told
+    day = ["--seconds", "2", "--matrix", "32", "32", "--set", "drive=recorded", "--set", "scale=0.8"]
+    assert main(["simulate", "short", "-o", "day2.stream", *day]) == 0
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

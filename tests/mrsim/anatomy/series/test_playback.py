@@ -67,6 +67,13 @@ def test_a_target_is_followed_to_hundredths_of_a_pixel_while_its_brightness_chan
     assert realism.likeness is not None
 
 
+def test_a_black_frame_is_named() -> None:
+    images = cine()["images"].copy()
+    images[5] = 0
+    with pytest.raises(PhantomError, match="images: frame 5 is black throughout the body; leave it out"):
+        playback_of(series_from_arrays(**cine(images=images)), smooth_frames=0)
+
+
 def test_a_label_a_frame_needs_no_following() -> None:
     label = cine()["first_label"]
     labels = np.stack([np.roll(label, n % 3, 0) for n in range(24)])

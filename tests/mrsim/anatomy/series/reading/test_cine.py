@@ -194,6 +194,7 @@ def spoilt(room: Path) -> list[tuple[list[str], str]]:
     for name, label in (
         ("empty", np.zeros_like(LABEL)),
         ("large", np.pad(LABEL, 3)),
+        ("turned", np.zeros((len(IMAGES), len(LABEL)), np.uint8)),
         ("edge", np.roll(LABEL, -14, 0)),
     ):
         np.save(room / f"{name}.npy", label)
@@ -223,6 +224,7 @@ def spoilt(room: Path) -> list[tuple[list[str], str]]:
         (["one"], "1 frames of"),
         ([file, "--label", "empty.npy"], "no pixel in frame 0"),
         ([file, "--label", "large.npy"], "large.npy: labels of the shape (1, 46, 42)"),
+        ([file, "--label", "turned.npy"], "time is to be the first axis of the images"),
         ([file, "--label", "edge.npy"], "touches the edge of the image"),
         ([file, "--label", "gone.npy"], "gone.npy: no such file"),
         ([file, "--frame-ms", "-1"], "--frame-ms -1.0: expected above 0"),

@@ -176,7 +176,7 @@ def test_a_damaged_twin_or_file_is_one_line(mine: Path, tmp_path: Path) -> None:
     load_patient(mine).driven()
     record = json.loads((mine / "patient.json").read_text())
     for twin, told in (
-        (None, "it has no twin yet; make it again"),
+        (None, "it has no twin yet; make it again with `mrsim patient`, without --no-twin"),
         ({"refused": "why"}, "it has no twin: why"),
     ):
         (mine / "patient.json").write_text(json.dumps({**record, "twin": twin}))
