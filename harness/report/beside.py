@@ -6,10 +6,8 @@ import base64
 from dataclasses import dataclass
 from html import escape
 
-from harness.report.text import DASH, Figures, table
+from harness.report.text import DASH, INFINITE, Figures, table
 from harness.report.words import explained
-
-INFINITE = "infinite"
 
 
 @dataclass(frozen=True)

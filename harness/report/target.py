@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from harness.report.charts import Chart
-from harness.report.text import DASH, Figures, table
+from harness.report.text import DASH, INFINITE, Figures, table
 
-INFINITE = "infinite"
 KIND_WORDS = {
     "gating": "gated",
     "tracking": "leaves follow",

@@ -9,9 +9,8 @@ from typing import Any
 
 from harness.report.words import explained
 
-DASH = "\N{EN DASH}"
-
-
+DASH, INFINITE = "\N{EN DASH}", "infinite"
+"""What stands where there is no figure, and where it is infinite: the JSON has null for both."""
 OPTIONAL = frozenset({"audit", "broken", "command", "faults", "overlap", "repetitions", "touched", "try"})
 """Parts that only some results have; all other parts exist always, null if they were not measured."""
 

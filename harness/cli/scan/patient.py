@@ -122,9 +122,8 @@ def run(
     if "sha256" in patient.record.get("twin", {}):
         twin_made = patient.driven().twin
         several = twin_made is not None and len(breaths_of(twin_made.values[:, 0])) > 1
-        drive = (
-            "drive=breaths" if several else "drive=recorded --set scale=0.8"
-        )  # too few breaths to draw from
+        # Of one breath no other days can be drawn: the recorded one is scaled.
+        drive = "drive=breaths" if several else "drive=recorded --set scale=0.8"
         print(f"another day of it: mrsim simulate {output} -o day2.stream --seconds 60 --set {drive}")
     return 0
 
