@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-# Controls but for tab, line feed and carriage return; and halves of surrogate pairs, which no encoding has.
-_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Controls but for tab, line feed and carriage return; Unicode's separators of lines, and what turns the
+# direction of reading; and halves of surrogate pairs, which no encoding has.
+_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:

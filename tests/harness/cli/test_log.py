@@ -12,6 +12,7 @@ import pytest
 import harness.cli.log
 import harness.console
 from harness.cli.arguments import COMMANDS, read
+from harness.cli.log import noting
 from harness.cli.main import main
 from harness.console import progress
 from mrsim.stream import save
@@ -68,12 +69,27 @@ def test_an_error_is_in_the_log_and_the_code_is_the_same(capsys: pytest.CaptureF
     assert "Error: none.stream" in last
 
 
-@pytest.mark.parametrize("end", ["\n", "\r"])
-def test_a_name_with_a_line_break_forges_no_line(end: str) -> None:
-    main(["info", f"x{end}2026-01-01T00:00:00.000Z harness: exit code 0", "--log", "a.log"])
+FORGED = "2026-01-01T00:00:00.000Z harness: exit code 0"
+
+
+@pytest.mark.parametrize("end", ["\v", "\f", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_name_that_some_readers_break_forges_no_line(end: str) -> None:
+    main(["info", f"x{end}{FORGED}", "--log", "a.log"])
     text = Path("a.log").read_bytes().decode()
-    assert "2026-01-01T" in text
+    assert FORGED in text
     assert not [line for line in text.splitlines() if line.startswith("2026-01-01T")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_told_line_break_forges_no_line(end: str) -> None:
+    def tell() -> int:
+        logging.getLogger("harness.candidates").warning("a candidate said: x%s%s", end, FORGED)
+        return 0
+
+    noting(False, "a.log", ["info"], {}, tell)
+    lines = Path("a.log").read_bytes().decode().splitlines()
+    assert [line for line in lines if FORGED in line]
+    assert not [line for line in lines if line.startswith("2026-01-01T")]
 
 
 @pytest.mark.parametrize(
