@@ -37,6 +37,9 @@ class LineMemory:
         The scan's protocol.
     mean
         Whether to keep the running mean, which doubles the cost of a line.
+    spikes
+        Whether a spike of the scanner is kept as any line is, in all but the mean; else it counts as lost.
+        To tell one takes the running mean.
 
     Attributes
     ----------
@@ -49,9 +52,11 @@ class LineMemory:
         Running mean of every row over its last visits, shape (coils, ny, nx), complex64; zero without it.
     newest
         Index of the line that each row was last taken from, -1 before its first, shape (ny,), int64.
+    mistaken
+        Spikes so far that were taken for lines, since they were a row's first, until it came again.
     """
 
-    def __init__(self, header: Header, mean: bool = True) -> None:
+    def __init__(self, header: Header, mean: bool = True, spikes: bool = True) -> None:
         ny, nx = header.matrix
         self._lines_per_frame, self._centre = header.lines_per_frame, ny // 2
         self._lines_seen, self._slides = header.lines_seen, bool(header.window)
@@ -61,8 +66,8 @@ class LineMemory:
         self.newest = np.full(ny, -1, np.int64)
         self._visits = np.zeros(ny, np.int64)
         self._peak, self._left_out = np.zeros(ny, np.float32), np.zeros(ny, np.bool_)
-        self._frame = -1
-        self._keep_mean = mean
+        self._frame, self.mistaken = -1, 0
+        self._keep_mean, self._keep_spikes = mean, spikes or not mean
         self._largest = float(np.finfo(np.float32).max) / (4 * nx)  # a sum of nx such values is finite
         # Lines that wait for their transform, side by side as columns, each with its row and its index.
         self._samples = np.zeros((header.coils, nx, BATCH), np.complex64)
@@ -130,17 +135,21 @@ class LineMemory:
             lines = to_image(self._samples, (-2,))[..., :count].swapaxes(-1, -2)[:, sound]
             rows, indices = rows[sound], indices[sound]
             peaks = None if peaks is None else peaks[sound]
-        # Of a row that comes twice the later line is assigned last, and stays.
-        self.shared[:, rows] = lines
-        self.mask[rows] = True
-        self.newest[rows] = indices
+        sound = np.ones(len(rows), np.bool_)
         if peaks is not None:
             for n, row in enumerate(rows):
                 if self._is_spike(row, peaks[n]):
+                    sound[n] = self._keep_spikes
                     continue
                 self._visits[row] += 1
                 share = np.float32(1.0 / min(int(self._visits[row]), MEAN_VISITS))
                 self.mean[:, row] += share * (lines[:, n] - self.mean[:, row])
+        if not sound.all():
+            rows, indices, lines = rows[sound], indices[sound], lines[:, sound]
+        # Of a row that comes twice the later line is assigned last, and stays.
+        self.shared[:, rows] = lines
+        self.mask[rows] = True
+        self.newest[rows] = indices
 
     def _is_spike(self, row: int, peak: np.float32) -> bool:
         """Return whether a line is to stay out of the mean; two in turn are no spike, but another scan.
@@ -149,6 +158,7 @@ class LineMemory:
         """
         if 0 < self._visits[row] <= 2 and self._peak[row] > SPIKE * peak:
             self._visits[row], self._peak[row] = 0, 0
+            self.mistaken += 1
         odd = bool(self._visits[row] >= 2 and peak > SPIKE * self._peak[row] and not self._left_out[row])
         self._left_out[row] = odd
         if not odd:

@@ -28,7 +28,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("streams", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
-        "--network", default="compact", metavar=one_of("compact", "population", "dietz2019"),
+        "--network", default="compact", metavar=one_of("compact", "population", "recurrent", "dietz2019"),
         help="what is trained (%(default)s)",
     )  # fmt: skip
     command.add_argument(

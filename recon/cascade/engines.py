@@ -35,9 +35,10 @@ from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import CandidateError, HostError, MrsimError
 from mrsim.files.reading import read_json
 from mrsim.files.writing import write_json
+from recon.cascade.block import ConvolutionBlock, RecurrentBlock
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import Cascade, ConvolutionBlock
+from recon.cascade.network import Cascade
 
 ENGINES = ("eager", "bfloat16", "int8", "cuda", "auto")
 
@@ -70,20 +71,23 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
     """
     if engine == "eager":
         return cascade
-    makers: dict[str, Callable[[ConvolutionBlock], nn.Module]] = {
-        "bfloat16": HalvedBlock,
+    halved = HalvedRecurrentBlock if cascade.config.recurrent else HalvedBlock
+    makers: dict[str, Callable[[Any], nn.Module]] = {
+        "bfloat16": halved,
         "int8": QuantisedBlock,
         "cuda": lambda block: HalvedBlock(block, torch.float16),
     }
     if engine not in makers:
         raise CandidateError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if cascade.config.recurrent and engine in ("int8", "cuda"):
+        raise CandidateError(f"engine {engine!r}: it runs no recurrent cascade; take 'eager' or 'bfloat16'")
     if engine == "int8" and not can_quantise():
         raise HostError("engine 'int8': this build of torch has no 8-bit convolutions here; take 'eager'")
     if engine == "cuda" and not torch.cuda.is_available():
         raise HostError("engine 'cuda': torch finds no GPU here; take 'auto', the fastest of the others")
     made = copy.copy(cascade)
     made._modules = dict(cascade._modules)
-    blocks = [makers[engine](cast(ConvolutionBlock, block)) for block in cascade.blocks]
+    blocks = [makers[engine](block) for block in cascade.blocks]
     made.blocks = nn.ModuleList(blocks)
     return GraphedCascade(made, "cuda") if engine == "cuda" else made
 
@@ -202,6 +206,26 @@ class HalvedBlock(ConvolutionBlock):
     def convolve(self, values: Tensor) -> Tensor:
         """Return the block's channels, float32."""
         return super().convolve(values.to(self._dtype))
+
+
+class HalvedRecurrentBlock(RecurrentBlock):
+    """Convolve a recurrent block in bfloat16.
+
+    Parameters
+    ----------
+    block
+        The block in single precision.
+    """
+
+    def __init__(self, block: RecurrentBlock) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update({k: v for k, v in block.__dict__.items() if not k.startswith("_modules")})
+        self._modules = copy.deepcopy(block._modules)
+        self.to(torch.bfloat16)
+
+    def convolve(self, values: Tensor) -> Tensor:
+        """Return the block's channels, float32."""
+        return super().convolve(values.to(torch.bfloat16))
 
 
 class QuantisedBlock(ConvolutionBlock):

@@ -8,9 +8,8 @@ The configurations here vary depth and width, the image to start from, the memor
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +17,25 @@ from torch import Tensor, nn
 from mrsim.errors import WeightsError
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import MAX_COILS
+from recon.cascade.block import ConvolutionBlock, RecurrentBlock
 from recon.cascade.data_consistency import weight_of
 from recon.cascade.inputs import CascadeInputs
 from recon.fourier import to_image
 from recon.subspace.known_positions import MAX_POSITIONS
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
 
-MEMORIES = ("zero-filled", "view-shared", "mean", "subspace")
+MEMORIES = ("zero-filled", "view-shared", "mean", "subspace", "previous")
+PREVIOUS = "previous"
+"""The image of the frame before."""
+
+INNOVATION = 3.0
+"""Factor of the innovation that a recurrent block sees: few rows are in it, so it is small."""
 
 MAX_SEEN = 1 << 27
 """Complex values of the components in all coils, at most: a GiB."""
+
+
+_LATER = {"positions": 0, "features": 0, "context": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class CascadeConfig:
     filters
         Filters of each but a block's last, which returns the real and the imaginary part.
     start
-        Image that the first block starts from.
+        Image that the first block starts from. With `previous` the cascade is recurrent: the image of the
+        frame before, and features beside it, are carried on.
     memory
         Further images that every block sees, joined by `+`, each one of `MEMORIES`; empty for none. Data
         consistency never uses them: with a view-shared k-space and a full mask its output would be view
@@ -71,6 +80,10 @@ class CascadeConfig:
     positions
         Positions of the training time that the subspace keeps at most, as a prior of the anatomy's position;
         0 for none.
+    features
+        Channels that a recurrent cascade carries on beside its image, such as where it moves; 0 without.
+    context
+        Filters of the coarse path of a recurrent cascade's blocks; 0 without.
     """
 
     blocks: int
@@ -88,6 +101,8 @@ class CascadeConfig:
     knots: int = 0
     coils: int = 1
     positions: int = 0
+    features: int = 0
+    context: int = 0
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -122,6 +137,15 @@ class CascadeConfig:
                 f"cascade: positions = {self.positions}: expected 0 to {MAX_POSITIONS} with a subspace, "
                 "0 without"
             )
+        least, most = (1, 1024) if self.recurrent else (0, 0)
+        for key in ("features", "context"):
+            if not least <= getattr(self, key) <= most:
+                raise WeightsError(
+                    f"cascade: {key} = {getattr(self, key)}: expected 1 to 1024 where the start is "
+                    f"{PREVIOUS!r}, else 0"
+                )
+        if PREVIOUS in self.memories:
+            raise WeightsError(f"cascade: memory = {self.memory!r}: {PREVIOUS!r} can only be the start")
         if not 1 <= self.coils <= MAX_COILS:
             raise WeightsError(f"cascade: coils = {self.coils}: expected 1 to {MAX_COILS}")
         seen = self.components * self.coils * self.rows * self.columns
@@ -137,6 +161,11 @@ class CascadeConfig:
         """Return the names of the images that every block sees besides its own."""
         return tuple(self.memory.split("+")) if self.memory else ()
 
+    @property
+    def recurrent(self) -> bool:
+        """Return whether it carries on what it made of the frame before."""
+        return self.start == PREVIOUS
+
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "cascade") -> CascadeConfig:
         """Build a configuration from JSON values, read from `where`.
@@ -147,7 +176,7 @@ class CascadeConfig:
             If a key is missing, unknown or out of range.
         """
         # Records of networks without a subspace, or of one coil, may lack these keys.
-        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1, "positions": 0} | values
+        values = {"columns": 0, "components": 0, "knots": 0, "coils": 1} | _LATER | values
         if values.get("lam") == "inf":  # strict JSON has no infinity
             values = values | {"lam": float("inf")}
         return cls(**typed_fields(cls, values, where))
@@ -156,7 +185,7 @@ class CascadeConfig:
         """Return the fields as plain JSON values."""
         values = dataclasses.asdict(self)
         # Left out where usual, as in networks of before these keys.
-        for key, usual in (("coils", 1), ("positions", 0)):
+        for key, usual in {"coils": 1, **_LATER}.items():
             if values[key] == usual:
                 del values[key]
         return values | {"lam": "inf"} if self.lam == float("inf") else values
@@ -170,7 +199,8 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     name
         `dietz2019`: 5 x 10 x 64 from the zero-filled image, the network of Dietz 2019; `compact`: 3 x 4 x 24
         from the subspace of the patient's anatomy, small enough for a CPU; `population`: 3 x 5 x 32 from the
-        running mean, for anatomy that it was not trained on.
+        running mean, for anatomy that it was not trained on; `recurrent`: a block of two resolutions from
+        its own image of the frame before, for the same.
     rows, columns
         Size of the images.
     coils
@@ -191,7 +221,32 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         return CascadeConfig(
             3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
         )
-    raise WeightsError(f"cascade: {name!r}: expected dietz2019, compact or population")
+    if name == "recurrent":
+        memory, carried = "view-shared+mean", {"features": 16, "context": 48}
+        return CascadeConfig(
+            1, 3, 32, PREVIOUS, memory, unlimited, True, True, 2, rows, coils=coils, **carried
+        )
+    raise WeightsError(f"cascade: {name!r}: expected dietz2019, compact, population or recurrent")
+
+
+class CascadeState(NamedTuple):
+    """Hold what a recurrent cascade carries on from frame to frame.
+
+    Parameters
+    ----------
+    image
+        Its last image, shape (batch, ny, nx), complex64, on the scale of the inputs.
+    features
+        Shape (batch, features, ny / fold, nx / fold), float32.
+    """
+
+    image: Tensor
+    features: Tensor
+
+    def band(self, columns: slice, fold: int) -> CascadeState:
+        """Return a band of columns, whose first and last are multiples of the fold."""
+        first, last, _ = columns.indices(self.image.shape[-1])
+        return CascadeState(self.image[..., columns], self.features[..., first // fold : last // fold])
 
 
 class LineWeight(nn.Module):
@@ -231,9 +286,10 @@ class Cascade(nn.Module):
         super().__init__()
         self.config = config
         images = 1 + len(config.memories) + config.innovation
-        self.blocks = nn.ModuleList(ConvolutionBlock(images, config) for _ in range(config.blocks))
-        # The subspace's estimate has used every line, so its noise is below that of a single line.
-        trust = -4.0 if config.start == "subspace" else 2.0
+        kind = RecurrentBlock if config.recurrent else ConvolutionBlock
+        self.blocks = nn.ModuleList(kind(images, config) for _ in range(config.blocks))
+        # What is estimated from many lines has less noise than a single one.
+        trust = {"subspace": -4.0, PREVIOUS: -1.0}.get(config.start, 2.0)
         self.weights = nn.ModuleList(
             LineWeight(config.rows, trust) for _ in range(config.blocks if config.learned else 0)
         )
@@ -271,7 +327,7 @@ class Cascade(nn.Module):
         return dataclasses.replace(inputs, subspace=estimate, misfit=misfit)
 
     def forward(self, inputs: CascadeInputs) -> Tensor:
-        """Reconstruct a batch of frames.
+        """Reconstruct a batch of frames; a recurrent cascade takes them for the first of their scans.
 
         Parameters
         ----------
@@ -288,12 +344,10 @@ class Cascade(nn.Module):
         WeightsError
             If the fold does not divide the matrix, or the number of coils is another.
         """
+        self._check(inputs)
+        if self.config.recurrent:
+            return self.step(inputs, None).image
         config = self.config
-        if inputs.coils != config.coils:
-            raise WeightsError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
-        ny, nx = inputs.shared.shape[-2:]
-        if ny % config.fold or nx % config.fold:
-            raise WeightsError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
         images = {n: to_image(inputs.named(n), (-2,)) for n in {config.start, *config.memories}}
         memory = [images[name] for name in config.memories]
         image = images[config.start]
@@ -303,69 +357,59 @@ class Cascade(nn.Module):
             unexplained = (inputs.misfit - 1).clamp(0, 1).to(image.real.dtype)[:, None, None]
         for i, block in enumerate(self.blocks):
             seen = [image, *memory] if innovation is None else [image, *memory, innovation]
-            weight: Tensor | float = self.weights[i](inputs.ages) if len(self.weights) else self.weight
             predicted = image + unexplained * block(torch.stack(seen, -1))
             wanted = config.innovation and i + 1 < len(self.blocks)  # no block follows the last one
-            image, innovation = inputs.consistent(predicted, weight, wanted)
+            image, innovation = inputs.consistent(predicted, self._line_weight(i, inputs), wanted)
         return image
 
+    def step(self, inputs: CascadeInputs, state: CascadeState | None) -> CascadeState:
+        """Reconstruct the next frame of each scan of a batch, with a recurrent cascade.
 
-class ConvolutionBlock(nn.Module):
-    """Turn complex images into one: 3x3 convolutions with ReLU between, on folded pixels.
+        Parameters
+        ----------
+        inputs
+            Lines of the frames, and memory of earlier ones.
+        state
+            What it returned for the frames before; None at the first.
 
-    Channels lie last in memory: a CPU then convolves few filters fastest, and a fold moves whole runs of
-    values.
+        Returns
+        -------
+        state
+            With the images.
 
-    Parameters
-    ----------
-    images
-        Number of complex images that it sees.
-    config
-        The cascade.
-    """
-
-    def __init__(self, images: int, config: CascadeConfig) -> None:
-        super().__init__()
-        self.fold = config.fold
-        widths = [
-            2 * images * config.fold**2,
-            *[config.filters] * (config.convolutions - 1),
-            2 * config.fold**2,
-        ]
-        layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
-        for layer in layers:
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-        self.convolutions = nn.ModuleList(layers)
-
-    def begin_at_zero(self) -> None:
-        """Initialize the block to add nothing, because its start image is good already.
-
-        The hidden layers keep the variance of their input (He 2015, 10.1109/ICCV.2015.123). With torch's own
-        initialization it shrinks, and the optimiser's first steps are then large enough to silence a layer.
+        Raises
+        ------
+        WeightsError
+            If the fold does not divide the matrix, or the number of coils is another.
         """
-        *hidden, last = (cast(nn.Conv2d, layer) for layer in self.convolutions)
-        for layer in hidden:
-            nn.init.kaiming_normal_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(last.weight)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
+        self._check(inputs)
+        config = self.config
+        memory = [to_image(inputs.named(name), (-2,)) for name in config.memories]
+        if state is None:
+            image = to_image(inputs.shared, (-2,))
+            batch, ny, nx = image.shape
+            shape = batch, config.features, ny // config.fold, nx // config.fold
+            state = CascadeState(image, torch.zeros(shape, device=image.device))
+        image, features = state
+        innovation = inputs.consistent(image, 0.0, True)[1] if config.innovation else None
+        for i, block in enumerate(self.blocks):
+            # What differs from the image is what there is to learn from: the image itself is known.
+            seen = [image, *(other - image for other in memory)]
+            if innovation is not None:
+                seen.append(INNOVATION * innovation)
+            change, features = block(torch.stack(seen, -1), features)
+            wanted = config.innovation and i + 1 < len(self.blocks)
+            image, innovation = inputs.consistent(image + change, self._line_weight(i, inputs), wanted)
+        return CascadeState(image, features)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return an image, shape (batch, ny, nx), of images, shape (batch, ny, nx, images), complex64."""
-        batch, ny, nx, count = images.shape
-        n = self.fold
-        folded = torch.view_as_real(images).reshape(batch, ny // n, n, nx // n, n * 2 * count).transpose(2, 3)
-        values = folded.reshape(batch, ny // n, nx // n, -1).permute(0, 3, 1, 2)
-        values = self.convolve(values).permute(0, 2, 3, 1)
-        unfolded = values.reshape(batch, ny // n, nx // n, n, n * 2).transpose(2, 3)
-        return torch.view_as_complex(unfolded.reshape(batch, ny, nx, 2))
+    def _line_weight(self, block: int, inputs: CascadeInputs) -> Tensor | float:
+        return self.weights[block](inputs.ages) if len(self.weights) else self.weight
 
-    def convolve(self, values: Tensor) -> Tensor:
-        """Return the block's channels, float32, of those that it sees, shape (batch, channels, ny, nx)."""
-        *inner, last = (cast(nn.Conv2d, module) for module in self.convolutions)
-        for convolution in inner:
-            values = torch.relu_(convolution(values))
-        out: Tensor = last(values).float()
-        return out
+    def _check(self, inputs: CascadeInputs) -> None:
+        config = self.config
+        if inputs.coils != config.coils:
+            raise WeightsError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
+        ny, nx = inputs.shared.shape[-2:]
+        least = config.fold * (2 if config.recurrent else 1)  # a coarse path halves the folded pixels
+        if ny % least or nx % least:
+            raise WeightsError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")

@@ -25,6 +25,7 @@ from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
 from recon.cascade.engines import accelerated, choose, forget_ranges, warm_up
 from recon.cascade.inputs import CascadeInputs
+from recon.cascade.network import CascadeState
 from recon.cascade.threads import settle_threads
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
@@ -86,7 +87,8 @@ class OnlineCascade:
                 f"stream has {header.matrix} and {header.coils}"
             )
         if self._columns is not None:
-            (start, stop), fold = self._columns, self._cascade.config.fold
+            (start, stop), config = self._columns, self._cascade.config
+            fold = config.fold * (1 + config.recurrent)  # a coarse path halves the folded pixels
             if not 0 <= start < stop <= header.matrix[1] or start % fold or stop % fold:
                 raise CandidateError(
                     f"cascade: columns {start} to {stop} of {header.matrix[1]}: expected a range of them, "
@@ -131,7 +133,11 @@ class OnlineCascade:
         config, subspace = self._cascade.config, self._cascade.subspace
         known = subspace if subspace is not None and config.coils > 1 else None
         mean = (config.coils > 1 and known is None) or "mean" in (config.start, *config.memories)
-        self._memory, self._coils = LineMemory(self._header, mean), Autocalibration(self._header)
+        # A spike that is carried on would be seen for long.
+        self._memory = LineMemory(self._header, mean, spikes=not config.recurrent)
+        self._coils = Autocalibration(self._header)
+        self._state: CascadeState | None = None
+        self._mistaken = 0
         self._maps = None if known is None else known.maps
         self.combination = ROOT_SUM if known is None else UNIFORM
         self._unshade: NDArray[np.float32] | None = None
@@ -173,7 +179,7 @@ class OnlineCascade:
         torch.set_num_threads(self._block_threads)
         try:
             if columns is not None:
-                yield columns, self._run_blocks(inputs.band(slice(*columns)))
+                yield columns, self._run_band(inputs, slice(*columns))
             yield None, self._run_blocks(inputs)
         finally:
             torch.set_num_threads(own)
@@ -183,9 +189,26 @@ class OnlineCascade:
         return misfit < EXPLAINED_MISFIT and self._cascade.config.learned
 
     def _run_blocks(self, inputs: CascadeInputs) -> NDArray[np.complex64]:
-        """Return the image after all blocks."""
+        """Return the image after all blocks, and carry on what the next frame needs."""
         with torch.inference_mode():
-            return self._unscaled(self._cascade(inputs))
+            if not self._cascade.config.recurrent:
+                return self._unscaled(self._cascade(inputs))
+            if self._memory.mistaken != self._mistaken:  # what was carried on has a spike in it
+                self._mistaken, self._state = self._memory.mistaken, None
+            state = self._cascade.step(inputs, self._state)
+            # Not where rows have yet to come, nor what is not finite: then the next image begins anew.
+            whole = bool((self._memory.newest >= 0).all())
+            self._state = state if whole and bool(torch.view_as_real(state.image).isfinite().all()) else None
+            return self._unscaled(state.image)
+
+    def _run_band(self, inputs: CascadeInputs, columns: slice) -> NDArray[np.complex64]:
+        """Return a band of the image after all blocks, which see no more than the band."""
+        band, fold = inputs.band(columns), self._cascade.config.fold
+        if not self._cascade.config.recurrent:
+            return self._run_blocks(band)
+        with torch.inference_mode():
+            before = None if self._state is None else self._state.band(columns, fold)
+            return self._unscaled(self._cascade.step(band, before).image)
 
     def _unscaled(self, images: Tensor) -> NDArray[np.complex64]:
         """Return the only image of a batch on the scan's scale."""

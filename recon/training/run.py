@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recon.cascade.block import ConvolutionBlock, RecurrentBlock
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import Cascade, ConvolutionBlock
+from recon.cascade.network import Cascade
 from recon.data.examples import Examples, batch_of, whole
 from recon.fourier import to_image
 from recon.training.plan import Progress, Stage, TrainingPlan
@@ -43,8 +44,8 @@ class TrainingRun:
     units
         Divisor of the images for the network; factor from its squared error to one relative to the targets'
         mean square; time of a frame, seconds.
-    frames
-        Training frames in an epoch.
+    lengths
+        Training frames of each scan.
 
     Attributes
     ----------
@@ -61,12 +62,12 @@ class TrainingRun:
         drawn: Callable[[int], list[Examples]],
         check: list[Examples],
         units: tuple[float, float, float],
-        frames: int,
+        lengths: Sequence[int],
     ) -> None:
         self.cascade = cascade.to(plan.device)
         self._plan, self._drawn, self._check = plan, drawn, check
         self._scale, self._relative, self._frame_s = units
-        self._steps = -(-frames // plan.batch)
+        self._steps = self._count(lengths)
         self.position = TrainingPosition()
         self._best = self._weights()
         self._moments: dict[int, dict[str, Tensor]] = {}
@@ -92,17 +93,15 @@ class TrainingRun:
         while at.epoch < stage.epochs and not (plan.patience and at.since_best >= plan.patience):
             epoch = sum(s.epochs for s in plan.stages[: at.stage]) + at.epoch
             learn = self._drawn(epoch)
-            index = np.array([(s, f) for s, examples in enumerate(learn) for f in range(len(examples))])
             rng = np.random.default_rng([plan.seed, at.stage, at.epoch])
-            batches = np.array_split(rng.permutation(index), self._steps)
+            batches = self._order([len(examples) for examples in learn], rng)
             self.cascade.train()
             for step, rows in enumerate(batches):
                 band = self._band(learn[0].target.shape[-1], rng)
                 if step < at.step:
                     continue  # done before the training was killed; its random numbers are drawn all the same
-                inputs, target = self._batch(learn, rows, band, (at.stage, at.epoch, step))
                 self._set_rate(optimiser, stage, at.epoch * self._steps + step)
-                at.losses.append(self._step(optimiser, inputs, target))
+                at.losses.append(self._learn(optimiser, learn, rows, band, (at.stage, at.epoch, step)))
                 at.step = step + 1
                 now = time.monotonic()
                 at.seconds = spent + now - started
@@ -112,7 +111,7 @@ class TrainingRun:
                     validation = at.history[-1]["validation"] if at.history else float("nan")
                     loss = float(np.mean(at.losses[-50:]))
                     progress(Progress(stage.name, done, total, loss, validation, left))
-                if self._path is not None and now - saved > SAVE_EVERY_S:
+                if self._path is not None and now - saved > SAVE_EVERY_S and self._resumable(at.step):
                     self._save(optimiser)
                     saved = time.monotonic()
             self._end_epoch(stage)
@@ -124,6 +123,19 @@ class TrainingRun:
         at.stage, at.epoch, at.step, at.best, at.since_best = at.stage + 1, 0, 0, float("inf"), 0
         self._moments = {}
         self._save(torch.optim.Adam(self.cascade.parameters()))
+
+    def _count(self, lengths: Sequence[int]) -> int:
+        """Return the steps of an epoch."""
+        return -(-sum(lengths) // self._plan.batch)
+
+    def _order(self, lengths: Sequence[int], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Return the batches of an epoch: the number of the scan and of the frame in it."""
+        index = np.array([(s, f) for s, length in enumerate(lengths) for f in range(length)])
+        return np.array_split(rng.permutation(index), self._steps)
+
+    def _resumable(self, step: int) -> bool:
+        """Return whether a training can go on before this step of an epoch, from its weights alone."""
+        return True
 
     def silent(self) -> list[int]:
         """Return the blocks with a layer that is zero on validation: they add the same to every image."""
@@ -137,7 +149,7 @@ class TrainingRun:
             hooks.append(layer.register_forward_hook(look))
 
         for number, block in enumerate(self.cascade.blocks):
-            for depth, layer in enumerate(cast(ConvolutionBlock, block).convolutions[:-1]):
+            for depth, layer in enumerate(cast(ConvolutionBlock | RecurrentBlock, block).layers()):
                 watch((number, depth), layer)
         try:
             TrainingRun._validate(self)  # in this process alone, even with others
@@ -150,6 +162,18 @@ class TrainingRun:
         columns = min(self._plan.columns, nx)
         first = int(rng.integers(0, nx - columns + 1))
         return slice(first, first + columns)
+
+    def _learn(
+        self,
+        optimiser: torch.optim.Adam,
+        learn: list[Examples],
+        rows: NDArray[np.int64],
+        band: slice,
+        key: tuple[int, int, int],
+    ) -> float:
+        """Take the step of this stage, epoch and number, and return its error relative to the targets."""
+        inputs, target = self._batch(learn, rows, band, key)
+        return self._step(optimiser, inputs, target)
 
     def _batch(
         self, learn: list[Examples], rows: NDArray[np.int64], band: slice, key: tuple[int, int, int]

@@ -32,6 +32,7 @@ from recon.data.examples import Examples, examples_of
 from recon.data.undersampled import check_sees, full_examples, undersampled
 from recon.target_instant import offset_ns
 from recon.training.plan import Progress, Stage, TrainingPlan
+from recon.training.recurrent import RecurrentRun
 from recon.training.run import TrainingRun
 from recon.training.subspace import learn_subspace
 
@@ -124,6 +125,8 @@ def train_cascade(
         check_sees(config)
         if redraw is not None or targets is not None:
             raise TrainingError("training: undersampling takes a scan's own lines: leave --redraw out")
+    if config.recurrent and runner is not None:
+        raise TrainingError("training: a recurrent cascade is trained in one process")
     given = targets or [None] * len(streams)
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
     if plan.undersample > 1:
@@ -201,7 +204,8 @@ def train_cascade(
     if blocks is not None:
         record["blocks"] = _digest_of(blocks.cascade)
     units = (scale, scale**2 / power, frame_s)
-    run = (runner or TrainingRun)(cascade, plan, drawn, check, units, sum(len(s) for s in learn))
+    usual = RecurrentRun if config.recurrent else TrainingRun
+    run = (runner or usual)(cascade, plan, drawn, check, units, [len(s) for s in learn])
     run.resume(state, _digest(record, config))
 
     def made(**more: Any) -> Checkpoint:

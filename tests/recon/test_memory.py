@@ -119,6 +119,34 @@ def test_a_spike_stays_out_of_the_mean_and_a_larger_scan_does_not(stream):
     assert mean_after(1, 100, 1) == pytest.approx(1, rel=1e-4)
 
 
+def test_a_spike_counts_as_lost_where_it_is_not_to_be_kept(stream):
+    """The row keeps the line before it, and its age; the second in turn is what the row now is."""
+    row, own = int(stream.ky[0]) + stream.header.matrix[0] // 2, stream.readout(0)
+    usual = to_image(own.samples, (-1,))
+
+    def after(*sizes, spikes):
+        memory = LineMemory(stream.header, spikes=spikes)
+        for n, size in enumerate(sizes):
+            memory.push(dataclasses.replace(own, index=n, frame=n, samples=own.samples * np.float32(size)))
+            memory._take()
+        share = np.abs(memory.shared[:, row]).max() / np.abs(usual).max()
+        return pytest.approx(share, rel=1e-5), bool(memory.mask[row]), int(memory.newest[row])
+
+    assert after(1, 1, 1, 100, spikes=True) == (100, True, 3)
+    assert after(1, 1, 1, 100, spikes=False) == (1, False, 2)
+    assert after(1, 1, 1, 100, 100, spikes=False) == (100, True, 4)
+
+
+def test_a_spike_that_was_taken_for_a_line_is_told_when_its_row_comes_again(stream):
+    own, memory = dataclasses.replace(stream.readout(0), frame=0), LineMemory(stream.header)
+    told = []
+    for size in (100, 1, 1, 1):
+        memory.push(dataclasses.replace(own, samples=own.samples * np.float32(size)))
+        memory._take()
+        told.append(memory.mistaken)
+    assert told == [0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, complex(0, np.inf), complex(1e38, -1e38)])
 @pytest.mark.parametrize("lost", [(), (1, 2, 3, 4, 5, 6, 7)])
 def test_a_line_that_is_not_finite_leaves_no_trace_and_no_warning(stream, value, lost):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsim.errors import InputError
-from recon.cascade.network import Cascade, CascadeConfig, CascadeInputs, ConvolutionBlock, named_config
+from recon.cascade.block import ConvolutionBlock
+from recon.cascade.network import Cascade, CascadeConfig, CascadeInputs, named_config
 from recon.fourier import to_image, to_kspace
 
 MEMORY = "zero-filled+view-shared+mean"

@@ -28,13 +28,13 @@ class Killed(Exception):
     """Stands for the end of the process; nothing of the run is used after it."""
 
 
-def interrupted(scans, state, after, plan=PLAN, **more):
+def interrupted(scans, state, after, plan=PLAN, config=SMALL, **more):
     def progress(now):
         if now.done == after:
             raise Killed
 
     with pytest.raises(Killed):
-        train_cascade(scans, SMALL, plan, state=state, progress=progress, **more)
+        train_cascade(scans, config, plan, state=state, progress=progress, **more)
 
 
 def weights(checkpoint):
