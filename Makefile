@@ -60,7 +60,8 @@ lint: $(READY)
 # kill left undone is gone on with by the next call.
 PATIENTS := 1 2 3 4 5 6
 WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz) \
-	build/weights/patient1-5x-8coils.npz build/weights/quasar-4x-dietz.npz build/weights/v2-5x-8coils.npz
+	build/weights/patient1-5x-8coils.npz build/weights/quasar-4x-dietz.npz build/weights/v2-5x-8coils.npz \
+	build/weights/v2-5x-8coils-recurrent.npz build/weights/v2-10x-8coils-recurrent.npz
 TRAIN := --network compact --rates 5e-4 1e-4 --augment --shift-px 3 --warp-px 2 --balanced --seed 1
 QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breathing.period_s=4.5 \
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15
@@ -113,21 +114,34 @@ build/scans/patient%-10x.stream: | $(READY)
 	$(BIN)/mrsim simulate patient$* -o $@ --seconds 70 --acceleration 10 --seed 1
 
 # Day one of the harder patients, each at its own field, in eight coils; day two is left for tests.
-V2_SECONDS ?= 4.5
+V2_SECONDS ?= 20
+V2_UNTIL_S ?= 4.5
 V2_EPOCHS ?= 6 2
 V2_FIELDS := 0.5 1.5 3 0.35 1.5 3
-V2_SCANS := $(foreach p,$(PATIENTS),build/scans/v2-patient$(p)-day1-5x-8coils.stream)
+V2_SCANS = $(foreach p,$(PATIENTS),build/scans/v2-patient$(p)-day1-$(1)-8coils.stream)
 
 # The blocks start from those of the motion phantom, which have learned what noise and lines are.
-build/weights/v2-5x-8coils.npz: $(V2_SCANS) | $(READY)
+build/weights/v2-5x-8coils.npz: $(call V2_SCANS,5x) | $(READY)
 	mkdir -p build/weights
-	$(BIN)/mrsim train $(V2_SCANS) -o $@ --network population --blocks-from quasar-4x --until-s $(V2_SECONDS) \
+	$(BIN)/mrsim train $(call V2_SCANS,5x) -o $@ --network population --blocks-from quasar-4x --until-s $(V2_UNTIL_S) \
 		--epochs $(V2_EPOCHS) --rates 1e-3 2e-4 --half --seed 1 --losses $(@:.npz=.csv)
 
+# Half an hour each on one core.
+build/weights/v2-5x-8coils-recurrent.npz: $(call V2_SCANS,5x) | $(READY)
+build/weights/v2-10x-8coils-recurrent.npz: $(call V2_SCANS,10x) | $(READY)
+build/weights/v2-%-8coils-recurrent.npz:
+	mkdir -p build/weights
+	$(BIN)/mrsim train $^ -o $@ --network recurrent --epochs $(RECURRENT_EPOCHS_$*) --rates 2e-3 4e-4 --half --seed 1 \
+		--losses $(@:.npz=.csv)
+RECURRENT_EPOCHS_5x ?= 20 6
+RECURRENT_EPOCHS_10x ?= 10 3
+
+V2_SCAN = mkdir -p build/scans && $(BIN)/mrsim simulate v2/patient$*-day1 -o $@ --seconds $(V2_SECONDS) --coils 8 \
+	--field-t $(word $*,$(V2_FIELDS)) --seed 1
 build/scans/v2-patient%-day1-5x-8coils.stream: | $(READY)
-	mkdir -p build/scans
-	$(BIN)/mrsim simulate v2/patient$*-day1 -o $@ --seconds $(V2_SECONDS) --acceleration 5 --coils 8 \
-		--field-t $(word $*,$(V2_FIELDS)) --seed 1
+	$(V2_SCAN) --acceleration 5
+build/scans/v2-patient%-day1-10x-8coils.stream: | $(READY)
+	$(V2_SCAN) --acceleration 10
 
 .SECONDARY:
 

@@ -132,8 +132,17 @@ def _m95(limit_mm: float, margin: Margin) -> Bar:
         return dataclasses.replace(bar, name=f"{bar.name} ({told})")
     # A PASS takes the bound of 99 %; a FAIL takes the lower end of the interval.
     low, high, upper = (1e3 * metres for metres in (bounds.low_m, bounds.high_m, bounds.upper_m))
-    told = f"{figure(low)} to {figure(high)}, 99 % bound {figure(upper)}"
-    return dataclasses.replace(bar, interval=(low, upper), told=told)
+    return dataclasses.replace(bar, interval=(low, upper), told=_interval(low, high, upper))
+
+
+def _interval(low: float, high: float, upper: float) -> str:
+    """Return an interval and its 99 % bound in words, where the last or all of them may be infinite."""
+    if math.isinf(low):
+        return "without a target for too long in nearly all breaths to give an interval"
+    if math.isinf(high):
+        return f"{figure(low)} or more: without a target for too long in some breaths"
+    bound = "no finite 99 % bound" if math.isinf(upper) else f"99 % bound {figure(upper)}"
+    return f"{figure(low)} to {figure(high)}, {bound}"
 
 
 def _beam_bars(profile: Profile, beam: Beamed) -> list[Bar]:

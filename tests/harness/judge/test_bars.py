@@ -8,6 +8,7 @@ import pytest
 
 from harness.judge.bars import Bar, answer_of
 from harness.judge.outcome import Answer, Outcome, Verdict
+from harness.judge.target import _interval
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,18 @@ def test_the_verdict_is_the_worst_answer(outcomes: tuple[Outcome | None, ...], w
     assert verdict.reason.startswith(f"{first}: why {first}")
     assert verdict.answers == tuple(answers)
     assert verdict.answer("image") is answers[2]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ((1.0, 2.0, 3.0), "1 to 2, 99 % bound 3"),
+        ((1.0, 2.0, math.inf), "1 to 2, no finite 99 % bound"),
+        ((1.0, math.inf, math.inf), "1 or more: without a target for too long in some breaths"),
+        ((math.inf, math.inf, math.inf), "without a target for too long in nearly all breaths"),
+    ],
+)
+def test_an_interval_without_an_end_is_told_in_words(bounds: tuple[float, ...], said: str) -> None:
+    told = _interval(*bounds)
+    assert told.startswith(said)
+    assert "infinite" not in told
