@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from recon.cascade.coil_inputs import CoilLines, CoilRecorder, combined_rows
 from recon.cascade.inputs import CascadeInputs
 from recon.coils.sensitivities import Autocalibration
 from recon.coils.waves import maps_of, unit_maps
-from recon.data.coil_targets import true_waves
+from recon.data.coil_targets import SeenSensitivities
 from recon.line_memory import LineMemory
 
 MIN_FRAMES = 10
@@ -88,6 +88,7 @@ def examples_of(
         target = stream.truth.image
     memory, calibration, recorder = LineMemory(header), Autocalibration(header), CoilRecorder()
     known = None if waves is None else torch.from_numpy(unit_maps(maps_of(waves, header.matrix))[0])
+    found = SeenSensitivities(stream) if header.coils > 1 and waves is None else None
     seen: list[int] = []
     kept: list[tuple[Any, ...]] = []
     for line in range(stream.frames * header.lines_per_frame):
@@ -104,6 +105,8 @@ def examples_of(
         else:
             shared, mean = (combined_rows(rows, maps).numpy() for rows in (memory.shared, memory.mean))
             recorder.take(memory, maps)
+            if found is not None:
+                found.take(memory)
         kept.append((memory.mask.copy(), memory.ages(readout.index), shared, mean))
     if len(kept) < MIN_FRAMES:
         raise TrainingError(
@@ -114,7 +117,7 @@ def examples_of(
     if header.coils == 1:
         return Examples(mask, ages, shared, mean, shown)
     coils = recorder.lines()
-    true = maps_of(true_waves(stream) if waves is None else waves, header.matrix)
+    true = maps_of(waves, header.matrix) if waves is not None else cast(SeenSensitivities, found).found()
     shading = (coils.maps.conj() * true).sum(1)
     return Examples(mask, ages, shared, mean, shown * shading[coils.version], coils)
 

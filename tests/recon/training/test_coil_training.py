@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import mrsim
 from harness.audits.conformance import CHECKS, Candidate
 from mrsim.errors import InputError
 from recon.cascade import checkpoint
@@ -20,7 +21,7 @@ from recon.coils.combination import combine, expand
 from recon.coils.sensitivities import Autocalibration
 from recon.coils.waves import maps_of
 from recon.data.augmentation import Augmentation
-from recon.data.coil_targets import true_waves
+from recon.data.coil_targets import SeenSensitivities, true_waves
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image
 from recon.line_memory import LineMemory
@@ -80,6 +81,25 @@ def test_a_line_that_is_not_finite_leaves_the_sensitivities_alone(scan):
     assert np.isfinite(found).all()
     signal = np.abs(scan.truth.image).max(0)
     assert np.abs(signal * (found - maps_of(true_waves(scan), scan.header.matrix))).max() < 0.02
+
+
+def test_tissue_that_folds_in_is_shaded_as_the_lines_say():
+    """Of a body that goes on beyond the field of view, which waves of smooth sensitivities cannot follow."""
+    scan = mrsim.simulate(
+        "v2/patient1-day2", frames=5, acceleration=1, sampler="full", timing="retrospective",
+        matrix=(64, 64), coils=4, field_t=0.5, seed=2,
+    )  # fmt: skip
+    head = slice(0, 6)
+    found, memory = SeenSensitivities(scan), LineMemory(scan.header)
+    for readout in scan:
+        if memory.push(readout):
+            found.take(memory)
+    seen = to_image(memory.shared, (-2,))[:, head]
+    by_waves, by_pixels = (
+        float(np.sum(np.abs(seen - (maps * scan.truth.image[-1])[:, head]) ** 2))
+        for maps in (maps_of(true_waves(scan), scan.header.matrix), found.found())
+    )
+    assert by_pixels < 0.5 * by_waves
 
 
 def test_the_target_is_what_the_lines_say_of_the_truth():
