@@ -61,7 +61,7 @@ lint: $(READY)
 PATIENTS := 1 2 3 4 5 6
 WEIGHTS := build/weights/quasar-4x.npz $(foreach p,$(PATIENTS),build/weights/patient$(p)-5x.npz build/weights/patient$(p)-10x.npz) \
 	build/weights/patient1-5x-8coils.npz build/weights/quasar-4x-dietz.npz build/weights/v2-5x-8coils.npz \
-	build/weights/v2-5x-8coils-recurrent.npz build/weights/v2-10x-8coils-recurrent.npz
+	build/weights/v2-5x-8coils-recurrent.npz
 TRAIN := --network compact --rates 5e-4 1e-4 --augment --shift-px 3 --warp-px 2 --balanced --seed 1
 QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breathing.period_s=4.5 \
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15

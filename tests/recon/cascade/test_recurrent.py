@@ -326,6 +326,24 @@ def test_an_epoch_walks_through_consecutive_frames_of_every_scan():
     assert frames[scans[0, :, 0] == 1].max() < 50
 
 
+def test_a_pixel_weighs_by_how_much_it_moves():
+    """1 at rest, 4 with the usual change of its scan, and no more than 19 however large the change."""
+    run_of = recurrent.RecurrentRun(Cascade(SMALL), PLAN, lambda _: [], [], (1.0, 1.0, 0.28), [25])
+    still = np.ones((25, 24, 20), np.complex64)
+    moving = still.copy()
+    moving[1::2, :12] += 1  # half of the pixels, in turn
+    moving[20, 0, 0] = 100
+    examples = examples_of(small_stream(frames=30))
+    learn = [dataclasses.replace(examples, target=target) for target in (still, moving)]
+    run_of._usual = [run_of._usual_change(one) for one in learn]
+    weights = run_of._weights_of(learn, np.array([[0, 9], [1, 9], [1, 20]])).numpy()
+    assert (weights[0] == 1).all()
+    assert (weights[1, 12:] == 1).all()
+    usual = float(np.sqrt(np.mean(np.abs(np.diff(moving, axis=0)) ** 2)))
+    assert np.allclose(weights[1, :12], 1 + 3 / usual, rtol=1e-5)
+    assert weights[2, 0, 0] == weights.max() == 19
+
+
 @pytest.mark.parametrize(
     ("frames", "changes", "said"),
     [
