@@ -219,9 +219,9 @@ class HalvedRecurrentBlock(RecurrentBlock):
 
     def __init__(self, block: RecurrentBlock) -> None:
         nn.Module.__init__(self)
-        self.__dict__.update({k: v for k, v in block.__dict__.items() if not k.startswith("_modules")})
-        self._modules = copy.deepcopy(block._modules)
-        self.to(torch.bfloat16)
+        self.fold, self.features, self._shown = block.fold, block.features, block._shown
+        for name, layer in block.named_children():
+            self.add_module(name, copy.deepcopy(layer).to(torch.bfloat16))
 
     def convolve(self, values: Tensor) -> Tensor:
         """Return the block's channels, float32."""

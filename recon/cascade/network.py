@@ -410,6 +410,10 @@ class Cascade(nn.Module):
         if inputs.coils != config.coils:
             raise WeightsError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
         ny, nx = inputs.shared.shape[-2:]
-        least = config.fold * (2 if config.recurrent else 1)  # a coarse path halves the folded pixels
+        least, again = config.fold, ""
+        if config.recurrent:
+            least, again = 2 * least, ", and 2 again for its coarse path,"
         if ny % least or nx % least:
-            raise WeightsError(f"cascade: fold = {config.fold} does not divide the matrix of {ny} x {nx}")
+            raise WeightsError(
+                f"cascade: fold = {config.fold}{again} does not divide the matrix of {ny} x {nx}"
+            )

@@ -133,7 +133,8 @@ class OnlineCascade:
         config, subspace = self._cascade.config, self._cascade.subspace
         known = subspace if subspace is not None and config.coils > 1 else None
         mean = (config.coils > 1 and known is None) or "mean" in (config.start, *config.memories)
-        # A spike that is carried on would be seen for long.
+        # A spike that is carried on would be seen for long. To tell one takes the mean.
+        mean = mean or config.recurrent
         self._memory = LineMemory(self._header, mean, spikes=not config.recurrent)
         self._coils = Autocalibration(self._header)
         self._state: CascadeState | None = None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.audits.conformance import CHECKS, Candidate
 from mrsim.errors import InputError
-from recon.cascade.checkpoint import load, save
+from recon.cascade.checkpoint import Checkpoint, load, save
 from recon.cascade.engines import accelerated
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade, CascadeConfig, CascadeState, named_config
@@ -265,6 +265,17 @@ def test_a_spike_is_gone_with_its_own_line(trained):
     for before, after in zip(clean[25:], hit[25:], strict=True):
         assert np.abs(before.pixels - after.pixels).max() < 0.2 * size
     assert np.abs(clean[-1].pixels - hit[-1].pixels).max() < 0.02 * size
+
+
+def test_a_spike_counts_as_lost_where_no_block_sees_the_mean_either():
+    config = dataclasses.replace(SMALL, memory="view-shared")
+    made = OnlineCascade(Checkpoint(cascade_of(config, 3), 1.0, {"matrix": [24, 20]}))
+    test = small_stream(frames=30)
+    samples = test.samples.copy()
+    samples[25 * 8 + 3] *= 300
+    clean, hit = run(made, test), run(made, dataclasses.replace(test, samples=samples))
+    size = max(float(np.abs(image.pixels).max()) for image in clean)
+    assert max(np.abs(a.pixels - b.pixels).max() for a, b in zip(clean, hit, strict=True)) < 2 * size
 
 
 @pytest.fixture(scope="module")
