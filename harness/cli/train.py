@@ -174,8 +174,10 @@ def run(
     with progress(f"training {network}") as report:
 
         def step(now: Progress) -> None:
-            errors = f"{now.stage}: error {now.loss:.2e}, validation {now.validation:.2e}"
-            report(now.done, now.total, f"{errors}, {_time(now.left_s)} left")
+            told = f"{now.stage}: error {now.loss:.2e}"
+            if math.isfinite(now.validation):  # of the last whole epoch
+                told += f", validation {now.validation:.2e}"
+            report(now.done, now.total, f"{told}, {_time(now.left_s)} left")
 
         checkpoint = train(
             scans,

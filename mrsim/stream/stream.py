@@ -91,7 +91,7 @@ class Stream(Summarised):
             ("sampling", f"{header.acceleration:g}x, {header.sampler}, {header.order}"),
             *array_facts(samples=self.samples),
             *([] if header.prescan is None else array_facts(prescan=header.prescan)),
-            ("truth", "none" if self.truth is None else f"target {self.truth.target}"),
+            ("truth", "none" if self.truth is None else f"of {self.truth.target!r}"),
         ]
         if made is not None:
             facts.append(("scan of", f"{made.phantom}, seed {made.seed}, SNR {made.target_snr:g}"))

@@ -18,7 +18,7 @@ from mrsim.anatomy.series.text import TWIN
 from mrsim.anatomy.series.twin.ride import KEYS, ride_of
 from mrsim.anatomy.series.twin.stored import write_twin
 from mrsim.argument_types import checked
-from mrsim.errors import InputError, PhantomError, files_raise
+from mrsim.errors import FileError, InputError, PhantomError, files_raise
 from mrsim.files.arrays import map_array
 from mrsim.files.reading import read_json
 from mrsim.files.toml import parse_toml
@@ -99,7 +99,10 @@ def check_new_patient(output: Path, overwrite: bool) -> None:
 
 
 def _room(output: Path, overwrite: bool) -> WholeFolder:
-    return WholeFolder(output, replace=overwrite and (output / RECORD).is_file())
+    known = (output / RECORD).is_file()
+    if known and not overwrite:
+        raise FileError(f"{output}: exists; choose another name, or give --overwrite (overwrite=True)")
+    return WholeFolder(output, replace=known)
 
 
 def store_patient(

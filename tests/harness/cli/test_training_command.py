@@ -207,7 +207,7 @@ def test_fully_sampled_scans_are_undersampled_and_halved_weights_are_what_is_rea
         out = ["-o", str(tmp_path / f"{name}.npz"), "--target-instant", "centre"]
         assert main([*options, *out, *more]) == 0
     # Without a terminal: what it is at, and how long it may take, here with every step.
-    said = r"(coarse|fine): error \S+, validation \S+, .+ left: (\d+) of (\d+) after \d+ s"
+    said = r"(coarse|fine): error \S+(?:, validation [\d.e-]+)?, .+ left: (\d+) of (\d+) after \d+ s"
     told = [re.fullmatch(said, line) for line in capsys.readouterr().err.splitlines()]
     steps = [int(found[2]) for found in told if found]
     assert len(steps) == len(told) > 4

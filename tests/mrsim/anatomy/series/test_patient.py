@@ -68,8 +68,10 @@ def test_a_folder_that_changed_is_refused(mine: Path, tmp_path: Path) -> None:
     np.save(mine / "images.npy", images)
     with pytest.raises(PhantomError, match="its arrays are not those of its record"):
         load_patient(mine)
-    with pytest.raises(InputError, match="exists; choose another name"):
+    with pytest.raises(InputError, match=r"exists; choose another name$"):
         prepare_patient(tmp_path / "cine.npz", tmp_path)
+    with pytest.raises(InputError, match="exists; choose another name, or give --overwrite"):
+        prepare_patient(tmp_path / "cine.npz", mine)
     np.savez(tmp_path / "other.npz", **cine(pixel_mm=2.0))
     prepare_patient(tmp_path / "other.npz", mine, twin=False, overwrite=True)
     with pytest.raises(StreamError, match="holds another patient by now"):
