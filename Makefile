@@ -67,7 +67,7 @@ QUASAR_BREATHING := --set motion.breathing.amplitude_mm=12.0 --set motion.breath
 	--set motion.breathing.amplitude_sd=0.2 --set motion.breathing.period_sd=0.15
 # All of the abstract's 100 epochs: about half an hour on two quiet cores with bfloat16, longer without.
 DIETZ_EPOCHS ?= 70 30
-DIETZ := --network dietz2019 --config learned=true --target-instant centre --columns 32 --rates 1e-3 2e-4 --half \
+DIETZ := --network dietz2019 --set learned=true --target-instant centre --columns 32 --rates 1e-3 2e-4 --half \
 	--keep-stages --seed 1
 QUASAR_SCANS := build/scans/quasar-100.stream build/scans/quasar-101.stream build/scans/quasar-102.stream
 

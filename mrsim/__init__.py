@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mrsim.anatomy.series.stored import load_patient, prepare_patient
     from mrsim.errors import InputError, MissingExtraError, MrsimError
     from mrsim.formats.pulseq import write_seq
+    from mrsim.scanner.example import example_scan
     from mrsim.scanner.oracle import Oracle, truth_of
     from mrsim.scanner.protocol import ScanProtocol
     from mrsim.simulation import simulate
@@ -45,6 +46,7 @@ __all__ = [
     "Stream",
     "Truth",
     "__version__",
+    "example_scan",
     "load",
     "load_patient",
     "load_phantom",
@@ -70,6 +72,7 @@ _WHERE = {
     "ScanProtocol": "scanner.protocol",
     "Stream": "stream",
     "Truth": "stream",
+    "example_scan": "scanner.example",
     "load": "stream",
     "load_patient": "anatomy.series.stored",
     "load_phantom": "anatomy.phantom",

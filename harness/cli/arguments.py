@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "begin here": {
         "try": "from a file of yours to a page, a moving picture and a sentence in millimetres",
-        "demo": "scan, replay, judge and draw: the whole of it in under 90 s",
+        "demo": "replay, judge and draw what is shipped: the whole of it in under 90 s",
         "doctor": "say what this host can measure, and what is installed",
     },
     "make scans": {
@@ -73,7 +73,7 @@ ROOMS = {
 PROFILES = ("keep-up", "dietz2019", "paper", "one-TR", "tracking", "gating")
 """Names of the profiles that are shipped, for the help; their module takes longer to load."""
 FIRST_STEP = """a first step:
-  mrsim demo                                 a scan, four reconstructors, a page and a moving picture
+  mrsim demo                                 a scan, three reconstructors, pictures and a table
   mrsim try python:FILE.py:FUNCTION          the same for a reconstructor of yours
   mrsim COMMAND --help                       what a command takes"""
 

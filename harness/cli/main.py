@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` imports more, and Ctrl-C may come meanwhile
+import gc
 import sys
 
 TYPE_CHECKING = False  # not of `typing`, which imports more
@@ -38,8 +39,9 @@ def in_child() -> int:
     """Run the command of a child, as the arguments of its process say."""
     quiet = _keep_quiet()
     from harness.cli.process.parent import serve
+    from harness.cli.process.streams import conclude
 
-    return serve(lambda argv: _answering(quiet, lambda: main(argv)))
+    return serve(lambda argv: _answering(quiet, lambda: conclude(lambda: _run(argv, own=True))))
 
 
 def _program(argv: list[str]) -> int:
@@ -49,7 +51,7 @@ def _program(argv: list[str]) -> int:
 
     if sys.platform != "win32" and argv[:1] and argv[0] in COMMANDS:
         return _answering(quiet, lambda: conclude(lambda: in_a_child(argv)))
-    return _answering(quiet, lambda: conclude(lambda: _run(argv)))
+    return _answering(quiet, lambda: conclude(lambda: _run(argv, own=True)))
 
 
 def _keep_quiet() -> bool:
@@ -74,7 +76,26 @@ def _answering(quiet: bool, concluded: Callable[[], int]) -> int:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], own: bool = False) -> int:
+    """Run a command; `own` says that the process does nothing else."""
+    if not own:
+        return _ready(argv)()
+    # Libraries have millions of objects that stay. To look through them while they come, and once more at the
+    # end, takes seconds.
+    gc.disable()
+    try:
+        command = _ready(argv)
+    finally:
+        gc.freeze()
+        gc.enable()
+    try:
+        return command()
+    finally:
+        gc.freeze()
+
+
+def _ready(argv: list[str]) -> Callable[[], int]:
+    """Read the arguments, import the command, and return what is left to do."""
     # Here, where closed streams are open and Ctrl-C is caught: it imports the command and what that needs.
     from harness.cli.arguments import parser, read
     from harness.cli.process.environment import check_environment
@@ -83,11 +104,15 @@ def _run(argv: list[str]) -> int:
     check_environment()
     if not argv:  # help is no verdict: a script whose variable is empty must not go on
         print(parser([]).format_help(), end="")
-        return USAGE
+        return lambda: USAGE
     command, options, noted = read(argv)
-    with named_as_options(options):
-        if noted.verbose or noted.file is not None:
-            from harness.cli.log import noting
 
-            return noting(noted.verbose, noted.file, argv, options, lambda: command(**options))
-        return command(**options)
+    def run() -> int:
+        with named_as_options(options):
+            if noted.verbose or noted.file is not None:
+                from harness.cli.log import noting
+
+                return noting(noted.verbose, noted.file, argv, options, lambda: command(**options))
+            return command(**options)
+
+    return run

@@ -21,7 +21,7 @@ from mrsim.plotting import plotting
 from mrsim.stream import Header, Stream, Truth
 
 COLOURS = ("#9aa0a6", "#e69f00", "#0072b2", "#d55e00")
-"""Zero-filled, view sharing, nearest frame, cascade; distinct to colour-blind readers (Okabe and Ito)."""
+"""Of the methods in turn; distinct to colour-blind readers (Okabe and Ito)."""
 ERROR_GAIN = 5.0
 VIEW_MM = (164.0, 128.0)
 ZOOM_MM = (41.0, 32.0)
@@ -54,12 +54,16 @@ def draw_frames(
         raise InputError(f"{stream.path or 'stream'}: a picture needs a stream with truth")
     frames = next(iter(methods.values()))[1].frames
     frame = _fastest(truth, header, frames)
-    figure = Figure(figsize=(2.75 * (len(methods) + 1) + 0.4, 12.9), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(2.75 * (len(methods) + 1) + 0.4, 12.9), facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(5, len(methods) + 1, height_ratios=(1.0, 1.0, 1.0, 0.95, 1.3))
-    _images(figure, grid, frame, stream, truth, methods)
-    _profiles(figure, grid, frames, stream, truth, methods)
-    _traces(figure, grid[4, :], stream, truth, methods)
+    # Of stated places: to look for room draws everything once more.
+    images, profiles, traces = figure.add_gridspec(
+        3, 1, height_ratios=(3.1, 0.9, 1.25), left=0.055, right=0.99, bottom=0.04, top=0.945, hspace=0.19
+    )
+    columns = len(methods) + 1
+    _images(figure, images.subgridspec(3, columns, wspace=0.05, hspace=0.15), frame, stream, truth, methods)
+    _profiles(figure, profiles.subgridspec(1, columns, wspace=0.05), frames, stream, truth, methods)
+    _traces(figure, traces, stream, truth, methods)
     figure.suptitle(
         f"A moving phantom at {header.acceleration:g}x, every line at its own TR of {header.tr_ns / 1e6:g} ms"
         f": frame {frame}, where the target moves fastest",
@@ -157,7 +161,7 @@ def _profiles(
     white = float(np.quantile(np.abs(truth.image[frames[0]])[:, column], 0.995))
     shown = [("truth", truth.image), *((name, pixels) for name, (pixels, _) in methods.items())]
     for number, (name, pixels) in enumerate(shown):
-        axes = figure.add_subplot(grid[3, number])
+        axes = figure.add_subplot(grid[0, number])
         profile = np.abs(np.stack([pixels[f][rows, column] for f in frames], axis=1))
         axes.imshow(
             profile, cmap="gray", vmin=0, vmax=white, aspect="auto", interpolation="nearest",
@@ -175,7 +179,7 @@ def _profiles(
 
 def _traces(figure: Any, cell: Any, stream: Stream, truth: Truth, methods: Any) -> None:
     """Draw the measured centroid at the instant each image is shown, and its error below."""
-    upper, lower = cell.subgridspec(2, 1, height_ratios=(1.7, 1.0)).subplots(sharex=True)
+    upper, lower = cell.subgridspec(2, 1, height_ratios=(1.7, 1.0), hspace=0.08).subplots(sharex=True)
     shown = np.concatenate([quality.shown_ns for _, quality in methods.values()])
     t = np.linspace(shown.min(), shown.max(), 2000).astype(np.int64)
     upper.plot(

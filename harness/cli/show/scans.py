@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import mrsim
@@ -11,7 +12,7 @@ from mrsim.anatomy.body import Body
 from mrsim.errors import InputError
 from mrsim.scanner.acquisition import scan_to
 from mrsim.scanner.protocol import ScanProtocol
-from mrsim.stream import Stream, load
+from mrsim.stream import Stream, load, save
 from mrsim.stream.storage import check_new_stream, check_stream
 
 
@@ -25,6 +26,7 @@ def own_scan(
     what: str,
     overwrite: bool,
     replace: bool = False,
+    shipped: Callable[[], Stream] | None = None,
 ) -> Stream:
     """Return a stored scan of a body, made where the same is not there yet.
 
@@ -40,6 +42,8 @@ def own_scan(
         Whether it is made anew, whatever stands there.
     replace
         Whether another stream that stands there is replaced, where it is not the same.
+    shipped
+        Gives a scan that is shipped; it is stored if it is the one that is to be made.
 
     Raises
     ------
@@ -50,6 +54,9 @@ def own_scan(
     if kept is not None:
         return kept
     check_new_stream(path, overwrite=overwrite or replace)
+    ready = None if shipped is None else shipped()
+    if ready is not None and _is_same(ready, body, protocol, seed, seconds):
+        return load(save(ready, path, overwrite=overwrite or replace))
     with progress(f"scanning: {what}") as report:
         scan_to(
             path, body, protocol, seed=seed, seconds=seconds, progress=report, overwrite=overwrite or replace
@@ -64,8 +71,12 @@ def _kept(path: Path, body: Body, protocol: ScanProtocol, seed: int, seconds: fl
         found = load(path)
     except InputError:
         return None
+    return found if _is_same(found, body, protocol, seed, seconds) else None
+
+
+def _is_same(found: Stream, body: Body, protocol: ScanProtocol, seed: int, seconds: float) -> bool:
     made, header = found.provenance, protocol.header()
-    same = (
+    return (
         made is not None
         and (made.phantom_text, made.seed, made.version) == (body.text, seed, mrsim.__version__)
         and made.target_snr == protocol.target_snr
@@ -73,4 +84,3 @@ def _kept(path: Path, body: Body, protocol: ScanProtocol, seed: int, seconds: fl
         and found.frames == math.ceil(seconds * 1e9 / header.frame_ns)
         and found.truth is not None
     )
-    return found if same else None
