@@ -3,7 +3,7 @@
 python examples/train.py                                   # writes mine.pt and mine.html here
 mrsim replay my.stream python:examples/train.py:build      # what it trained is a candidate like any other
 
-The network is recurrent: it sees each frame's view-shared image, its own last one, and what it kept beside it.
+Recurrent: it sees each frame's view-shared image, its own last one, and what it kept beside it.
 On two cores all of it takes three to four minutes; its NMSE is then about 0.011, and view sharing's 0.014.
 """
 
