@@ -1,5 +1,6 @@
 """How the site is built of the pages in docs/: `make docs`, or sphinx-build -c docs/site docs build/site."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import mrsim  # noqa: E402
+
+# A theme for code that is loaded later lets everything be told; the first to say what is told prevails.
+logging.basicConfig(level=logging.WARNING)
 
 project, author, version = "mrsim", "The mrsim developers", mrsim.__version__
 project_copyright = "the mrsim developers"
