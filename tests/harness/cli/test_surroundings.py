@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -267,3 +270,26 @@ def test_what_is_said_is_bounded_whatever_was_given(
     error = capsys.readouterr().err
     assert (code, error.count("\n")) == (2, 1)
     assert len(error) < 2100
+
+
+def test_garbage_is_collected_as_before_in_a_process_that_calls_a_command() -> None:
+    frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    assert main(["phantoms"]) == 0
+    assert gc.isenabled()
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (frozen, thresholds)
+
+
+def test_garbage_is_collected_while_a_command_of_its_own_process_runs() -> None:
+    """Only its libraries are kept from being looked through: what it makes itself is let go of."""
+    code = (
+        "import gc, sys, harness.cli.main as m, harness.cli.scan.phantoms as p\n"
+        "real = p.run\n"
+        "def run(**options):\n"
+        "    print(gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+        "    return real(**options)\n"
+        "p.run = run\n"
+        "sys.exit(m._program(['phantoms']))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ran.stdout.splitlines()[0] == "True True", ran.stderr
+    assert ran.returncode == 0
