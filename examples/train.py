@@ -9,6 +9,7 @@ On two cores all of it takes three to four minutes; its NMSE is then about 0.011
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -127,22 +128,25 @@ class Trained:
 
 def build():
     """Return a candidate with the trained weights."""
+    if not Path(WEIGHTS).exists():
+        raise mrsim.InputError(f"{WEIGHTS}: no such file here; train first: python examples/train.py")
     network = Recurrent()
     network.load_state_dict(torch.load(WEIGHTS))
     return Trained(network)
 
 
 def main():
-    """Scan, train, test on another day's breathing, and write the report."""
+    """Scan, train, test on another scan of the same day, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phantom", default="v2/patient1-day1")
     parser.add_argument("--seconds", type=float, default=24.0, help="of the scan to train on")
     parser.add_argument("--epochs", type=int, default=60)
     args = parser.parse_args()
+    print(f"scanning {args.seconds:g} s of {args.phantom} twice, to train and to test ...", flush=True)
     scan = mrsim.simulate(args.phantom, seconds=args.seconds, acceleration=4, seed=1)
+    test = mrsim.simulate(args.phantom, seconds=args.seconds, acceleration=4, seed=2)
     network = train(scan, args.epochs)
     torch.save(network.state_dict(), WEIGHTS)
-    test = mrsim.simulate(args.phantom, seconds=args.seconds, acceleration=4, seed=2)
     results = {
         name: harness.replay(test, candidate, clock="virtual", claim=0.95)
         for name, candidate in (("view sharing", "view-sharing"), ("mine", build))

@@ -122,7 +122,11 @@ def _determinism(bench: Bench) -> Seen:
     bench.images(bench.altered(np.arange(len(bench.short)), "before"), used)
     reopened = bench.images(bench.short, used)
     frame = differing(bench.base, reopened, range(SHORT))
-    remembers = None if frame is None else f"frame {frame}: opened again, it remembers the scan before"
+    remembers = (
+        None
+        if frame is None
+        else f"frame {frame}: opened again, it remembers the scan before; forget it in `open`"
+    )
     return Seen(pairs + bench.pairs(bench.base, reopened), SHORT, what, remembers)
 
 

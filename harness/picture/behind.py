@@ -78,12 +78,12 @@ class Behind:
 
     @property
     def figures(self) -> str:
-        """Return M95 and lag, as the result states them."""
+        """Return M95, and how late its images are when they are shown, as the result states them."""
         margin, quality = self.result.margin, self.result.quality
         m95 = None if margin is None else margin.m95_m
         told = f"M95 {mm(m95)} mm" if m95 is None or math.isfinite(m95) else "M95 infinite"
         lag = None if quality is None else quality.total_lag_ns
-        return f"{told}, {'no steady lag' if lag is None else f'lag {lag / 1e6:.0f} ms'}"
+        return f"{told}, {'no steady lag' if lag is None else f'{lag / 1e6:.0f} ms behind'}"
 
     def at(self, t_ns: int) -> int:
         """Return the row of `displayed` that holds at an instant."""

@@ -189,7 +189,7 @@ def _traces(figure: Any, cell: Any, stream: Stream, truth: Truth, methods: Any) 
         measured = 1e3 * quality.centroid_m[:, 1]
         true = 1e3 * truth.centroid_at(quality.shown_ns, stream.header)[:, 1]
         lag = quality.lag.claimed_ns
-        lag_text = "no lag can be stated" if lag is None else f"lag {lag / 1e6:.0f} ms"
+        lag_text = "no lag can be stated" if lag is None else f"lag {lag / 1e6:.0f} ms by image"
         style = {"color": colour, "lw": 1.3, "marker": ".", "ms": 3.5}
         if lag is None and name == next(iter(methods)):
             style |= {"lw": 0.0}
@@ -198,7 +198,7 @@ def _traces(figure: Any, cell: Any, stream: Stream, truth: Truth, methods: Any) 
     path = 1e3 * truth.centroid_at(t, stream.header)[:, 1]
     upper.set_ylim(path.max() + 7, path.min() - 4)
     upper.set_ylabel("centroid y, mm", fontsize=9)
-    upper.legend(fontsize=8.5, ncol=5, loc="lower center", frameon=False)
+    upper.legend(fontsize=8.5, ncol=5, loc="lower center", framealpha=0.9, edgecolor="white")
     upper.set_title("the target's centroid in each image, at the instant the image is shown", fontsize=10)
     lower.axhline(0, color="black", lw=0.8)
     lower.set_ylim(-7, 7)

@@ -65,7 +65,7 @@ def _trace(figure: Any, result: RunResult) -> None:
         f"{result.candidate}: {'' if result.margin is None else result.margin.sentence}", fontsize=10
     )
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=9, frameon=False)
+    axes.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _frames(figure: Any, result: RunResult) -> None:
@@ -89,7 +89,11 @@ def _latency(figure: Any, result: RunResult) -> None:
     over, spread = figure.subplots(1, 2)
     response = timing.response_ns[timing.shown] / 1e6
     over.plot((timing.due_ns[timing.shown] - run.t0_ns) / 1e9, response, ".", ms=4, color=OTHER)
-    spread.hist(response, bins=40, color=OTHER)
+    # Decades: a deadline may be a hundred times what most images take.
+    low, high = max(float(response.min()), 1e-4), max(float(response.max()), 2e-4)
+    spread.hist(np.maximum(response, low), bins=np.geomspace(low / 1.1, high * 1.1, 40), color=OTHER)
+    spread.set_xscale("log")
+    over.set_yscale("log")
     if result.scenario != LOCKSTEP:
         over.axhline(timing.deadline_ns / 1e6, color=TARGET, lw=1.2, label="deadline")
         spread.axvline(timing.deadline_ns / 1e6, color=TARGET, lw=1.2, label="deadline")
@@ -109,10 +113,16 @@ def _kspace(figure: Any, result: RunResult) -> None:
     frame = int(came[-1])
     maps = [(f"k-space of image {frame}", pixels[frame])]
     if truth is not None and not result.stream.header.window:
-        maps.append(("of the truth", np.asarray(truth.image[frame])))
+        maps.append(("k-space of the truth", np.asarray(truth.image[frame])))
     for axes, (title, image) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
         magnitude = np.abs(to_kspace(image))
-        axes.imshow(np.log10(magnitude + magnitude.max() * 1e-5 + 1e-30), cmap="magma")
-        axes.set_title(f"log |{title}|", fontsize=10)
-        axes.set_xlabel("kx index", fontsize=9)
-        axes.set_ylabel("ky index", fontsize=9)
+        ny, nx = magnitude.shape
+        left, top = -(nx // 2) - 0.5, -(ny // 2) - 0.5
+        drawn = axes.imshow(
+            np.log10(magnitude + magnitude.max() * 1e-5 + 1e-30), cmap="magma",
+            extent=(left, left + nx, top + ny, top),
+        )  # fmt: skip
+        figure.colorbar(drawn, ax=axes, label="log10 of the magnitude")
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("kx", fontsize=9)
+        axes.set_ylabel("ky", fontsize=9)

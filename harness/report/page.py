@@ -25,7 +25,7 @@ SIGNS = {
 MEANING = {
     "PASS": "Every answer that was asked for is yes.",
     "FAIL": "At least one answer is no.",
-    "INVALID": "This run says nothing about the reconstructor.",
+    "INVALID": "No answer: the host was too busy, or an audit is broken. Below stands which.",
     "INSUFFICIENT": "Too few images or breaths for an answer.",
 }
 UNDER_FAULTS = {

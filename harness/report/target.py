@@ -42,7 +42,8 @@ def target(figures: Figures, charts: Sequence[Chart]) -> str:
     return (
         '<p class="note">On display: the newest image that was complete, at each TR, against where the '
         "target was at that TR. Image by image: each image against the target at the image's own last "
-        "line, as if time did not count. M95 is the distance that holds the target for 95 % of the time.</p>"
+        "line, as if it took no time to compute. M95 is the distance that holds the target for 95 % of the "
+        "time.</p>"
         + _accuracy(figures)
         + _convention(figures)
         + "".join(chart.html() for chart in charts)

@@ -72,7 +72,7 @@ class Trial(Summarised):
         if found.standing == "tie":
             return f"{told}; level with view sharing ({mm(other.m95_m)} mm)"
         least, most = sorted(map(abs, found.interval))
-        apart = f"{abs(found.value):.1f} mm {'less' if found.value < 0 else 'more'} than view sharing"
+        apart = f"view sharing costs {abs(found.value):.1f} mm {'more' if found.value < 0 else 'less'}"
         return f"{told}; {apart} ({least:.1f} to {most:.1f})"
 
     @property
@@ -192,6 +192,7 @@ def try_out(
     candidate: Given,
     *,
     clock: str = "virtual",
+    claim: float | None = None,
     seed: int = 0,
     isolate: bool = False,
     limit_s: float | None = None,
@@ -208,6 +209,8 @@ def try_out(
         As for `harness.replay`.
     clock
         "virtual", which measures the candidate's computing as well, or "real".
+    claim
+        Share of images that are to meet the deadline; None for the profile's.
     seed
         Seed of the audits.
     isolate, limit_s
@@ -226,13 +229,17 @@ def try_out(
     if scan.truth is None:
         raise InputError(f"{scan.path or 'stream'}: a try needs a scan with truth; name a patient or a cine")
     held: dict[str, Any] = {"isolate": isolate, "limit_s": limit_s, "allow_seen": allow_seen}
-    result = replay(scan, candidate, clock=clock, **held)
+    result = replay(scan, candidate, clock=clock, claim=claim, **held)
     found: AuditReport | None = None
     if result.failure is None:
         part = scan.first_frames(min(AUDITED_FRAMES, scan.frames))
         found = audit(candidate, part, seed=seed, progress=progress, **held)
         result = result.with_audit(found)
-    opponent = result if candidate == OPPONENT and not isolate else replay(scan, OPPONENT, clock="virtual")
+    opponent = (
+        result
+        if candidate == OPPONENT and not isolate
+        else replay(scan, OPPONENT, clock="virtual", claim=claim)
+    )
     return Trial(result.candidate, result, opponent, _difference(result.first, opponent.first))
 
 

@@ -86,6 +86,10 @@ def draw_images(
                 masks[place].astype(float), levels=[0.5], colors=TARGET, linewidths=0.9, extent=extent,
                 origin="upper",
             )  # fmt: skip
+            if not place:
+                axes.text(
+                    0.03, 0.03, "target, true outline", color=TARGET, fontsize=8, transform=axes.transAxes
+                )
         axes.set_title(title, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.set_xlabel("x, mm", fontsize=8)
@@ -153,4 +157,4 @@ def _trace(figure: Any, stream: Stream) -> None:
     axes.set_xlabel("t, s", fontsize=9)
     axes.set_ylabel(f"{truth.target} from its start, mm", fontsize=9)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=9, frameon=False)
+    axes.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -192,7 +192,7 @@ def _print(rows: Sequence[Row], stream: Stream) -> None:
     print(
         "M95: for 95 % of the time the target is within so many millimetres of where it is shown; in "
         "brackets what the breaths carry (95 %). By image: each image against the truth at its own last "
-        "line, where time does not count.\n"
+        "line, as if it took no time to compute.\n"
         f"{timing.images} images each, after {timing.warmup} to warm up; deadline "
         f"{timing.deadline_ns / 1e6:.1f} ms from the last line's due time; claimed is that {CLAIM:.0%} meet "
         "it, at 99 % confidence. '-': it is not known, too few samples carry it (p99 takes "

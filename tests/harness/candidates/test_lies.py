@@ -161,7 +161,9 @@ def test_it_sees_its_own_folder_and_nothing_of_the_scan_or_of_us(
 
 def test_what_it_remembers_of_the_scan_before_is_found_as_in_process(folder: Path) -> None:
     bench = Bench(default_stream(3, 12, (16, 16)), IsolatedBuilder(f"python:{folder}/lies.py:Remembers"), 5)
-    assert AUDITS["determinism"](bench).fault == "frame 0: opened again, it remembers the scan before"
+    assert AUDITS["determinism"](bench).fault == (
+        "frame 0: opened again, it remembers the scan before; forget it in `open`"
+    )
 
 
 def test_a_reconstructor_lives_on_in_its_process_and_a_loss_is_not_waited_for_again(folder: Path) -> None:

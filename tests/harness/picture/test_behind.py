@@ -84,7 +84,7 @@ def test_it_plays_at_the_pace_of_the_scan_and_both_files_hold_every_frame(tmp_pa
 def test_figures_are_those_of_the_result():
     one = Behind.of("late", late(3))
     margin, quality = one.result.margin, one.result.quality
-    told = f"M95 {margin.m95_mm:.1f} mm, lag {quality.total_lag_ns / 1e6:.0f} ms"
+    told = f"M95 {margin.m95_mm:.1f} mm, {quality.total_lag_ns / 1e6:.0f} ms behind"
     assert one.figures == told
     assert quality.total_lag_ns / 1e6 == pytest.approx(3 * 64, abs=12)
 
