@@ -21,7 +21,7 @@ docs: $(READY)
 # Four parts, two side by side: one after the other they take too long. The longest begin.
 PARTS := test-commands test-bench test-rest test-scanner
 test: $(READY)
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(PARTS) lint
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(PARTS) lint
 
 # Without what is marked slow: what to run while one works.
 test-quick: $(READY)

@@ -81,17 +81,14 @@ def _run(argv: list[str], own: bool = False) -> int:
     if not own:
         return _ready(argv)()
     # Libraries have millions of objects that stay. To look through them while they come, and once more at the
-    # end, takes seconds.
+    # end, takes seconds. What comes later is looked through: a candidate's files may be closed by that alone.
     gc.disable()
     try:
         command = _ready(argv)
     finally:
         gc.freeze()
         gc.enable()
-    try:
-        return command()
-    finally:
-        gc.freeze()
+    return command()
 
 
 def _ready(argv: list[str]) -> Callable[[], int]:

@@ -101,10 +101,12 @@ def unpack(path: str | Path) -> Stream:
     StreamError
         If the file is missing or damaged.
     """
-    arrays = read_arrays(path, MAX_BYTES, "a packed scan", remedy=_REMEDY)
+    arrays = read_arrays(path, MAX_BYTES, "a packed scan", missing=f"no such file; {_REMEDY}", remedy=_REMEDY)
     try:
         return _stream(arrays)
-    except (ValueError, LookupError, TypeError, OverflowError, EOFError, lzma.LZMAError) as error:
+    except (
+        ValueError, LookupError, TypeError, OverflowError, EOFError, RecursionError, lzma.LZMAError,
+    ) as error:  # fmt: skip
         said = " ".join(str(error).split())[:200]
         raise StreamError(f"{path}: damaged, or not a packed scan: {said}; {_REMEDY}") from None
 

@@ -50,9 +50,15 @@ def own_scan(
     InputError
         If something else stands there, or it cannot be made.
     """
-    kept = None if overwrite else _kept(path, body, protocol, seed, seconds)
-    if kept is not None:
-        return kept
+    if not overwrite:
+        try:
+            kept = _kept(path, body, protocol, seed, seconds)
+        except InputError as error:
+            if not replace:
+                raise InputError(f"{error}; --overwrite makes the scan anew") from None
+        else:
+            if kept is not None:
+                return kept
     check_new_stream(path, overwrite=overwrite or replace)
     ready = None if shipped is None else shipped()
     if ready is not None and _is_same(ready, body, protocol, seed, seconds):
@@ -68,9 +74,9 @@ def _kept(path: Path, body: Body, protocol: ScanProtocol, seed: int, seconds: fl
     """Return the scan that an earlier call has left, if it is the one that is to be made."""
     try:
         check_stream(path)
-        found = load(path)
     except InputError:
-        return None
+        return None  # nothing, or something else
+    found = load(path)
     return found if _is_same(found, body, protocol, seed, seconds) else None
 
 

@@ -293,3 +293,24 @@ def test_garbage_is_collected_while_a_command_of_its_own_process_runs() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert ran.stdout.splitlines()[0] == "True True", ran.stderr
     assert ran.returncode == 0
+
+
+def test_a_file_that_a_candidate_leaves_open_is_written_to_its_end(folder: Path) -> None:
+    """An object in a circle is let go of by the collection at the end, which its file waits for."""
+    (folder / "mine.py").write_text(
+        "class Notes:\n"
+        "    def open(self, header, emit):\n"
+        "        self.me, self.file = self, open('notes.txt', 'w')\n"
+        "    def push(self, line):\n"
+        "        self.file.write(f'{line.index}\\n')\n"
+        "    def close(self):\n"
+        "        self.file.write('closed\\n')\n"
+        "def build():\n"
+        "    return Notes()\n"
+    )
+    save(moving_stream(), "a.stream")
+    words = ["replay", "a.stream", "python:mine.py:build", "--clock", "virtual", "--no-quality"]
+    command = [sys.executable, "-W", "ignore", "-m", "harness.cli", *words]
+    ran = subprocess.run(command, capture_output=True, timeout=300, text=True)
+    written = (folder / "notes.txt").read_text().splitlines()
+    assert written[-1] == "closed", ran.stdout + ran.stderr

@@ -30,8 +30,9 @@ def test_a_result_draws_where_the_target_is_and_where_it_is_shown(tmp_path):
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_latency_is_that_of_each_image():
-    run = late(0)
+@pytest.mark.parametrize("frames", [0, 2])
+def test_latency_is_that_of_each_image(frames):
+    run = late(frames)
     figure = plot_run(run, "latency")
     drawn = figure.axes[0].lines[0].get_xydata()
     assert np.allclose(drawn[:, 1], run.timing.response_ns[run.timing.shown] / 1e6)
@@ -46,7 +47,7 @@ def test_frames_and_kspace_are_those_of_the_run():
         number = int(axes.get_title().split()[1].rstrip(","))
         assert np.allclose(axes.images[0].get_array(), np.abs(pixels[number]))
     kspace = plot_run(run, "kspace")
-    assert len(kspace.axes) == 2
+    assert [axes.get_title() for axes in kspace.axes[:2]] == ["k-space of image 109", "k-space of the truth"]
     mapped = kspace.axes[0].images[0].get_array()
     assert np.unravel_index(np.argmax(mapped), mapped.shape) == (32, 32)  # k = 0 is at N // 2
 

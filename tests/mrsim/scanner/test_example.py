@@ -76,7 +76,7 @@ def test_a_damaged_file_is_told_in_a_line(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(StreamError, match=r"a\.npz: .*; install mrsim again"):
             unpack(path)
-    with pytest.raises(StreamError, match=r"none\.npz: no such file"):
+    with pytest.raises(StreamError, match=r"none\.npz: no such file; install"):
         unpack(tmp_path / "none.npz")
 
 

@@ -195,6 +195,11 @@ def test_ended_demo_goes_on_with_its_own_scan_and_with_no_other(tmp_path, capsys
         assert main([*words, other]) == 2
         assert "quasar.stream" in capsys.readouterr().err
     assert {file.name: file.stat().st_mtime_ns for file in path.iterdir()} == written
+    (path / "samples.npy").write_bytes(b"cut off")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "samples.npy" in said
+    assert "--overwrite makes the scan anew" in said
     assert main([*words, "--seed=4", "--overwrite"]) == 2
     assert "no replay" in capsys.readouterr().err
     assert load(path).provenance.seed == 4
@@ -222,5 +227,6 @@ def test_demo_refuses_a_length_without_a_breath_or_without_end(tmp_path, capsys,
 
 def test_demo_refuses_the_seed_of_the_training(tmp_path, capsys):
     trained = load_weights(demo.WEIGHTS).record["data"][0]["seed"]
-    assert main(["demo", "-o", str(tmp_path), f"--seed={trained}"]) == 2
+    assert main(["demo", "-o", str(tmp_path / "d"), f"--seed={trained}"]) == 2
     assert "trained on this seed" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
