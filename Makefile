@@ -18,10 +18,10 @@ EXECUTED ?= full
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs/site -D executed=$(EXECUTED) -b html docs build/site
 
-# Four parts, three side by side: that of the commands mostly waits for what it has started. The longest begin.
+# Four parts, two side by side: one after the other they take too long. The longest begin.
 PARTS := test-commands test-bench test-rest test-scanner
 test: $(READY)
-	@$(MAKE) --no-print-directory -j3 --output-sync=target $(PARTS) lint
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(PARTS) lint
 
 # Without what is marked slow: what to run while one works.
 test-quick: $(READY)

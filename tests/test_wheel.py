@@ -19,6 +19,7 @@ EXTRAS = (
 )  # fmt: skip
 DATA = (
     "recon/weights/*.npz",
+    "phantoms/scans/*.npz",
     "harness/report/page/*",
     "phantoms/**/*.toml",
     "phantoms/**/*.csv",
@@ -69,6 +70,10 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == {path.relative_to(ROOT).as_posix() for path in expected}
     assert {f"{top}/py.typed" for top in ("mrsim", "recon", "harness")} <= names
+
+
+def test_the_scan_that_is_shipped_comes_with_the_wheel(empty: Empty) -> None:
+    assert empty.run("-c", "import mrsim; print(mrsim.example_scan().frames)").strip() == "285"
 
 
 def test_the_environment_has_the_core_alone_and_never_sees_the_checkout(empty: Empty) -> None:

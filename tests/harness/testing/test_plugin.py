@@ -346,7 +346,8 @@ def test_percentiles_misses_and_lag_are_in_the_benchmarks_json_and_table(project
     info: dict[str, Any] = entry["extra_info"]
     assert entry["stats"]["rounds"] == info["images"] - info["misses"] == 14
     assert entry["stats"]["max"] * 1e3 == pytest.approx(info["response_max_ms"])
-    assert entry["stats"]["median"] * 1e3 == pytest.approx(info["response_p50_ms"], rel=0.5)
+    below, above = sorted(entry["stats"]["data"])[6:8]  # of 14 images, either is in the middle
+    assert below * 1e3 - 1e-6 <= info["response_p50_ms"] <= above * 1e3 + 1e-6
     assert {"response_p95_ms", "response_p99_ms", "misses", "lag_ms", "verdict"} <= set(info)
     assert info["response_p99_ms"] is None  # 14 images carry none
     assert info["mrsim"]["of"] == 14
