@@ -25,7 +25,7 @@ LOSS_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    command.add_argument("streams", nargs="+", metavar="STREAM", help="streams with truth, of one protocol")
+    command.add_argument("streams", nargs="+", metavar="STREAM", help="streams of one protocol, with truth")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
         "--network", default="compact", metavar=one_of("compact", "population", "recurrent", "dietz2019"),
@@ -70,6 +70,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--undersample", type=float, default=1.0, metavar="R",
         help="leave rows out of fully sampled scans, others in every epoch; shows what all rows give",
+    )  # fmt: skip
+    command.add_argument(
+        "--learn-from", default="truth", metavar=one_of("truth", "lines"),
+        help="lines: those that the scan reads next, which needs no truth (%(default)s)",
     )  # fmt: skip
     command.add_argument("--augment", action="store_true", help="shift and warp the training frames")
     command.add_argument(
@@ -119,6 +123,7 @@ def run(
     target_instant: str,
     redraw: int,
     undersample: float,
+    learn_from: str,
     augment: bool,
     balanced: bool,
     shift_px: float,
@@ -196,6 +201,7 @@ def run(
             device=device,
             seed=seed,
             undersample=undersample,
+            learn_from=learn_from,
             targets=wanted,
             redraw=drawn,
             first=start,

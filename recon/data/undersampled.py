@@ -1,8 +1,9 @@
 """Fully sampled frames, undersampled afterwards: the training data of Dietz 2019 (ISMRM 4784).
 
-The input is a frame's own lines, each of its own instant, without the rows that a pattern leaves out. The
-target is the image of all its lines, with their noise and the motion within the frame. A scanner can give
-both without a simulator. Every frame has a new pattern in every epoch.
+The input is a frame's own lines, each of its own instant, without the rows that a pattern leaves out. A
+network that remembers sees earlier frames so, too. The target is the image of all its lines, with their noise
+and the motion within the frame. A scanner can give both without a simulator. Every frame has a new pattern in
+every epoch.
 """
 
 from __future__ import annotations
@@ -26,31 +27,33 @@ SEES = ("zero-filled", "")
 """Start and memory of a network that sees the present lines alone."""
 
 
-def full_examples(stream: Stream) -> Examples:
-    """Return the frames of a fully sampled scan with the images that they give.
+def full_rows(stream: Stream) -> tuple[NDArray[np.float32], NDArray[np.complex64]]:
+    """Return all rows of the frames of a fully sampled scan, in the hybrid space (ky, x).
 
     Parameters
     ----------
     stream
-        A scan of one coil that reads every row in every frame; its truth is not looked at.
+        A scan that reads every row in every frame; its truth is not looked at.
+
+    Returns
+    -------
+    ages, rows
+        Frames since each row was taken, shape (frames, ny), float32; the rows, shape (frames, coils, ny, nx),
+        complex64.
 
     Raises
     ------
     TrainingError
-        If some frame lacks a row, or there are several coils or too few frames.
+        If some frame lacks a row, or there are too few frames.
     """
     where, header = str(stream.path or "the training stream"), stream.header
     ny = header.matrix[0]
-    if header.coils != 1:
-        raise TrainingError(
-            f"{where}: {header.coils} coils: only scans of one coil are undersampled afterwards"
-        )
     if stream.frames < MIN_FRAMES:
         raise TrainingError(
             f"{where}: {stream.frames} frames to train on; at least {MIN_FRAMES} are needed, scan for longer"
         )
     memory = LineMemory(header, mean=False)
-    ages, lines = [], []
+    ages, rows = [], []
     for number in range(stream.frames * header.lines_per_frame):
         readout = stream.readout(number)
         if not memory.push(readout):
@@ -61,10 +64,27 @@ def full_examples(stream: Stream) -> Examples:
                 "sampled scans (simulate --acceleration 1 --sampler full) are undersampled afterwards"
             )
         ages.append(memory.ages(readout.index))
-        lines.append(memory.shared[0].copy())
-    rows = np.stack(lines)
+        rows.append(memory.shared.copy())
+    return np.stack(ages), np.stack(rows)
+
+
+def full_examples(stream: Stream) -> Examples:
+    """Return the frames of a fully sampled scan of one coil with the images that they give.
+
+    Parameters
+    ----------
+    stream
+        As for `full_rows`.
+
+    Raises
+    ------
+    TrainingError
+        If some frame lacks a row, or there are too few frames.
+    """
+    ages, every = full_rows(stream)
+    rows = np.ascontiguousarray(every[:, 0])
     image = to_image(rows, (-2,))
-    return Examples(np.ones((len(rows), ny), np.bool_), np.stack(ages), rows, np.zeros_like(rows), image)
+    return Examples(np.ones(ages.shape, np.bool_), ages, rows, np.zeros_like(rows), image)
 
 
 def pattern_of(ny: int, acceleration: float, seed: int, *use: str | int) -> Sampler:
@@ -125,16 +145,47 @@ def undersampled(full: Examples, acceleration: float, seed: int, *use: str | int
     return dataclasses.replace(full, mask=mask, shared=full.shared * mask[..., None])
 
 
-def check_sees(config: CascadeConfig) -> None:
-    """Refuse a network that remembers earlier frames: fully sampled ones leave it another memory.
+def thin_scan(stream: Stream, acceleration: float, seed: int, *use: str | int) -> Stream:
+    """Leave rows out of a fully sampled scan, for a network that remembers earlier frames.
+
+    The first frame keeps all its rows, as that many shorter frames, so that none is missing from then on.
+
+    Parameters
+    ----------
+    stream
+        As for `full_rows`.
+    acceleration, seed, use
+        As for `undersampled`.
+
+    Returns
+    -------
+    stream
+        Without truth. Its last frames are those of the scan, one by one, each of fewer lines at even times.
 
     Raises
     ------
     TrainingError
-        If it starts from anything but the zero-filled image, or has a memory.
+        If the sampler cannot give this acceleration.
     """
-    if (config.start, config.memory) != SEES:
-        raise TrainingError(
-            f"undersample: a network with start = {config.start!r}, memory = {config.memory!r} remembers "
-            "other lines than those that are left; take --network dietz2019"
-        )
+    header = stream.header
+    ny, per_frame = header.matrix[0], header.lines_per_frame
+    pattern = pattern_of(ny, acceleration, seed, *use)
+    kept = len(pattern.frame(0))
+    first = np.arange(per_frame)
+    # Some of its lines come twice, so that the shorter frames are full.
+    lines = [np.concatenate([first[: -per_frame % kept], first])]
+    for frame in range(1, stream.frames):
+        own = np.arange(frame * per_frame, (frame + 1) * per_frame)
+        lines.append(own[row_mask(pattern, frame)[stream.ky[own] + ny // 2]])
+    chosen = np.concatenate(lines)
+    numbers = np.arange(len(chosen), dtype=np.int64)
+    thin = dataclasses.replace(
+        header, tr_ns=header.frame_ns // kept, lines_per_frame=kept, acceleration=acceleration, window=0
+    )
+    frame, t_ns = (numbers // kept).astype(np.int32), numbers * thin.tr_ns + thin.te_ns
+    return Stream(thin, stream.ky[chosen], frame, t_ns, stream.samples[chosen])
+
+
+def sees_alone(config: CascadeConfig) -> bool:
+    """Return whether a network sees the present lines of a single coil, and remembers nothing."""
+    return (config.start, config.memory, config.coils) == (*SEES, 1)

@@ -30,11 +30,12 @@ from recon.cascade.checkpoint import save
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import named_config
 from recon.data.dataset import FrameDataset
-from recon.data.examples import whole
+from recon.data.examples import in_order
 from recon.training.plan import Progress, Stage, TrainingPlan, usual_rates
 from recon.training.rendezvous import join_group
-from recon.training.run import TrainingRun, squared_error
+from recon.training.run import TrainingRun
 from recon.training.train import train_cascade
+from recon.training.wanted import Wanted
 
 MAX_WAIT_S = 86_400.0
 
@@ -53,18 +54,21 @@ class DistributedRun(TrainingRun):
             )
         super().stage(progress if dist.get_rank() == 0 else None)
 
-    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, target: Tensor) -> float:
-        processes, count = dist.get_world_size(), len(target)
+    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, wanted: Wanted) -> float:
+        processes, count = dist.get_world_size(), len(inputs.mask)
         mine = torch.from_numpy(np.array_split(np.arange(count), processes)[dist.get_rank()])
-        part = inputs.map(lambda values: values[mine.to(values.device)])
-        wanted = target[mine.to(target.device)]
+
+        def own(values: Tensor) -> Tensor:
+            return values[mine.to(values.device)]
+
+        part, mine_wanted = inputs.map(own), wanted.map(own)
         if self._parallel is None:
             self._parallel = DistributedDataParallel(self.cascade, find_unused_parameters=True)
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self._parallel(part)
-        error = squared_error(shown, wanted)
-        objective = error / self._hardness(part, wanted) if self._plan.balanced else error
+        error = mine_wanted.error(shown)
+        objective = error / self._hardness(part, mine_wanted) if self._plan.balanced else error
         optimiser.zero_grad()
         # The gradients are averaged over the processes: times their number, it is the mean over the batch.
         torch.autograd.backward(objective.sum() * (processes / count))
@@ -77,12 +81,13 @@ class DistributedRun(TrainingRun):
         self.cascade.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self._plan.device)
         with torch.inference_mode():
-            for number, (inputs, target) in enumerate(whole(self._check, self._scale)):
+            for number, rows in enumerate(in_order(self._check)):
                 if number % dist.get_world_size() != dist.get_rank():
                     continue
+                inputs, wanted = self._examples(self._check, rows)
                 seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
-                sums[0] += squared_error(self.cascade(seen), self._send(target)).sum()
-                sums[1] += len(target)
+                sums[0] += wanted.map(self._send).error(self.cascade(seen)).sum()
+                sums[1] += len(rows)
         sums = sums.clone()
         dist.all_reduce(sums)
         return float(sums[0] / sums[1].clamp(min=1)) * self._relative

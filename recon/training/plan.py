@@ -13,6 +13,7 @@ from recon.data.augmentation import Augmentation
 MAX_EPOCHS = 100_000
 MAX_UNDERSAMPLE = 1000
 PRECISIONS = ("float32", "bfloat16")
+TRUTH, LINES = "truth", "lines"
 
 RATES = (2e-3, 4e-4)
 GENTLE_RATES = (5e-4, 1e-4)
@@ -83,6 +84,9 @@ class TrainingPlan:
     undersample
         Factor by which fully sampled frames are undersampled, anew in every epoch; the target is the image of
         all their lines, and the instant the centre. 1 to take scans as they are.
+    learn_from
+        `truth`, the true images that a simulator knows; or `lines`, those that a scan reads next, which needs
+        no truth. The images then show the middle of the next frame.
     """
 
     stages: tuple[Stage, ...] = (Stage("coarse", 14, 2e-3), Stage("fine", 6, 4e-4))
@@ -97,6 +101,7 @@ class TrainingPlan:
     device: str = "cpu"
     seed: int = 0
     undersample: float = 1.0
+    learn_from: str = TRUTH
 
     def __post_init__(self) -> None:
         if sum(stage.epochs for stage in self.stages) < 1:
@@ -118,6 +123,10 @@ class TrainingPlan:
                 f"training: target instant {self.target_instant!r}: a frame's whole image shows its "
                 "centre; give --target-instant centre with --undersample"
             )
+        if self.learn_from not in (TRUTH, LINES):
+            raise TrainingError(f"training: learn_from = {self.learn_from!r}: expected {TRUTH} or {LINES}")
+        if self.learn_from == LINES:
+            self._check_lines()
         if self.precision not in PRECISIONS:
             raise TrainingError(
                 f"training: precision = {self.precision!r}: expected {' or '.join(PRECISIONS)}"
@@ -127,6 +136,15 @@ class TrainingPlan:
             raise TrainingError(f"training: device = {self.device!r}: expected cpu, cuda or cuda:N")
         if kind == "cuda" and not torch.cuda.is_available():
             raise TrainingError(f"training: device = {self.device!r}: no CUDA device is found; take cpu")
+
+    def _check_lines(self) -> None:
+        for wrong, option in (
+            (self.target_instant != "last", "--target-instant: the lines that come next say what is shown"),
+            (self.augmentation is not None, "--augment: the lines that come next are not moved with a frame"),
+            (self.undersample > 1, "--undersample: the lines that come next are those of the scan"),
+        ):
+            if wrong:
+                raise TrainingError(f"training: learning from lines goes without {option}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def train(
     device: str = TrainingPlan.device,
     seed: int = TrainingPlan.seed,
     undersample: float = TrainingPlan.undersample,
+    learn_from: str = TrainingPlan.learn_from,
     targets: Sequence[NDArray[np.complex64] | None] | None = None,
     redraw: Callable[[int], Sequence[Stream]] | None = None,
     first: Checkpoint | None = None,
@@ -52,7 +53,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     stage_end: Callable[[Stage, Checkpoint], None] | None = None,
 ) -> Checkpoint:
-    """Train a cascade on scans with truth.
+    """Train a cascade on scans, with truth where it is learnt from.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ def train(
         rates, those that suit the network are taken.
     batch, columns, patience, target_instant, augmentation, balanced, precision, device, seed, undersample
         See `recon.training.plan.TrainingPlan`.
+    learn_from
+        `truth`, or `lines`: those that a scan reads next, which needs no truth.
     targets, redraw, state, command, progress, stage_end
         See `recon.training.train.train_cascade`.
     first
@@ -111,6 +114,7 @@ def train(
         device=device,
         seed=seed,
         undersample=undersample,
+        learn_from=learn_from,
     )
     return train_cascade(
         streams,

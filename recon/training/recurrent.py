@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mrsim.errors import TrainingError
+from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import CascadeState
-from recon.data.examples import Examples, batch_of
-from recon.training.run import TrainingRun, squared_error
+from recon.data.examples import Examples
+from recon.training.run import TrainingRun
+from recon.training.wanted import KnownImages, Wanted
 
 WINDOW = 4
 """Frames of a step, through which the error is carried back."""
@@ -33,8 +35,8 @@ class RecurrentRun(TrainingRun):
     state forward through the whole walk, so that the network learns to live with what it has made (truncated
     backpropagation through time, Williams and Peng 1990, 10.1162/neco.1990.2.4.490).
 
-    Pixels that move weigh more. Most of an image rests, and a plain mean of squares would rather have less
-    noise there than less lag in a target.
+    Pixels of known images weigh more where they move. Most of an image rests, and a plain mean of squares
+    would rather have less noise there than less lag in a target.
     """
 
     _seen: list[Examples] | None = None
@@ -84,20 +86,15 @@ class RecurrentRun(TrainingRun):
             self._state: CascadeState | None = None
         if self._seen is not learn:
             self._seen, self._usual = learn, [self._usual_change(examples) for examples in learn]
-        windows = [
-            (*batch_of(learn, rows[:, frame], self._scale), self._weights_of(learn, rows[:, frame]))
-            for frame in range(WINDOW)
-        ]
+        windows = [self._weighed(learn, rows[:, frame]) for frame in range(WINDOW)]
         state, plain, errors = self._state, [], []
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
-            for inputs, target, weights in windows:
+            for inputs, full in windows:
                 state = self.cascade.step(inputs.map(self._send).band(self._columns), state)
-                off = (
-                    torch.view_as_real(state.image - self._send(target[..., self._columns])).square().sum(-1)
-                )
-                plain.append(off.detach().mean())
-                errors.append((off * self._send(weights[..., self._columns])).mean())
+                wanted = full.band(self._columns).map(self._send)
+                plain.append(wanted.error(state.image.detach()).mean())
+                errors.append(wanted.objective(state.image))
         loss = torch.stack(errors).mean() * self._relative
         optimiser.zero_grad()
         torch.autograd.backward(loss)
@@ -114,6 +111,13 @@ class RecurrentRun(TrainingRun):
 
     def _lag(self, frames: int) -> int:
         return max(1, min(round(MOVED_S / self._frame_s), frames - 1))
+
+    def _weighed(self, learn: list[Examples], rows: NDArray[np.int64]) -> tuple[CascadeInputs, Wanted]:
+        """Return some frames, and what their images are held to with a weight for each pixel."""
+        inputs, wanted = self._examples(learn, rows)
+        if isinstance(wanted, KnownImages):
+            wanted = KnownImages(wanted.images, self._weights_of(learn, rows))
+        return inputs, wanted
 
     def _weights_of(self, learn: list[Examples], rows: NDArray[np.int64]) -> Tensor:
         """Return the weight of every pixel of some frames, shape (batch, ny, nx), float32."""
@@ -134,8 +138,8 @@ class RecurrentRun(TrainingRun):
             for examples in self._check:
                 state = None
                 for frame in range(len(examples)):
-                    inputs, target = batch_of([examples], np.array([(0, frame)]), self._scale)
+                    inputs, wanted = self._examples([examples], np.array([(0, frame)]))
                     state = self.cascade.step(inputs.map(self._send), state)
-                    total += float(squared_error(state.image, self._send(target)).sum())
+                    total += float(wanted.map(self._send).error(state.image).sum())
                     count += 1
         return total / max(count, 1) * self._relative

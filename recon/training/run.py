@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from recon.cascade.block import ConvolutionBlock, RecurrentBlock
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade
-from recon.data.examples import Examples, batch_of, whole
+from recon.data.examples import Examples, batch_of, in_order
 from recon.fourier import to_image
 from recon.training.plan import Progress, Stage, TrainingPlan
 from recon.training.state import TrainingPosition, load_state, save_state
+from recon.training.wanted import KnownImages, Wanted, foretold
 
 EASIEST = 1e-5
 """Relative squared error of a start image below which a frame's weight no longer grows."""
@@ -172,19 +173,27 @@ class TrainingRun:
         key: tuple[int, int, int],
     ) -> float:
         """Take the step of this stage, epoch and number, and return its error relative to the targets."""
-        inputs, target = self._batch(learn, rows, band, key)
-        return self._step(optimiser, inputs, target)
+        inputs, wanted = self._batch(learn, rows, band, key)
+        return self._step(optimiser, inputs, wanted)
 
     def _batch(
         self, learn: list[Examples], rows: NDArray[np.int64], band: slice, key: tuple[int, int, int]
-    ) -> tuple[CascadeInputs, Tensor]:
-        inputs, target = batch_of(learn, rows, self._scale)
-        if self._plan.augmentation is not None:
-            inputs, target = self._plan.augmentation(
-                inputs, target, np.random.default_rng([self._plan.seed, *key, 1])
+    ) -> tuple[CascadeInputs, Wanted]:
+        inputs, wanted = self._examples(learn, rows)
+        if self._plan.augmentation is not None and isinstance(wanted, KnownImages):
+            inputs, images = self._plan.augmentation(
+                inputs, wanted.images, np.random.default_rng([self._plan.seed, *key, 1])
             )
+            wanted = KnownImages(images)
         inputs = self.cascade.prepare(inputs.map(self._send), self._frame_s)
-        return inputs.band(band), self._send(target[..., band])
+        return inputs.band(band), wanted.band(band).map(self._send)
+
+    def _examples(self, sets: Sequence[Examples], rows: NDArray[np.int64]) -> tuple[CascadeInputs, Wanted]:
+        """Return some frames of scans, and what their images are held to."""
+        inputs, target = batch_of(sets, rows, self._scale)
+        if sets[0].later is None:
+            return inputs, KnownImages(target)
+        return inputs, foretold(sets, rows, self._scale, inputs.maps)
 
     def _end_epoch(self, stage: Stage) -> None:
         at = self.position
@@ -203,32 +212,32 @@ class TrainingRun:
         )
         at.epoch, at.step, at.losses = at.epoch + 1, 0, []
 
-    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, target: Tensor) -> float:
+    def _step(self, optimiser: torch.optim.Adam, inputs: CascadeInputs, wanted: Wanted) -> float:
         kind = torch.device(self._plan.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self._plan.precision == "bfloat16"):
             shown = self.cascade(inputs)
-        error = squared_error(shown, target)
+        error = wanted.error(shown)
         loss = error.mean()
-        objective = (error / self._hardness(inputs, target)).mean() if self._plan.balanced else loss
+        objective = (error / self._hardness(inputs, wanted)).mean() if self._plan.balanced else loss
         optimiser.zero_grad()
         torch.autograd.backward(objective)
         optimiser.step()
         return float(loss.detach()) * self._relative
 
-    def _hardness(self, inputs: CascadeInputs, target: Tensor) -> Tensor:
+    def _hardness(self, inputs: CascadeInputs, wanted: Wanted) -> Tensor:
         """Return the squared error of each frame's start image, bounded from below."""
         start = to_image(inputs.named(self.cascade.config.start), (-2,))
-        error = squared_error(start, target)
-        return error + EASIEST * squared_error(torch.zeros_like(target), target)
+        return wanted.error(start) + EASIEST * wanted.error(torch.zeros_like(start))
 
     def _validate(self) -> float:
         self.cascade.eval()
         total, count = 0.0, 0
         with torch.inference_mode():
-            for inputs, target in whole(self._check, self._scale):
+            for rows in in_order(self._check):
+                inputs, wanted = self._examples(self._check, rows)
                 seen = self.cascade.prepare(inputs.map(self._send), self._frame_s)
-                total += float(squared_error(self.cascade(seen), self._send(target)).sum())
-                count += len(target)
+                total += float(wanted.map(self._send).error(self.cascade(seen)).sum())
+                count += len(rows)
         return total / max(count, 1) * self._relative
 
     def _optimiser(self, stage: Stage) -> torch.optim.Adam:
@@ -260,14 +269,3 @@ class TrainingRun:
     def _save(self, optimiser: torch.optim.Adam) -> None:
         if self._path is not None:
             save_state(self._path, self._digest, self.position, self.cascade, self._best, optimiser)
-
-
-def squared_error(shown: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of each image, shape (batch,), float32.
-
-    Parameters
-    ----------
-    shown, target
-        Shape (batch, ny, nx), complex64.
-    """
-    return torch.view_as_real(shown - target).square().sum(-1).mean(dim=(1, 2))

@@ -28,10 +28,10 @@ from recon.cascade.checkpoint import Checkpoint, stored_arrays, stored_config
 from recon.cascade.network import Cascade, CascadeConfig
 from recon.coils.waves import maps_of
 from recon.data.coil_targets import true_waves
-from recon.data.examples import Examples, examples_of
-from recon.data.undersampled import check_sees, full_examples, undersampled
+from recon.data.later import foretold_instant
 from recon.target_instant import offset_ns
-from recon.training.plan import Progress, Stage, TrainingPlan
+from recon.training.drawn import Redraw, drawn_examples
+from recon.training.plan import LINES, Progress, Stage, TrainingPlan
 from recon.training.recurrent import RecurrentRun
 from recon.training.run import TrainingRun
 from recon.training.subspace import learn_subspace
@@ -46,7 +46,7 @@ def train_cascade(
     plan: TrainingPlan | None = None,
     *,
     targets: Sequence[NDArray[np.complex64] | None] | None = None,
-    redraw: Callable[[int], Sequence[Stream]] | None = None,
+    redraw: Redraw | None = None,
     first: Checkpoint | None = None,
     blocks: Checkpoint | None = None,
     state: Path | None = None,
@@ -122,35 +122,26 @@ def train_cascade(
                 f"{plan.target_instant!r}: start the blocks alone from them"
             )
     if plan.undersample > 1:
-        check_sees(config)
+        if config.components:
+            raise TrainingError(
+                "training: undersampling is for networks without a subspace, which is learnt from true images"
+            )
         if redraw is not None or targets is not None:
             raise TrainingError("training: undersampling takes a scan's own lines: leave --redraw out")
+    foretell = plan.learn_from == LINES
+    if foretell and config.components:
+        raise TrainingError(
+            "training: learning from lines is for networks without a subspace, which is learnt from true "
+            "images; take --network population or recurrent"
+        )
+    if foretell and targets is not None:
+        raise TrainingError("training: learning from lines takes no targets")
+    instant = foretold_instant(header) if foretell else plan.target_instant
     if config.recurrent and runner is not None:
         raise TrainingError("training: a recurrent cascade is trained in one process")
-    given = targets or [None] * len(streams)
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
-    if plan.undersample > 1:
-        sets = [full_examples(s) for s in streams]
-    else:
-        sets = [examples_of(s, t, waves) for s, t in zip(streams, given, strict=True)]
-    cuts = [max(1, round(len(s) * (1.0 - plan.validation))) for s in sets]
-    learn = [s.part(slice(0, c)) for s, c in zip(sets, cuts, strict=True)]
-    check = [s.part(slice(c, None)) for s, c in zip(sets, cuts, strict=True)]
-
-    def thinned(full: list[Examples], *use: str | int) -> list[Examples]:
-        return [undersampled(s, plan.undersample, plan.seed, *use, i) for i, s in enumerate(full)]
-
-    if plan.undersample > 1:
-        check = thinned(check, "validation")
-
-    def drawn(epoch: int) -> list[Examples]:
-        if plan.undersample > 1:
-            return thinned(learn, "epoch", epoch)
-        if redraw is None:
-            return learn
-        again = [examples_of(s, t, waves) for s, t in zip(redraw(epoch), given, strict=True)]
-        return [s.part(slice(0, c)) for s, c in zip(again, cuts, strict=True)]
-
+    examples = drawn_examples(streams, config, plan, targets, waves, redraw)
+    learn, check = examples.learn, examples.check
     power = float(np.mean([np.mean(np.abs(s.target) ** 2) for s in learn]))
     # Signal fills part of the view, so three times the root mean square is about the brightest tissue.
     scale = 3.0 * power**0.5 if first is None else first.scale
@@ -178,7 +169,7 @@ def train_cascade(
     record = {
         "matrix": list(header.matrix),
         "header": header.to_dict(),
-        "target_instant": plan.target_instant,
+        "target_instant": instant,
         "data": [_describe(stream) for stream in streams],
         "before": _before(first or blocks),
         "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
@@ -201,11 +192,13 @@ def train_cascade(
         },
         "command": command,
     }
+    if foretell:  # left out where usual, so that a training begun by an earlier version goes on
+        record["learnt_from"] = plan.learn_from
     if blocks is not None:
         record["blocks"] = _digest_of(blocks.cascade)
     units = (scale, scale**2 / power, frame_s)
     usual = RecurrentRun if config.recurrent else TrainingRun
-    run = (runner or usual)(cascade, plan, drawn, check, units, [len(s) for s in learn])
+    run = (runner or usual)(cascade, plan, examples.epoch, check, units, [len(s) for s in learn])
     run.resume(state, _digest(record, config))
 
     def made(**more: Any) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 import harness.console
+import mrsim
 from harness.cli.main import main
 from harness.dataset.training_targets import Redraw, targets
 from mrsim.errors import InputError
@@ -54,6 +56,21 @@ def arrays(path):
 def train(scan, output, *more):
     epochs = () if "--epochs" in more else ("--epochs", "2", "1")
     return main(["train", str(scan), "-o", str(output), *SMALL, *epochs, "--columns", "32", *more])
+
+
+def test_lines_alone_teach_where_no_truth_is_stored(scan, tmp_path, capsys):
+    """Without truth a scan is refused with what helps, and trained on by that, half a frame ahead."""
+    blind = tmp_path / "blind.stream"
+    stream = load(scan)
+    mrsim.save(dataclasses.replace(stream, truth=None, provenance=None), blind)
+    assert train(blind, tmp_path / "a.npz") == 2
+    assert "--learn-from lines needs none" in capsys.readouterr().err
+    assert train(blind, tmp_path / "b.npz", "--learn-from", "lines") == 0
+    record = load_weights(tmp_path / "b.npz").record
+    half_ms = (stream.header.lines_per_frame + 1) * stream.header.tr_ns / 2e6
+    assert record["target_instant"] == f"last+{half_ms:g}"
+    assert train(blind, tmp_path / "c.npz", "--learn-from", "lines", "--target-instant", "centre") == 2
+    assert "the lines that come next say what is shown" in capsys.readouterr().err
 
 
 def test_rates_suit_the_network_unless_they_are_given(scan, tmp_path):

@@ -20,9 +20,9 @@ from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image, to_kspace
 from recon.subspace.subspace import EXPLAINED_MISFIT, Subspace
 from recon.training.plan import Stage, TrainingPlan
-from recon.training.run import squared_error
 from recon.training.subspace import learn_subspace
 from recon.training.train import train_cascade
+from recon.training.wanted import squared_error
 from tests.recon.conftest import blob, run, small_stream
 
 FRAME_S = 8 * 2.2e-3

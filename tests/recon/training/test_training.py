@@ -71,13 +71,13 @@ def test_validation_is_the_last_part_of_each_scan_and_never_trained_on(monkeypat
     from recon.training import run as training_run
 
     seen = []
-    real = training_run.batch_of
+    real = training_run.TrainingRun._batch
 
-    def spy(sets, rows, scale):
+    def spy(self, learn, rows, *which):
         seen.extend((int(s), int(f)) for s, f in rows)
-        return real(sets, rows, scale)
+        return real(self, learn, rows, *which)
 
-    monkeypatch.setattr(training_run, "batch_of", spy)
+    monkeypatch.setattr(training_run.TrainingRun, "_batch", spy)
     scan = small_stream(frames=30)
     record = train_cascade(
         [scan], SMALL, TrainingPlan((Stage("coarse", 1, 1e-3),), validation=0.3, columns=8)
