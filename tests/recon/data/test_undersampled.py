@@ -153,6 +153,8 @@ def test_a_thin_scan_is_the_kept_lines_of_each_frame_and_all_of_the_first(coils)
         assert at == sorted(at)  # in the order in which they came
         assert np.array_equal(thin.samples[kept], stream.samples[at])
     assert thin.header.frame_ns == stream.header.frame_ns
+    patterns = {tuple(sorted(thin.ky[thin.frame == frame].tolist())) for frame in range(4, thin.frames)}
+    assert len(patterns) > 0.8 * (stream.frames - 1)
     other = thin_scan(stream, 4.0, 7, "epoch", 1, 0)
     assert not np.array_equal(other.ky, thin.ky)
 
