@@ -170,7 +170,7 @@ def run(
         state.unlink(missing_ok=True)
     resumed = state.is_file()
     drawn = Redraw(scans, redraw, seed) if redraw else None
-    wanted = None if undersample > 1 else _targets(scans, target_instant)
+    wanted = None if undersample > 1 or learn_from == "lines" else _targets(scans, target_instant)
 
     def ended(stage: Stage, checkpoint: Checkpoint) -> None:
         if keep_stages and stage.name != names[-1]:

@@ -121,24 +121,10 @@ def train_cascade(
                 f"training: the weights to start from aim at {aims!r}, and so would their subspace, not at "
                 f"{plan.target_instant!r}: start the blocks alone from them"
             )
-    if plan.undersample > 1:
-        if config.components:
-            raise TrainingError(
-                "training: undersampling is for networks without a subspace, which is learnt from true images"
-            )
-        if redraw is not None or targets is not None:
-            raise TrainingError("training: undersampling takes a scan's own lines: leave --redraw out")
-    foretell = plan.learn_from == LINES
-    if foretell and config.components:
-        raise TrainingError(
-            "training: learning from lines is for networks without a subspace, which is learnt from true "
-            "images; take --network population or recurrent"
-        )
-    if foretell and targets is not None:
-        raise TrainingError("training: learning from lines takes no targets")
-    instant = foretold_instant(header) if foretell else plan.target_instant
+    _check_plan(plan, config, redraw is not None, targets is not None)
     if config.recurrent and runner is not None:
         raise TrainingError("training: a recurrent cascade is trained in one process")
+    foretells = plan.learn_from == LINES
     waves = _waves_of(streams, first) if config.coils > 1 and config.components else None
     examples = drawn_examples(streams, config, plan, targets, waves, redraw)
     learn, check = examples.learn, examples.check
@@ -169,7 +155,7 @@ def train_cascade(
     record = {
         "matrix": list(header.matrix),
         "header": header.to_dict(),
-        "target_instant": instant,
+        "target_instant": foretold_instant(header) if foretells else plan.target_instant,
         "data": [_describe(stream) for stream in streams],
         "before": _before(first or blocks),
         "split": {"train": [len(s) for s in learn], "validation": [len(s) for s in check]},
@@ -192,7 +178,7 @@ def train_cascade(
         },
         "command": command,
     }
-    if foretell:  # left out where usual, so that a training begun by an earlier version goes on
+    if foretells:  # left out where usual, so that a training begun by an earlier version goes on
         record["learnt_from"] = plan.learn_from
     if blocks is not None:
         record["blocks"] = _digest_of(blocks.cascade)
@@ -212,6 +198,19 @@ def train_cascade(
         if stage_end is not None:
             stage_end(stage, made())
     return made(silent_blocks=run.silent())
+
+
+def _check_plan(plan: TrainingPlan, config: CascadeConfig, redrawn: bool, targeted: bool) -> None:
+    """Refuse what a plan cannot learn from."""
+    if plan.undersample > 1 and (redrawn or targeted):
+        raise TrainingError("training: undersampling takes a scan's own lines: leave --redraw out")
+    if plan.learn_from == LINES and targeted:
+        raise TrainingError("training: learning from lines takes no targets")
+    if config.components and (plan.undersample > 1 or plan.learn_from == LINES):
+        raise TrainingError(
+            "training: a subspace is learnt from true images, not from lines or undersampled frames; take a "
+            "network without one, such as --network population"
+        )
 
 
 def _waves_of(streams: Sequence[Stream], first: Checkpoint | None) -> NDArray[np.complex64]:

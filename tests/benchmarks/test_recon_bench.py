@@ -16,11 +16,11 @@ from mrsim.anatomy.phantom import load_phantom
 from mrsim.scanner.acquisition import scan
 from mrsim.scanner.protocol import ScanProtocol
 from mrsim.stream import Header, Readout, Stream
-from recon.cascade.checkpoint import Checkpoint
+from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.data_consistency import enforce_image
 from recon.cascade.engines import CALIBRATION, accelerated, can_quantise
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import Cascade, named_config
+from recon.cascade.network import Cascade, CascadeConfig, named_config
 from recon.cascade.reconstructor import OnlineCascade
 from recon.classical.zero_filled import ViewSharing
 from recon.fourier import to_kspace
@@ -198,6 +198,65 @@ def test_the_seeds_network_in_8_bits_beside_eager(benchmark, columns: int) -> No
     assert max(apart) < 1e-4
 
 
+WAYS = [("eager", 128), ("bfloat16", 128), ("int8", 128), ("eager", 32), ("bfloat16", 32), ("int8", 32)]
+
+
+@pytest.fixture(scope="module")
+def taken_by_way() -> dict[tuple[str, int], list[float]]:
+    """Take the trained network's time for an image in each engine, whole and as a band, all in turns."""
+    trained = load("quasar-4x-dietz").cascade
+    ways = {way: accelerated(trained, way[0]) for way in WAYS}
+    taken: dict[tuple[str, int], list[float]] = {way: [] for way in WAYS}
+    with torch.inference_mode():
+        for number in range(CALIBRATION + 1 + ENOUGH):
+            for way, cascade in ways.items():
+                given, begun = noise(number, way[1]), time.perf_counter()
+                cascade(given)
+                taken[way].append(time.perf_counter() - begun)
+    return {way: seconds[CALIBRATION + 1 :] for way, seconds in taken.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_quantise(), reason="torch has no 8-bit convolutions here")
+@pytest.mark.parametrize(("engine", "columns"), WAYS)
+def test_the_2019_network_by_engine(benchmark, taken_by_way, engine: str, columns: int) -> None:
+    """5 x 10 x 64 as trained. The floor is the time of as many operations in large matrix products."""
+    seconds = taken_by_way[engine, columns]
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.stats.stats.data[:] = []
+    for span in seconds:
+        benchmark.stats.stats.update(span)
+    operations = columns / 128 * operations_of(named_config("dietz2019"))
+    floor_s = operations / rate_of(engine)
+    benchmark.extra_info |= {
+        "floor_ms": floor_s * 1e3,
+        "over_floor": float(np.median(seconds)) / floor_s,
+        "over_eager": float(np.median(np.array(seconds) / taken_by_way["eager", columns])),
+    }
+    record(benchmark, f"the 2019 network, {engine}", 26 * HEADER.tr_ns, f"128 x {columns}, 1")
+
+
+def operations_of(config: CascadeConfig) -> float:
+    """Return the operations of a cascade's convolutions on a whole image of 128 x 128, two a product."""
+    layers = [layer for block in Cascade(config).blocks for layer in block.convolutions]
+    return float(sum(2 * layer.weight.numel() * 128 * 128 for layer in layers))
+
+
+def rate_of(engine: str, side: int = 1024) -> float:
+    """Return the operations a second of a large matrix product in an engine's precision."""
+    if engine == "int8":
+        matrix = torch.randint(-100, 100, (side, side), dtype=torch.int8)
+    else:
+        matrix = torch.randn(side, side).to(torch.bfloat16 if engine == "bfloat16" else torch.float32)
+    multiply = torch._int_mm if engine == "int8" else torch.mm
+    taken = []
+    for _ in range(10):
+        begun = time.perf_counter()
+        multiply(matrix, matrix)
+        taken.append(time.perf_counter() - begun)
+    return 2 * side**3 / float(np.median(taken[1:]))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_seeds_network_on_a_gpu(benchmark) -> None:
@@ -231,7 +290,7 @@ def test_the_seeds_network_on_a_gpu(benchmark) -> None:
 def floor_of(cascade: Cascade) -> float:
     """Return the seconds that a GPU needs for the convolutions: operations or bytes over its rates."""
     layers = [layer for block in cascade.blocks for layer in block.convolutions]
-    operations = sum(2 * layer.weight.numel() * 128 * 128 for layer in layers)
+    operations = operations_of(cascade.config)
     # Two bytes a value, in half precision.
     moved = sum(2 * (layer.in_channels + layer.out_channels) * 128 * 128 for layer in layers)
     square = torch.randn(8192, 8192, dtype=torch.float16, device="cuda")

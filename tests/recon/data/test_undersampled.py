@@ -217,7 +217,7 @@ def test_what_cannot_be_undersampled_is_refused():
     for bad in (0.5, math.nan, math.inf):
         with pytest.raises(InputError, match="undersample"):
             dataclasses.replace(PLAN, undersample=bad)
-    with pytest.raises(InputError, match="without a subspace"):
+    with pytest.raises(InputError, match="a subspace is learnt from true images"):
         train_cascade([full_stream()], named_config("compact", 24, 20), PLAN)
     with pytest.raises(InputError, match=r"frame 0 holds 8 of 24 rows"):
         train_cascade([small_stream()], MEMORY, PLAN)

@@ -172,7 +172,7 @@ def test_killed_it_goes_on(tmp_path, monkeypatch):
         ({"augmentation": Augmentation()}, PLAIN, "--augment"),
         ({"undersample": 4.0, "target_instant": "centre"}, PLAIN, "goes without"),
         ({"learn_from": "hope"}, PLAIN, "expected truth or lines"),
-        ({}, named_config("compact", 24, 20), "without a subspace"),
+        ({}, named_config("compact", 24, 20), "a subspace is learnt from true images"),
     ],
 )
 def test_what_does_not_go_with_it_is_refused(changes, config, said):
