@@ -149,6 +149,17 @@ build/weights/v2-%-8coils-recurrent.npz:
 RECURRENT_EPOCHS_5x ?= 20 6
 RECURRENT_EPOCHS_10x ?= 10 3
 
+# Its trained opponents, on the same scans.
+OPPONENTS := unet-gru video crnn varnet
+OPPONENT_EPOCHS_5x ?= 20 6
+OPPONENT_EPOCHS_10x ?= 10 3
+V2_OPPONENT = mkdir -p build/weights && $(BIN)/mrsim train $^ -o $@ --network $* --epochs $(OPPONENT_EPOCHS_$(1)) \
+	--rates 2e-3 4e-4 --half --seed 1 --losses $(@:.npz=.csv)
+$(OPPONENTS:%=build/weights/v2-5x-8coils-%.npz): build/weights/v2-5x-8coils-%.npz: $(call V2_SCANS,5x) | $(READY)
+	$(call V2_OPPONENT,5x)
+$(OPPONENTS:%=build/weights/v2-10x-8coils-%.npz): build/weights/v2-10x-8coils-%.npz: $(call V2_SCANS,10x) | $(READY)
+	$(call V2_OPPONENT,10x)
+
 build/scans/v2-patient%-day1-full.stream: | $(READY)
 	mkdir -p build/scans
 	$(BIN)/mrsim simulate v2/patient$*-day1 -o $@ --frames 650 --acceleration 1 --sampler full \

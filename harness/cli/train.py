@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recon.cascade.checkpoint import Checkpoint
     from recon.training.plan import Progress, Stage
 
+NETWORKS = ("compact", "population", "recurrent", "unet-gru", "video", "crnn", "varnet", "dietz2019")
 LOSS_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
 
@@ -28,8 +29,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("streams", nargs="+", metavar="STREAM", help="streams of one protocol, with truth")
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
-        "--network", default="compact", metavar=one_of("compact", "population", "recurrent", "dietz2019"),
-        help="what is trained (%(default)s)",
+        "--network", default="compact", metavar=one_of(*NETWORKS), help="what is trained (%(default)s)",
     )  # fmt: skip
     command.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +36,8 @@ class ConvolutionBlock(nn.Module):
             2 * config.fold**2,
         ]
         layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
-        for layer in layers:
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self.convolutions = nn.ModuleList(layers)
+        lay_channels_last(self)
 
     def layers(self) -> list[nn.Module]:
         """Return the layers that a ReLU follows."""
@@ -72,8 +71,87 @@ class ConvolutionBlock(nn.Module):
         return out
 
 
-class RecurrentBlock(nn.Module):
-    """Turn complex images and the features of the frame before into an image and features.
+class StatefulBlock(nn.Module):
+    """Turn complex images, and what is carried on from frame to frame, into a change of the first image.
+
+    All blocks of a cascade share what is carried: each gets it from the block before it, and the first one
+    from the frame before. So a block may see what an earlier one made of the same frame.
+
+    Parameters
+    ----------
+    images
+        Number of complex images that it sees.
+    config
+        The cascade.
+    number
+        Which of the cascade's blocks it is, from 0.
+
+    Attributes
+    ----------
+    keys
+        Keys of the configuration, of those that not every block has, that it takes.
+    coarsest
+        Folded pixels along each axis in a pixel of its coarsest path.
+    """
+
+    keys: ClassVar[frozenset[str]] = frozenset()
+    coarsest: ClassVar[int] = 1
+
+    def __init__(self, images: int, config: CascadeConfig, number: int) -> None:
+        super().__init__()
+        self.fold = config.fold
+
+    @classmethod
+    def check(cls, config: CascadeConfig) -> None:
+        """Refuse a configuration that such blocks cannot be made for.
+
+        Raises
+        ------
+        WeightsError
+            With the keys that are wrong.
+        """
+
+    def begin(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return what is carried before a scan's first frame.
+
+        Parameters
+        ----------
+        image
+            Image that the first frame starts from, shape (batch, ny, nx), complex64.
+
+        Returns
+        -------
+        carried
+            Tensors of any number and resolution, each with the rows and columns in its last two axes.
+        """
+        raise NotImplementedError
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers that a ReLU follows."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, carried: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return a change of the first image, and what is carried on.
+
+        Parameters
+        ----------
+        images
+            Shape (batch, ny, nx, images), complex64.
+        carried
+            As `begin` returns it.
+
+        Returns
+        -------
+        change
+            Shape (batch, ny, nx), complex64.
+        carried
+            Tensors of the same shapes.
+        """
+        raise NotImplementedError
+
+
+class RecurrentBlock(StatefulBlock):
+    """Turn complex images and the features of the frame before into a change of an image, and features.
 
     It works on folded pixels. A coarse path, at half their resolution, has the wide view; a fine one has the
     detail and is given the coarse one's. Each layer of either adds to its input.
@@ -84,7 +162,9 @@ class RecurrentBlock(nn.Module):
         Number of complex images that it sees.
     config
         The cascade; `convolutions` are those of each path, `filters` the fine one's and `context` the coarse
-        one's.
+        one's. `features` are carried on, within -1 and 1.
+    number
+        Which of the cascade's blocks it is, from 0.
 
     References
     ----------
@@ -92,9 +172,12 @@ class RecurrentBlock(nn.Module):
     10.1109/CVPR.2016.90 (layers that add to their input).
     """
 
-    def __init__(self, images: int, config: CascadeConfig) -> None:
-        super().__init__()
-        self.fold, self.features = config.fold, config.features
+    keys = frozenset({"features", "context"})
+    coarsest = 2
+
+    def __init__(self, images: int, config: CascadeConfig, number: int) -> None:
+        super().__init__(images, config, number)
+        self.features = config.features
         seen, fine, coarse = 2 * images * config.fold**2, config.filters, config.context
         layers = range(config.convolutions)
         self._shown = 2 * config.fold**2
@@ -104,9 +187,7 @@ class RecurrentBlock(nn.Module):
         self.up = nn.Conv2d(coarse, 4 * fine, 1)
         self.fine = nn.ModuleList(nn.Conv2d(fine, fine, 3, padding=1) for _ in layers)
         self.leave = nn.Conv2d(fine, self._shown + config.features, 3, padding=1)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        lay_channels_last(self)
         nn.init.zeros_(self.leave.weight[: self._shown])  # it begins by showing what it starts from
         assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
@@ -115,26 +196,17 @@ class RecurrentBlock(nn.Module):
         """Return the layers that a ReLU follows."""
         return [self.enter, self.down, *self.coarse, *self.fine]
 
-    def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return an image and the features for the next frame.
+    def begin(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return features of zero, shape (batch, features, ny / fold, nx / fold), float32."""
+        batch, ny, nx = image.shape
+        shape = batch, self.features, ny // self.fold, nx // self.fold
+        return (torch.zeros(shape, device=image.device),)
 
-        Parameters
-        ----------
-        images
-            Shape (batch, ny, nx, images), complex64.
-        features
-            Shape (batch, features, ny / fold, nx / fold), float32.
-
-        Returns
-        -------
-        image
-            Shape (batch, ny, nx), complex64.
-        features
-            Of the same shape, within -1 and 1.
-        """
-        out = self.convolve(torch.cat([folded(images, self.fold), features], 1))
-        image = unfolded(out[:, : self._shown], self.fold)
-        return image, torch.tanh(out[:, self._shown :])
+    def forward(self, images: Tensor, carried: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return a change of the first image, and the features for the next frame."""
+        out = self.convolve(torch.cat([folded(images, self.fold), *carried], 1))
+        change = unfolded(out[:, : self._shown], self.fold)
+        return change, (torch.tanh(out[:, self._shown :]),)
 
     def convolve(self, values: Tensor) -> Tensor:
         """Return the block's channels, float32, of those that it sees, shape (batch, channels, ny, nx)."""
@@ -147,6 +219,13 @@ class RecurrentBlock(nn.Module):
             values = values + torch.relu(layer(values))
         out: Tensor = self.leave(values).float()
         return out
+
+
+def lay_channels_last(block: nn.Module) -> None:
+    """Lay the weights of all convolutions of a block with the channels last in memory."""
+    for layer in block.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def folded(images: Tensor, fold: int) -> Tensor:

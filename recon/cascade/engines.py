@@ -35,7 +35,7 @@ from mrsim.cache_folder import user_cache_folder
 from mrsim.errors import CandidateError, HostError, MrsimError
 from mrsim.files.reading import read_json
 from mrsim.files.writing import write_json
-from recon.cascade.block import ConvolutionBlock, RecurrentBlock
+from recon.cascade.block import ConvolutionBlock, StatefulBlock
 from recon.cascade.cuda_graph import GraphedCascade
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade
@@ -71,7 +71,7 @@ def accelerated(cascade: Cascade, engine: str) -> Cascade:
     """
     if engine == "eager":
         return cascade
-    halved = HalvedRecurrentBlock if cascade.config.recurrent else HalvedBlock
+    halved = HalvedStatefulBlock if cascade.config.recurrent else HalvedBlock
     makers: dict[str, Callable[[Any], nn.Module]] = {
         "bfloat16": halved,
         "int8": QuantisedBlock,
@@ -208,8 +208,8 @@ class HalvedBlock(ConvolutionBlock):
         return super().convolve(values.to(self._dtype))
 
 
-class HalvedRecurrentBlock(RecurrentBlock):
-    """Convolve a recurrent block in bfloat16.
+class HalvedStatefulBlock(nn.Module):
+    """Convolve a block that carries something on in bfloat16; what it carries stays in single precision.
 
     Parameters
     ----------
@@ -217,15 +217,23 @@ class HalvedRecurrentBlock(RecurrentBlock):
         The block in single precision.
     """
 
-    def __init__(self, block: RecurrentBlock) -> None:
-        nn.Module.__init__(self)
-        self.fold, self.features, self._shown = block.fold, block.features, block._shown
-        for name, layer in block.named_children():
-            self.add_module(name, copy.deepcopy(layer).to(torch.bfloat16))
+    def __init__(self, block: StatefulBlock) -> None:
+        super().__init__()
+        self.block = copy.deepcopy(block)
+        for layer in self.block.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(torch.bfloat16)
 
-    def convolve(self, values: Tensor) -> Tensor:
-        """Return the block's channels, float32."""
-        return super().convolve(values.to(torch.bfloat16))
+    def begin(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return what is carried before a scan's first frame."""
+        with torch.autocast(image.device.type, torch.bfloat16):
+            return self.block.begin(image)
+
+    def forward(self, images: Tensor, carried: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return a change of the first image, and what is carried on."""
+        with torch.autocast(images.device.type, torch.bfloat16):  # it rounds what a convolution is given
+            found: tuple[Tensor, tuple[Tensor, ...]] = self.block(images, carried)
+        return found
 
 
 class QuantisedBlock(ConvolutionBlock):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from mrsim.errors import WeightsError
 from mrsim.stream.fields import typed_fields
 from mrsim.stream.header import MAX_COILS
-from recon.cascade.block import ConvolutionBlock, RecurrentBlock
+from recon.cascade.block import ConvolutionBlock, StatefulBlock
 from recon.cascade.data_consistency import weight_of
 from recon.cascade.inputs import CascadeInputs
+from recon.cascade.opponents import OWN_START, STATEFUL
+from recon.cascade.state import CascadeState
 from recon.fourier import to_image
 from recon.subspace.known_positions import MAX_POSITIONS
 from recon.subspace.subspace import MAX_COMPONENTS, MAX_KNOTS, Subspace
@@ -34,8 +36,7 @@ INNOVATION = 3.0
 MAX_SEEN = 1 << 27
 """Complex values of the components in all coils, at most: a GiB."""
 
-
-_LATER = {"positions": 0, "features": 0, "context": 0}
+_LATER = {"positions": 0, "features": 0, "context": 0, "block": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class CascadeConfig:
     filters
         Filters of each but a block's last, which returns the real and the imaginary part.
     start
-        Image that the first block starts from. With `previous` the cascade is recurrent: the image of the
-        frame before, and features beside it, are carried on.
+        Image that the first block starts from. With `previous` the image of the frame before, and features
+        beside it, are carried on.
     memory
         Further images that every block sees, joined by `+`, each one of `MEMORIES`; empty for none. Data
         consistency never uses them: with a view-shared k-space and a full mask its output would be view
@@ -81,9 +82,12 @@ class CascadeConfig:
         Positions of the training time that the subspace keeps at most, as a prior of the anatomy's position;
         0 for none.
     features
-        Channels that a recurrent cascade carries on beside its image, such as where it moves; 0 without.
+        Channels that are carried on beside the image of the frame before, such as where it moves; 0 without.
     context
-        Filters of the coarse path of a recurrent cascade's blocks; 0 without.
+        Filters of the coarse paths of blocks that have them; 0 without.
+    block
+        Kind of the blocks, one of `STATEFUL`; empty for the usual one, which carries nothing on, or is
+        `recurrent` where the start is `previous`.
     """
 
     blocks: int
@@ -103,6 +107,7 @@ class CascadeConfig:
     positions: int = 0
     features: int = 0
     context: int = 0
+    block: str = ""
 
     def __post_init__(self) -> None:
         for key, low, high in (
@@ -137,13 +142,6 @@ class CascadeConfig:
                 f"cascade: positions = {self.positions}: expected 0 to {MAX_POSITIONS} with a subspace, "
                 "0 without"
             )
-        least, most = (1, 1024) if self.recurrent else (0, 0)
-        for key in ("features", "context"):
-            if not least <= getattr(self, key) <= most:
-                raise WeightsError(
-                    f"cascade: {key} = {getattr(self, key)}: expected 1 to 1024 where the start is "
-                    f"{PREVIOUS!r}, else 0"
-                )
         if PREVIOUS in self.memories:
             raise WeightsError(f"cascade: memory = {self.memory!r}: {PREVIOUS!r} can only be the start")
         if not 1 <= self.coils <= MAX_COILS:
@@ -155,6 +153,32 @@ class CascadeConfig:
                 f"coils are {seen} values: expected at most {MAX_SEEN}; take fewer components, or fewer coils"
             )
         weight_of(self.lam)
+        self._check_block()
+
+    def _check_block(self) -> None:
+        """Refuse blocks of which nothing is known, and keys that do not belong to them."""
+        others = [name for name in STATEFUL if name != OWN_START]
+        if self.block not in ("", *others):
+            raise WeightsError(
+                f"cascade: block = {self.block!r}: expected {', '.join(others)}, or nothing for the usual one"
+            )
+        if self.block and self.start == PREVIOUS:
+            raise WeightsError(
+                f"cascade: start = {PREVIOUS!r}: the block {self.block!r} starts from an image of the present"
+            )
+        kind = self.stateful
+        if kind is not None and self.components:
+            raise WeightsError("cascade: blocks that carry something on see no 'subspace'")
+        for key in ("features", "context"):
+            least, most = (1, 1024) if kind is not None and key in kind.keys else (0, 0)
+            if not least <= getattr(self, key) <= most:
+                takes = [f"the block is {n!r}" for n in others if key in STATEFUL[n].keys]
+                raise WeightsError(
+                    f"cascade: {key} = {getattr(self, key)}: expected 1 to 1024 where "
+                    f"{' or '.join([f'the start is {PREVIOUS!r}', *takes])}, else 0"
+                )
+        if kind is not None:
+            kind.check(self)
 
     @property
     def memories(self) -> tuple[str, ...]:
@@ -162,9 +186,19 @@ class CascadeConfig:
         return tuple(self.memory.split("+")) if self.memory else ()
 
     @property
+    def stateful(self) -> type[StatefulBlock] | None:
+        """Return the class of its blocks where they carry something on from frame to frame; None else."""
+        return STATEFUL.get(OWN_START if self.start == PREVIOUS else self.block)
+
+    @property
     def recurrent(self) -> bool:
-        """Return whether it carries on what it made of the frame before."""
-        return self.start == PREVIOUS
+        """Return whether it carries something on from frame to frame."""
+        return self.stateful is not None
+
+    @property
+    def grain(self) -> int:
+        """Return of how many pixels along each axis an image, or a band of it, must be a multiple."""
+        return self.fold * (1 if self.stateful is None else self.stateful.coarsest)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "cascade") -> CascadeConfig:
@@ -201,6 +235,12 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
         from the subspace of the patient's anatomy, small enough for a CPU; `population`: 3 x 5 x 32 from the
         running mean, for anatomy that it was not trained on; `recurrent`: a block of two resolutions from
         its own image of the frame before, for the same.
+
+        Opponents of `recurrent`, of about as many multiplications: `unet-gru`, a U-Net with a state at each
+        resolution, after Jaubert 2021; `video`, a denoiser of five frames, after Tassano 2020
+        (10.1109/CVPR42600.2020.00143); `crnn`, a convolutional recurrent network, after Qin 2019
+        (10.1109/TMI.2018.2863670); `varnet`, 5 x 3 x 32 from the zero-filled image, a variational network
+        after Hammernik 2018 (10.1002/mrm.26977). The first two have no data consistency.
     rows, columns
         Size of the images.
     coils
@@ -211,42 +251,31 @@ def named_config(name: str, rows: int = 128, columns: int = 128, coils: int = 1)
     WeightsError
         If there is no such name.
     """
-    unlimited = float("inf")
-    if name == "dietz2019":
-        return CascadeConfig(5, 10, 64, "zero-filled", "", unlimited, False, False, 1, rows, coils=coils)
-    if name == "population":
-        return CascadeConfig(3, 5, 32, "mean", "view-shared", unlimited, True, True, 2, rows, coils=coils)
-    if name == "compact":
-        start, memory, known = "subspace", "view-shared", {"components": 20, "knots": 6, "positions": 2048}
-        return CascadeConfig(
-            3, 4, 24, start, memory, unlimited, True, True, 2, rows, columns, coils=coils, **known
-        )
-    if name == "recurrent":
-        memory, carried = "view-shared+mean", {"features": 16, "context": 48}
-        return CascadeConfig(
-            1, 3, 32, PREVIOUS, memory, unlimited, True, True, 2, rows, coils=coils, **carried
-        )
-    raise WeightsError(f"cascade: {name!r}: expected dietz2019, compact, population or recurrent")
+    if name not in NETWORKS:
+        *first, last = NETWORKS
+        raise WeightsError(f"cascade: {name!r}: expected {', '.join(first)} or {last}")
+    wide = columns if NETWORKS[name].components else 0
+    return dataclasses.replace(NETWORKS[name], rows=rows, columns=wide, coils=coils)
 
 
-class CascadeState(NamedTuple):
-    """Hold what a recurrent cascade carries on from frame to frame.
-
-    Parameters
-    ----------
-    image
-        Its last image, shape (batch, ny, nx), complex64, on the scale of the inputs.
-    features
-        Shape (batch, features, ny / fold, nx / fold), float32.
-    """
-
-    image: Tensor
-    features: Tensor
-
-    def band(self, columns: slice, fold: int) -> CascadeState:
-        """Return a band of columns, whose first and last are multiples of the fold."""
-        first, last, _ = columns.indices(self.image.shape[-1])
-        return CascadeState(self.image[..., columns], self.features[..., first // fold : last // fold])
+_EXACT = float("inf")
+NETWORKS = {
+    "dietz2019": CascadeConfig(5, 10, 64, "zero-filled", "", _EXACT, False, False, 1, 128),
+    "compact": CascadeConfig(
+        3, 4, 24, "subspace", "view-shared", _EXACT, True, True, 2, 128, 128, 20, 6, positions=2048
+    ),
+    "population": CascadeConfig(3, 5, 32, "mean", "view-shared", _EXACT, True, True, 2, 128),
+    "recurrent": CascadeConfig(
+        1, 3, 32, PREVIOUS, "view-shared+mean", _EXACT, True, True, 2, 128, features=16, context=48
+    ),
+    "unet-gru": CascadeConfig(
+        1, 2, 16, "view-shared", "", 0.0, False, False, 2, 128, context=40, block="unet-gru"
+    ),
+    "video": CascadeConfig(1, 2, 24, "view-shared", "", 0.0, False, False, 2, 128, context=40, block="video"),
+    "crnn": CascadeConfig(3, 3, 24, "view-shared", "", _EXACT, True, False, 2, 128, block="crnn"),
+    "varnet": CascadeConfig(5, 3, 32, "zero-filled", "", _EXACT, True, False, 2, 128),
+}
+"""The named configurations, for one coil."""
 
 
 class LineWeight(nn.Module):
@@ -285,9 +314,11 @@ class Cascade(nn.Module):
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__()
         self.config = config
-        images = 1 + len(config.memories) + config.innovation
-        kind = RecurrentBlock if config.recurrent else ConvolutionBlock
-        self.blocks = nn.ModuleList(kind(images, config) for _ in range(config.blocks))
+        images, kind = 1 + len(config.memories) + config.innovation, config.stateful
+        self.blocks = nn.ModuleList(
+            ConvolutionBlock(images, config) if kind is None else kind(images, config, number)
+            for number in range(config.blocks)
+        )
         # What is estimated from many lines has less noise than a single one.
         trust = {"subspace": -4.0, PREVIOUS: -1.0}.get(config.start, 2.0)
         self.weights = nn.ModuleList(
@@ -385,22 +416,22 @@ class Cascade(nn.Module):
         self._check(inputs)
         config = self.config
         memory = [to_image(inputs.named(name), (-2,)) for name in config.memories]
-        if state is None:
-            image = to_image(inputs.shared, (-2,))
-            batch, ny, nx = image.shape
-            shape = batch, config.features, ny // config.fold, nx // config.fold
-            state = CascadeState(image, torch.zeros(shape, device=image.device))
-        image, features = state
+        own = config.start == PREVIOUS
+        if state is not None and own:
+            image = state.image
+        else:
+            image = to_image(inputs.shared if own else inputs.named(config.start), (-2,))
+        carried = cast(StatefulBlock, self.blocks[0]).begin(image) if state is None else state.carried
         innovation = inputs.consistent(image, 0.0, True)[1] if config.innovation else None
         for i, block in enumerate(self.blocks):
             # What differs from the image is what there is to learn from: the image itself is known.
             seen = [image, *(other - image for other in memory)]
             if innovation is not None:
                 seen.append(INNOVATION * innovation)
-            change, features = block(torch.stack(seen, -1), features)
+            change, carried = block(torch.stack(seen, -1), carried)
             wanted = config.innovation and i + 1 < len(self.blocks)
             image, innovation = inputs.consistent(image + change, self._line_weight(i, inputs), wanted)
-        return CascadeState(image, features)
+        return CascadeState(image, carried)
 
     def _line_weight(self, block: int, inputs: CascadeInputs) -> Tensor | float:
         return self.weights[block](inputs.ages) if len(self.weights) else self.weight
@@ -410,10 +441,9 @@ class Cascade(nn.Module):
         if inputs.coils != config.coils:
             raise WeightsError(f"cascade: coils = {config.coils}, the lines have {inputs.coils}")
         ny, nx = inputs.shared.shape[-2:]
-        least, again = config.fold, ""
-        if config.recurrent:
-            least, again = 2 * least, ", and 2 again for its coarse path,"
-        if ny % least or nx % least:
+        if ny % config.grain or nx % config.grain:
+            coarse = config.grain // config.fold
+            again = f", and {coarse} again for its coarse path," if coarse > 1 else ""
             raise WeightsError(
                 f"cascade: fold = {config.fold}{again} does not divide the matrix of {ny} x {nx}"
             )

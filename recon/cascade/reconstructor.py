@@ -25,7 +25,7 @@ from recon.cascade.checkpoint import Checkpoint, load
 from recon.cascade.coil_inputs import coil_inputs
 from recon.cascade.engines import accelerated, choose, forget_ranges, warm_up
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import CascadeState
+from recon.cascade.state import CascadeState
 from recon.cascade.threads import settle_threads
 from recon.coils.sensitivities import Autocalibration
 from recon.fourier import to_image
@@ -87,12 +87,11 @@ class OnlineCascade:
                 f"stream has {header.matrix} and {header.coils}"
             )
         if self._columns is not None:
-            (start, stop), config = self._columns, self._cascade.config
-            fold = config.fold * (1 + config.recurrent)  # a coarse path halves the folded pixels
-            if not 0 <= start < stop <= header.matrix[1] or start % fold or stop % fold:
+            (start, stop), grain = self._columns, self._cascade.config.grain
+            if not 0 <= start < stop <= header.matrix[1] or start % grain or stop % grain:
                 raise CandidateError(
                     f"cascade: columns {start} to {stop} of {header.matrix[1]}: expected a range of them, "
-                    f"each a multiple of {fold}"
+                    f"each a multiple of {grain}"
                 )
         self._header, self._emit = header, emit
         self._shown_ns = offset_ns(str(self._checkpoint.record.get("target_instant", "last")), header)
@@ -199,16 +198,16 @@ class OnlineCascade:
             state = self._cascade.step(inputs, self._state)
             # Not where rows have yet to come, nor what is not finite: then the next image begins anew.
             whole = bool((self._memory.newest >= 0).all())
-            self._state = state if whole and bool(torch.view_as_real(state.image).isfinite().all()) else None
+            self._state = state if whole and state.is_finite() else None
             return self._unscaled(state.image)
 
     def _run_band(self, inputs: CascadeInputs, columns: slice) -> NDArray[np.complex64]:
         """Return a band of the image after all blocks, which see no more than the band."""
-        band, fold = inputs.band(columns), self._cascade.config.fold
+        band = inputs.band(columns)
         if not self._cascade.config.recurrent:
             return self._run_blocks(band)
         with torch.inference_mode():
-            before = None if self._state is None else self._state.band(columns, fold)
+            before = None if self._state is None else self._state.band(columns)
             return self._unscaled(self._cascade.step(band, before).image)
 
     def _unscaled(self, images: Tensor) -> NDArray[np.complex64]:

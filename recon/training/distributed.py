@@ -120,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("data", nargs="+", help="streams, or folders of datasets, of which `train` is taken")
     parser.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
-    parser.add_argument("--network", default="compact", help="compact, population or dietz2019 (%(default)s)")
+    parser.add_argument(
+        "--network", default="compact", help="compact, population, varnet or dietz2019 (%(default)s)"
+    )
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 6), metavar=("COARSE", "FINE"))
     parser.add_argument("--rates", type=float, nargs=2, metavar=("COARSE", "FINE"))
     parser.add_argument("--batch", type=int, default=4, help="frames in a step, of all processes together")

@@ -61,7 +61,7 @@ def train(
         One scan or several, each a stream or its folder, all of one protocol. `stream.until(70)` takes the
         first 70 s, so that the rest is left for tests.
     network
-        `compact`, `population`, `recurrent` or `dietz2019` (docs/training.md), or a configuration.
+        Name of a configuration, such as `compact` (`recon.cascade.network.named_config`), or one.
     changes
         Changes of the named configuration, such as `{"blocks": 5}`.
     stages

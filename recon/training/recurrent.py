@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mrsim.errors import TrainingError
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import CascadeState
+from recon.cascade.state import CascadeState
 from recon.data.examples import Examples
 from recon.training.run import TrainingRun
 from recon.training.wanted import KnownImages, Wanted
@@ -79,10 +79,8 @@ class RecurrentRun(TrainingRun):
         key: tuple[int, int, int],
     ) -> float:
         if self._resumable(key[-1]):  # walks begin, and keep their band
-            fold = 2 * self.cascade.config.fold
-            self._columns = slice(
-                band.start // fold * fold, band.start // fold * fold + band.stop - band.start
-            )
+            first = band.start - band.start % self.cascade.config.grain
+            self._columns = slice(first, first + band.stop - band.start)
             self._state: CascadeState | None = None
         if self._seen is not learn:
             self._seen, self._usual = learn, [self._usual_change(examples) for examples in learn]
@@ -101,7 +99,7 @@ class RecurrentRun(TrainingRun):
         nn.utils.clip_grad_norm_(self.cascade.parameters(), LARGEST_GRADIENT)
         optimiser.step()
         assert state is not None
-        self._state = CascadeState(state.image.detach(), state.features.detach())
+        self._state = state.detach()
         return float(torch.stack(plain).mean()) * self._relative
 
     def _usual_change(self, examples: Examples) -> float:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recon.cascade.block import ConvolutionBlock, RecurrentBlock
+from recon.cascade.block import ConvolutionBlock, StatefulBlock
 from recon.cascade.inputs import CascadeInputs
 from recon.cascade.network import Cascade
 from recon.data.examples import Examples, batch_of, in_order
@@ -150,7 +150,7 @@ class TrainingRun:
             hooks.append(layer.register_forward_hook(look))
 
         for number, block in enumerate(self.cascade.blocks):
-            for depth, layer in enumerate(cast(ConvolutionBlock | RecurrentBlock, block).layers()):
+            for depth, layer in enumerate(cast(ConvolutionBlock | StatefulBlock, block).layers()):
                 watch((number, depth), layer)
         try:
             TrainingRun._validate(self)  # in this process alone, even with others

@@ -11,12 +11,13 @@ import pytest
 from harness.cli.arguments import read
 
 ROOT = Path(__file__).parents[2]
+OPPONENTS = [f"build/weights/v2-5x-8coils-{name}.npz" for name in ("unet-gru", "video", "crnn", "varnet")]
 DIETZ = [f"build/weights/v2-patient1-{fold}x-dietz.npz" for fold in (5, 10)]
 
 
 @pytest.mark.parametrize(
     "targets",
-    [("demo",), ("weights",), (*DIETZ, "build/weights/v2-10x-8coils-recurrent.npz")],
+    [("demo",), ("weights",), (*DIETZ, "build/weights/v2-10x-8coils-recurrent.npz"), tuple(OPPONENTS)],
     ids=lambda targets: Path(targets[0]).stem,
 )
 def test_every_command_of_the_makefile_can_be_read(

@@ -170,5 +170,7 @@ def test_fold_and_unfold_keep_every_pixel_in_its_place(fold, rows, columns, coun
 def test_impossible_configurations_are_refused(changes):
     with pytest.raises(InputError, match=next(iter(changes)).replace("lam", "lambda")):
         config(**changes)
-    with pytest.raises(InputError, match="'seed': expected dietz2019, compact, population or recurrent"):
+    with pytest.raises(
+        InputError, match=r"'seed': expected dietz2019, compact, population, recurrent, .* or varnet"
+    ):
         named_config("seed")

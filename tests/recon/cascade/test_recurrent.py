@@ -16,8 +16,9 @@ from mrsim.errors import InputError
 from recon.cascade.checkpoint import Checkpoint, load, save
 from recon.cascade.engines import accelerated
 from recon.cascade.inputs import CascadeInputs
-from recon.cascade.network import Cascade, CascadeConfig, CascadeState, named_config
+from recon.cascade.network import Cascade, CascadeConfig, named_config
 from recon.cascade.reconstructor import OnlineCascade
+from recon.cascade.state import CascadeState
 from recon.data.examples import batch_of, examples_of
 from recon.fourier import to_image, to_kspace
 from recon.training import recurrent
@@ -55,7 +56,7 @@ def cascade_of(config: CascadeConfig, seed: int) -> Cascade:
 
 def state_of(seed: int, batch: int, ny: int, nx: int, config: CascadeConfig) -> CascadeState:
     features = noise(seed, batch, config.features, ny // config.fold, nx // config.fold).real
-    return CascadeState(noise(seed + 1, batch, ny, nx), features.contiguous())
+    return CascadeState(noise(seed + 1, batch, ny, nx), (features.contiguous(),))
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 999), st.floats(0, 1))
@@ -106,7 +107,7 @@ def test_lines_of_another_size_come_out_in_that_size_where_the_blocks_rest(seed,
     )
     with torch.inference_mode():
         once = made.step(inputs, state).image
-        twice = made.step(larger, CascadeState(size * state.image, state.features)).image
+        twice = made.step(larger, CascadeState(size * state.image, state.carried)).image
     assert torch.allclose(twice, size * once, atol=1e-4 * (1 + size))
 
 
@@ -124,7 +125,7 @@ def test_blocks_at_rest_move_the_last_image_towards_the_present_lines(config):
 
 def test_a_scan_begins_from_view_sharing():
     made, inputs = cascade_of(COILED, 2), random_inputs(4, 4, 24, 20)
-    begun = CascadeState(to_image(inputs.shared, (-2,)), torch.zeros(2, 4, 12, 10))
+    begun = CascadeState(to_image(inputs.shared, (-2,)), (torch.zeros(2, 4, 12, 10),))
     with torch.inference_mode():
         assert torch.equal(made(inputs), made.step(inputs, begun).image)
 
@@ -134,7 +135,7 @@ def test_image_and_features_are_each_carried_on():
     state, other = state_of(1, 2, 24, 20, COILED), state_of(9, 2, 24, 20, COILED)
     with torch.inference_mode():
         shown = made.step(inputs, state).image
-        for changed in (state._replace(image=other.image), state._replace(features=other.features)):
+        for changed in (state._replace(image=other.image), state._replace(carried=other.carried)):
             assert not torch.allclose(made.step(inputs, changed).image, shown, atol=1e-3)
 
 
@@ -142,7 +143,7 @@ def test_features_stay_within_bounds_whatever_comes():
     made, inputs = cascade_of(SMALL, 2), one_coil(4, 24, 20, 0.4)
     huge = inputs.map(lambda v: v * 1e6 if v.is_complex() else v)
     with torch.inference_mode():
-        assert float(made.step(huge, None).features.abs().max()) <= 1
+        assert float(made.step(huge, None).carried[0].abs().max()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -166,8 +167,9 @@ def test_a_matrix_whose_folded_pixels_do_not_halve_is_refused():
 
 
 def test_a_configuration_without_it_is_written_as_it_always_was():
-    assert not {"features", "context"} & named_config("population").to_dict().keys()
+    assert not {"features", "context", "block"} & named_config("population").to_dict().keys()
     named = named_config("recurrent", 24)
+    assert "block" not in named.to_dict()
     assert CascadeConfig.from_dict(named.to_dict()) == named
 
 
@@ -210,7 +212,7 @@ def test_each_part_is_worth_something(what, trained, monkeypatch):
         if state is not None and what == "image":
             state = state._replace(image=to_image(inputs.shared, (-2,)))
         if state is not None and what == "features":
-            state = state._replace(features=torch.zeros_like(state.features))
+            state = state._replace(carried=(torch.zeros_like(state.carried[0]),))
         return step(self, inputs, state)
 
     def unmoved(self, image, weight, innovation):
