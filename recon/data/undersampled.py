@@ -182,8 +182,9 @@ def thin_scan(stream: Stream, acceleration: float, seed: int, *use: str | int) -
     thin = dataclasses.replace(
         header, tr_ns=header.frame_ns // kept, lines_per_frame=kept, acceleration=acceleration, window=0
     )
-    frame, t_ns = (numbers // kept).astype(np.int32), numbers * thin.tr_ns + thin.te_ns
-    return Stream(thin, stream.ky[chosen], frame, t_ns, stream.samples[chosen])
+    frames = (numbers // kept).astype(np.int32)
+    t_ns = numbers * thin.tr_ns + thin.te_ns
+    return Stream(thin, stream.ky[chosen], frames, t_ns, stream.samples[chosen])
 
 
 def sees_alone(config: CascadeConfig) -> bool:
