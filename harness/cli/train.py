@@ -26,7 +26,12 @@ LOSS_COLUMNS = ("stage", "epoch", "train", "validation", "seconds")
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    command.add_argument("streams", nargs="+", metavar="STREAM", help="streams of one protocol, with truth")
+    command.add_argument(
+        "streams",
+        nargs="+",
+        metavar="STREAM",
+        help="streams of one protocol, with truth but for --learn-from lines",
+    )
     command.add_argument("-o", "--output", required=True, metavar="WEIGHTS", help=".npz file to write")
     command.add_argument(
         "--network", default="compact", metavar=one_of(*NETWORKS), help="what is trained (%(default)s)",
