@@ -100,6 +100,12 @@ def patient() -> Stream:
     return scan_of_patient(1)
 
 
+@pytest.fixture(scope="module")
+def patient_in_eight_coils() -> Stream:
+    """Return the same in eight coils."""
+    return scan_of_patient(8)
+
+
 def scan_of_patient(coils: int) -> Stream:
     protocol = ScanProtocol(acceleration=5, coils=coils)
     return scan(load_phantom("patient1"), protocol, seed=8, frames=ENOUGH + 40, truth=False)
@@ -117,17 +123,18 @@ def test_last_line_to_image_of_a_patient(benchmark, patient: Stream, what: str) 
         last_line_to_image(benchmark, told, candidate, patient, len(patient.ky))
 
 
-def test_last_line_to_image_of_a_patient_in_eight_coils(benchmark) -> None:
-    stream = scan_of_patient(8)
-    told = "cascade patient1-5x-8coils on its own patient"
+def test_last_line_to_image_of_a_patient_in_eight_coils(benchmark, patient_in_eight_coils: Stream) -> None:
+    told, stream = "cascade patient1-5x-8coils on its own patient", patient_in_eight_coils
     last_line_to_image(benchmark, told, OnlineCascade("patient1-5x-8coils"), stream, len(stream.ky))
 
 
 @pytest.mark.parametrize("engine", ["eager", "bfloat16"])
 @pytest.mark.parametrize("columns", [None, (52, 76)], ids=["whole", "band"])
-def test_last_line_to_image_where_blocks_run_in_every_frame(benchmark, engine: str, columns) -> None:
+def test_last_line_to_image_where_blocks_run_in_every_frame(
+    benchmark, patient_in_eight_coils: Stream, engine: str, columns: tuple[int, int] | None
+) -> None:
     """The recurrent cascade in eight coils, beside 5 x 10 x 64 of one coil in single precision."""
-    published, stream = seeds_network(), scan_of_patient(8)
+    published, stream = seeds_network(), patient_in_eight_coils
 
     def published_s(rounds: int = 6) -> list[float]:
         taken = []
